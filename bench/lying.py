@@ -19,7 +19,7 @@ from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine, encode
 from cloudctl.forecast.prediction import point
-from cloudctl.planner.candidate import stopping_distance
+from cloudctl.planner.braking import stopping_distance
 from cloudctl.schema import VERSION, Advisory, Group, RawMessage, Signal, SignalState, VehicleState
 from cloudctl.settings import EngineConfig
 

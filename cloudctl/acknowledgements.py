@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from .metrics import Metrics
-from .schema import Ack, Advisory
+from .schema import VEHICLE_TARGET, Ack, Advisory, vehicle_target
 
 MAX_SENT = 20_000  # newest advisories that an acknowledgement is matched with
 
@@ -29,7 +29,8 @@ class Acknowledgements:
         """Count the outcome of an advisory for a vehicle; one that was not sent to it counts as `ack.unknown`."""
         self._metrics.count("vehicle.ack", ack.outcome)
         advisory = self._sent.get(ack.advisory)
-        if advisory is None or (advisory.target.startswith("vehicle:") and advisory.target != f"vehicle:{vehicle}"):
+        is_for_vehicles = advisory is not None and advisory.target.startswith(VEHICLE_TARGET)
+        if advisory is None or (is_for_vehicles and advisory.target != vehicle_target(vehicle)):
             self._metrics.count("ack.unknown", vehicle)
         else:
             self._metrics.count(f"ack.{ack.outcome}", advisory.kind)

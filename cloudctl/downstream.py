@@ -1,7 +1,8 @@
-"""Which signal comes after this one: how the exit lanes of one digital code go on in another, and when that lets a vehicle through.
+"""Which signal comes after this one: how the exit lanes of one digital code go on in another, and when that signal lets
+a vehicle through.
 
-Two codes overlap along the road between them: a point of an exit lane of the first, matched to the lanes of the second, tells how far the
-second's stop line is.
+Two codes overlap along the road between their intersections: a point of an exit lane of the first, matched to the lanes
+of the second, shows how far the second's stop line is.
 """
 
 from collections.abc import Iterable
@@ -10,85 +11,120 @@ from typing import NamedTuple
 import numpy as np
 
 from .codes import CompiledCode
-from .forecast.stop_line import FAR, SATURATION_HEADWAY, passing
+from .driving import SATURATION_HEADWAY
+from .forecast.stop_line import UNKNOWN_TIME, passing
 from .fusion import TRACK
 from .intersection import IntersectionState
 from .matching import match
 from .signals.states import MAX_AGE
-from .world import NextSignal, Report, declare
+from .world import NextSignal, Report, World, declare
 
-PROBES = (5.0, 0.5, 1.0)  # where an exit lane is looked at: m along it, then shares of its length
-SPEED = 10.0  # m/s; of a made-up vehicle there, so that its direction counts
+EGRESS, MOTOR_LANE = 2, 0  # role and use of an exit lane for vehicles
+FIRST_PROBE = 5.0  # m along an exit lane
+PROBE_FRACTIONS = (0.5, 1.0)  # of its length: where it is looked at besides
+PROBE_STEP = 2.0  # m back from a probe, for the direction of the lane there
+PROBE_SPEED = 10.0  # m/s of a made-up vehicle there, so that its direction counts
 
 
 class DownstreamLink(NamedTuple):
-    """Where an exit lane goes on: the place, and m from the lane's beginning to the stop line there."""
+    """Where an exit lane goes on: the intersection, and m from the lane's beginning to the stop line there."""
 
     place: IntersectionState
     distance: float
 
 
 def onward(place: IntersectionState, others: Iterable[IntersectionState]) -> dict[int, DownstreamLink]:
-    """Return where the exit lanes of a place lead to another's stop line, by lane."""
-    code, out = place.code, dict[int, DownstreamLink]()
-    found = [k for k in range(code.n_lanes) if code.lane_role[k] == 2 and code.lane_use[k] == 0]
+    """Return where the exit lanes of an intersection lead to another's stop line, by lane; of several, the nearest."""
+    code = place.code
+    is_exit = (code.lane_role == EGRESS) & (code.lane_use == MOTOR_LANE)
+    exit_lanes = np.flatnonzero(is_exit).tolist()
+
+    links: dict[int, DownstreamLink] = {}
     for other in others:
-        if other is place or not found:
+        if other is place:
             continue
-        for lane in found:
+        for lane in exit_lanes:
             distance = _distance(code, lane, other.code)
-            if distance is not None and (lane not in out or distance < out[lane].distance):
-                out[lane] = DownstreamLink(other, distance)
-    return out
+            if distance is not None and (lane not in links or distance < links[lane].distance):
+                links[lane] = DownstreamLink(other, distance)
+    return links
 
 
 def _distance(code: CompiledCode, lane: int, other: CompiledCode) -> float | None:
+    """Return m from the beginning of an exit lane to the stop line of another code that it leads to; None where it
+    leads to none."""
     length = float(code.path_length[lane])
-    s = np.array([min(PROBES[0], length), *(share * length for share in PROBES[1:])])
-    a, b = int(code.path_start[lane]), int(code.path_start[lane + 1])
-    arc, xy = code.path_s[a:b], code.path_xy[a:b]
-    here = np.stack([np.interp(s, arc, xy[:, k]) for k in (0, 1)], axis=1)
-    before = np.stack([np.interp(np.maximum(s - 2.0, 0.0), arc, xy[:, k]) for k in (0, 1)], axis=1)
-    x, y = other.origin.to_local(*code.origin.to_geodetic(here[:, 0], here[:, 1]))
-    x0, y0 = other.origin.to_local(*code.origin.to_geodetic(before[:, 0], before[:, 1]))
+    s = np.array([min(FIRST_PROBE, length), *(fraction * length for fraction in PROBE_FRACTIONS)])
+
+    # A vehicle that drives along the lane at each probe, in the frame of the other code.
+    x, y = _points(code, lane, s, other)
+    x_before, y_before = _points(code, lane, np.maximum(s - PROBE_STEP, 0.0), other)
+    step = np.maximum(np.hypot(x - x_before, y - y_before), 1e-6)
     tracks = np.zeros(len(s), TRACK)
     tracks["x"], tracks["y"] = x, y
-    step = np.maximum(np.hypot(x - x0, y - y0), 1e-6)
-    tracks["vx"], tracks["vy"] = SPEED * (x - x0) / step, SPEED * (y - y0) / step
-    on = match(other, tracks, np.full((len(s), 3), -1, np.int64))
-    good = np.flatnonzero((on.path >= 0) & (on.path < other.n_lanes) & (on.to_stop > 0.0))
-    return float(s[good[0]] + on.to_stop[good[0]]) if len(good) else None
+    tracks["vx"], tracks["vy"] = PROBE_SPEED * (x - x_before) / step, PROBE_SPEED * (y - y_before) / step
+
+    # The first probe that is on a lane before a stop line tells the distance.
+    matched = match(other, tracks, np.full((len(s), 3), -1, np.int64))
+    is_approach = (matched.path >= 0) & (matched.path < other.n_lanes) & (matched.to_stop > 0.0)
+    probes = np.flatnonzero(is_approach)
+    return float(s[probes[0]] + matched.to_stop[probes[0]]) if len(probes) else None
+
+
+def _points(code: CompiledCode, lane: int, s: np.ndarray, other: CompiledCode) -> tuple[np.ndarray, np.ndarray]:
+    """Return x, y (m) in the frame of `other` of the points `s` m along a lane of `code`."""
+    begin, end = int(code.path_start[lane]), int(code.path_start[lane + 1])
+    arc, xy = code.path_s[begin:end], code.path_xy[begin:end]
+    east, north = np.interp(s, arc, xy[:, 0]), np.interp(s, arc, xy[:, 1])
+    return other.origin.to_local(*code.origin.to_geodetic(east, north))
 
 
 def beyond(t: int, place: IntersectionState, report: Report, lanes: dict[int, DownstreamLink]) -> NextSignal | None:
-    """Return when the signal after this one lets a vehicle through, for the movement it declared there; None where nobody knows."""
-    code, connection, movements = place.code, report.connection, report.state.movements
-    if connection < 0 or movements is None or len(movements) < 2:
+    """Return when the signal after this one lets a vehicle through, for the movement it declared there; None where that
+    is not known.
+
+    `lanes`: the links of the intersection's exit lanes, as `onward` gives them.
+    """
+    code, movements = place.code, report.state.movements
+    if report.connection < 0 or movements is None or len(movements) < 2:
         return None
-    lane = int(code.conn_to[connection])
-    there = lanes.get(lane)
-    if there is None or there.place.latest is None or not there.place.in_force:
+    link = lanes.get(int(code.conn_to[report.connection]))
+    if link is None or not link.place.in_force:
         return None
-    next_code, snapshot = there.place.code, there.place.latest
-    if t - snapshot.t > MAX_AGE:  # its own messages have ended: what it promised then is not known to be so now
+    snapshot = link.place.latest
+    if snapshot is None or not _is_trustworthy(snapshot, t):
         return None
-    turn = next((k for m in movements[1:] if (k := next_code.connection(m)) >= 0), -1)
-    group = int(next_code.conn_group[turn]) if turn >= 0 else -1
-    if (
-        group < 0
-        or snapshot.signal_trouble
-        or snapshot.signals.t == 0
-        or snapshot.signals.revision != next_code.code.revision
-    ):
+
+    next_code = link.place.code
+    movement = next((k for name in movements[1:] if (k := next_code.connection(name)) >= 0), -1)
+    group = int(next_code.conn_group[movement]) if movement >= 0 else -1
+    if group < 0:
         return None
-    known = passing(snapshot)
-    windows, since = known.windows, (t - snapshot.t) / 1e9
-    from_lanes = {int(next_code.conn_from[p - next_code.n_lanes]) for p in declare(next_code, turn) if p >= 0}
-    waiting = [int(np.sum((snapshot.to_stop > 0.0) & (snapshot.path == k))) for k in from_lanes]
-    queue = min(waiting, default=0) * SATURATION_HEADWAY
-    opens, lasts = float(windows.start[group]), float(windows.duration[group])
-    distance = float(code.path_length[code.n_lanes + connection]) + there.distance
-    left = float(windows.left[group]) if windows.green[group] else 0.0
-    if opens >= FAR:
+
+    # The other intersection's times count from its own snapshot.
+    windows, since = passing(snapshot).windows, (t - snapshot.t) / 1e9
+    opens, duration = float(windows.next_start[group]), float(windows.next_duration[group])
+    if opens >= UNKNOWN_TIME:
         return None
-    return NextSignal(distance, left - since, opens - since + queue, opens - since + lasts)
+    green_left = float(windows.time_left[group]) if windows.is_green[group] else 0.0
+    return NextSignal(
+        distance=float(code.path_length[code.n_lanes + report.connection]) + link.distance,
+        closes=green_left - since,
+        opens=opens - since + _queue_discharge(next_code, snapshot, movement),
+        ends=opens - since + duration,
+    )
+
+
+def _is_trustworthy(snapshot: World, t: int) -> bool:
+    """Return whether the signals of another intersection's newest snapshot are known at `t` ns."""
+    if t - snapshot.t > MAX_AGE:
+        return False  # its own messages have ended: what it promised then may no longer hold
+    signals = snapshot.signals
+    return not snapshot.signal_trouble and signals.t > 0 and signals.revision == snapshot.code.code.revision
+
+
+def _queue_discharge(code: CompiledCode, snapshot: World, movement: int) -> float:
+    """Return s that the vehicles before a movement's stop line take to leave, on the lane with the fewest."""
+    approach_lanes = {int(code.conn_from[path - code.n_lanes]) for path in declare(code, movement) if path >= 0}
+    queues = [int(np.sum((snapshot.to_stop > 0.0) & (snapshot.path == lane))) for lane in approach_lanes]
+    return min(queues, default=0) * SATURATION_HEADWAY

@@ -1,8 +1,8 @@
 """WGS-84 / CGCS2000 geodetic coordinates <-> local east-north metres.
 
-The two datums agree to centimetres, below everything here. A local frame is the tangent plane at its origin, reached with the
-meridian and prime-vertical radii of the ellipsoid and the curvature of the parallel: against geodesics, the error stays
-below 1 mm within 500 m and below 1 cm within 2 km up to latitudes of 60 degrees.
+The two datums agree to centimetres, below everything here. A local frame is the tangent plane at its origin, reached
+with the meridian and prime-vertical radii of the ellipsoid and the curvature of the parallel: against geodesics, the
+error stays below 1 mm within 500 m and below 1 cm within 2 km up to latitudes of 60 degrees.
 """
 
 from dataclasses import dataclass, field
@@ -11,15 +11,18 @@ from math import cos, isfinite, radians, sin, sqrt, tan
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-A = 6_378_137.0  # semi-major axis, m (WGS-84; CGCS2000 has the same)
-E2 = 6.694379990141e-3  # first eccentricity squared
+SEMI_MAJOR_AXIS = 6_378_137.0  # m (WGS-84; CGCS2000 has the same)
+ECCENTRICITY_SQUARED = 6.694379990141e-3  # of the first eccentricity
+MAX_LATITUDE = 88.0  # degrees of an origin; nearer to the poles the local frame bends too much
+MAX_LONGITUDE = 180.0  # degrees
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of a local east-north frame, degrees."""
+    """The origin of a local east-north frame, degrees. Raises ValueError for what is no position within the latitudes
+    that are supported."""
 
     lat: float
     lon: float
@@ -28,16 +31,18 @@ class Origin:
     bend: float = field(init=False, repr=False, compare=False)  # 1/m; how a parallel curves away from due east
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.lat) and isfinite(self.lon) and abs(self.lat) < 88 and abs(self.lon) <= 180):
+        is_position = isfinite(self.lat) and isfinite(self.lon)
+        if not (is_position and abs(self.lat) < MAX_LATITUDE and abs(self.lon) <= MAX_LONGITUDE):
             raise ValueError(
                 f"origin ({self.lat}, {self.lon}): latitude must be within 88 and longitude within 180 degrees"
             )
-        s = sin(radians(self.lat))
-        n = A / sqrt(1 - E2 * s * s)
-        m = n * (1 - E2) / (1 - E2 * s * s)
-        object.__setattr__(self, "m_per_deg_lat", radians(m))
-        object.__setattr__(self, "m_per_deg_lon", radians(n * cos(radians(self.lat))))
-        object.__setattr__(self, "bend", tan(radians(self.lat)) / (2 * n))
+
+        sine = sin(radians(self.lat))
+        prime_vertical = SEMI_MAJOR_AXIS / sqrt(1 - ECCENTRICITY_SQUARED * sine * sine)
+        meridian = prime_vertical * (1 - ECCENTRICITY_SQUARED) / (1 - ECCENTRICITY_SQUARED * sine * sine)
+        object.__setattr__(self, "m_per_deg_lat", radians(meridian))
+        object.__setattr__(self, "m_per_deg_lon", radians(prime_vertical * cos(radians(self.lat))))
+        object.__setattr__(self, "bend", tan(radians(self.lat)) / (2 * prime_vertical))
 
     def to_local(self, lat: ArrayLike, lon: ArrayLike) -> tuple[Floats, Floats]:
         """Return (east, north) in metres of degrees `lat`, `lon` (scalars or arrays)."""

@@ -1,6 +1,7 @@
-"""One intersection as the engine holds it: its code, tracker, signals, vehicles, and memory of what it said."""
+"""One intersection as the engine holds it: its code, tracker, signals, vehicles, and memory of what it advised."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,41 +14,58 @@ from .fusion import Fusion
 from .hazards import Hazards
 from .schema import Signal
 from .sensor_health import Sensing
-from .signals.quality import STATE, TIMES, SignalQuality
+from .signals.faults import Scope
+from .signals.quality import SignalQuality
 from .signals.states import Doubt, Signals, named_at, signals_again, signals_from
 from .traffic import TrafficState
 
 NEVER = 2**62  # ns
-DOUBTS = {TIMES: Doubt.TIMES, STATE: Doubt.STATE}
+DOUBTS = {Scope.TIMES: Doubt.TIMES, Scope.STATE: Doubt.STATE}
 
 
-@dataclass(eq=False)
+class NewestSignal(NamedTuple):
+    """The newest signal message, to notice one that repeats it."""
+
+    groups: object  # as it came: a repetition is the same object
+    offset: int  # ns taken off its times
+    named: NDArray[np.bool_]  # by index: the groups it has
+
+
+@dataclass(eq=False, kw_only=True)
 class IntersectionState:
     """The whole state of one intersection."""
 
     code: CompiledCode
     fusion: Fusion
     advisory_filter: planner.AdvisoryFilter
-    signals: Signals
     gateways: tuple[str, ...]
-    groups: dict[int, int]
+
+    # Signals.
+    signals: Signals
+    groups: dict[int, int]  # index of each signal group, by its number
     quality: SignalQuality
-    said: tuple[object, int] = (None, 0)  # the groups of the newest signal message, and the offset that was taken off
-    named: NDArray[np.bool_] | None = None  # by index, the groups of that message
-    reports: dict[int, world.Report] = field(default_factory=dict)
+    newest_signal: NewestSignal | None = None
+
+    # Road users.
+    reports: dict[int, world.Report] = field(default_factory=dict)  # by handle
     hazards: Hazards = field(default_factory=Hazards)
     sensing: Sensing = field(default_factory=Sensing)
-    t_sensor: int = 0
-    t_rx: int = 0
-    last_input: int = 0
-    planned: int = 0
-    plan_scheduled: bool = False  # in the heap of plans to come
-    in_force: bool = True  # whether a revision of the code is; else nothing is said
-    until: int = NEVER  # when that changes: nothing said before is valid beyond
-    latest: world.World | None = None
-    withheld: list[planner.Withheld] | None = None  # what the newest plans proposed and did not send; None: nobody asks
     traffic: TrafficState = field(default_factory=TrafficState)
     priority: planner.PriorityRequestServer = field(default_factory=planner.PriorityRequestServer)
+    t_sensor: int = 0  # ns; newest perception, at its source
+    t_rx: int = 0  # ns; when that was received
+
+    # Planning.
+    latest: world.World | None = None
+    # what the newest plans proposed and did not send; None: not asked for
+    withheld: list[planner.Withheld] | None = None
+    last_input: int = 0  # ns
+    planned: int = 0  # ns
+    plan_scheduled: bool = False  # in the heap of plans to come
+
+    # The revision of the code.
+    in_force: bool = True  # whether a revision is; else nothing is advised
+    until: int = NEVER  # ns; when that changes: no advisory is valid beyond
     rules: RuleTable | None = None  # made when first asked for
     days: DayCalendar = NO_DAYS  # that they were made with
 
@@ -58,33 +76,36 @@ class IntersectionState:
         return self.rules
 
     def take(self, t: int, body: Signal, offset: int) -> bool:
-        """Take in a signal message of event time `t` ns; return whether a group shows another state."""
-        before = self.signals
-        if self.said[0] is body.groups and self.said[1] == offset and self.named is not None:
-            self.signals = signals_again(before, t, body.seq, body.revision, self.named, body.lanes)
+        """Take in a signal message of event time `t` ns; return whether a group shows another state. `offset`: ns to
+        take off its times."""
+        before, newest = self.signals, self.newest_signal
+        if newest is not None and newest.groups is body.groups and newest.offset == offset:
+            self.signals = signals_again(before, t, body.seq, body.revision, newest.named, body.lanes)
             return False
+
         self.signals = signals_from(before, t, body.seq, body.revision, self.groups, body.groups, offset, body.lanes)
-        self.said, self.named = (body.groups, offset), named_at(self.signals, t)
+        self.newest_signal = NewestSignal(body.groups, offset, named_at(self.signals, t))
         return bool((self.signals.state != before.state).any())
 
     def doubts(self, t: int) -> dict[int, Doubt]:
         """Return what signal faults put in doubt at `t` ns, by index of the group."""
         return {
-            self.groups[group]: DOUBTS[doubt]
-            for group, doubt in self.quality.doubted(t).items()
+            self.groups[group]: DOUBTS[scope]
+            for group, scope in self.quality.doubted(t).items()
             if group in self.groups
         }
 
     def renew(self, fresh: "IntersectionState") -> None:
-        """Take over another revision of the code: everything that names lanes or groups begins anew; reports must be made again."""
-        self.code, self.signals, self.groups, self.quality = fresh.code, fresh.signals, fresh.groups, fresh.quality
-        self.said, self.named, self.rules = (None, 0), None, None
-        self.latest, self.traffic, self.priority = None, fresh.traffic, fresh.priority
+        """Take over another revision of the code: all that names lanes or groups begins anew; reports must be made
+        again."""
+        self.code, self.rules = fresh.code, None
+        self.signals, self.groups, self.quality, self.newest_signal = fresh.signals, fresh.groups, fresh.quality, None
+        self.traffic, self.priority, self.latest = fresh.traffic, fresh.priority, None
         self.sensing.renew()
         self.advisory_filter.forget()
 
     def restart(self, fresh: "IntersectionState") -> None:
-        """Begin anew on the same code, because time went back: keep nothing that carries a time."""
+        """Begin anew on the same code, because time went back: nothing that carries a time is kept."""
         self.renew(fresh)
         self.fusion = fresh.fusion
         self.reports.clear()

@@ -1,7 +1,8 @@
 """Lane matching: which lane or connection each track is on, where along it, and which stop line it comes to.
 
-A track is matched to the path (of those whose corridor covers its cell) with the least cost: squared lateral offset in
-half lane widths, plus disagreement of heading, less a bonus for the paths its vehicle said it would take.
+A track is matched to the path, of those whose corridor covers its cell, with the least cost: squared lateral offset in
+half lane widths, plus disagreement of heading, plus a penalty for lanes of other uses, less a bonus for the paths that
+its vehicle declared.
 """
 
 from typing import Any, NamedTuple
@@ -15,29 +16,32 @@ from .codes import CompiledCode
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-REACH = 3.0  # m; a track further than this from every path is on none
-MOVING = 1.0  # m/s; below it a velocity says nothing of heading
-ALONG = 0.3  # least cosine between motion and path: within about 70 degrees
-DECLARED = 1.5  # cost taken off the paths a vehicle said it would take
-TURNING = 6.0  # cost of motion across the path
-LEAVES = -2  # declared by who takes no movement of this intersection
-SHY = np.array([0.0, 0.5, 2.0, 0.2, 1.0])  # cost of a lane for vehicles, bicycles, pedestrians, buses, trams
-CLOSED = 4.0  # cost of a tidal lane that runs the other way now: it is taken only by who moves against that
+MAX_OFFSET = 3.0  # m; a track further than this from every path is on none
+MIN_HEADING_SPEED = 1.0  # m/s; the velocity of a slower track tells no heading
+MIN_HEADING_COSINE = 0.3  # between motion and path: within about 70 degrees
+DECLARED_BONUS = 1.5  # cost taken off the paths that a vehicle declared
+HEADING_PENALTY = 6.0  # cost of motion across the path
+# cost of a lane by its use: vehicles, bicycles, pedestrians, buses, trams
+USE_PENALTY = np.array([0.0, 0.5, 2.0, 0.2, 1.0])
+CONNECTION_PENALTY = 0.1  # cost of a connection: where it overlaps a lane, the lane is the better guess
+CLOSED_PENALTY = 4.0  # cost of a tidal lane that runs the other way now: only a track that moves against that is on it
+LEAVES = -2  # declared movement of a vehicle that takes none of this intersection
 
 
 class Tables(NamedTuple):
-    """What matching reads of one code, beside its own arrays; made once."""
+    """What matching reads of one code, beside the code's own arrays; made once per content."""
 
-    width: Floats  # of each path; a connection has its lane's
-    use_penalty: Floats
+    width: Floats  # m, of each path; a connection has its lane's
+    use_penalty: Floats  # of each path
     only: Ints  # of each lane: the one connection it leads to, -1 when there are several or none
-    turns: Ints  # int64[n_lanes, n_conns]: the connection that lane leads to which makes the same turn; itself where there is none
+    # int64[n_lanes, n_conns]: the connection that lane leads to which makes the same turn; itself where there is none
+    turns: Ints
     stop: Floats  # m along each lane to where it ends for a vehicle: its stop line, else its end
     group: Ints  # of each lane: the signal group of its first movement, -1 none
 
 
 class Matched(NamedTuple):
-    """One row a track. `path` counts lanes first, then connections; -1 where there is none."""
+    """Where tracks are, one row per track. `path` counts lanes first, then connections; -1 where there is none."""
 
     path: Ints
     s: Floats  # m along the path
@@ -47,56 +51,66 @@ class Matched(NamedTuple):
     to_stop: Floats  # m from the front to the stop line; negative inside; nan where the path leads to none
 
 
-_KNOWN: dict[str, Tables] = {}
+_TABLES: dict[str, Tables] = {}  # by content of the code
 
 
 def tables(code: CompiledCode) -> Tables:
-    """Return the tables of a code, made once for each content."""
-    table = _KNOWN.get(code.hash)
+    """Return the tables of a code, made once per content."""
+    table = _TABLES.get(code.hash)
     if table is None:
-        table = _KNOWN[code.hash] = _tables(code)
+        table = _TABLES[code.hash] = _make_tables(code)
     return table
 
 
-def _tables(code: CompiledCode) -> Tables:
-    owner = np.concatenate([np.arange(code.n_lanes), code.conn_from]).astype(np.int64)
-    joint = np.where(np.arange(len(owner)) < code.n_lanes, 0.0, 0.1)
-    leads = [_leads(code, lane) for lane in range(code.n_lanes)]
-    only = np.array([found[0] if len(found) == 1 else -1 for found in leads], np.int64)
+def _make_tables(code: CompiledCode) -> Tables:
+    lane_of_path = np.concatenate([np.arange(code.n_lanes), code.conn_from]).astype(np.int64)
+    is_connection = np.arange(len(lane_of_path)) >= code.n_lanes
+    penalty = USE_PENALTY[code.lane_use[lane_of_path]] + np.where(is_connection, CONNECTION_PENALTY, 0.0)
+    movements = [_movements_of(code, lane) for lane in range(code.n_lanes)]
+
+    # The connections that make the same turn from the same road, by lane.
     turns = np.tile(np.arange(code.n_conns), (code.n_lanes, 1))
     from_link, to_link = code.lane_link[code.conn_from], code.lane_link[code.conn_to]
-    for lane, found in enumerate(leads):
-        for k in reversed(found):
+    for lane, connections in enumerate(movements):
+        for k in reversed(connections):
             turns[lane, (from_link == from_link[k]) & (to_link == to_link[k])] = k
-        turns[lane, found] = found
-    stop = np.where(np.isnan(code.lane_stop_s), code.path_length[: code.n_lanes], code.lane_stop_s)
+        turns[lane, connections] = connections
+
+    # The signal group of each lane's first movement that has one: written last to first.
     group = np.full(code.n_lanes, -1, np.int64)
     signalled = np.flatnonzero(code.conn_group >= 0)[::-1]
     group[code.conn_from[signalled]] = code.conn_group[signalled]
-    width = np.maximum(code.lane_width[owner], 1.0)
-    return Tables(width, SHY[code.lane_use[owner]] + joint, only, turns, stop, group)
+
+    return Tables(
+        width=np.maximum(code.lane_width[lane_of_path], 1.0),
+        use_penalty=penalty,
+        only=np.array([found[0] if len(found) == 1 else -1 for found in movements], np.int64),
+        turns=turns,
+        stop=np.where(np.isnan(code.lane_stop_s), code.path_length[: code.n_lanes], code.lane_stop_s),
+        group=group,
+    )
 
 
-def _leads(code: CompiledCode, lane: int) -> list[int]:
+def _movements_of(code: CompiledCode, lane: int) -> list[int]:
     """Return the connections through the intersection that a lane leads to, over the joints of its road."""
-    found, seen, ahead = [], set[int](), [lane]
-    while ahead:
-        here = ahead.pop(0)
-        if here in seen:
+    movements, visited, queue = [], set[int](), [lane]
+    while queue:
+        here = queue.pop(0)
+        if here in visited:
             continue
-        seen.add(here)
+        visited.add(here)
         for k in np.flatnonzero(code.conn_from == here).tolist():
             if code.conn_inner[k]:
-                found.append(k)
+                movements.append(k)
             else:
-                ahead.append(int(code.conn_to[k]))
-    return found
+                queue.append(int(code.conn_to[k]))
+    return movements
 
 
 @njit(cache=True)
 def _project(path: int, x: float, y: float, start: Any, xy: Any, arc: Any) -> tuple[float, float, float, float]:
-    """Return (s, distance, ux, uy): the nearest point of one polyline, and the direction there."""
-    best, best_s, ux, uy = 1e18, 0.0, 1.0, 0.0
+    """Return (s, distance, ux, uy): m along one polyline to its nearest point, m to that, and the direction there."""
+    nearest, nearest_s, ux, uy = 1e18, 0.0, 1.0, 0.0
     for k in range(start[path], start[path + 1] - 1):
         dx, dy = xy[k + 1, 0] - xy[k, 0], xy[k + 1, 1] - xy[k, 1]
         length = arc[k + 1] - arc[k]
@@ -105,78 +119,108 @@ def _project(path: int, x: float, y: float, start: Any, xy: Any, arc: Any) -> tu
         along = ((x - xy[k, 0]) * dx + (y - xy[k, 1]) * dy) / length
         along = min(max(along, 0.0), length)
         ex, ey = x - xy[k, 0] - dx * along / length, y - xy[k, 1] - dy * along / length
-        d = ex * ex + ey * ey
-        if d < best:
-            best, best_s, ux, uy = d, arc[k] + along, dx / length, dy / length
-    return best_s, best**0.5, ux, uy
+        squared = ex * ex + ey * ey
+        if squared < nearest:
+            nearest, nearest_s, ux, uy = squared, arc[k] + along, dx / length, dy / length
+    return nearest_s, nearest**0.5, ux, uy
 
 
 @njit(cache=True)
 def _connection(
-    path: int, said: int, n_lanes: int, only: Any, turns: Any, ingress: Any, conn_from: Any, inner: Any
+    path: int, declared: int, n_lanes: int, only: Any, turns: Any, ingress: Any, conn_from: Any, inner: Any
 ) -> int:
-    """Return the movement of a track on `path` whose vehicle said movement `said` (-1: nothing; LEAVES: none of this intersection)."""
-    if path < 0 or (path < n_lanes and said == LEAVES):
+    """Return the movement of a track on `path` whose vehicle declared movement `declared` (-1: none; LEAVES: it takes
+    none of this intersection)."""
+    if path < 0 or (path < n_lanes and declared == LEAVES):
         return -1
     if path >= n_lanes:
-        found = path - n_lanes
-    elif said >= 0 and ingress[path] == ingress[conn_from[said]]:
-        found = turns[path, said]
+        movement = path - n_lanes
+    elif declared >= 0 and ingress[path] == ingress[conn_from[declared]]:
+        movement = turns[path, declared]
     else:
-        found = only[path]
-    return found if found >= 0 and inner[found] else -1
+        movement = only[path]
+    return movement if movement >= 0 and inner[movement] else -1
+
+
+@njit(cache=True)
+def _distance_to_stop(
+    path: int, s: float, half_length: float, n_lanes: int, stop: Any, to_line: Any, path_length: Any, conn_to: Any,
+    inner: Any
+) -> float:  # fmt: skip
+    """Return m from the front of a track, `s` m along a path, to the stop line; negative inside, nan where the path
+    leads to none."""
+    if 0 <= path < n_lanes:
+        return float(stop[path] - s + to_line[path] - half_length)
+    if path >= n_lanes and inner[path - n_lanes]:
+        return float(-s - half_length)
+    if path >= n_lanes:  # a joint of the road before the intersection
+        lane = conn_to[path - n_lanes]
+        return float(path_length[path] - s + stop[lane] + to_line[lane] - half_length)
+    return float(np.nan)
 
 
 @njit(cache=True)
 def _match(
-    tracks: Any, declared: Any, n_lanes: int, start: Any, xy: Any, arc: Any, path_length: Any, width: Any, use_penalty: Any, only: Any,
-    turns: Any, stop: Any, lead: Any, ingress: Any, conn_from: Any, conn_to: Any, inner: Any, cell_start: Any, cell_path: Any,
-    x0: float, y0: float, cell_m: float, nx: int, ny: int,
-    path: Any, s: Any, lateral: Any, along: Any, connection: Any, to_stop: Any,
+    tracks: Any, declared: Any, n_lanes: int, start: Any, xy: Any, arc: Any, path_length: Any, width: Any, use_penalty:
+    Any, only: Any, turns: Any, stop: Any, to_line: Any, ingress: Any, conn_from: Any, conn_to: Any, inner: Any,
+    cell_start: Any, cell_path: Any, x0: float, y0: float, cell_m: float, nx: int, ny: int, path: Any, s: Any, lateral:
+    Any, along: Any, connection: Any, to_stop: Any,
 ) -> None:  # fmt: skip
+    """Fill in the columns of `Matched`."""
     for i in range(len(tracks)):
         x, y, vx, vy = tracks[i]["x"], tracks[i]["y"], float(tracks[i]["vx"]), float(tracks[i]["vy"])
-        half = 0.5 * float(tracks[i]["length"])
-        cx, cy = int((x - x0) // cell_m), int((y - y0) // cell_m)
-        best, least = -1, 1e18
+        half_length = 0.5 * float(tracks[i]["length"])
         speed = (vx * vx + vy * vy) ** 0.5
-        if 0 <= cx < nx and 0 <= cy < ny:
-            for k in range(cell_start[cy * nx + cx], cell_start[cy * nx + cx + 1]):
-                p = cell_path[k]
-                at, d, ux, uy = _project(p, x, y, start, xy, arc)
-                cos = (vx * ux + vy * uy) / speed if speed > MOVING else 1.0
-                if d > REACH or cos < ALONG:
+
+        # The cheapest of the paths whose corridors cover the track's cell.
+        best, least_cost = -1, 1e18
+        column, row = int((x - x0) // cell_m), int((y - y0) // cell_m)
+        if 0 <= column < nx and 0 <= row < ny:
+            for k in range(cell_start[row * nx + column], cell_start[row * nx + column + 1]):
+                candidate = cell_path[k]
+                candidate_s, distance, ux, uy = _project(candidate, x, y, start, xy, arc)
+                cosine = (vx * ux + vy * uy) / speed if speed > MIN_HEADING_SPEED else 1.0
+                if distance > MAX_OFFSET or cosine < MIN_HEADING_COSINE:
                     continue
-                cost = (2.0 * d / width[p]) ** 2 + TURNING * (1.0 - cos) + use_penalty[p]
+                cost = (
+                    (2.0 * distance / width[candidate]) ** 2 + HEADING_PENALTY * (1.0 - cosine) + use_penalty[candidate]
+                )
                 for m in range(declared.shape[1]):
-                    if declared[i, m] == p:
-                        cost -= DECLARED
-                if cost < least:
-                    least, best = cost, p
-                    s[i], lateral[i], along[i] = at, d, vx * ux + vy * uy
+                    if declared[i, m] == candidate:
+                        cost -= DECLARED_BONUS
+                if cost < least_cost:
+                    least_cost, best = cost, candidate
+                    s[i], lateral[i], along[i] = candidate_s, distance, vx * ux + vy * uy
+
         path[i] = best
-        said = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else declared[i, 0]
-        connection[i] = _connection(best, said, n_lanes, only, turns, ingress, conn_from, inner)
-        to_stop[i] = np.nan
-        if 0 <= best < n_lanes:
-            to_stop[i] = stop[best] - s[i] + lead[best] - half
-        elif best >= n_lanes and inner[best - n_lanes]:
-            to_stop[i] = -s[i] - half
-        elif best >= n_lanes:
-            to = conn_to[best - n_lanes]
-            to_stop[i] = path_length[best] - s[i] + stop[to] + lead[to] - half
+        declared_movement = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else declared[i, 0]
+        connection[i] = _connection(best, declared_movement, n_lanes, only, turns, ingress, conn_from, inner)
+        to_stop[i] = _distance_to_stop(best, s[i], half_length, n_lanes, stop, to_line, path_length, conn_to, inner)
 
 
 def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDArray[np.bool_] | None = None) -> Matched:
-    """Match tracks (ndarray[TRACK]) to paths; `declared`: int64[n, 3], paths each track's vehicle said it would use, -1 where none, LEAVES
-    first where it leaves the road before; `closed`: bool[n_paths], the tidal lanes that run the other way now."""
+    """Return where tracks (ndarray[TRACK]) are on the paths of a code.
+
+    `declared`: int64[n, 3], the paths that each track's vehicle declared, -1 where none, LEAVES first where it leaves
+    the road before. `closed`: bool[n_paths], the tidal lanes that run the other way now.
+    """
     n, table = len(tracks), tables(code)
+    use_penalty = table.use_penalty
     if closed is not None:
-        table = table._replace(use_penalty=table.use_penalty + CLOSED * closed)
-    out = Matched(np.empty(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.empty(n, np.int64), np.empty(n))
+        use_penalty = use_penalty + CLOSED_PENALTY * closed
+
+    matched = Matched(
+        path=np.empty(n, np.int64),
+        s=np.zeros(n),
+        lateral=np.zeros(n),
+        along=np.zeros(n),
+        connection=np.empty(n, np.int64),
+        to_stop=np.empty(n),
+    )
     _match(
-        tracks, declared, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.path_length, *table[:-1], code.lane_to_stop,
-        code.lane_ingress, code.conn_from, code.conn_to, code.conn_inner, code.cell_start, code.cell_path, code.bounds[0],
-        code.bounds[1], code.cell_m, code.nx, code.ny, *out,
+        tracks, declared, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.path_length, table.width,
+        use_penalty, table.only, table.turns, table.stop, code.lane_to_stop, code.lane_ingress, code.conn_from,
+        code.conn_to, code.conn_inner, code.cell_start, code.cell_path, code.bounds[0], code.bounds[1], code.cell_m,
+        code.nx, code.ny, *matched,
     )  # fmt: skip
-    return out
+    return matched

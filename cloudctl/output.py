@@ -8,7 +8,7 @@ from msgspec import Struct
 from .faults import Fault
 from .intersection import IntersectionState
 from .schema import Advisory, RawMessage, Reject, Signals
-from .signals.quality import SignalFault
+from .signals.faults import SignalFault
 from .traffic_messages import Traffic
 
 

@@ -261,6 +261,14 @@ class Broadcast(Struct, frozen=True, rename={"version": "v", "intersection": "i"
     advisories: tuple["Advisory", ...]
 
 
+class PriorityAction(StrEnum):
+    """What a signal controller is asked for."""
+
+    EXTEND = "extend"  # a green that lasts longer
+    EARLY = "early"  # a green that begins sooner
+    RELEASE = "release"  # nothing any more
+
+
 class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i", "request": "q", "group": "g"}):
     """A request of the node to a signal controller for a vehicle. A request only: minimum times and clearances are the
     controller's."""
@@ -271,7 +279,7 @@ class Priority(Struct, frozen=True, rename={"version": "v", "intersection": "i",
     request: str  # id
     kind: str  # the vehicle's class
     group: int
-    action: Literal["extend", "early", "release"]
+    action: PriorityAction
     at: int  # ns; extend: green until then; early: green from then on; release: nothing is asked any more
 
 
@@ -343,6 +351,54 @@ class AdvisoryKind(StrEnum):
     DEGRADED = "degraded"
 
 
+class Behaviour(StrEnum):
+    """What an advisory asks a driver to do."""
+
+    KEEP = "keep"  # this speed
+    COAST = "coast"  # slow down with the foot off the throttle
+    SLOW_DOWN = "slow_down"  # brake
+    SPEED_UP = "speed_up"
+    STOP = "stop"
+    GIVE_WAY = "give_way"
+    CHANGE_LEFT = "change_left"
+    CHANGE_RIGHT = "change_right"
+
+
+class Severity(IntEnum):
+    """How urgent an advisory is (ETSI TS 101 539-1)."""
+
+    ACT_NOW = 0
+    SOON = 1
+    INFORMATION = 2
+
+
+class PriorityStatus(StrEnum):
+    """How far a request for signal priority has come (SAE J2735, PrioritizationResponseStatus); the last four end
+    it."""
+
+    PROCESSING = "processing"
+    GRANTED = "granted"
+    RESERVICE_LOCKED = "reserviceLocked"
+    REJECTED = "rejected"
+    MAX_PRESENCE = "maxPresence"
+    SERVED = "served"
+    CANCELLED = "cancelled"
+
+
+VEHICLE_TARGET = "vehicle:"
+INTERSECTION_TARGET = "intersection:"
+
+
+def vehicle_target(vehicle: str) -> str:
+    """Return the target of advisories for one vehicle."""
+    return VEHICLE_TARGET + vehicle
+
+
+def intersection_target(intersection: str) -> str:
+    """Return the target of advisories for every vehicle at an intersection."""
+    return INTERSECTION_TARGET + intersection
+
+
 class Inputs(Struct, frozen=True):
     """The inputs that an advisory is based on."""
 
@@ -359,8 +415,8 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     id: str
     kind: AdvisoryKind
     intersection: str
-    target: str  # "vehicle:ID", "lane:ID" or "connection:ID"
-    severity: int  # 0 act now, 1 soon, 2 for information (TS 101 539-1)
+    target: str  # see `vehicle_target` and `intersection_target`
+    severity: int  # a `Severity`
     confidence: float
     reason: str
     t: int
@@ -368,10 +424,8 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     inputs: Inputs
     speed: float | None = None  # m/s, recommended
     distance: float | None = None  # m to the place it is about
-    behaviour: str | None = None  # keep, coast, slow_down, speed_up, stop, give_way, change_left, change_right
-    status: str | None = (
-        None  # of a priority request: processing, granted, rejected, maxPresence, reserviceLocked, served, cancelled
-    )
+    behaviour: str | None = None  # a `Behaviour`; later versions may know more
+    status: str | None = None  # of a priority request: a `PriorityStatus`
     version: int = VERSION
 
 

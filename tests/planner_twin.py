@@ -6,22 +6,16 @@ from math import erf, hypot, inf, sqrt
 
 import numpy as np
 
+from cloudctl.driving import BRAKING_SHARE, MIN_HEADWAY, SATURATION_HEADWAY, STARTUP_LOST_TIME
 from cloudctl.forecast import following, prediction
-from cloudctl.forecast.stop_line import (
-    BRISK,
-    FAR,
-    GRACE,
-    IS_GREEN,
-    MARGIN,
-    SATURATION_HEADWAY,
-    STARTUP_LOST_TIME,
-    earliest,
-)
+from cloudctl.forecast.stop_line import GREEN_END_MARGIN, UNKNOWN_TIME, YELLOW_ALLOWANCE, earliest
 from cloudctl.lane_stretches import covered
 from cloudctl.planner.kinds import collision, crossing, pedestrian
 from cloudctl.planner.kinds.hazard import RANGE
+from cloudctl.road_users import FOLLOWS_LANE, RIDES
 from cloudctl.schema import Hazard, ObjectClass, SignalState
-from cloudctl.signals.states import IS_RED, NEVER
+from cloudctl.signals.colours import IS_CLOSED, IS_GREEN, IS_RED
+from cloudctl.signals.states import NEVER
 from cloudctl.world import World
 
 
@@ -36,11 +30,11 @@ def movements(world: World) -> list[dict[int, float]]:
         if 0 <= lane < code.n_lanes and world.to_stop[i] > -1.0:
             for k in range(code.n_conns):
                 if code.conn_inner[k] and code.conn_from[k] == lane:
-                    fastest = sqrt(code.conn_speed[k] ** 2 + 2 * prediction.EASY * max(world.to_stop[i], 0.0))
-                    over = max(world.speed[i] - fastest, 0.0) / prediction.SPREAD
+                    fastest = sqrt(code.conn_speed[k] ** 2 + 2 * prediction.EASY_BRAKING * max(world.to_stop[i], 0.0))
+                    over = max(world.speed[i] - fastest, 0.0) / prediction.SPEED_SPREAD
                     weights[k] = float(world.share[k] * np.exp(-0.5 * over**2))
         total = sum(weights.values())
-        out.append({k: w / total for k, w in weights.items() if total and w / total >= prediction.LEAST})
+        out.append({k: w / total for k, w in weights.items() if total and w / total >= prediction.MIN_CHANCE})
     return out
 
 
@@ -88,7 +82,7 @@ def held_up(world: World, reach: float, free: set[int]) -> set[int]:
     found: set[int] = set()
     for i in free:
         ahead, gap = leader(world, i, reach)
-        while ahead >= 0 and gap < following.NEAR + following.PRESSING * max(float(world.speed[i]), 0.0):
+        while ahead >= 0 and gap < following.CLOSE_GAP + following.CLOSE_HEADWAY * max(float(world.speed[i]), 0.0):
             found.add(ahead)
             i = ahead
             ahead, gap = leader(world, i, reach)
@@ -107,11 +101,11 @@ def passes(world: World) -> list[tuple[float, bool, int]]:
             if lane < code.n_lanes:
                 lanes.setdefault(lane, []).append(i)
     for lane, rows in lanes.items():
-        before = soonest = -FAR
+        before = soonest = -UNKNOWN_TIME
         for place, i in enumerate(sorted(rows, key=lambda i: world.to_stop[i])):
             limit = max(float(code.lane_speed[lane]), 1.0)
             alone = earliest(max(world.to_stop[i], 0.0), max(world.speed[i], 0.0), limit)
-            arrive, soonest = max(alone, before + SATURATION_HEADWAY), max(alone, soonest + BRISK)
+            arrive, soonest = max(alone, before + SATURATION_HEADWAY), max(alone, soonest + MIN_HEADWAY)
             group = int(code.conn_group[world.connection[i]]) if world.connection[i] >= 0 else -1
             if world.connection[i] < 0:
                 mine = [
@@ -132,14 +126,16 @@ def passes(world: World) -> list[tuple[float, bool, int]]:
                 )
                 known = [signals.next_green[group], signals.max_end[group] if IS_RED[signals.state[group]] else NEVER]
                 known = [opens for opens in known if opens != NEVER]
-                start = max((max(known) - world.t) / 1e9, 0.0) if known else FAR
-                now = green and max(arrive, world.to_stop[i] / limit) <= left - MARGIN
-                doubt = not now and green and soonest <= left + GRACE
+                start = max((max(known) - world.t) / 1e9, 0.0) if known else UNKNOWN_TIME
+                now = green and max(arrive, world.to_stop[i] / limit) <= left - GREEN_END_MARGIN
+                doubt = not now and green and soonest <= left + YELLOW_ALLOWANCE
                 if not now and not doubt:
-                    arrive = max(arrive, start + STARTUP_LOST_TIME) if start < FAR else FAR
-                    lasts = FAR if signals.next_duration[group] == NEVER else signals.next_duration[group] / 1e9
-                    if start < FAR and lasts < FAR and arrive > start + lasts - MARGIN:
-                        arrive = FAR
+                    arrive = max(arrive, start + STARTUP_LOST_TIME) if start < UNKNOWN_TIME else UNKNOWN_TIME
+                    lasts = (
+                        UNKNOWN_TIME if signals.next_duration[group] == NEVER else signals.next_duration[group] / 1e9
+                    )
+                    if start < UNKNOWN_TIME and lasts < UNKNOWN_TIME and arrive > start + lasts - GREEN_END_MARGIN:
+                        arrive = UNKNOWN_TIME
             out[i], before = (arrive, now, len(rows) - 1 - place), arrive
     return out
 
@@ -150,11 +146,11 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
     standing: list[dict[int, float]] = []
     for i in range(len(world.tracks)):
         inside, at = world.path[i] >= code.n_lanes, {}
-        for k in chances[i] if collision.RIDES[world.tracks["class"][i]] else ():
+        for k in chances[i] if RIDES[world.tracks["class"][i]] else ():
             if inside and world.to_stop[i] < 0.0:
                 at[k] = float(world.s[i])
-            elif 0.0 < world.to_stop[i] < collision.APPROACH:
-                closed = code.conn_group[k] >= 0 and collision.STOPS[world.signals.state[code.conn_group[k]]]
+            elif 0.0 < world.to_stop[i] < collision.APPROACH_RANGE:
+                closed = code.conn_group[k] >= 0 and IS_CLOSED[world.signals.state[code.conn_group[k]]]
                 if inside or not closed:
                     at[k] = -float(world.to_stop[i]) - 0.5 * float(world.tracks["length"][i])
         standing.append(at)
@@ -170,16 +166,16 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
             0.5 * float(track["var_vx"] + track["var_vy"]),
         )
         variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(enter, 0.0))
-        return enter, leave, sqrt(variance) / max(float(world.speed[i]), prediction.SLOWEST)
+        return enter, leave, sqrt(variance) / max(float(world.speed[i]), prediction.MIN_SPEED)
 
     def aims(i: int, own: int, s: float) -> bool:
-        if prediction.MOTOR[world.tracks["class"][i]]:
+        if FOLLOWS_LANE[world.tracks["class"][i]]:
             return True
         a, b = code.path_start[code.n_lanes + own], code.path_start[code.n_lanes + own + 1]
         x, y = (float(np.interp(s, code.path_s[a:b], code.path_xy[a:b, n])) for n in (0, 1))
         track = world.tracks[i]
         across = np.array([-track["vy"], track["vx"]], float)
-        return abs(np.dot(across, [x - track["x"], y - track["y"]])) < collision.AIM * float(np.hypot(*across))
+        return abs(np.dot(across, [x - track["x"], y - track["y"]])) < collision.MAX_MISS * float(np.hypot(*across))
 
     for a in range(len(world.tracks)):
         for b in range(len(world.tracks)):
@@ -191,7 +187,7 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
                         or a == b
                         or other < own
                         or other not in standing[b]
-                        or code.conf_type[c] == collision.DIVERGE
+                        or code.conf_type[c] == prediction.DIVERGE
                     ):
                         continue
                     first = window(a, float(code.conf_s[c]) - at_a - 0.5 * float(world.tracks["length"][a]), own)
@@ -202,17 +198,17 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
                     )
                     ttc = max(first[0], second[0])
                     pet = ttc - min(first[1], second[1])
-                    if first[1] > 0.0 and second[1] > 0.0 and ttc < collision.TTC:
+                    if first[1] > 0.0 and second[1] > 0.0 and ttc < collision.MAX_TTC:
                         sigma = max(sqrt(first[2] ** 2 + second[2] ** 2), 1e-3)
-                        meets = 0.5 + 0.5 * erf((collision.APART - pet) / (sqrt(2.0) * sigma))
+                        meets = 0.5 + 0.5 * erf((collision.MAX_PET - pet) / (sqrt(2.0) * sigma))
                         out[a, b, round(max(ttc, 0.0), 3)] = meets * chances[a][own] * chances[b][other]
-    return {key: chance for key, chance in out.items() if chance >= collision.LIKELY}
+    return {key: chance for key, chance in out.items() if chance >= collision.MIN_CHANCE}
 
 
 def along(world: World, i: int, t: float) -> np.ndarray | None:
     """Return x, y where a road user on a lane will be in `t` s: a vehicle along it, others straight on; None where the way ends before."""
     code, track = world.code, world.tracks[i]
-    if not prediction.MOTOR[track["class"]]:
+    if not FOLLOWS_LANE[track["class"]]:
         return np.array([track["x"] + track["vx"] * t, track["y"] + track["vy"] * t])
     s = float(world.s[i]) + prediction.covered(max(float(world.speed[i]), 0.0), float(world.accel[i]), t)
     for path, base in way(world, i):
@@ -238,7 +234,7 @@ def crossings(world: World) -> dict[tuple[int, int, float], float]:
     ]
     for k, i in enumerate(world.rows.tolist()):
         c, speed, length = int(world.connection[i]), float(world.speed[i]), float(world.tracks["length"][i])
-        if c < 0 or speed < pedestrian.SLOWEST or not world.to_stop[i] < pedestrian.APPROACH:
+        if c < 0 or speed < pedestrian.MIN_SPEED or not world.to_stop[i] < pedestrian.APPROACH_RANGE:
             continue
         front = (
             float(world.s[i]) if world.path[i] >= code.n_lanes else -float(world.to_stop[i]) - 0.5 * length
@@ -246,7 +242,9 @@ def crossings(world: World) -> dict[tuple[int, int, float], float]:
         for w in range(code.cw_start[c], code.cw_start[c + 1]):
             cross, middle = int(code.cw_cross[w]), 0.5 * float(code.cw_s_in[w] + code.cw_s_out[w])
             reach = 0.5 * float(code.cw_s_out[w] - code.cw_s_in[w]) + pedestrian.BESIDE
-            near = prediction.arrival(float(code.cw_s_in[w]) - front, speed, float(world.accel[i])) <= pedestrian.TTC
+            near = (
+                prediction.arrival(float(code.cw_s_in[w]) - front, speed, float(world.accel[i])) <= pedestrian.MAX_TTC
+            )
             if not near or code.cw_s_out[w] - front + length < 0.0:
                 continue
             place, way = straight(world, code.n_lanes + c, middle)
@@ -258,12 +256,12 @@ def crossings(world: World) -> dict[tuple[int, int, float], float]:
                 far = middle + behind - front
                 enter, leave = (prediction.arrival(d, speed, float(world.accel[i])) for d in (far, far + length))
                 ttc = max(enter, come, 0.0)
-                if far > 0.0 and ttc < pedestrian.TTC:
+                if far > 0.0 and ttc < pedestrian.MAX_TTC:
                     apart = max(enter, come) - min(leave, gone)
                     own = own_sigma(world, i, max(enter, 0.0)) / speed
-                    chance = sure * below(apart, pedestrian.PET, sqrt(own**2 + sigma**2))
+                    chance = sure * below(apart, pedestrian.MAX_PET, sqrt(own**2 + sigma**2))
                     out[k, j, round(ttc, 3)] = max(chance, out.get((k, j, round(ttc, 3)), 0.0))
-    return {key: chance for key, chance in out.items() if chance >= pedestrian.LIKELY}
+    return {key: chance for key, chance in out.items() if chance >= pedestrian.MIN_CHANCE}
 
 
 def straight(world: World, path: int, s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -278,7 +276,7 @@ def straight(world: World, path: int, s: float) -> tuple[np.ndarray, np.ndarray]
 def waits(world: World, j: int, cross: int) -> bool:
     """Return whether a walker stands beside the road before a red."""
     group = int(world.code.cross_group[cross])
-    if group < 0 or not pedestrian.IS_RED[world.signals.state[group]]:
+    if group < 0 or not IS_RED[world.signals.state[group]]:
         return False
     begin, end = world.code.cross_axis[cross].reshape(2, 2)
     along = np.dot([world.tracks["x"][j] - begin[0], world.tracks["y"][j] - begin[1]], end - begin) / np.dot(
@@ -301,11 +299,11 @@ def crosses(
     pace, normal = float(np.hypot(*velocity)), np.array([-way[1], way[0]])
     off, along, across = float(at @ normal), float(at @ way), float(velocity @ normal)
     variance, variance_v = 0.5 * float(track["var_x"] + track["var_y"]), 0.5 * float(track["var_vx"] + track["var_vy"])
-    stands = pace < pedestrian.WALKING
-    if not stands and abs(velocity @ way) >= pedestrian.ACROSS * pace:
+    stands = pace < pedestrian.MIN_WALKING_SPEED
+    if not stands and abs(velocity @ way) >= pedestrian.ALONG_COSINE * pace:
         return None
     if abs(off) < (pedestrian.IN_THE_WAY if stands else pedestrian.HALF_WIDTH) and abs(along) < reach:
-        least = max(abs(across), pedestrian.WALKING)
+        least = max(abs(across), pedestrian.MIN_WALKING_SPEED)
         side = 1.0 if across > 0.0 else -1.0
         return 0.0, (pedestrian.HALF_WIDTH - off * side) / least, along, 1.0, sqrt(variance) / least
     if stands:
@@ -335,7 +333,7 @@ def concerned(world: World, violators: list[int], behind: Mapping[int, tuple[flo
             0.5 * float(track["var_vx"] + track["var_vy"]),
         )
         variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(t, 0.0))
-        return sqrt(variance) / max(float(world.speed[i]), prediction.SLOWEST)
+        return sqrt(variance) / max(float(world.speed[i]), prediction.MIN_SPEED)
 
     def meets(v: int, v_conn: int, r: int, r_conn: int) -> float:
         best = 0.0
@@ -345,21 +343,21 @@ def concerned(world: World, violators: list[int], behind: Mapping[int, tuple[flo
             v_far, r_far = float(world.to_stop[v] + code.conf_s[c]), float(world.to_stop[r] + code.conf_s_other[c])
             v_in, v_out = (arrives(v, v_conn, v_far + n * float(world.tracks["length"][v])) for n in (0, 1))
             r_in, r_out = (arrives(r, r_conn, r_far + n * float(world.tracks["length"][r])) for n in (0, 1))
-            place = max(r_far - crossing.CLEAR, 0.5)
-            brakes = -world.accel[r] > max(crossing.SHARE * world.speed[r] ** 2 / (2.0 * place), crossing.MIN_BRAKING)
+            place = max(r_far - collision.CLEARANCE, 0.5)
+            brakes = -world.accel[r] > max(BRAKING_SHARE * world.speed[r] ** 2 / (2.0 * place), crossing.MIN_BRAKING)
             gap, ahead = behind[r]
-            held = (ahead >= 0 and gap < place and world.speed[ahead] < collision.STANDING) or (
-                world.speed[r] < collision.STANDING and world.accel[r] < collision.SETS_OFF
+            held = (ahead >= 0 and gap < place and world.speed[ahead] < collision.STANDING_SPEED) or (
+                world.speed[r] < collision.STANDING_SPEED and world.accel[r] < collision.STARTING_ACCELERATION
             )
             if v_out <= 0.0 or r_in < crossing.MIN_TIME or max(v_in, r_in) > crossing.HORIZON or brakes or held:
                 continue
-            apart = crossing.AHEAD if r_in < v_in else crossing.APART
+            apart = crossing.MAX_PET_FIRST if r_in < v_in else crossing.MAX_PET
             sigma = max(hypot(deviation(v, v_in), deviation(r, r_in)), 1e-3)
             best = max(best, 0.5 + 0.5 * erf((apart - max(v_in, r_in) + min(v_out, r_out)) / (sqrt(2.0) * sigma)))
         return best
 
     for r in world.rows.tolist():
-        if r in violators or world.speed[r] < crossing.MOVING:
+        if r in violators or world.speed[r] < crossing.MIN_SPEED:
             continue
         for v in violators:
             likely = 0.0
@@ -373,7 +371,7 @@ def concerned(world: World, violators: list[int], behind: Mapping[int, tuple[flo
                     )
                     if not held and (group < 0 or group != code.conn_group[v_conn]):
                         likely += meets(v, v_conn, r, r_conn) * v_chance * r_chance
-            if likely >= crossing.LIKELY:
+            if likely >= crossing.MIN_CHANCE:
                 out[r] = max(out.get(r, 0.0), likely)
     return out
 

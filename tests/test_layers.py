@@ -16,6 +16,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "_core",
             "clock",
             "datums",
+            "driving",
             "errors",
             "geo",
             "logs",
@@ -37,6 +38,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "traffic_messages",
             "payloads",
             "lane_stretches",
+            "road_users",
             "rule_subjects",
             "acknowledgements",
         ),
@@ -102,14 +104,18 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("live",),
     ),
     "cloudctl.planner": (
-        ("candidate", "class_evidence", "policy"),
-        ("filter", "kinds", "priority"),
+        ("braking", "candidate", "policy", "priority_need"),
+        ("class_evidence",),
+        ("kinds", "priority"),
+        ("catalogue",),  # lists the kinds
+        ("filter",),
         ("__init__",),
         ("warm",),
     ),
     "cloudctl.signals": (
-        ("__init__", "conflicts", "spat_time"),
-        ("quality", "spat_fields"),
+        ("__init__", "colours", "faults", "spat_time"),
+        ("conflicts", "ends", "phase_order", "spat_fields"),
+        ("quality",),
         ("spat", "states", "ydt_spat"),
     ),
     "cloudctl.view": (

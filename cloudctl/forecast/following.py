@@ -1,4 +1,5 @@
-"""Who drives behind whom: the road user ahead of each track on its way (lane, likely movement, exit lane). Once a tick, for all planners."""
+"""Which road user each track follows: the next one ahead on its way (lane, likely movement, exit lane). Computed once
+per plan, for all advisory kinds."""
 
 from typing import Any, NamedTuple
 
@@ -10,73 +11,90 @@ from ..matching import Floats, Ints
 from ..world import World
 from .prediction import Prediction, onward, ways
 
-REACH = 150.0  # m ahead at the most
-NEAR, PRESSING = 10.0, 2.0  # m, and s at its own speed: who is no further behind is close
+MAX_GAP = 150.0  # m; a leader further ahead is none
+CLOSE_GAP = 10.0  # m, and
+CLOSE_HEADWAY = 2.0  # s at its own speed: a follower within both together is close
 
 
 class Following(NamedTuple):
-    """One row a track."""
+    """The leader of each track, one row per track."""
 
-    leader: Ints  # the row of the one ahead, -1 where nobody is within REACH
-    gap: Floats  # m from the front to its rear; inf where nobody is; never negative
+    leader: Ints  # row of the road user ahead, -1 where none is within MAX_GAP
+    gap: Floats  # m from the front to the rear of the leader; inf where there is none; never negative
 
 
 @njit(cache=True)
 def _follow(
-    path: Any, s: Any, length: Any, movement: Any, order: Any, n_lanes: int, n_paths: int, path_length: Any, conn_from: Any,
-    conn_to: Any, joint_start: Any, joint: Any, leader: Any, gap: Any,
+    path: Any, s: Any, length: Any, movement: Any, order: Any, n_lanes: int, n_paths: int, path_length: Any, conn_from:
+    Any, conn_to: Any, joint_start: Any, joint: Any, leader: Any, gap: Any,
 ) -> None:  # fmt: skip
-    first = np.full(n_paths, -1, np.int64)  # of each path, who is furthest back
+    """Fill in `leader` and `gap`; `order`: the rows by path and by distance along it."""
+    last_on_path = np.full(n_paths, -1, np.int64)  # the road user furthest back
     for j in range(len(order) - 1, -1, -1):
         if path[order[j]] >= 0:
-            first[path[order[j]]] = order[j]
+            last_on_path[path[order[j]]] = order[j]
+
     for j in range(len(order)):
         i = order[j]
-        p = path[i]
-        if p < 0:
+        here = path[i]
+        if here < 0:
             continue
-        ahead, base = -1, 0.0
-        if j + 1 < len(order) and path[order[j + 1]] == p:
+
+        # The next one on the same path, else the last one on a path further on.
+        ahead, path_begin = -1, 0.0
+        if j + 1 < len(order) and path[order[j + 1]] == here:
             ahead = order[j + 1]
         else:
-            while ahead < 0 and base - s[i] < REACH:
-                base += path_length[p]
-                p = onward(p, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
-                if p < 0:
+            while ahead < 0 and path_begin - s[i] < MAX_GAP:
+                path_begin += path_length[here]
+                here = onward(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
+                if here < 0:
                     break
-                ahead = first[p]
+                ahead = last_on_path[here]
+
         if ahead >= 0 and ahead != i:
-            free = base + s[ahead] - s[i] - 0.5 * (length[i] + length[ahead])
-            if free < REACH:
+            free = path_begin + s[ahead] - s[i] - 0.5 * (length[i] + length[ahead])
+            if free < MAX_GAP:
                 leader[i], gap[i] = ahead, max(free, 0.0)
 
 
 def follow(world: World, prediction: Prediction) -> Following:
-    """Find the one ahead of every track; O(n log n)."""
+    """Return the leader of every track; O(n log n)."""
     code, n = world.code, len(world.tracks)
-    out = Following(np.full(n, -1, np.int64), np.full(n, np.inf))
-    if n:
-        order = np.lexsort((world.s, world.path))
-        _follow(
-            world.path, world.s, world.tracks["length"], prediction.movement, order, code.n_lanes, code.n_lanes + code.n_conns,
-            code.path_length, code.conn_from, code.conn_to, *ways(code)[2:4], *out,
-        )  # fmt: skip
-    return out
+    following = Following(leader=np.full(n, -1, np.int64), gap=np.full(n, np.inf))
+    if not n:
+        return following
+
+    order, table = np.lexsort((world.s, world.path)), ways(code)
+    _follow(
+        world.path, world.s, world.tracks["length"], prediction.movement, order, code.n_lanes, code.n_lanes +
+        code.n_conns, code.path_length, code.conn_from, code.conn_to, table.joint_start, table.joint, following.leader,
+        following.gap,
+    )  # fmt: skip
+    return following
 
 
 @njit(cache=True)
-def _pressed(leader: Any, gap: Any, speed: Any, free: Any, out: Any) -> None:
+def _mark_holding_up(leader: Any, gap: Any, speed: Any, is_free: Any, marked: Any) -> None:
     for i in range(len(leader)):
-        at = i
-        while free[i] and leader[at] >= 0 and gap[at] < NEAR + PRESSING * max(speed[at], 0.0):
-            at = leader[at]
-            if out[at]:
-                break
-            out[at] = True
+        follower = i
+        while (
+            is_free[i]
+            and leader[follower] >= 0
+            and gap[follower] < CLOSE_GAP + CLOSE_HEADWAY * max(speed[follower], 0.0)
+        ):
+            follower = leader[follower]
+            if marked[follower]:
+                break  # so are those ahead of it
+            marked[follower] = True
 
 
-def holding_up(world: World, behind: Following, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return who has somebody close behind him, or behind those behind him, that nothing but them holds up (`free`, bool[n]): bool[n]."""
-    out = np.zeros(len(world.tracks), np.bool_)
-    _pressed(behind.leader, behind.gap, world.speed, free, out)
-    return out
+def holding_up(world: World, following: Following, is_free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which tracks would hold up a free one by going slowly: it follows closely, or follows one closely that
+    does. bool[n].
+
+    `is_free`: bool[n], the tracks that nothing but their leaders holds up.
+    """
+    marked = np.zeros(len(world.tracks), np.bool_)
+    _mark_holding_up(following.leader, following.gap, world.speed, is_free, marked)
+    return marked

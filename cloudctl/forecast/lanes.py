@@ -1,55 +1,71 @@
-"""Which lane to change to: one beside, of the same road, that leads the same way, is open to the vehicle's class, and has nobody standing on it."""
+"""Which lane to change to: one beside, of the same road, that leads the same way, is open to the vehicle's class, and
+has no vehicle standing on it."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from ..codes import CompiledCode
+from ..driving import STANDING_SPEED
 from ..matching import tables
+from ..schema import Behaviour
 from ..world import World
-from .stop_line import STANDING
 
-CLEAR = 100.0  # m ahead within which the other lane must be free of what stands
-_CODES: dict[str, CompiledCode] = {}
+CLEAR_DISTANCE = 100.0  # m ahead within which no vehicle may stand on the other lane
+MAX_REMEMBERED = 8192  # lanes and connections
+_CODES: dict[str, CompiledCode] = {}  # by content: what `_lanes_beside` remembers its answers by
+
+
+class LaneChange(NamedTuple):
+    """A lane to change to, and the change."""
+
+    lane: int
+    behaviour: Behaviour
 
 
 @njit(cache=True)
-def _occupied(lane: int, s: float, reach: float, path: Any, at: Any, speed: Any, standing: float) -> bool:
-    """Return whether somebody stands on a lane within `reach` m ahead of `s`."""
+def _is_occupied(lane: int, s: float, path: Any, other_s: Any, speed: Any) -> bool:
+    """Return whether a vehicle stands on a lane within CLEAR_DISTANCE ahead of `s` m."""
     n = 0
     for i in range(len(path)):
-        n += path[i] == lane and speed[i] < standing and s < at[i] < s + reach
+        n += path[i] == lane and speed[i] < STANDING_SPEED and s < other_s[i] < s + CLEAR_DISTANCE
     return n > 0
 
 
-def change(world: World, row: int, open_to: np.ndarray) -> str | None:
-    """Return change_left, change_right, or None where there is no lane to change to. `open_to`: bool[n_lanes], by the rules."""
+def change(world: World, row: int, is_open: np.ndarray) -> Behaviour | None:
+    """Return the lane change that a track can make, None where there is none. `is_open`: bool[n_lanes], by the
+    rules."""
     code, lane = world.code, int(world.path[row])
     if not 0 <= lane < code.n_lanes:
         return None
+
     for other, behaviour in adjacent_lanes(code, lane, int(world.connection[row])):
-        if open_to[other] and not _occupied(
-            other, float(world.s[row]), CLEAR, world.path, world.s, world.speed, STANDING
-        ):
+        if is_open[other] and not _is_occupied(other, float(world.s[row]), world.path, world.s, world.speed):
             return behaviour
     return None
 
 
-def adjacent_lanes(code: CompiledCode, lane: int, connection: int) -> tuple[tuple[int, str], ...]:
-    """Return (lane, "change_left" or "change_right") of those beside one that lead the same way by `connection` (-1: any), the left one first."""
+def adjacent_lanes(code: CompiledCode, lane: int, connection: int) -> tuple[LaneChange, ...]:
+    """Return the changes to the lanes beside one that lead the same way, the left one first. `connection`: -1
+    unknown."""
     _CODES.setdefault(code.hash, code)
-    return _adjacent_lanes(code.hash, lane, connection)
+    return _lanes_beside(code.hash, lane, connection)
 
 
-@lru_cache(maxsize=8192)
-def _adjacent_lanes(key: str, lane: int, connection: int) -> tuple[tuple[int, str], ...]:
-    code = _CODES[key]
-    own, out = code.code.lanes[lane].number, []
-    for other in np.flatnonzero((code.lane_link == code.lane_link[lane]) & (code.lane_use == 0)).tolist():
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _lanes_beside(code_hash: str, lane: int, connection: int) -> tuple[LaneChange, ...]:
+    code = _CODES[code_hash]
+    turns = tables(code).turns
+    own_number = code.code.lanes[lane].number
+
+    changes = []
+    same_road = (code.lane_link == code.lane_link[lane]) & (code.lane_use == 0)
+    for other in np.flatnonzero(same_road).tolist():
         number = code.code.lanes[other].number
-        leads = connection < 0 or code.conn_from[tables(code).turns[other, connection]] == other
-        if abs(number - own) == 1 and leads:
-            out.append((number, other, "change_left" if number < own else "change_right"))
-    return tuple((other, behaviour) for _, other, behaviour in sorted(out))
+        leads_there = connection < 0 or code.conn_from[turns[other, connection]] == other
+        if abs(number - own_number) == 1 and leads_there:
+            behaviour = Behaviour.CHANGE_LEFT if number < own_number else Behaviour.CHANGE_RIGHT
+            changes.append((number, LaneChange(other, behaviour)))
+    return tuple(lane_change for _, lane_change in sorted(changes))

@@ -1,13 +1,16 @@
-"""Where every road user will be: likely movements with their chances, and a short path with its variance. Once a tick, for all planners.
+"""Where every road user will be: likely movements with their chances, and a short path with its variance. Computed once
+per plan, for all advisory kinds.
 
-Movements. Who declared one takes it; who is on one is on it. Of the movements of a lane, each has as prior the share of vehicles that took it
-(`World.share`), times how well the speed fits: who will turn slows down at EASY in time for the turn's own speed v_t, so above
-sqrt(v_t^2 + 2 EASY d) it is less likely, as a normal tail of SPREAD m/s. A movement that may cost less than LEAST is left out.
+Movements. A declared movement is certain, and so is the one that a track is on. Of the other movements of a lane, each
+has as prior the share of vehicles that took it (`World.share`), times how well the speed fits: a vehicle that will turn
+slows down at EASY_BRAKING in time for the turn's own speed v_t, so above sqrt(v_t^2 + 2 EASY_BRAKING d), d m before the
+line, the movement is less likely, as a normal tail of SPEED_SPREAD. A movement less likely than MIN_CHANCE is left out.
 
-Paths. A vehicle on a lane or movement follows it: s(t) = v t + a t^2 / 2 for as long as its acceleration is believed (`believed`),
-then at the speed reached, never backwards; anybody else goes straight on. Along it the variance is var_s + var_v t^2 + (SIGMA_A t^2 / 2)^2,
-across it var_y growing by SWAY m a second up to half a lane. Source: constant-acceleration prediction along lane centre lines as
-in Lefevre, Vasquez and Laugier, A survey on motion prediction and risk assessment (2014), section 4.
+Paths. A vehicle on a lane or movement follows it: s(t) = v t + a t^2 / 2 for as long as its acceleration is believed
+(`acceleration_time`), then at the speed reached, never backwards. Every other road user goes straight on. Along the
+path the variance is var_s + var_v t^2 + (SIGMA_A t^2 / 2)^2; across it var_y growing by SWAY m/s, up to half a lane.
+Source: constant-acceleration prediction along lane centre lines as in Lefevre, Vasquez and Laugier, A survey on motion
+prediction and risk assessment for intelligent vehicles (2014), section 4.
 """
 
 from math import sqrt
@@ -20,29 +23,27 @@ from numpy.typing import NDArray
 from ..codes import CompiledCode
 from ..codes.model import CONFLICTS, TURNS
 from ..matching import Floats, Ints
-from ..schema import ObjectClass
+from ..road_users import FOLLOWS_LANE
 from ..world import World
 
-WAYS = 3  # movements kept of each track
+WAYS = 3  # movements predicted per track
 STEP = 0.5  # s
 STEPS = 8
-EASY = 2.0  # m/s^2 of braking towards a turn
-SPREAD = 1.5  # m/s
-LEAST = 0.05  # a less likely movement is left out
-SLOWEST = 1.0  # m/s; who stands may set off
-BELIEVED = 1.0  # s for which a measured acceleration is believed
-GAINS = 3.0  # s for which a gain of speed is, where its end is known: who sets off at a green goes on until the way's own speed
-SIGMA_A = np.array([0.8, 0.8, 0.6, 0.6, 1.0, 0.6, 0.4, 0.0])  # m/s^2 by class: what nobody told of the next seconds
-SWAY = 0.25  # m/s by which a path may be left
+EASY_BRAKING = 2.0  # m/s^2 towards a turn
+SPEED_SPREAD = 1.5  # m/s, 1 sigma of drivers' speeds before a turn
+MIN_CHANCE = 0.05  # of a movement
+MIN_SPEED = 1.0  # m/s; a stationary vehicle may set off
+BELIEVED_TIME = 1.0  # s for which a measured acceleration is believed
+# s for which a gain of speed is, where its end is known: after a green begins it lasts until the movement's own speed
+MAX_GAINING_TIME = 3.0
+SIGMA_A = np.array([0.8, 0.8, 0.6, 0.6, 1.0, 0.6, 0.4, 0.0])  # m/s^2 by ObjectClass: unmodelled acceleration, 1 sigma
+SWAY = 0.25  # m/s by which a road user may leave its path
+HALF_LANE = 1.2  # m; a driver who keeps to the lane is no further off
 DIVERGE = CONFLICTS.index("diverge")  # type of a conflict of two movements that only begin together
-HALF_LANE = 1.2  # m; a driver who keeps to his lane is no further off
-MOTOR = np.isin(
-    np.arange(256), (ObjectClass.UNKNOWN, ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE)
-)
 
 
 class Prediction(NamedTuple):
-    """One row a track."""
+    """What every track will do, one row per track."""
 
     movement: Ints  # int64[n, WAYS]: connections, the likeliest first, -1 where there are fewer
     chance: Floats  # float64[n, WAYS]: of each; they add up to 1, or to less where others were left out
@@ -52,182 +53,208 @@ class Prediction(NamedTuple):
 
 @njit(cache=True)
 def _likely(
-    connection: Any, path: Any, to_stop: Any, speed: Any, n_lanes: int, lane_start: Any, lane_conn: Any, conn_speed: Any, share: Any,
-    movement: Any, chance: Any,
+    connection: Any, path: Any, to_stop: Any, speed: Any, n_lanes: int, lane_start: Any, lane_conn: Any, conn_speed:
+    Any, share: Any, movement: Any, chance: Any,
 ) -> None:  # fmt: skip
+    """Fill in the likely movements of each track and their chances."""
     for i in range(len(path)):
         if connection[i] >= 0:
             movement[i, 0], chance[i, 0] = connection[i], 1.0
             continue
         if not 0 <= path[i] < n_lanes or not to_stop[i] > -1.0:
             continue
+
         total = 0.0
-        far = max(to_stop[i], 0.0)
+        distance = max(to_stop[i], 0.0)
         for c in range(lane_start[path[i]], lane_start[path[i] + 1]):
-            k = lane_conn[c]
-            over = speed[i] - (conn_speed[k] ** 2 + 2.0 * EASY * far) ** 0.5
-            weight = share[k] * (np.exp(-0.5 * (over / SPREAD) ** 2) if over > 0.0 else 1.0)
+            candidate = lane_conn[c]
+            excess = speed[i] - (conn_speed[candidate] ** 2 + 2.0 * EASY_BRAKING * distance) ** 0.5
+            weight = share[candidate] * (np.exp(-0.5 * (excess / SPEED_SPREAD) ** 2) if excess > 0.0 else 1.0)
             total += weight
-            at = WAYS
-            while at > 0 and weight > chance[i, at - 1]:
-                at -= 1
-            for m in range(WAYS - 1, at, -1):
+
+            # Insert it among the WAYS likeliest so far.
+            rank = WAYS
+            while rank > 0 and weight > chance[i, rank - 1]:
+                rank -= 1
+            for m in range(WAYS - 1, rank, -1):
                 movement[i, m], chance[i, m] = movement[i, m - 1], chance[i, m - 1]
-            if at < WAYS:
-                movement[i, at], chance[i, at] = k, weight
+            if rank < WAYS:
+                movement[i, rank], chance[i, rank] = candidate, weight
+
         for m in range(WAYS):
             chance[i, m] = chance[i, m] / total if total > 0.0 else 0.0
-            if chance[i, m] < LEAST:
+            if chance[i, m] < MIN_CHANCE:
                 movement[i, m], chance[i, m] = -1, 0.0
 
 
 @njit(cache=True)
-def believed(speed: float, accel: float, top: float) -> float:
-    """Return for how many s a measured acceleration (m/s^2) is believed: BELIEVED, and of who gains speed until `top` m/s, up to GAINS."""
-    return min(max((top - speed) / accel, BELIEVED), GAINS) if accel > 0.0 else BELIEVED
+def acceleration_time(speed: float, accel: float, top_speed: float) -> float:
+    """Return for how many s a measured acceleration (m/s^2) is believed: a gain of speed until `top_speed` m/s, up to
+    MAX_GAINING_TIME."""
+    return min(max((top_speed - speed) / accel, BELIEVED_TIME), MAX_GAINING_TIME) if accel > 0.0 else BELIEVED_TIME
 
 
 @njit(cache=True)
-def covered(speed: float, accel: float, t: float, top: float = 0.0) -> float:
-    """Return m covered in `t` s by who keeps `accel` m/s^2 for as long as it is believed, then his speed, and never backs up."""
-    part = min(t, believed(speed, accel, top))
-    if accel < 0.0 and speed + accel * part < 0.0:
+def covered(speed: float, accel: float, t: float, top_speed: float = 0.0) -> float:
+    """Return m covered in `t` s: `accel` m/s^2 for as long as it is believed, then constant speed, never backwards."""
+    accelerated = min(t, acceleration_time(speed, accel, top_speed))
+    if accel < 0.0 and speed + accel * accelerated < 0.0:
         return 0.5 * speed * speed / -accel
-    return speed * t + accel * part * (t - 0.5 * part)
+    return speed * t + accel * accelerated * (t - 0.5 * accelerated)
 
 
 @njit(cache=True)
-def spread(variance: float, variance_v: float, sigma_a: float, t: float) -> float:
-    """Return the variance (m^2) along the path of who is predicted `t` s ahead."""
-    return variance + variance_v * t * t + (0.5 * sigma_a * t * t) ** 2
+def spread(variance: float, speed_variance: float, sigma_a: float, t: float) -> float:
+    """Return the variance (m^2) along the path of a position predicted `t` s ahead."""
+    return variance + speed_variance * t * t + (0.5 * sigma_a * t * t) ** 2
 
 
 @njit(cache=True)
-def arrival(distance: float, speed: float, accel: float, top: float = 0.0) -> float:
-    """Return s until somebody is `distance` m on, predicted as `covered` does; negative where he is past it already."""
+def arrival(distance: float, speed: float, accel: float, top_speed: float = 0.0) -> float:
+    """Return s until a road user is `distance` m on, predicted as by `covered`; negative where it is past that
+    already."""
     if distance <= 0.0:
-        return distance / max(speed, SLOWEST)
-    part = believed(speed, accel, top)
-    there = covered(speed, accel, part, top)
-    if there >= distance:
+        return distance / max(speed, MIN_SPEED)
+
+    # While it accelerates, or after that at constant speed.
+    accelerated = acceleration_time(speed, accel, top_speed)
+    reached = covered(speed, accel, accelerated, top_speed)
+    if reached >= distance:
         if abs(accel) < 1e-3:
             return distance / speed
         return (sqrt(speed * speed + 2.0 * accel * distance) - speed) / accel
-    return part + (distance - there) / max(speed + accel * part, SLOWEST)
+    return accelerated + (distance - reached) / max(speed + accel * accelerated, MIN_SPEED)
 
 
 @njit(cache=True)
-def point(path: int, s: float, start: Any, xy: Any, arc: Any, out: Any) -> None:
+def point(path: int, s: float, start: Any, xy: Any, arc: Any, spot: Any) -> None:
     """Fill in x, y (m) and the direction `s` m along a path, continued straight beyond its ends."""
     k = start[path]
     while k < start[path + 1] - 2 and arc[k + 1] < s:
         k += 1
     length = max(arc[k + 1] - arc[k], 1e-9)
-    out[2], out[3] = (xy[k + 1, 0] - xy[k, 0]) / length, (xy[k + 1, 1] - xy[k, 1]) / length
-    out[0], out[1] = xy[k, 0] + out[2] * (s - arc[k]), xy[k, 1] + out[3] * (s - arc[k])
+    spot[2], spot[3] = (xy[k + 1, 0] - xy[k, 0]) / length, (xy[k + 1, 1] - xy[k, 1]) / length
+    spot[0], spot[1] = xy[k, 0] + spot[2] * (s - arc[k]), xy[k, 1] + spot[3] * (s - arc[k])
 
 
 @njit(cache=True)
 def onward(path: int, movement: int, n_lanes: int, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any) -> int:
-    """Return the path that follows one, for who will take a movement (-1: not known): itself, the joint of the road that leads to its lane,
-    or the lane a connection leads to; -1 where the code ends, or the road forks and nobody knows which way he takes."""
+    """Return the path that follows one, for a vehicle that will take a movement (-1: not known).
+
+    That is the movement itself, the joint of the road that leads to its lane, or the lane a connection leads to; -1
+    where the code ends, or the road forks and the vehicle's branch is not known.
+    """
     lane = conn_from[path - n_lanes] if path >= n_lanes else path
-    fork = joint_start[lane + 1] - joint_start[lane] > 1
     if path < n_lanes and movement >= 0 and conn_from[movement] == path:
         return n_lanes + movement
+
+    forks = joint_start[lane + 1] - joint_start[lane] > 1
     for c in range(joint_start[lane], joint_start[lane + 1]):
-        leads = not fork or (movement >= 0 and conn_to[joint[c]] == conn_from[movement])
-        if path < n_lanes and leads:
+        is_taken = not forks or (movement >= 0 and conn_to[joint[c]] == conn_from[movement])
+        if path < n_lanes and is_taken:
             return n_lanes + int(joint[c])
         if path == n_lanes + joint[c]:
-            return int(conn_to[joint[c]]) if leads else -1
+            return int(conn_to[joint[c]]) if is_taken else -1
     return int(conn_to[path - n_lanes]) if path >= n_lanes else -1
 
 
 @njit(cache=True)
 def _paths(
     tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
-    length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, motor: Any, sigma_a: Any, out: Any, var: Any,
+    length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, follows_lane: Any, sigma_a: Any, out: Any,
+    var: Any,
 ) -> None:  # fmt: skip
+    """Fill in the predicted positions (m) and their variances (m^2) along and across the path."""
     for i in range(len(tracks)):
         track = tracks[i]
         sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
-        position, velocity = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
-        follows = path[i] >= 0 and motor[track["class"]]
-        p, base, k = path[i], 0.0, 0
-        if follows:
-            k = start[p]
+        variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
+        is_guided = path[i] >= 0 and follows_lane[track["class"]]
+
+        here, path_begin, k = path[i], 0.0, 0
+        if is_guided:
+            k = start[here]
         for step in range(STEPS):
             t = (step + 1) * STEP
-            var[i, step, 0] = spread(position, velocity, sigma, t)
-            var[i, step, 1] = position + (SWAY * t) ** 2
-            if not follows:
+            var[i, step, 0] = spread(variance, speed_variance, sigma, t)
+            var[i, step, 1] = variance + (SWAY * t) ** 2
+            if not is_guided:
+                # Straight on, as uncertain across its way as along it.
                 out[i, step, 0] = track["x"] + track["vx"] * t
                 out[i, step, 1] = track["y"] + track["vy"] * t
                 var[i, step, 1] = var[i, step, 0]
                 continue
-            var[i, step, 1] = min(var[i, step, 1], position + HALF_LANE**2)
-            at = s[i] + covered(max(speed[i], 0.0), accel[i], t) - base
-            while at > length[p]:
-                following = onward(p, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
+            var[i, step, 1] = min(var[i, step, 1], variance + HALF_LANE**2)
+
+            # The path it will be on, and where along it.
+            along = s[i] + covered(max(speed[i], 0.0), accel[i], t) - path_begin
+            while along > length[here]:
+                following = onward(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
                 if following < 0:
                     break
-                at -= length[p]
-                base += length[p]
-                p, k = following, start[following]
-            while k < start[p + 1] - 2 and arc[k + 1] < at:
+                along -= length[here]
+                path_begin += length[here]
+                here, k = following, start[following]
+
+            # Between two points of that path; beyond its end straight on.
+            while k < start[here + 1] - 2 and arc[k + 1] < along:
                 k += 1
-            part = max(arc[k + 1] - arc[k], 1e-9)
-            share = (at - arc[k]) / part
-            out[i, step, 0] = xy[k, 0] + share * (xy[k + 1, 0] - xy[k, 0])
-            out[i, step, 1] = xy[k, 1] + share * (xy[k + 1, 1] - xy[k, 1])
+            segment = max(arc[k + 1] - arc[k], 1e-9)
+            fraction = (along - arc[k]) / segment
+            out[i, step, 0] = xy[k, 0] + fraction * (xy[k + 1, 0] - xy[k, 0])
+            out[i, step, 1] = xy[k, 1] + fraction * (xy[k + 1, 1] - xy[k, 1])
 
 
 class Ways(NamedTuple):
-    """Where each lane leads, in CSR: movements through the intersection, and joints of the road before it."""
+    """Where each lane leads, in CSR form: movements through the intersection, and joints of the road before it."""
 
     start: Ints
     movement: Ints
     joint_start: Ints
     joint: Ints
-    minor: NDArray[np.bool_]  # of each lane: who is on it must let others go first before it comes to the stop line
+    minor: NDArray[np.bool_]  # of each lane: it gives way to another road before it comes to the stop line
 
 
-_KNOWN: dict[str, Ways] = {}
+_WAYS: dict[str, Ways] = {}  # by content of the code
 
 
 def ways(code: CompiledCode) -> Ways:
-    """Return where the lanes of a code lead, made once."""
-    found = _KNOWN.get(code.hash)
-    if found is None:
-        found = _KNOWN[code.hash] = Ways(
-            *_by_lane(code, code.conn_inner), *_by_lane(code, ~code.conn_inner), minor_lanes(code)
-        )
-    return found
+    """Return where the lanes of a code lead. Made once per content."""
+    table = _WAYS.get(code.hash)
+    if table is None:
+        start, movement = _by_lane(code, code.conn_inner)
+        joint_start, joint = _by_lane(code, ~code.conn_inner)
+        table = _WAYS[code.hash] = Ways(start, movement, joint_start, joint, minor_lanes(code))
+    return table
 
 
-def _by_lane(code: CompiledCode, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    rows = np.flatnonzero(chosen)
-    order = rows[np.argsort(code.conn_from[rows], kind="stable")]
+def _by_lane(code: CompiledCode, is_listed: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Return where each lane's connections begin in a list, and the list: those of the code that `is_listed` marks."""
+    connections = np.flatnonzero(is_listed)
+    order = connections[np.argsort(code.conn_from[connections], kind="stable")]
     counts = np.bincount(code.conn_from[order], minlength=code.n_lanes)
     return np.cumsum([0, *counts]).astype(np.int64), order.astype(np.int64)
 
 
 def minor_lanes(code: CompiledCode) -> NDArray[np.bool_]:
-    """Return which lanes lead, over joints alone, to one where they turn into a road that others come straight along."""
-    ahead: dict[int, list[tuple[int, bool]]] = {}  # of each lane: the lanes its joints lead to, and whether straight on
+    """Return which lanes lead, over joints alone, to one where they turn into a road that other lanes come straight
+    along."""
+    # of each lane: the lanes its joints lead to, and whether straight on
+    joints: dict[int, list[tuple[int, bool]]] = {}
     for k in np.flatnonzero(~code.conn_inner).tolist():
-        ahead.setdefault(int(code.conn_from[k]), []).append(
-            (int(code.conn_to[k]), TURNS[code.conn_turn[k]] == "straight")
-        )
-    road = {to for leads in ahead.values() for to, straight in leads if straight}
-    minor, known = set[int](), -1
-    while known < len(minor):
-        known = len(minor)
+        is_straight = TURNS[code.conn_turn[k]] == "straight"
+        joints.setdefault(int(code.conn_from[k]), []).append((int(code.conn_to[k]), is_straight))
+    through_lanes = {lane for leads in joints.values() for lane, is_straight in leads if is_straight}
+
+    # A lane is minor when each of its joints turns into a through lane, or leads to a minor lane: repeated until none
+    # is added.
+    minor, count = set[int](), -1
+    while count < len(minor):
+        count = len(minor)
         minor |= {
             lane
-            for lane, leads in ahead.items()
-            if all(to in minor or (not straight and to in road) for to, straight in leads)
+            for lane, leads in joints.items()
+            if all(to in minor or (not is_straight and to in through_lanes) for to, is_straight in leads)
         }
     return np.isin(np.arange(code.n_lanes), list(minor))
 
@@ -235,30 +262,39 @@ def minor_lanes(code: CompiledCode) -> NDArray[np.bool_]:
 def predict(world: World) -> Prediction:
     """Predict every track of the snapshot STEPS x STEP s ahead; O(tracks)."""
     code, n = world.code, len(world.tracks)
-    out = Prediction(
-        np.full((n, WAYS), -1, np.int64), np.zeros((n, WAYS)), np.empty((n, STEPS, 2)), np.empty((n, STEPS, 2))
+    prediction = Prediction(
+        movement=np.full((n, WAYS), -1, np.int64),
+        chance=np.zeros((n, WAYS)),
+        xy=np.empty((n, STEPS, 2)),
+        var=np.empty((n, STEPS, 2)),
     )
-    if n:
-        table = ways(code)
-        _likely(
-            world.connection, world.path, world.to_stop, world.speed, code.n_lanes, *table[:2], code.conn_speed, world.share, *out[:2],
-        )  # fmt: skip
-        _paths(
-            world.tracks, world.path, world.s, world.speed, world.accel, out.movement, code.n_lanes, code.path_start,
-            code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, *table[2:4], MOTOR, SIGMA_A, *out[2:],
-        )  # fmt: skip
-    return out
+    if not n:
+        return prediction
+
+    table = ways(code)
+    _likely(
+        world.connection, world.path, world.to_stop, world.speed, code.n_lanes, table.start, table.movement,
+        code.conn_speed, world.share, prediction.movement, prediction.chance,
+    )  # fmt: skip
+    _paths(
+        world.tracks, world.path, world.s, world.speed, world.accel, prediction.movement, code.n_lanes, code.path_start,
+        code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, table.joint_start, table.joint,
+        FOLLOWS_LANE, SIGMA_A, prediction.xy, prediction.var,
+    )  # fmt: skip
+    return prediction
 
 
-def chance_of(found: Prediction, row: int, connection: int) -> float:
+def chance_of(prediction: Prediction, row: int, connection: int) -> float:
     """Return the chance that a track takes a movement."""
-    return float(found.chance[row][found.movement[row] == connection].sum())
+    return float(prediction.chance[row][prediction.movement[row] == connection].sum())
 
 
-def at(found: Prediction, row: int, t: float) -> NDArray[np.float64]:
-    """Return x, y (m) of a track `t` s from now, between the steps."""
-    k = min(max(t / STEP - 1.0, 0.0), STEPS - 1.0)
-    low = int(k)
+def at(prediction: Prediction, row: int, t: float) -> NDArray[np.float64]:
+    """Return x, y (m) of a track `t` s from now, interpolated between the steps."""
+    step = min(max(t / STEP - 1.0, 0.0), STEPS - 1.0)
+    low = int(step)
     high = min(low + 1, STEPS - 1)
-    here: NDArray[np.float64] = found.xy[row, low] + (k - low) * (found.xy[row, high] - found.xy[row, low])
-    return here
+    position: NDArray[np.float64] = prediction.xy[row, low] + (step - low) * (
+        prediction.xy[row, high] - prediction.xy[row, low]
+    )
+    return position

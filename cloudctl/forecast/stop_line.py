@@ -1,8 +1,15 @@
-"""When each vehicle on an approach can pass its stop line: the queue, the signal and the discharge in one sweep.
+"""When each vehicle on an approach can pass its stop line: queue, signal and discharge in one sweep.
 
-Vehicles of a lane are taken from the stop line backwards. Each passes when it can arrive, when the one ahead has passed by a headway, and when its
-signal is green; the first passes OPENS s after a green begins, the others every HEADWAY s. How long that takes is not known so well: who may yet pass in the
-green that shows is left in doubt rather than held for the next one, which would cost him a whole cycle. Shared by GLOSA and the queue planner.
+The vehicles of a lane are taken from the stop line backwards. Each passes
+
+* when it can arrive, and
+* a headway after the vehicle ahead of it, and
+* when its signal is green: the first vehicle STARTUP_LOST_TIME after a green begins, the others every
+  SATURATION_HEADWAY.
+
+The headway is an average. A vehicle that may yet pass in the present green, with MIN_HEADWAY and until
+YELLOW_ALLOWANCE after its end, is therefore left in doubt rather than held for the next green: that would cost it a
+whole cycle. GLOSA, queue warnings, signal priority and traffic share this forecast.
 """
 
 from math import sqrt
@@ -13,156 +20,194 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..driving import ACCELERATION, MIN_HEADWAY, SATURATION_HEADWAY, STANDING_SPEED, STARTUP_LOST_TIME
 from ..matching import Floats, Ints, tables
-from ..signals.states import GREEN, IS_RED, NEVER, YELLOW
+from ..signals.colours import IS_GREEN, IS_RED
+from ..signals.states import NEVER
 from ..world import World
 
-SATURATION_HEADWAY = 1.6  # s between vehicles of a discharging queue
-BRISK = 1.2  # s between them at the least; with it, who comes near the end of green is in doubt, and is not held back
-GRACE = (
-    2.0  # s after the earliest end of green (yellow, mostly) in which a vehicle may still pass, as its driver sees fit
-)
-STARTUP_LOST_TIME = 1.0  # s after a green begins that its first vehicle passes: from a stand, or rolling up to the light at the pace it can still stop from
-MARGIN = 0.5  # s kept from the end of green
-GAIN = 2.5  # m/s^2 at which drivers gain speed
-GAP = 15.0  # m between standing vehicles of one queue at the most
-STANDING = 1.4  # m/s (5 km/h): below it a vehicle stands in a queue
-FAR = 1e9  # s
-IS_GREEN = np.isin(np.arange(256), GREEN)
-IS_YELLOW = np.isin(np.arange(256), YELLOW)
+YELLOW_ALLOWANCE = 2.0  # s after the earliest end of green in which a driver may still decide to pass
+GREEN_END_MARGIN = 0.5  # s before the end of green after which no passage is forecast
+MAX_QUEUE_GAP = 15.0  # m between standing vehicles of one queue
+# m past the stop line within which a vehicle still counts as before it: within what tracks are sure to
+LINE_TOLERANCE = 0.5
+UNKNOWN_TIME = 1e9  # s; a time that is not known
 
 
 class Windows(NamedTuple):
-    """One row a signal group, times in s from now. What is not known promises nothing: `left` is then 0, the others FAR."""
+    """What each signal group lets through, one row per group; times in s from now.
 
-    green: NDArray[np.bool_]  # it shows green now
-    left: Floats  # until that ends, at the earliest; 0 where it may end at once, or nobody knows
-    start: Floats  # until the next green begins, at the latest; never negative
-    duration: Floats  # how long that is likely to last
+    What is not known promises nothing: `time_left` is 0 then, the other times are UNKNOWN_TIME.
+    """
+
+    is_green: NDArray[np.bool_]
+    time_left: Floats  # of that green, at the least
+    next_start: Floats  # until the next green begins, at the latest; never negative
+    next_duration: Floats  # of that green, most likely
 
 
 class StopLineForecast(NamedTuple):
-    """One row a track: `time` s from now it will pass its stop line (inf unknown), vehicles `ahead` and `behind`, whether it meets green."""
+    """When vehicles pass their stop lines, one row per track."""
 
+    # s from now; inf where the track comes to no stop line, UNKNOWN_TIME where its signal's next green is not known
     time: Floats
-    ahead: Ints
+    ahead: Ints  # vehicles before it on its lane
     behind: Ints  # vehicles behind it on its lane
-    now: Any  # bool[n]: it passes in the green that shows now
-    doubt: Any  # bool[n]: it comes so near the end of that green that nobody can say
-    tail: Floats  # float64[n_lanes]: m from the stop line to the tail of the standing queue of each ingress lane
+    in_present_green: NDArray[np.bool_]
+    in_doubt: NDArray[np.bool_]  # it comes so near the end of the present green that it may pass or not
+    # float64[n_lanes]: m from the stop line to the tail of each lane's standing queue, 0 where there is none
+    queue_tail: Floats
     windows: Windows
 
 
 @njit(cache=True)
 def _windows(
-    t: int, state: Any, min_end: Any, max_end: Any, next_green: Any, next_duration: Any, is_green: Any, is_red: Any,
-    green: Any, left: Any, start: Any, duration: Any,
+    t: int, state: Any, min_end: Any, max_end: Any, next_green: Any, next_green_duration: Any, state_is_green: Any,
+    state_is_red: Any, is_green: Any, time_left: Any, next_start: Any, next_duration: Any,
 ) -> None:  # fmt: skip
-    for g in range(len(state)):
-        green[g] = is_green[state[g]]
-        left[g] = 0.0
-        if green[g] and min_end[g] != NEVER:
-            left[g] = max((min_end[g] - t) / 1e9, 0.0)
+    for group in range(len(state)):
+        is_green[group] = state_is_green[state[group]]
 
-        opens = next_green[g]
-        if is_red[state[g]] and max_end[g] != NEVER:
-            opens = max_end[g] if opens == NEVER else max(opens, max_end[g])
-        start[g] = FAR if opens == NEVER else max((opens - t) / 1e9, 0.0)
-        duration[g] = FAR if next_duration[g] == NEVER else next_duration[g] / 1e9
+        # An earliest end that is not known may be now.
+        time_left[group] = 0.0
+        if is_green[group] and min_end[group] != NEVER:
+            time_left[group] = max((min_end[group] - t) / 1e9, 0.0)
+
+        # Of a red, both its end and the next green are promised: the later of the two counts.
+        start = next_green[group]
+        if state_is_red[state[group]] and max_end[group] != NEVER:
+            start = max_end[group] if start == NEVER else max(start, max_end[group])
+        next_start[group] = UNKNOWN_TIME if start == NEVER else max((start - t) / 1e9, 0.0)
+
+        duration = next_green_duration[group]
+        next_duration[group] = UNKNOWN_TIME if duration == NEVER else duration / 1e9
 
 
 @njit(cache=True)
 def earliest(distance: float, speed: float, limit: float) -> float:
-    """Return s to cover `distance` m from `speed` m/s, gaining GAIN m/s^2 up to `limit`; who is faster stays so."""
+    """Return s to cover `distance` m from `speed` m/s, gaining ACCELERATION up to `limit` m/s; a faster vehicle keeps
+    its speed."""
     if speed >= limit:
         return distance / speed
-    if speed * speed + 2.0 * GAIN * distance < limit * limit:
-        return (sqrt(speed * speed + 2.0 * GAIN * distance) - speed) / GAIN
-    return distance / limit + (limit - speed) ** 2 / (2.0 * GAIN * limit)
+    if speed * speed + 2.0 * ACCELERATION * distance < limit * limit:
+        return (sqrt(speed * speed + 2.0 * ACCELERATION * distance) - speed) / ACCELERATION
+    return distance / limit + (limit - speed) ** 2 / (2.0 * ACCELERATION * limit)
+
+
+@njit(cache=True)
+def _list_approaching(
+    path: Any, connection: Any, to_stop: Any, n_lanes: int, conn_from: Any, lane: Any, key: Any, lane_count: Any
+) -> None:
+    """Fill in the approach lane of each track (-1 none), a key that sorts by lane and distance, and the number of
+    vehicles per lane."""
+    for i in range(len(path)):
+        if path[i] < 0 or not to_stop[i] > -LINE_TOLERANCE:
+            continue
+        lane[i] = conn_from[connection[i]] if connection[i] >= 0 else path[i]
+        if lane[i] < n_lanes:
+            key[i] = lane[i] * 1e5 + to_stop[i]  # no lane is 100 km long
+            lane_count[lane[i]] += 1
+
+
+@njit(cache=True)
+def _next_green_passage(arrival: float, start: float, duration: float) -> float:
+    """Return when a vehicle passes in the next green (s): UNKNOWN_TIME where that is not known, or too short for it."""
+    if start >= UNKNOWN_TIME:
+        return UNKNOWN_TIME
+    passage = max(arrival, start + STARTUP_LOST_TIME)
+    if duration < UNKNOWN_TIME and passage > start + duration - GREEN_END_MARGIN:
+        return UNKNOWN_TIME
+    return passage
 
 
 @njit(cache=True)
 def _sweep(
     tracks: Any, path: Any, connection: Any, to_stop: Any, speed: Any, n_lanes: int, conn_from: Any, conn_group: Any,
-    lane_group: Any, lane_speed: Any, green: Any, left: Any, start: Any, duration: Any,
-    time: Any, ahead: Any, behind: Any, now: Any, doubt: Any, tail: Any,
+    lane_group: Any, lane_speed: Any, is_green: Any, time_left: Any, next_start: Any, next_duration: Any,
+    time: Any, ahead: Any, behind: Any, in_present_green: Any, in_doubt: Any, queue_tail: Any,
 ) -> None:  # fmt: skip
+    """Fill in the columns of `StopLineForecast`, lane by lane, from the stop line backwards."""
     n = len(tracks)
-    lane, key, on_lane = np.full(n, -1, np.int64), np.full(n, 1e18), np.zeros(n_lanes, np.int64)
-    for i in range(n):
-        if path[i] >= 0 and to_stop[i] > -0.5:
-            lane[i] = conn_from[connection[i]] if connection[i] >= 0 else path[i]
-            if lane[i] < n_lanes:
-                key[i] = lane[i] * 1e5 + to_stop[i]
-                on_lane[lane[i]] += 1
-    last_lane, last_time, soonest, count, standing = -1, -FAR, -FAR, 0, True
+    lane, key, lane_count = np.full(n, -1, np.int64), np.full(n, 1e18), np.zeros(n_lanes, np.int64)
+    _list_approaching(path, connection, to_stop, n_lanes, conn_from, lane, key, lane_count)
+
+    present_lane, last_passage, last_soonest, count, in_queue = -1, -UNKNOWN_TIME, -UNKNOWN_TIME, 0, True
     for i in np.argsort(key):
         if key[i] >= 1e18:
-            break
-        if lane[i] != last_lane:
-            last_lane, last_time, soonest, count, standing = lane[i], -FAR, -FAR, 0, True
+            break  # the rest approaches nothing
+        if lane[i] != present_lane:
+            present_lane, last_passage, last_soonest, count, in_queue = lane[i], -UNKNOWN_TIME, -UNKNOWN_TIME, 0, True
         ahead[i] = count
         count += 1
-        behind[i] = on_lane[lane[i]] - count
-        if standing and speed[i] < STANDING and to_stop[i] < tail[lane[i]] + GAP:
-            tail[lane[i]] = to_stop[i] + tracks[i]["length"]
+        behind[i] = lane_count[lane[i]] - count
+
+        # The standing queue reaches back to the first vehicle that moves, or stands far behind the one ahead.
+        if in_queue and speed[i] < STANDING_SPEED and to_stop[i] < queue_tail[lane[i]] + MAX_QUEUE_GAP:
+            queue_tail[lane[i]] = to_stop[i] + tracks[i]["length"]
         else:
-            standing = False
+            in_queue = False
+
+        # Arrival behind the vehicle ahead; at the earliest, and by one that keeps the limit from now on.
         limit = max(lane_speed[lane[i]], 1.0)
-        alone = earliest(max(to_stop[i], 0.0), max(speed[i], 0.0), limit)
-        arrive, soonest = max(alone, last_time + SATURATION_HEADWAY), max(alone, soonest + BRISK)
-        lawful = max(arrive, to_stop[i] / limit)
-        g = conn_group[connection[i]] if connection[i] >= 0 else lane_group[lane[i]]
-        now[i] = g < 0 or (green[g] and lawful <= left[g] - MARGIN)
-        doubt[i] = not now[i] and green[g] and soonest <= left[g] + GRACE
-        if not now[i] and not doubt[i]:
-            if start[g] >= FAR:
-                arrive = FAR
-            else:
-                arrive = max(arrive, start[g] + STARTUP_LOST_TIME)
-                if duration[g] < FAR and arrive > start[g] + duration[g] - MARGIN:
-                    arrive = FAR
-        time[i] = arrive
-        last_time = arrive
+        unhindered = earliest(max(to_stop[i], 0.0), max(speed[i], 0.0), limit)
+        arrival = max(unhindered, last_passage + SATURATION_HEADWAY)
+        last_soonest = max(unhindered, last_soonest + MIN_HEADWAY)
+        lawful_arrival = max(arrival, to_stop[i] / limit)
+
+        # The green in which it passes.
+        group = conn_group[connection[i]] if connection[i] >= 0 else lane_group[lane[i]]
+        in_present_green[i] = group < 0 or (is_green[group] and lawful_arrival <= time_left[group] - GREEN_END_MARGIN)
+        in_doubt[i] = (
+            not in_present_green[i] and is_green[group] and last_soonest <= time_left[group] + YELLOW_ALLOWANCE
+        )
+        if not in_present_green[i] and not in_doubt[i]:
+            arrival = _next_green_passage(arrival, next_start[group], next_duration[group])
+        time[i] = last_passage = arrival
 
 
-_NEWEST: dict[
-    str, tuple[ref[World], StopLineForecast]
-] = {}  # by code: of the snapshot asked for last, which it does not keep alive
+# By code: the newest snapshot asked for, which is not kept alive by it, and its forecast.
+_NEWEST: dict[str, tuple[ref[World], StopLineForecast]] = {}
 
 
 def passing(world: World) -> StopLineForecast:
-    """Sweep every ingress lane once; O(n log n) in the tracks. Reckoned once a snapshot, whoever asks."""
-    known = _NEWEST.get(world.code.hash)
-    if known is None or known[0]() is not world:
-        known = _NEWEST[world.code.hash] = ref(world), _passing(world)
-    return known[1]
+    """Return when the vehicles of a snapshot pass their stop lines; O(n log n) in the tracks. Computed once per
+    snapshot."""
+    newest = _NEWEST.get(world.code.hash)
+    if newest is None or newest[0]() is not world:
+        newest = _NEWEST[world.code.hash] = ref(world), _forecast(world)
+    return newest[1]
 
 
-def _passing(world: World) -> StopLineForecast:
+def _forecast(world: World) -> StopLineForecast:
     code, n = world.code, len(world.tracks)
-    out = StopLineForecast(
-        np.full(n, np.inf),
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
-        np.zeros(n, np.bool_),
-        np.zeros(n, np.bool_),
-        np.zeros(code.n_lanes),
-        green_windows(world),
+    forecast = StopLineForecast(
+        time=np.full(n, np.inf),
+        ahead=np.zeros(n, np.int64),
+        behind=np.zeros(n, np.int64),
+        in_present_green=np.zeros(n, np.bool_),
+        in_doubt=np.zeros(n, np.bool_),
+        queue_tail=np.zeros(code.n_lanes),
+        windows=green_windows(world),
     )
-    if code.n_conns:
-        _sweep(
-            world.tracks, world.path, world.connection, world.to_stop, world.speed, code.n_lanes, code.conn_from, code.conn_group,
-            tables(code).group, code.lane_speed, *out.windows, *out[:6],
-        )  # fmt: skip
-    return out
+    if not code.n_conns:
+        return forecast
+
+    _sweep(
+        world.tracks, world.path, world.connection, world.to_stop, world.speed, code.n_lanes, code.conn_from,
+        code.conn_group, tables(code).group, code.lane_speed, *forecast.windows, forecast.time, forecast.ahead,
+        forecast.behind, forecast.in_present_green, forecast.in_doubt, forecast.queue_tail,
+    )  # fmt: skip
+    return forecast
 
 
 def green_windows(world: World) -> Windows:
     """Return what each signal group lets through, now and next."""
     signals, n = world.signals, len(world.signals.state)
-    out = Windows(np.zeros(n, np.bool_), np.zeros(n), np.zeros(n), np.zeros(n))
+    windows = Windows(
+        is_green=np.zeros(n, np.bool_), time_left=np.zeros(n), next_start=np.zeros(n), next_duration=np.zeros(n)
+    )
     _windows(
-        world.t, signals.state, signals.min_end, signals.max_end, signals.next_green, signals.next_duration, IS_GREEN, IS_RED, *out,
+        world.t, signals.state, signals.min_end, signals.max_end, signals.next_green, signals.next_duration, IS_GREEN,
+        IS_RED, *windows,
     )  # fmt: skip
-    return out
+    return windows

@@ -12,7 +12,7 @@ from ..metrics import Metrics
 from ..output import Output
 from ..scheduling import PlanScheduler
 from ..schema import Hazard, Health, Hello, RawMessage, Signal, Signals
-from ..signals.quality import SignalFault
+from ..signals.faults import SignalFault
 from ..topics import KIND_OF_BODY
 
 

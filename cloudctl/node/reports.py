@@ -15,7 +15,7 @@ from ..clock import SECOND, stopwatch
 from ..faults import Fault, FaultReport
 from ..metrics import Metrics
 from ..rates import Repeats
-from ..signals.quality import SignalFault
+from ..signals.faults import SignalFault
 
 FAULT_INTERVAL = 60 * SECOND  # between two lines on the same signal fault of an intersection; each is counted
 MAX_FAULT_LINES = 10_000  # signal faults that are remembered as reported

@@ -1,32 +1,44 @@
-"""Whether what a vehicle says it is can be what the roadside sensors see: its class against that of its track.
+"""Whether the class that a vehicle declares fits what the roadside sensors see: its class against that of its track.
 
-A track's class is what sensors made of it: once one has seen it, the vehicle's own reports have no vote (`cext/life.c`, describe).
+A track's class is what sensors made of it: once one has seen it, the vehicle's own reports have no vote (C core, class
+evidence of a track).
 """
 
 from ..fusion import VEHICLE_SOURCE
 from ..schema import ObjectClass
 from ..world import World
+from .candidate import NAMES
 
-SURE = 0.9  # probability of the track's class from which it can contradict
+MIN_CLASS_PROBABILITY = 0.9  # of the track's class, from which it can contradict
 HEAVY = (ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.UNKNOWN)
 SMALL = (ObjectClass.MOTORCYCLE, ObjectClass.BICYCLE, ObjectClass.PEDESTRIAN, ObjectClass.STATIC, ObjectClass.UNKNOWN)
-LOOKS = {  # what a class may look like; classes that are not here may look like anything
+
+# The classes of track that fit a declared class; a declared class that is not here fits any.
+FITTING = {
     "bus": HEAVY,
     "truck": HEAVY,
     "sanitation": (*HEAVY, ObjectClass.CAR),  # small sweepers
     "emergency": HEAVY,
     "logistics_robot": (*SMALL, ObjectClass.CAR),
 }
-PROVEN = {
-    "emergency": (*HEAVY, ObjectClass.CAR, ObjectClass.MOTORCYCLE)
-}  # police and doctors drive cars; only the operator can tell those
+
+# The same of vehicles that the operator lists: police and doctors drive cars, and nothing else tells those from others.
+FITTING_LISTED = {"emergency": (*HEAVY, ObjectClass.CAR, ObjectClass.MOTORCYCLE)}
 
 
-def contradicted(world: World, row: int, kind: str, proven: bool) -> str:
-    """Return what sensors see (a class in words) where that cannot be a vehicle of `kind`; "" where it can, or they do not see it well."""
-    looks = PROVEN.get(kind, LOOKS.get(kind)) if proven else LOOKS.get(kind)
+def contradicted(world: World, row: int, kind: str, is_listed: bool) -> str:
+    """Return the class that sensors see, in words, where that cannot be a vehicle of class `kind`; "" where it can, or
+    they do not see it well.
+
+    `is_listed`: the node's operator lists the vehicle with that class.
+    """
+    fitting = FITTING.get(kind)
+    if is_listed:
+        fitting = FITTING_LISTED.get(kind, fitting)
+
     track = world.tracks[row]
-    sensed = int(track["sources"]) & ~(1 << VEHICLE_SOURCE)
-    if looks is None or not sensed or track["class_p"] < SURE or int(track["class"]) in looks:
+    track_class = int(track["class"])
+    sensors = int(track["sources"]) & ~(1 << VEHICLE_SOURCE)
+    if fitting is None or not sensors or track["class_p"] < MIN_CLASS_PROBABILITY or track_class in fitting:
         return ""
-    return ObjectClass(int(track["class"])).name.lower()
+    return NAMES[track_class]

@@ -1,85 +1,70 @@
 """Which proposals become advisories: ranked, steady, sent when they change or are about to expire, explained.
 
-A target has at most one advisory of a kind (of priority: one a request). It is sent again when its behaviour, severity or speed changes, or when less than
-REFRESH of its validity is left. A warning is first sent when its proposal has stood for PERSIST. Advice changes when the change has stood for STEADY.
+A target has at most one advisory of a kind (of priority: one per request). It is sent again when its behaviour,
+severity or speed changes, or when less than REFRESH of its validity is left. A warning is first sent when its proposal
+has persisted for its kind's `persistence`; a change of what was sent is sent when it has persisted for the kind's
+`hysteresis` (`catalogue.DELIVERY`).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..clock import MS, SECOND
-from ..schema import Advisory, AdvisoryKind, Inputs
+from ..schema import Advisory, AdvisoryKind, Behaviour, Inputs, Severity
 from ..world import World
 from .candidate import Candidate, Withheld
+from .catalogue import DELIVERY
 
-VALID = {
-    AdvisoryKind.GLOSA: 2000 * MS,
-    AdvisoryKind.SIGNAL_STOP: 3000 * MS,
-    AdvisoryKind.QUEUE: 1000 * MS,
-    AdvisoryKind.HAZARD: 2000 * MS,
-    AdvisoryKind.RULE: 5000 * MS,
-    AdvisoryKind.EMERGENCY: 2000 * MS,
-    AdvisoryKind.DEGRADED: 2000 * MS,
-    AdvisoryKind.STOPPED_VEHICLE: 5000 * MS,
-    AdvisoryKind.KEEP_CLEAR: 2000 * MS,
-    AdvisoryKind.PASSING_ORDER: 2000 * MS,
-    AdvisoryKind.PRIORITY: 5000 * MS,
-    AdvisoryKind.TOLL: 10_000 * MS,
-    AdvisoryKind.DYNAMIC_LANE: 10_000 * MS,
-}
-SAFETY = 1000 * MS  # validity of every other kind
-PERSIST = {  # a proposal must stand so long before it is sent: tracks show a brake that late
-    AdvisoryKind.RED_LIGHT: 500 * MS,
-    AdvisoryKind.RED_LIGHT_CROSSING: 200 * MS,
-    AdvisoryKind.COLLISION: 100 * MS,
-    AdvisoryKind.PEDESTRIAN: 100 * MS,
-    AdvisoryKind.QUEUE: 300 * MS,
-    AdvisoryKind.WRONG_WAY: 500 * MS,
-    AdvisoryKind.FORWARD_COLLISION: 300 * MS,
-    AdvisoryKind.BLIND_SPOT: 300 * MS,
-    AdvisoryKind.KEEP_CLEAR: 1000 * MS,
-    AdvisoryKind.PASSING_ORDER: 500 * MS,
-}
-URGENT = 200 * MS  # the same of the most severe
-RENEW = 800 * MS  # of validity left of speed advice to stop, below which advice to stop at the signal takes over
-GAP = 300 * MS  # a proposal that was away no longer than that still stands
-STEADY = {
-    AdvisoryKind.GLOSA: 400 * MS,
-    AdvisoryKind.PASSING_ORDER: 1000 * MS,
-}  # a change of what was sent must stand so long before it is sent: nobody drives by a flicker
+MAX_URGENT_PERSISTENCE = 200 * MS  # of the most severe proposals
+MAX_ABSENCE = 300 * MS  # a proposal that was absent no longer than that still persists
+# of validity left of speed advice to stop, below which advice to stop at the signal takes over
+MAX_STOP_OVERLAP = 800 * MS
 REFRESH = 0.4  # of the validity left
+URGENT_REFRESH = 0.25  # of that: below it an advisory is renewed although a change has not persisted yet
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
-STOPS = (
-    AdvisoryKind.SIGNAL_STOP,
-    AdvisoryKind.RED_LIGHT,
-    AdvisoryKind.COLLISION,
-    AdvisoryKind.PEDESTRIAN,
-    AdvisoryKind.QUEUE,
-    AdvisoryKind.EMERGENCY,
-    AdvisoryKind.WRONG_WAY,
-    AdvisoryKind.FORWARD_COLLISION,
-    AdvisoryKind.BLIND_SPOT,
-    AdvisoryKind.KEEP_CLEAR,
-    AdvisoryKind.PASSING_ORDER,
-)
-
-Key = tuple[str, AdvisoryKind, str]  # target, kind, what it is about
+KEEPS_SPEED = (Behaviour.KEEP, Behaviour.SPEED_UP)
+STOPS_VEHICLE = (Behaviour.STOP, Behaviour.GIVE_WAY)
 
 
-@dataclass
+class Key(NamedTuple):
+    """What there is one advisory of."""
+
+    target: str
+    kind: AdvisoryKind
+    about: str
+
+
+class Persistence(NamedTuple):
+    """Since when a proposal is made, and when it was made last, ns."""
+
+    since: int
+    last: int
+
+
+@dataclass(kw_only=True)
 class Sent:
-    """What was last sent to one target of one kind, and since when something else is proposed (None: it is not)."""
+    """The advisory last sent of one key."""
 
     candidate: Candidate
-    valid_until: int
-    changed: int | None = None
+    valid_until: int  # ns
+    changed_since: int | None = None  # ns; since when something else is proposed
+
+
+class Stages(NamedTuple):
+    """The proposals that are left after each stage of the filter."""
+
+    persistent: list[Candidate]
+    wanted: list[Candidate]
+    chosen: list[Candidate]
 
 
 class AdvisoryFilter:
-    """The memory of what one intersection has said. `refresh` = 0 sends every proposal of every tick (for benches)."""
+    """The memory of what one intersection has advised. `refresh` = 0 sends every proposal of every plan (for
+    benches)."""
 
     def __init__(self, refresh: float = REFRESH) -> None:
         self._sent: dict[Key, Sent] = {}
-        self._stands: dict[Key, tuple[int, int]] = {}  # since when each proposal stands, and when it was last made
+        self._persistence: dict[Key, Persistence] = {}
         self._count = 0
         self._run = ""  # the part of every id that no other run of the node has
         self.refresh = refresh
@@ -87,124 +72,138 @@ class AdvisoryFilter:
     def begin(self, t: int) -> None:
         """Name the run by the time of its first step, `t` ns, so that no id of an earlier run is given again.
 
-        Replay repeats that time, and with it every id. Two runs share ids only where both began in the same millisecond of UTC.
+        Replay repeats that time, and with it every id. Two runs share ids only where both began in the same millisecond
+        of UTC.
         """
         self._run = _base36(t // MS)
 
     def forget(self) -> None:
-        """Forget what was said: it rests on a digital code that is no longer in force."""
+        """Forget what was advised: it rests on a digital code that is no longer in force."""
         self._sent.clear()
-        self._stands.clear()
+        self._persistence.clear()
 
     def choose(
         self, world: World, candidates: list[Candidate], withheld: list[Withheld] | None = None
     ) -> list[Advisory]:
-        """Return the advisories to send now, most severe first. `withheld`, where given, collects what is not sent, with the reason."""
-        out = []
-        lasting = self._lasting(world.t, candidates)
-        wanted = [c for c in lasting if self._is_wanted(world.t, c)]
+        """Return the advisories to send now, most severe first. `withheld`, where given, collects what is not sent,
+        with the reason."""
+        persistent = self._persistent(world.t, candidates)
+        wanted = [candidate for candidate in persistent if self._is_wanted(world.t, candidate)]
         chosen = consistent(wanted)
         if withheld is not None:
-            self._note_withheld(world.t, candidates, lasting, wanted, chosen, withheld)
+            self._note_withheld(world.t, candidates, Stages(persistent, wanted, chosen), withheld)
 
+        advisories = []
         for candidate in sorted(chosen, key=lambda c: (c.severity, c.kind, c.target, c.about)):
             key = _key(candidate)
             last = self._sent.get(key)
-            if last is None or self._worth(world.t, last, candidate):
-                valid_until = world.t + VALID.get(candidate.kind, SAFETY)
-                self._sent[key] = Sent(candidate, valid_until)
-                out.append(self._advisory(world, candidate, valid_until))
+            if last is None or self._is_due(world.t, last, candidate):
+                valid_until = world.t + DELIVERY[candidate.kind].validity
+                self._sent[key] = Sent(candidate=candidate, valid_until=valid_until)
+                advisories.append(self._advisory(world, candidate, valid_until))
+
         for key in [key for key, sent in self._sent.items() if sent.valid_until < world.t]:
             del self._sent[key]
-        return out
+        return advisories
 
-    def _note_withheld(
-        self,
-        t: int,
-        candidates: list[Candidate],
-        lasting: list[Candidate],
-        wanted: list[Candidate],
-        chosen: list[Candidate],
-        withheld: list[Withheld],
-    ) -> None:
-        """Note each proposal that fell out on its way to being sent, with the reason. What was sent already and holds unchanged is not withheld."""
-        stages = [{id(c) for c in stage} for stage in (lasting, wanted, chosen)]  # asked, never walked
-        for c in candidates:
-            last = self._sent.get(_key(c))
+    def _note_withheld(self, t: int, candidates: list[Candidate], stages: Stages, withheld: list[Withheld]) -> None:
+        """Note each proposal that is left out, with the reason. What was sent already and holds unchanged is not
+        withheld."""
+        # asked, never iterated
+        persistent, wanted, chosen = ({id(candidate) for candidate in stage} for stage in stages)
+        for candidate in candidates:
+            last = self._sent.get(_key(candidate))
             if last is not None and last.valid_until > t:
                 continue
-            if id(c) not in stages[0]:
-                stood = (t - self._stands[_key(c)][0]) / SECOND
-                reason = f"it has stood for {stood:.1f} s; {c.kind.value.replace('_', ' ')} is sent once a proposal has stood for {_persistence(c) / SECOND:.1f} s"
-            elif id(c) not in stages[1]:
-                reason = (
-                    "it would only renew what is no longer valid"
-                    if c.renewal
-                    else "the speed advice that the vehicle has makes it stop already"
-                )
-            elif id(c) not in stages[2]:
+            if id(candidate) not in persistent:
+                reason = self._persistence_reason(t, candidate)
+            elif id(candidate) not in wanted and candidate.renewal:
+                reason = "it would only renew what is no longer valid"
+            elif id(candidate) not in wanted:
+                reason = "the speed advice that the vehicle has makes it stop already"
+            elif id(candidate) not in chosen:
                 reason = "the vehicle is advised to brake or stop at the same time"
             else:
                 continue
-            withheld.append(Withheld(c, reason))
+            withheld.append(Withheld(candidate, reason))
+
+    def _persistence_reason(self, t: int, candidate: Candidate) -> str:
+        """Return why a proposal is too new to be sent."""
+        age, kind = t - self._persistence[_key(candidate)].since, candidate.kind.value.replace("_", " ")
+        min_age = _min_persistence(candidate)
+        return (
+            f"it has persisted for {age / SECOND:.1f} s; "
+            f"{kind} is sent once a proposal has persisted for {min_age / SECOND:.1f} s"
+        )
+
+    def _persistent(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
+        """Return the proposals that have persisted long enough to be sent."""
+        persistence = {key: found for key, found in self._persistence.items() if t - found.last <= MAX_ABSENCE}
+        for candidate in candidates:
+            key = _key(candidate)
+            known = persistence.get(key)
+            persistence[key] = Persistence(since=t if known is None else known.since, last=t)
+        self._persistence = persistence
+        return [c for c in candidates if t - persistence[_key(c)].since >= _min_persistence(c)]
 
     def _is_wanted(self, t: int, candidate: Candidate) -> bool:
-        """Return whether a proposal is more than a renewal of what is no longer valid, and not advised by speed advice to stop already."""
-        last, stopping = self._sent.get(_key(candidate)), 0
+        """Return whether a proposal is more than a renewal of an advisory that is no longer valid, and speed advice
+        does not ask for the stop already."""
+        stop_advised = 0  # ns for which speed advice to stop is still valid
         if candidate.kind is AdvisoryKind.SIGNAL_STOP:
-            advised = self._sent.get((candidate.target, AdvisoryKind.GLOSA, ""))
-            stopping = advised.valid_until - t if advised is not None and advised.candidate.behaviour == "stop" else 0
-        if candidate.renewal and stopping <= 0 and (last is None or last.valid_until <= t):
-            return False
-        return stopping <= RENEW
+            speed_advice = self._sent.get(Key(candidate.target, AdvisoryKind.GLOSA, ""))
+            if speed_advice is not None and speed_advice.candidate.behaviour == Behaviour.STOP:
+                stop_advised = speed_advice.valid_until - t
 
-    def _lasting(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
-        stands = {key: (since, last) for key, (since, last) in self._stands.items() if t - last <= GAP}
-        for c in candidates:
-            since, _ = stands.get(_key(c), (t, t))
-            stands[_key(c)] = (since, t)
-        self._stands = stands
-        return [c for c in candidates if t - stands[_key(c)][0] >= _persistence(c)]
+        if candidate.renewal and stop_advised <= 0:
+            last = self._sent.get(_key(candidate))
+            if last is None or last.valid_until <= t:
+                return False
+        return stop_advised <= MAX_STOP_OVERLAP
 
-    def _worth(self, t: int, last: Sent, new: Candidate) -> bool:
+    def _is_due(self, t: int, last: Sent, candidate: Candidate) -> bool:
+        """Return whether a proposal is sent although its target has an advisory of the kind: it differs, or that is
+        about to expire."""
         if self.refresh <= 0:
             return True
-        left, share = last.valid_until - t, self.refresh * VALID.get(new.kind, SAFETY)
-        if not _differs(last.candidate, new):
-            last.changed = None
-            return left < share
-        last.changed = t if last.changed is None else last.changed
-        return t - last.changed >= STEADY.get(new.kind, 0) or left < share / 4
+        delivery = DELIVERY[candidate.kind]
+        time_left, min_time_left = last.valid_until - t, self.refresh * delivery.validity
+        if not _differs(last.candidate, candidate):
+            last.changed_since = None
+            return time_left < min_time_left
 
-    def _advisory(self, world: World, c: Candidate, valid_until: int) -> Advisory:
+        if last.changed_since is None:
+            last.changed_since = t
+        return t - last.changed_since >= delivery.hysteresis or time_left < min_time_left * URGENT_REFRESH
+
+    def _advisory(self, world: World, candidate: Candidate, valid_until: int) -> Advisory:
         self._count += 1
-        inputs = Inputs(
-            world.code.code.revision,
-            world.signals.seq if world.signals.t else None,
-            c.tracks,
-            world.t_sensor,
-            world.t_rx,
-        )
         return Advisory(
-            f"{world.code.code.id}-{self._run}-{self._count}",
-            c.kind,
-            world.code.code.id,
-            c.target,
-            c.severity,
-            round(c.confidence, 3),
-            c.reason.format(**c.facts),
-            world.t,
-            valid_until,
-            inputs,
-            None if c.speed is None else round(c.speed, 2),
-            None if c.distance is None else round(c.distance, 1),
-            c.behaviour,
-            c.status,
+            id=f"{world.code.code.id}-{self._run}-{self._count}",
+            kind=candidate.kind,
+            intersection=world.code.code.id,
+            target=candidate.target,
+            severity=candidate.severity,
+            confidence=round(candidate.confidence, 3),
+            reason=candidate.reason.format(**candidate.facts).rstrip(),  # a rule or hazard may have no text
+            t=world.t,
+            valid_until=valid_until,
+            inputs=Inputs(
+                revision=world.code.code.revision,
+                signal_seq=world.signals.seq if world.signals.t else None,
+                tracks=candidate.tracks,
+                t_sensor=world.t_sensor,
+                t_rx=world.t_rx,
+            ),
+            speed=None if candidate.speed is None else round(candidate.speed, 2),
+            distance=None if candidate.distance is None else round(candidate.distance, 1),
+            behaviour=candidate.behaviour,
+            status=candidate.status,
         )
 
 
-def _key(c: Candidate) -> Key:
-    return c.target, c.kind, c.about
+def _key(candidate: Candidate) -> Key:
+    return Key(candidate.target, candidate.kind, candidate.about)
 
 
 def _base36(number: int) -> str:
@@ -216,9 +215,10 @@ def _base36(number: int) -> str:
     return digits or "0"
 
 
-def _persistence(c: Candidate) -> int:
-    least = PERSIST.get(c.kind, 0)
-    return min(least, URGENT) if c.severity == 0 else least
+def _min_persistence(candidate: Candidate) -> int:
+    """Return how long (ns) a proposal must persist before it is sent."""
+    persistence = DELIVERY[candidate.kind].persistence
+    return min(persistence, MAX_URGENT_PERSISTENCE) if candidate.severity == Severity.ACT_NOW else persistence
 
 
 def _differs(old: Candidate, new: Candidate) -> bool:
@@ -228,16 +228,20 @@ def _differs(old: Candidate, new: Candidate) -> bool:
     return new.speed is not None and old.speed is not None and abs(new.speed - old.speed) >= SPEED_STEP
 
 
-def brakes(c: Candidate | Advisory) -> bool:
-    """Return whether something says stop, or to brake for what is not merely told."""
-    return c.kind in STOPS and c.behaviour is not None and (c.severity < 2 or c.behaviour in ("stop", "give_way"))
+def brakes(candidate: Candidate | Advisory) -> bool:
+    """Return whether an advisory asks to stop, or to brake for more than information."""
+    if not DELIVERY[candidate.kind].may_brake or candidate.behaviour is None:
+        return False
+    return candidate.severity < Severity.INFORMATION or candidate.behaviour in STOPS_VEHICLE
 
 
 def consistent(candidates: list[Candidate]) -> list[Candidate]:
-    """Drop advice to keep or gain speed for whoever is told to stop or brake at the same time."""
-    braking = {c.target for c in candidates if brakes(c)}
+    """Drop advice to keep or gain speed for targets that are advised to stop or brake at the same time."""
+    braking = {candidate.target for candidate in candidates if brakes(candidate)}
     return [
-        c
-        for c in candidates
-        if c.kind is not AdvisoryKind.GLOSA or c.target not in braking or c.behaviour not in ("keep", "speed_up")
+        candidate
+        for candidate in candidates
+        if candidate.kind is not AdvisoryKind.GLOSA
+        or candidate.target not in braking
+        or candidate.behaviour not in KEEPS_SPEED
     ]

@@ -1,85 +1,96 @@
-"""Signal priority: requests of buses, emergency, sanitation and logistics vehicles, and what is asked of the signal controller for them.
+"""Signal priority: requests of buses, emergency, sanitation and logistics vehicles, and what is asked of the signal
+controller for them.
 
-The states are J2735's (PrioritizationResponseStatus): processing, granted, rejected, maxPresence, reserviceLocked; a request ends as served,
-cancelled, or rejected. One request of an intersection is granted at a time, the highest class first, then the first to arrive. Asked for is
-the least that helps: nothing where its green comes by itself, else a longer green, else an earlier one. An earlier green never begins before
-everything that crosses has shown green for MIN_GREEN (pedestrians MIN_WALK), yellow for CLEARANCE, and the pedestrians last let go have had the length of
-their crosswalk at WALK. The controller decides: what is asked bounds nothing it does of its own.
-Sources: SAE J2735 SSM; NTCIP 1211 (priority control); walking speed of GB 14886 signals, 1.0 m/s.
+The states are J2735's (PrioritizationResponseStatus): processing, granted, rejected, maxPresence, reserviceLocked; a
+request ends as served, cancelled, or rejected. One request of an intersection is granted at a time, the highest class
+first, then the first to arrive. The least that helps is asked for (`priority_need`): nothing where its green comes by
+itself, else a longer green, else an earlier one. The controller decides: what is asked bounds nothing it does of its
+own. Sources: SAE J2735 SSM; NTCIP 1211 (priority control).
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
-
-import numpy as np
+from typing import NamedTuple
 
 from ..clock import SECOND
 from ..codes import CompiledCode
-from ..forecast.stop_line import (
-    FAR,
-    IS_GREEN,
-    IS_YELLOW,
-    SATURATION_HEADWAY,
-    STARTUP_LOST_TIME,
-    StopLineForecast,
-    earliest,
+from ..driving import SATURATION_HEADWAY
+from ..forecast.stop_line import StopLineForecast, earliest
+from ..schema import (
+    VERSION,
+    AdvisoryKind,
+    Priority,
+    PriorityAction,
+    PriorityStatus,
+    Severity,
+    VehicleRequest,
+    vehicle_target,
 )
-from ..schema import VERSION, AdvisoryKind, Priority, VehicleRequest
 from ..settings import PrioritySettings
 from ..world import World
 from .candidate import Candidate
 from .class_evidence import contradicted
+from .priority_need import GreenTimes, Help, Need
 
-LEVEL = {"emergency": 4, "bus": 3, "sanitation": 2, "truck": 1, "logistics_robot": 1}
-EXTENSION = {4: 30.0, 3: 12.0, 2: 8.0, 1: 8.0}  # s of green more than it would have, at the most
-MARGIN = 2.0  # s of green kept after the predicted arrival
+LEVEL = {"emergency": 4, "bus": 3, "sanitation": 2, "truck": 1, "logistics_robot": 1}  # of the classes with priority
+EMERGENCY_LEVEL = LEVEL["emergency"]
+EXTENSION = {4: 30.0, 3: 12.0, 2: 8.0, 1: 8.0}  # s of green more than it would have, at the most, by level
 HORIZON = 40.0  # s before arrival from which anything is asked for
-PRESENCE = 30 * SECOND  # after the time it said; who has not come by then has lost his place
-RESERVICE = 60 * SECOND  # between two services of an intersection, for all but emergency vehicles
-MIN_GREEN, MIN_WALK, CLEARANCE, WALK = 6.0, 7.0, 4.0, 1.0  # s, s, s, m/s
-AGAIN = SECOND  # between two messages to the controller that say the same
-PEDESTRIAN = 1  # index into codes.GROUP_KINDS
-KEPT = 5 * SECOND  # a request that ended is told for so long
-MAX_REQUESTS = 64  # that an intersection holds at a time
+MAX_DELAY = 30 * SECOND  # after the time of arrival it gave; a vehicle that has not come by then has lost its place
+RESERVICE_INTERVAL = 60 * SECOND  # between two services of an intersection, for all but emergency vehicles
+RESEND_INTERVAL = SECOND  # between two messages to the controller with the same content
+END_NOTICE = 5 * SECOND  # for which the vehicle is advised of a request that ended
+MAX_REQUESTS = 64  # per intersection at a time
 MAX_OPEN = 4  # of one vehicle, of those
-DISBELIEF = SECOND  # a class that sensors contradict for so long is refused
+MAX_CONTRADICTION = SECOND  # a class that sensors contradict for so long is rejected
+UNKNOWN_LIMIT = 10.0  # m/s; speed limit of a vehicle that is on no lane
+
+Status = PriorityStatus
 
 
 def _uncounted(_name: str, _source: str) -> None:
     return
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Request:
-    """One request, and how far it has come."""
+    """One request, and how far it has come. Times are ns."""
 
     vehicle: str
     id: str
     connection: int
     eta: int
     begun: int
-    status: str = "processing"
+    level: int = 0  # of its class, as last known
+    status: Status = Status.PROCESSING
     why: str = "it was received"
     ended: int | None = None
-    asked: Priority | None = None  # what the controller was last told
-    level: int = 0  # of its class, as last known
+    asked: Priority | None = None  # what the controller was last asked
 
-    def set_status(self, status: str, why: str) -> None:
+    def set_status(self, status: Status, why: str) -> None:
+        """Set how far the request has come, and the reason."""
         self.status, self.why = status, why
 
-    def end(self, t: int, status: str, why: str) -> None:
+    def end(self, t: int, status: Status, why: str) -> None:
+        """End the request at `t` ns."""
         self.set_status(status, why)
         self.ended = t
 
+    def is_open(self) -> bool:
+        """Return whether it has not ended."""
+        return self.ended is None
 
-@dataclass(frozen=True)
-class Need:
-    """What helps one vehicle: nothing, extend or early; when its green must last until, or cannot begin before (s from now)."""
+    def is_over(self, t: int) -> bool:
+        """Return whether the vehicle has been advised of its end for long enough, at `t` ns."""
+        return self.ended is not None and t - self.ended > END_NOTICE
 
-    action: Literal["none", "extend", "early", "impossible"]
-    at: float
+
+class Decision(NamedTuple):
+    """What becomes of a request now."""
+
+    status: Status
     why: str
+    ends: bool = False
 
 
 @dataclass
@@ -87,14 +98,14 @@ class PriorityRequestServer:
     """The requests of one intersection. `take` what vehicles send, `work` every snapshot."""
 
     requests: dict[tuple[str, str], Request] = field(default_factory=dict)
-    served: int | None = None  # when the last one was
+    served: int | None = None  # ns; when the last one was
     settings: PrioritySettings = field(default_factory=lambda: PrioritySettings(trust_declared=True))
     count: Callable[[str, str], None] = _uncounted  # (what, vehicle)
 
     def __post_init__(self) -> None:
-        self._since: dict[int, tuple[bool, int]] = {}  # by group: whether it shows green, and since when
+        self._green_times = GreenTimes()
         self._turned_away: dict[str, Request] = {}  # by vehicle: its newest request for which there was no room
-        self._doubted: dict[str, int] = {}  # by vehicle: since when sensors contradict its class
+        self._contradicted: dict[str, int] = {}  # by vehicle: since when (ns) sensors contradict its class
 
     @property
     def busy(self) -> bool:
@@ -102,54 +113,57 @@ class PriorityRequestServer:
         return bool(self.requests or self._turned_away)
 
     def proven(self, vehicle: str, declared: str | None) -> str | None:
-        """Return the class that is believed of a vehicle; None where nobody vouches for it."""
+        """Return the class that is believed of a vehicle; None where neither the operator nor the settings vouch for
+        it."""
         return self.settings.listed(vehicle) or (declared if self.settings.trust_declared else None)
 
+    # --- what vehicles send ---
+
     def take(self, t: int, vehicle: str, body: VehicleRequest, code: CompiledCode, declared: str | None = None) -> None:
-        """Take a request or a cancellation of a vehicle that says it is of class `declared` (None: not known yet)."""
+        """Take in a request or a cancellation, at `t` ns, of a vehicle that declares class `declared` (None: not known
+        yet)."""
         key = (vehicle, body.id)
         known = self.requests.get(key)
         if body.action == "cancel":
-            if known is not None and known.ended is None:
-                known.end(t, "cancelled", "you took it back")
+            if known is not None and known.is_open():
+                known.end(t, Status.CANCELLED, "you took it back")
             return
         if known is not None:
             known.eta = body.eta
             return
+
         connection = code.connection(body.movement)
-        request = Request(
-            vehicle, body.id, connection, body.eta, t, level=LEVEL.get(self.proven(vehicle, declared) or "", 0)
-        )
-        if sum(r.vehicle == vehicle and r.ended is None for r in self.requests.values()) >= MAX_OPEN:
+        level = LEVEL.get(self.proven(vehicle, declared) or "", 0)
+        request = Request(vehicle=vehicle, id=body.id, connection=connection, eta=body.eta, begun=t, level=level)
+        if self._open_of(vehicle) >= MAX_OPEN:
             self._turn_away(t, request, f"you have {MAX_OPEN} requests open already: take one back first")
             return
         if len(self.requests) >= MAX_REQUESTS and not self._make_room(t, request):
-            self._turn_away(
-                t, request, f"{MAX_REQUESTS} requests of your class or a higher one are open already: ask again later"
-            )
+            why = f"{MAX_REQUESTS} requests of your class or a higher one are open already: ask again later"
+            self._turn_away(t, request, why)
             return
+
         self.requests[key] = request
         if connection < 0 or not code.conn_inner[connection]:
-            request.end(t, "rejected", f"movement {body.movement!r} is none of this intersection: see its digital code")
+            why = f"movement {body.movement!r} is none of this intersection: see its digital code"
+            request.end(t, Status.REJECTED, why)
         elif code.conn_group[connection] < 0:
-            request.end(t, "rejected", f"movement {body.movement} has no signal")
+            request.end(t, Status.REJECTED, f"movement {body.movement} has no signal")
+
+    def _open_of(self, vehicle: str) -> int:
+        return sum(request.vehicle == vehicle and request.is_open() for request in self.requests.values())
 
     def _make_room(self, t: int, new: Request) -> bool:
-        """Drop a request for a new one: the one that ended first, else the lowest class below the new one's, the last come of those not granted."""
-        ended = [key for key, r in self.requests.items() if r.ended is not None]
+        """Drop a request for a new one: the one that ended first, else the lowest class below the new one's, the last
+        come of those not granted."""
+        ended = [key for key, request in self.requests.items() if not request.is_open()]
         if ended:
             key = min(ended, key=lambda key: self.requests[key].ended or 0)
             if self.requests[key].asked is None:
                 del self.requests[key]
                 return True
-        key = min(
-            self.requests,
-            key=lambda key: (
-                self.requests[key].level,
-                self.requests[key].status == "granted",
-                -self.requests[key].begun,
-            ),
-        )
+
+        key = min(self.requests, key=lambda key: _rank(self.requests[key]))
         if self.requests[key].level >= new.level:
             return False
         self._turn_away(t, self.requests.pop(key), "vehicles of a higher class ask: there is no room for yours")
@@ -159,200 +173,217 @@ class PriorityRequestServer:
         self.count("priority.turned_away", request.vehicle)
         last = self._turned_away.get(request.vehicle)
         if last is not None and last.asked is not None:
-            return  # the controller is to be told first that this one is released
+            return  # the controller is to be asked first to release this one
         if request.vehicle in self._turned_away or len(self._turned_away) < MAX_REQUESTS:
-            request.end(t, "rejected", why)
+            request.end(t, Status.REJECTED, why)
             self._turned_away[request.vehicle] = request
 
+    # --- every snapshot ---
+
+    def watch_signals(self, world: World) -> None:
+        """Take in since when each group shows green, or not: minimum greens count from that."""
+        self._green_times.observe(world)
+
     def work(
-        self, world: World, passing: StopLineForecast, trouble: str | None
+        self, world: World, forecast: StopLineForecast, trouble: str | None
     ) -> tuple[list[Candidate], list[Priority]]:
-        """Return what the vehicles are told, and what the controller is asked. `trouble`: why signal states are not to be trusted."""
+        """Return the advice to the vehicles, and what the controller is asked. `trouble`: why signal states are not to
+        be trusted."""
         self.watch_signals(world)
         rows = {vehicle.id: row for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True)}
         kinds = {vehicle.id: vehicle.state.kind for vehicle in world.vehicles}
-        told: list[Priority] = []
-        holder: Request | None = None
-        waiting = [r for r in self.requests.values() if r.ended is None]
-        self._doubt(world, rows, kinds, {request.vehicle for request in waiting})
-        for request in waiting:
+        open_requests = [request for request in self.requests.values() if request.is_open()]
+        self._note_contradictions(world, rows, kinds, {request.vehicle for request in open_requests})
+        for request in open_requests:
             if request.vehicle in kinds:
                 request.level = LEVEL.get(self.proven(request.vehicle, kinds[request.vehicle]) or "", 0)
-        for request in sorted(waiting, key=lambda r: (-r.level, r.eta, r.begun)):
-            self._advance(
-                world, passing, request, rows.get(request.vehicle, -1), kinds.get(request.vehicle), trouble, holder
-            )
-            if request.status == "granted" and request.ended is None:
-                holder = request
-        every = [*self.requests.values(), *self._turned_away.values()]
-        for request in every:
-            told += self._ask(world, request)
-        out = [_candidate(world, r) for r in every]
-        for key in [k for k, r in self.requests.items() if _over(r, world.t)]:
-            del self.requests[key]
-        for vehicle in [k for k, r in self._turned_away.items() if _over(r, world.t)]:
-            del self._turned_away[vehicle]
-        return out, told
 
-    def _doubt(self, world: World, rows: dict[str, int], kinds: dict[str, str], asking: Iterable[str]) -> None:
-        """Note whose class is contradicted by what sensors see, and since when."""
-        before, self._doubted = self._doubted, {}
-        for vehicle in sorted(asking):
+        # One request is granted at a time.
+        is_taken = False
+        for request in sorted(open_requests, key=lambda request: (-request.level, request.eta, request.begun)):
+            row, kind = rows.get(request.vehicle, -1), kinds.get(request.vehicle)
+            decision = self._decide(world, forecast, request, row, kind, trouble, is_taken)
+            request.set_status(decision.status, decision.why)
+            if decision.ends:
+                request.ended = world.t
+            elif decision.status is Status.GRANTED:
+                is_taken = True
+
+        requests = [*self.requests.values(), *self._turned_away.values()]
+        messages = [message for request in requests if (message := _message(world, request)) is not None]
+        candidates = [_candidate(request) for request in requests]
+        self._forget(world.t)
+        return candidates, messages
+
+    def _forget(self, t: int) -> None:
+        for key in [key for key, request in self.requests.items() if request.is_over(t)]:
+            del self.requests[key]
+        for vehicle in [vehicle for vehicle, request in self._turned_away.items() if request.is_over(t)]:
+            del self._turned_away[vehicle]
+
+    def _note_contradictions(
+        self, world: World, rows: dict[str, int], kinds: dict[str, str], vehicles: Iterable[str]
+    ) -> None:
+        """Note which vehicles' classes are contradicted by what sensors see, and since when."""
+        before, self._contradicted = self._contradicted, {}
+        for vehicle in sorted(vehicles):
             kind = self.proven(vehicle, kinds.get(vehicle))
             if kind is None or vehicle not in rows:
                 continue
             if contradicted(world, rows[vehicle], kind, self.settings.listed(vehicle) is not None):
                 if vehicle not in before:
                     self.count("priority.contradicted", vehicle)
-                self._doubted[vehicle] = before.get(vehicle, world.t)
+                self._contradicted[vehicle] = before.get(vehicle, world.t)
 
-    def watch_signals(self, world: World) -> None:
-        """Take note of when each group turned green or stopped being green: what minimum greens are counted from."""
-        for group, shown in enumerate(IS_GREEN[world.signals.state].tolist()):
-            if self._since.get(group, (None, 0))[0] != shown:
-                self._since[group] = (shown, world.t)
+    # --- one request ---
 
-    def _advance(
-        self, world: World, passing: StopLineForecast, request: Request, row: int, kind: str | None, trouble: str | None, holder: Request | None
-    ) -> None:  # fmt: skip
-        t = world.t
-        if t > request.eta + PRESENCE:
-            return request.end(t, "maxPresence", "you did not come by the time you said")
+    def _decide(
+        self,
+        world: World,
+        forecast: StopLineForecast,
+        request: Request,
+        row: int,
+        kind: str | None,
+        trouble: str | None,
+        is_taken: bool,
+    ) -> Decision:
+        """Return what becomes of a request: the first of these that applies."""
+        return (
+            self._unqualified(world, request, row, kind)
+            or self._passed(world, request, row)
+            or self._postponed(world, request, trouble, is_taken)
+            or self._grant(world, forecast, request, row, kind)
+        )
+
+    def _unqualified(self, world: World, request: Request, row: int, kind: str | None) -> Decision | None:
+        """Return why the vehicle has no priority, or none yet; None where it has."""
+        t, vehicle = world.t, request.vehicle
+        if t > request.eta + MAX_DELAY:
+            return Decision(Status.MAX_PRESENCE, "you did not come by the time you gave", ends=True)
         if row < 0:
-            return request.set_status("processing", "your position is not known here yet: send your state")
-        believed = self.proven(request.vehicle, kind)
-        if believed is None and LEVEL.get(kind or "", 0):
-            why = f"nobody vouches that you are of class {kind}: have the node's operator list you under [priority] vehicles"
-            return request.end(t, "rejected", why)
-        level = request.level
-        if level == 0:
-            return request.end(
-                t, "rejected", f"vehicles of class {kind if believed is None else believed} have no priority"
-            )
-        if request.vehicle in self._doubted:
-            seen = contradicted(world, row, believed or "", self.settings.listed(request.vehicle) is not None)
-            why = f"sensors see a {seen} where you say you are of class {believed}"
-            long = t - self._doubted[request.vehicle] >= DISBELIEF
-            return request.end(t, "rejected", why) if long else request.set_status("processing", why)
-        distance = float(world.to_stop[row])
-        if not distance > 0.0:
-            inside = world.path[row] >= world.code.n_lanes
-            if inside or request.status == "granted":
-                self.served = t if request.asked is not None else self.served
-                return request.end(t, "served", "you are through")
-            return request.set_status("processing", "you are on no approach of this intersection")
-        if trouble is not None:
-            return request.set_status("processing", trouble)
-        rest = 0 if self.served is None else RESERVICE - (t - self.served)
-        if level < LEVEL["emergency"] and rest > 0 and request.status != "granted":
-            return request.set_status(
-                "reserviceLocked", f"another was served; for {rest / SECOND:.0f} s more everybody else's turn"
-            )
-        if holder is not None:
-            return request.set_status("processing", "another vehicle is served first")
-        limit = (
-            max(float(world.code.lane_speed[world.path[row]]), 1.0) if world.path[row] < world.code.n_lanes else 10.0
-        )
-        eta = max(
-            earliest(distance, max(float(world.speed[row]), 0.0), limit), int(passing.ahead[row]) * SATURATION_HEADWAY
-        )
-        if eta > HORIZON:
-            return request.set_status(
-                "processing", f"you arrive in {eta:.0f} s; nothing is asked for more than {HORIZON:.0f} s ahead"
-            )
-        need = self.need(world, passing, request.connection, eta, int(passing.ahead[row]), EXTENSION[level])
-        if need.action == "impossible":
-            return request.set_status("processing", need.why)
-        action = need.action
-        group = int(world.code.group_ids[world.code.conn_group[request.connection]])
-        request.set_status("granted", need.why)
-        if action != "none":
-            at = t + int(need.at * SECOND)
-            last = request.asked
-            if last is None or last.action != action or abs(last.at - at) > AGAIN or t - last.t >= AGAIN:
-                request.asked = Priority(VERSION, world.code.code.id, t, request.id, believed or "", group, action, at)
+            return Decision(Status.PROCESSING, "your position is not known here yet: send your state")
+
+        proven = self.proven(vehicle, kind)
+        if proven is None and LEVEL.get(kind or "", 0):
+            why = f"your class {kind} is not proven: have the node's operator list you under [priority] vehicles"
+            return Decision(Status.REJECTED, why, ends=True)
+        if request.level == 0:
+            return Decision(Status.REJECTED, f"vehicles of class {proven or kind} have no priority", ends=True)
+
+        if vehicle in self._contradicted:
+            seen = contradicted(world, row, proven or "", self.settings.listed(vehicle) is not None)
+            why = f"sensors see a {seen} where you declare class {proven}"
+            if t - self._contradicted[vehicle] >= MAX_CONTRADICTION:
+                return Decision(Status.REJECTED, why, ends=True)
+            return Decision(Status.PROCESSING, why)
         return None
 
+    def _passed(self, world: World, request: Request, row: int) -> Decision | None:
+        """Return what becomes of a request whose vehicle is not before its stop line; None where it is."""
+        if float(world.to_stop[row]) > 0.0:
+            return None
+        is_inside = world.path[row] >= world.code.n_lanes
+        if not is_inside and request.status is not Status.GRANTED:
+            return Decision(Status.PROCESSING, "you are on no approach of this intersection")
+        if request.asked is not None:
+            self.served = world.t
+        return Decision(Status.SERVED, "you are through", ends=True)
+
+    def _postponed(self, world: World, request: Request, trouble: str | None, is_taken: bool) -> Decision | None:
+        """Return why a request cannot be granted yet; None where it can."""
+        if trouble is not None:
+            return Decision(Status.PROCESSING, trouble)
+        rest = 0 if self.served is None else RESERVICE_INTERVAL - (world.t - self.served)
+        if request.level < EMERGENCY_LEVEL and rest > 0 and request.status is not Status.GRANTED:
+            why = f"another vehicle was served; for {rest / SECOND:.0f} s more it is the turn of the others"
+            return Decision(Status.RESERVICE_LOCKED, why)
+        if is_taken:
+            return Decision(Status.PROCESSING, "another vehicle is served first")
+        return None
+
+    def _grant(
+        self, world: World, forecast: StopLineForecast, request: Request, row: int, kind: str | None
+    ) -> Decision:
+        """Grant a request where something helps, and note what the controller is to be asked for."""
+        t, code, ahead = world.t, world.code, int(forecast.ahead[row])
+        is_on_lane = world.path[row] < code.n_lanes
+        limit = max(float(code.lane_speed[world.path[row]]), 1.0) if is_on_lane else UNKNOWN_LIMIT
+        unhindered = earliest(float(world.to_stop[row]), max(float(world.speed[row]), 0.0), limit)
+        eta = max(unhindered, ahead * SATURATION_HEADWAY)
+        if eta > HORIZON:
+            why = f"you arrive in {eta:.0f} s; nothing is asked for more than {HORIZON:.0f} s ahead"
+            return Decision(Status.PROCESSING, why)
+
+        need = self.need(world, forecast, request.connection, eta, ahead, EXTENSION[request.level])
+        if need.action is Help.IMPOSSIBLE:
+            return Decision(Status.PROCESSING, need.why)
+        if need.action is not Help.NONE:
+            message = Priority(
+                version=VERSION,
+                intersection=code.code.id,
+                t=t,
+                request=request.id,
+                kind=self.proven(request.vehicle, kind) or "",
+                group=int(code.group_ids[code.conn_group[request.connection]]),
+                action=PriorityAction(need.action.value),
+                at=t + int(need.at * SECOND),
+            )
+            if _is_news(request.asked, message):
+                request.asked = message
+        return Decision(Status.GRANTED, need.why)
+
     def need(
-        self, world: World, passing: StopLineForecast, connection: int, eta: float, ahead: int, extension: float
+        self, world: World, forecast: StopLineForecast, connection: int, eta: float, ahead: int, extension: float
     ) -> Need:
-        """Return what helps who arrives in `eta` s with `ahead` vehicles before it; an extension is at most `extension` s."""
-        code, windows = world.code, passing.windows
-        group = int(code.conn_group[connection])
-        if windows.green[group]:
-            left = float(windows.left[group])
-            if eta + MARGIN <= left:
-                return Need("none", 0.0, f"your green lasts {left:.0f} s more, you arrive in {eta:.0f} s")
-            if left < FAR and eta + MARGIN - left <= extension:
-                return Need("extend", eta + MARGIN, f"your green is asked to last until you pass, in {eta:.0f} s")
-        opens = float(windows.start[group])
-        wanted = max(eta - STARTUP_LOST_TIME - ahead * SATURATION_HEADWAY, 0.0)  # those before it leave first
-        if windows.green[group] or opens <= wanted:
-            if opens >= FAR:
-                return Need("impossible", 0.0, "nobody says when your next green begins")
-            return Need("none", opens, f"your next green begins in {opens:.0f} s by itself")
-        soonest = self.soonest(world, connection)
-        if soonest >= opens:
-            return Need("none", opens, f"your green begins in {opens:.0f} s; it cannot begin sooner")
-        return Need("early", max(soonest, wanted), f"your green is asked to begin in {max(soonest, wanted):.0f} s")
+        """Return what helps a vehicle that arrives in `eta` s with `ahead` vehicles before it; an extension is at most
+        `extension` s."""
+        return self._green_times.need(world, forecast, connection, eta, ahead, extension)
 
     def soonest(self, world: World, connection: int) -> float:
-        """Return s until a movement's green can begin at the soonest: minimum greens, clearances and the way of pedestrians kept."""
-        code, state = world.code, world.signals.state
-        out = 0.0
-        for group, crosswalk in crossing_groups(code, connection):
-            shown, since = self._since.get(group, (False, world.t))
-            for_s = (world.t - since) / SECOND
-            walkers = code.group_kind[group] == PEDESTRIAN or crosswalk >= 0
-            clearance = crosswalk_length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
-            if shown:
-                out = max(out, max((MIN_WALK if walkers else MIN_GREEN) - for_s, 0.0) + clearance)
-            elif walkers or IS_YELLOW[state[group]]:
-                out = max(out, clearance - for_s)
-        return out
-
-    def _ask(self, world: World, request: Request) -> list[Priority]:
-        """Return what is to be sent to the controller now: what was just asked for, or that a request ended."""
-        asked = request.asked
-        if asked is None:
-            return []
-        if request.status != "granted":
-            request.asked = None
-            return [
-                Priority(
-                    VERSION, asked.intersection, world.t, asked.request, asked.kind, asked.group, "release", world.t
-                )
-            ]
-        return [asked] if asked.t == world.t else []
+        """Return s until a movement's green can begin at the soonest."""
+        return self._green_times.soonest(world, connection)
 
 
-def _over(request: Request, t: int) -> bool:
-    return request.ended is not None and t - request.ended > KEPT
+def _rank(request: Request) -> tuple[int, bool, int]:
+    """Return what orders requests when one must make room, the first to go first."""
+    return request.level, request.status is Status.GRANTED, -request.begun
 
 
-def crossing_groups(code: CompiledCode, connection: int) -> list[tuple[int, int]]:
-    """Return (group, crosswalk) of what crosses a movement: vehicles' groups with crosswalk -1, and crosswalks it runs over."""
-    own = int(code.conn_group[connection])
-    found = set()
-    for c in range(int(code.conf_start[connection]), int(code.conf_start[connection + 1])):
-        group = int(code.conn_group[code.conf_other[c]])
-        if code.conf_type[c] != 2 and group >= 0 and group != own:
-            found.add((group, -1))
-    for k in range(int(code.cw_start[connection]), int(code.cw_start[connection + 1])):
-        crosswalk = int(code.cw_cross[k])
-        if code.cross_group[crosswalk] >= 0:
-            found.add((int(code.cross_group[crosswalk]), crosswalk))
-    return sorted(found)
+def _is_news(last: Priority | None, message: Priority) -> bool:
+    """Return whether a message to the controller differs from the last one, or that is long enough ago."""
+    if last is None or last.action != message.action or abs(last.at - message.at) > RESEND_INTERVAL:
+        return True
+    return message.t - last.t >= RESEND_INTERVAL
 
 
-def crosswalk_length(code: CompiledCode, crosswalk: int) -> float:
-    x0, y0, x1, y1 = code.cross_axis[crosswalk]
-    return float(np.hypot(x1 - x0, y1 - y0))
+def _message(world: World, request: Request) -> Priority | None:
+    """Return what is to be sent to the controller now: what was just asked for, or that a request ended."""
+    asked = request.asked
+    if asked is None:
+        return None
+    if request.status is Status.GRANTED:
+        return asked if asked.t == world.t else None
+    request.asked = None
+    return Priority(
+        version=VERSION,
+        intersection=asked.intersection,
+        t=world.t,
+        request=asked.request,
+        kind=asked.kind,
+        group=asked.group,
+        action=PriorityAction.RELEASE,
+        at=world.t,
+    )
 
 
-def _candidate(world: World, request: Request) -> Candidate:
-    facts: dict[str, object] = {"id": request.id, "status": request.status, "why": request.why}
+def _candidate(request: Request) -> Candidate:
     return Candidate(
-        AdvisoryKind.PRIORITY, f"vehicle:{request.vehicle}", 2, 1.0, "request {id} is {status}: {why}", facts, status=request.status,
+        kind=AdvisoryKind.PRIORITY,
+        target=vehicle_target(request.vehicle),
+        severity=Severity.INFORMATION,
+        confidence=1.0,
+        reason="request {id} is {status}: {why}",
+        facts={"id": request.id, "status": request.status, "why": request.why},
+        status=request.status,
         about=request.id,
-    )  # fmt: skip
+    )

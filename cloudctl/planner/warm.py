@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import world
+from ..clock import SECOND
 from ..codes import CompiledCode
 from ..forecast.prediction import point
 from ..fusion import TRACK
@@ -10,72 +11,85 @@ from ..schema import Hazard, ObjectClass, SignalState, VehicleState
 from ..signals.states import Doubt, Signals, believed
 from . import plan
 
-SPOTS = 3  # the beginning, the middle, and 8 m before the end
-SHOWN = (SignalState.RED, SignalState.GREEN_PERMISSIVE, SignalState.DARK)
+END_DISTANCE = 8.0  # m before the end of a path: a vehicle there is about to leave it
+SPEED = 15.0  # m/s
+PROMISED_END = 20 * SECOND
+SHOWN_STATES = (SignalState.RED, SignalState.GREEN_PERMISSIVE, SignalState.DARK)
+PEDESTRIAN_INTERVAL = 4  # each fourth road user is a pedestrian
 
 
 def warm(code: CompiledCode) -> None:
-    """Match and plan for connected vehicles on every lane and movement, before every light, with something in the way on the first lane of each road;
-    and for one of them alone, whose arrays numba takes for another kind."""
-    tracks, reports = _everywhere(code)
-    groups = len(code.group_ids)
-    dark, soon = Signals.dark(groups), np.full(groups, 20_000_000_000)
-    _, firsts = np.unique(code.lane_link, return_index=True)
-    hazards = tuple(
-        Hazard(1, "", "", "obstacle", 1, 1, 2, code.lane_ids[lane], (20.0, 21.0)) for lane in firsts.tolist()
-    )
+    """Match and plan for connected vehicles on every lane and movement, before every state of the signals, with an
+    obstacle on the first lane of each road; and for one vehicle alone, whose arrays numba compiles for by
+    themselves."""
+    tracks, reports = _road_users(code)
+    _, first_lanes = np.unique(code.lane_link, return_index=True)
+    hazards = tuple(_obstacle(code.lane_ids[lane]) for lane in first_lanes.tolist())
+
     before = None
-    for turn in range(len(SHOWN)):
-        shown = np.array([SHOWN[(k + turn) % len(SHOWN)] for k in range(groups)], np.uint8)
-        signals = Signals(
-            1,
-            turn,
-            code.code.revision,
-            shown,
-            soon,
-            soon,
-            soon,
-            np.ones(groups),
-            soon,
-            dark.next_duration,
-            seen=np.full(groups, turn + 1),
-            overdue=dark.overdue,
-        )
-        believed(
-            signals, turn + 1, {0: Doubt.NONE} if groups else None
-        )  # the long way, for what is doubted or has failed
-        before = world.build(turn + 1, code, tracks, signals, hazards, reports, 1, 1, before)
+    for number in range(len(SHOWN_STATES)):
+        t = number + 1
+        signals = _signals(code, number, t)
+
+        # The long way, for what is doubted or has failed.
+        believed(signals, t, {0: Doubt.NONE} if len(code.group_ids) else None)
+
+        before = world.build(t, code, tracks, signals, hazards, reports, 1, 1, before)
         plan(before)
-        plan(world.build(turn + 1, code, tracks[:1], signals, hazards, reports, 1, 1, before))
+        plan(world.build(t, code, tracks[:1], signals, hazards, reports, 1, 1, before))
 
 
-def _everywhere(code: CompiledCode) -> tuple[np.ndarray, dict[int, world.Report]]:
-    """Return vehicles (each fourth a pedestrian) in SPOTS places of every path, at 15 m/s along it: ndarray[TRACK]; and what they report."""
-    paths, spot = code.n_lanes + code.n_conns, np.empty(4)
-    tracks, reports = np.zeros(SPOTS * paths, TRACK), {}
-    state = VehicleState(1, code.origin.lat, code.origin.lon, 15.0, 0.0)
-    for k in range(len(tracks)):
-        path, length = k // SPOTS, float(code.path_length[k // SPOTS])
-        point(
-            path,
-            (0.0, 0.5 * length, max(length - 8.0, 0.0))[k % SPOTS],
-            code.path_start,
-            code.path_xy,
-            code.path_s,
-            spot,
-        )
-        tracks[k]["x"], tracks[k]["y"], tracks[k]["vx"], tracks[k]["vy"] = (
-            spot[0],
-            spot[1],
-            15.0 * spot[2],
-            15.0 * spot[3],
-        )
-        turns = np.flatnonzero(code.conn_inner & (code.conn_from == path)).tolist()
-        reports[k + 1] = world.Report(
-            str(k + 1), k + 1, state, 1, *((turns[0], world.declare(code, turns[0])) if turns else (-1, world.UNKNOWN))
-        )
+def _obstacle(lane: str) -> Hazard:
+    return Hazard(version=1, rsu="", id="", kind="obstacle", t=1, start=1, end=2, lane=lane, s=(20.0, 21.0))
+
+
+def _signals(code: CompiledCode, number: int, t: int) -> Signals:
+    """Return signal states at `t` ns: the groups show SHOWN_STATES in turn, from the one of that number on."""
+    groups = len(code.group_ids)
+    dark, promised_end = Signals.dark(groups), np.full(groups, PROMISED_END)
+    shown = [SHOWN_STATES[(group + number) % len(SHOWN_STATES)] for group in range(groups)]
+    return Signals(
+        t=1,
+        seq=number,
+        revision=code.code.revision,
+        state=np.array(shown, np.uint8),
+        min_end=promised_end,
+        max_end=promised_end,
+        likely_end=promised_end,
+        confidence=np.ones(groups),
+        next_green=promised_end,
+        next_duration=dark.next_duration,
+        seen=np.full(groups, t),
+        overdue=dark.overdue,
+    )
+
+
+def _road_users(code: CompiledCode) -> tuple[np.ndarray, dict[int, world.Report]]:
+    """Return road users at the beginning, in the middle and near the end of every path, moving along it:
+    ndarray[TRACK]; and what they report."""
+    positions = [
+        (path, s) for path in range(code.n_lanes + code.n_conns) for s in _spots(float(code.path_length[path]))
+    ]
+    tracks, reports = np.zeros(len(positions), TRACK), {}
+    state = VehicleState(1, code.origin.lat, code.origin.lon, SPEED, 0.0)
+    spot = np.empty(4)
+    for k, (path, s) in enumerate(positions):
+        point(path, s, code.path_start, code.path_xy, code.path_s, spot)
+        x, y, ux, uy = spot.tolist()
+        tracks[k]["x"], tracks[k]["y"] = x, y
+        tracks[k]["vx"], tracks[k]["vy"] = SPEED * ux, SPEED * uy
+
+        movements = np.flatnonzero(code.conn_inner & (code.conn_from == path)).tolist()
+        connection = movements[0] if movements else -1
+        paths = world.declare(code, connection) if movements else world.UNKNOWN
+        reports[k + 1] = world.Report(id=str(k + 1), handle=k + 1, state=state, t=1, connection=connection, paths=paths)
+
     tracks["class"], tracks["existence"], tracks["status"] = ObjectClass.CAR, 1.0, 1
-    tracks["class"][::4] = ObjectClass.PEDESTRIAN
+    tracks["class"][::PEDESTRIAN_INTERVAL] = ObjectClass.PEDESTRIAN
     tracks["length"], tracks["id"] = 4.8, np.arange(1, len(tracks) + 1)
     tracks["vehicle"] = tracks["id"]
     return tracks, reports
+
+
+def _spots(length: float) -> tuple[float, float, float]:
+    return 0.0, 0.5 * length, max(length - END_DISTANCE, 0.0)

@@ -2,32 +2,33 @@
 
 **Alignment**: the message has the groups of the code, each once.
 
-**Conflict**: while a group is protected (green or its clearance), no group whose movements cross or merge with its own shows anything but red, unless it is
-permissive and has movements that give way. What the other states count as:
+**Conflict**: while a group is protected (green or its clearance), no group whose movements cross or merge with its own
+shows anything but red, unless it is permissive and has movements that give way. What the other states count as:
 
-* PRE_MOVEMENT, RED_FLASH: red. Nobody may go on the former; on the latter after a stop, giving way to all.
-* GREEN_PERMISSIVE, YELLOW_PERMISSIVE, GREEN_FLASH, YELLOW_FLASH: permissive. A flashing green or yellow does not say that it is protected.
-* YELLOW_PROTECTED beside YELLOW_PROTECTED: no conflict where one of the two may be permissive: many controllers have one yellow only, whatever green it ends.
-* Any yellow: no conflict beside a green that some phase of the code's own plans shows with it (a right turn that becomes protected while the bicycles clear).
-* DARK: no conflict. Heads of buses, trams and lanes that are not in use are dark by plan, and nothing is advised by a dark head.
+* PRE_MOVEMENT, RED_FLASH: red. No vehicle may go on the former; on the latter after a stop, giving way to all.
+* GREEN_PERMISSIVE, YELLOW_PERMISSIVE, GREEN_FLASH, YELLOW_FLASH: permissive. A flashing green or yellow does not say
+  that it is protected.
+* YELLOW_PROTECTED beside YELLOW_PROTECTED: no conflict where one of the two may be permissive: many controllers have
+  one yellow only, whatever green it ends.
+* Any yellow: no conflict beside a green that some phase of the code's own plans shows with it (a right turn that
+  becomes protected while the bicycles clear).
+* DARK: no conflict. Heads of buses, trams and lanes that are not in use are dark by plan, and no advice rests on a dark
+  head.
 * UNKNOWN: no conflict. What is not known contradicts nothing.
 
-A permissive movement gives way when it turns or waits inside for a gap, when a plan of the code shows it permissive beside the other's green, or, in a code
-without plans, when the conflict matrix says so. For a movement straight on the matrix alone is not asked where there are plans: it also orders the two roads
-of a crossing for the time when no signal decides (SUMO's `response`), and would excuse half of all crossing greens.
+A permissive movement gives way when it turns or waits inside for a gap, when a plan of the code shows it permissive
+beside the other's green, or, in a code without plans, when the conflict matrix says so. For a movement straight on the
+matrix alone is not asked where there are plans: it also orders the two roads of a crossing for the time when no signal
+decides (SUMO's `response`), and would excuse half of all crossing greens.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from cloudctl.schema import Group, SignalState
-
 from ..codes.model import Connection, IntersectionCode
-
-S = SignalState
-PROTECTED = (S.GREEN_PROTECTED, S.YELLOW_PROTECTED)
-PERMISSIVE = (S.GREEN_PERMISSIVE, S.YELLOW_PERMISSIVE, S.GREEN_FLASH, S.YELLOW_FLASH)
-YELLOW = (S.YELLOW_PERMISSIVE, S.YELLOW_PROTECTED)
+from ..schema import Group, SignalState
+from .colours import PERMISSIVE_STATES, PROTECTED_STATES, YELLOW_STATES
 
 
 class Beside(NamedTuple):
@@ -59,65 +60,69 @@ class Clash(NamedTuple):
 
 def align(known: Collection[int], ids: Iterable[int]) -> Alignment:
     """Return how the groups of a message differ from the `known` ones of the code."""
-    times: dict[int, int] = {}
-    for group in ids:
-        times[group] = times.get(group, 0) + 1
-    unknown = sorted(group for group in times if group not in known)
-    twice = sorted(group for group, n in times.items() if n > 1 and group in known)
-    return Alignment(tuple(unknown), tuple(group for group in known if group not in times), tuple(twice))
+    counts = Counter(ids)
+    return Alignment(
+        unknown=tuple(sorted(group for group in counts if group not in known)),
+        missing=tuple(group for group in known if group not in counts),
+        twice=tuple(sorted(group for group, count in counts.items() if count > 1 and group in known)),
+    )
 
 
 def clashes(foes: Foes, groups: Iterable[Group]) -> list[Clash]:
     """Return the conflicts among the groups of one message, each pair once."""
-    shown = {group.group: group.state for group in groups}
+    states = {group.group: group.state for group in groups}
     found = []
-    for group, state in shown.items():
-        if state not in PROTECTED:
+    for group, state in states.items():
+        if state not in PROTECTED_STATES:
             continue
         for other, beside in foes.get(group, {}).items():
-            other_state = shown.get(other, S.UNKNOWN)
-            if other_state in PROTECTED and other < group:
-                continue  # seen from the other
-            if other_state in PROTECTED or other_state in PERMISSIVE:
-                excused = _excused(state, other_state, beside, foes[other][group])
-                found += [] if excused else [Clash(group, state, other, other_state)]
+            other_state = states.get(other, SignalState.UNKNOWN)
+            is_protected = other_state in PROTECTED_STATES
+            if is_protected and other < group:
+                continue  # noticed from the other
+            if not is_protected and other_state not in PERMISSIVE_STATES:
+                continue
+            if not _is_excused(state, other_state, beside, foes[other][group]):
+                found.append(Clash(group, state, other, other_state))
     return found
 
 
-def _excused(state: SignalState, other: SignalState, beside: Beside, reverse: Beside) -> bool:
-    """Return whether a state of a foe is in order beside a protected `state`; `beside`: what it may show, `reverse`: what the first may beside it."""
-    if other in YELLOW and beside.yellow:
+def _is_excused(state: SignalState, other: SignalState, beside: Beside, reverse: Beside) -> bool:
+    """Return whether a foe may show `other` beside a protected `state`. `beside`: what the foe may show beside it;
+    `reverse`: it beside the foe."""
+    if other in YELLOW_STATES and beside.yellow:
         return True
-    if other in PERMISSIVE:
+    if other in PERMISSIVE_STATES:
         return beside.permissive
-    if state == S.YELLOW_PROTECTED:
-        both_end = other == S.YELLOW_PROTECTED and (beside.permissive or reverse.permissive)
+    if state == SignalState.YELLOW_PROTECTED:
+        both_end = other == SignalState.YELLOW_PROTECTED and (beside.permissive or reverse.permissive)
         return both_end or reverse.yellow
     return False
 
 
 def foes_of(code: IntersectionCode) -> Foes:
     """Return the groups whose movements cross or merge, without the code's `signal_exceptions`."""
-    movements = {c.id: c for c in code.connections}
-    excepted = {(e.a, e.b) for e in code.signal_exceptions} | {(e.b, e.a) for e in code.signal_exceptions}
-    permissive, yellow = _shown_together(code, "G", "g"), _shown_together(code, "GY", "Y")
+    movements = {connection.id: connection for connection in code.connections}
+    exceptions = {(pair.a, pair.b) for pair in code.signal_exceptions}
+    exceptions |= {(pair.b, pair.a) for pair in code.signal_exceptions}
+    permissive_beside_green = _shown_together(code, "G", "g")
+    yellow_beside_green = _shown_together(code, "GY", "Y")
+
     foes: Foes = {}
     for conflict in code.conflicts:
         a, b = movements[conflict.a], movements[conflict.b]
-        if (
-            not a.group
-            or not b.group
-            or a.group == b.group
-            or conflict.kind == "diverge"
-            or (a.group, b.group) in excepted
-        ):
+        has_groups = bool(a.group and b.group) and a.group != b.group
+        if not has_groups or conflict.kind == "diverge" or (a.group, b.group) in exceptions:
             continue
         for own, other, other_yields in ((a, b, conflict.b_yields), (b, a, conflict.a_yields)):
             pair = own.group, other.group
-            gives_way = pair in permissive or _turns(other) or (other_yields and not code.plans)
+            gives_way = pair in permissive_beside_green or _turns(other) or (other_yields and not code.plans)
+
+            # A pair of groups may have several conflicts: each must let the other be permissive.
             of_own = foes.setdefault(own.group, {})
             before = of_own.get(other.group)
-            of_own[other.group] = Beside(gives_way and (before is None or before.permissive), pair in yellow)
+            is_permissive = gives_way and (before is None or before.permissive)
+            of_own[other.group] = Beside(is_permissive, pair in yellow_beside_green)
     return foes
 
 

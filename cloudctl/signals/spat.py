@@ -1,14 +1,17 @@
-"""SPAT of SAE J2735 / ISO/TS 19091 (SPATEM) <-> our signal states. What is wrong loses only itself: see `spat_reading`; times: see `spat_time`."""
+"""SPAT of SAE J2735 / ISO/TS 19091 (SPATEM) <-> our signal states.
+
+A field that is wrong costs only itself: see `spat_fields`. Times: see `spat_time`.
+"""
 
 from typing import Any
 
 import msgspec
 
-from cloudctl.schema import Group, SignalState
-
 from ..codes.findings import CodeError, refuse
 from ..codes.formats.messages.tree import MALFORMED
 from ..codes.formats.messages.uper import decode, encode, framed, is_pdu, read_pdu, unframe, write_pdu
+from ..schema import Group, SignalState
+from .colours import STEADY_GREEN_STATES
 from .spat_fields import (
     STATE_DOUBTS,
     STATUS_BITS,
@@ -28,44 +31,31 @@ from .spat_fields import (
 )
 from .spat_time import MILLISECOND, UNKNOWN_MARK, ends_of, mark_of, minute_of_year, time_of
 
-STATES = (
-    "unavailable",
-    "dark",
-    "stop-Then-Proceed",
-    "stop-And-Remain",
-    "pre-Movement",
-    "permissive-Movement-Allowed",
-    "protected-Movement-Allowed",
-    "permissive-clearance",
-    "protected-clearance",
-    "caution-Conflicting-Traffic",
-)
-OURS = (
-    SignalState.UNKNOWN,
-    SignalState.DARK,
-    SignalState.RED_FLASH,
-    SignalState.RED,
-    SignalState.PRE_MOVEMENT,
-    SignalState.GREEN_PERMISSIVE,
-    SignalState.GREEN_PROTECTED,
-    SignalState.YELLOW_PERMISSIVE,
-    SignalState.YELLOW_PROTECTED,
-    SignalState.YELLOW_FLASH,
-)
-READ = {name.replace("-", "_").upper(): state for name, state in zip(STATES, OURS, strict=True)}
-WRITTEN = {state: name for name, state in zip(STATES, OURS, strict=True)} | {
-    SignalState.GREEN_FLASH: "permissive-Movement-Allowed"
+S = SignalState
+STATE_OF_NAME = {  # MovementPhaseState
+    "unavailable": S.UNKNOWN,
+    "dark": S.DARK,
+    "stop-Then-Proceed": S.RED_FLASH,
+    "stop-And-Remain": S.RED,
+    "pre-Movement": S.PRE_MOVEMENT,
+    "permissive-Movement-Allowed": S.GREEN_PERMISSIVE,
+    "protected-Movement-Allowed": S.GREEN_PROTECTED,
+    "permissive-clearance": S.YELLOW_PERMISSIVE,
+    "protected-clearance": S.YELLOW_PROTECTED,
+    "caution-Conflicting-Traffic": S.YELLOW_FLASH,
 }
+STATES = tuple(STATE_OF_NAME)
+NAME_OF_STATE = {state: name for name, state in STATE_OF_NAME.items()} | {S.GREEN_FLASH: "permissive-Movement-Allowed"}
 CONFIDENCE = (21, 36, 47, 56, 62, 68, 73, 77, 81, 85, 88, 91, 94, 96, 98, 100)  # % of the sixteen levels
-GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED)
 END_NAMES = ("minEndTime", "maxEndTime", "likelyTime")
 MAX_GROUPS = 255
 
 
 def read_spat(data: bytes, received: int) -> Spats:
-    """Return the states a SPAT holds: a frame or SPAT in UPER, or JSON; what was refused of them is in `.refused`.
+    """Return the states that a SPAT holds: a frame or SPAT in UPER, or JSON; what was refused of them is in `.refused`.
 
-    `received`, ns, tells what the message leaves open: the year, and the minute or all of its time. Raises CodeError where no intersection is as it should be.
+    `received` (ns) decides what the message leaves open: the year, and the minute or all of its time. Raises CodeError
+    where no intersection is valid.
     """
     refusals = Refusals("SPAT")
     try:
@@ -82,7 +72,7 @@ def read_spat(data: bytes, received: int) -> Spats:
             "a SPAT has intersections, each with id, revision and states",
             "correct the sender",
         ) from None
-    return spats(rows, lambda row: _state(row, minute, received, refusals), refusals)
+    return spats(rows, lambda row: _intersection(row, minute, received, refusals), refusals)
 
 
 def _tree(data: bytes) -> Tree:
@@ -93,9 +83,10 @@ def _tree(data: bytes) -> Tree:
             raise refuse(
                 "SPAT", "SPAT", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON"
             ) from None
-        found: Tree = tree.get("payload", {}).get("data", tree)
-        return found
-    # Values out of their range are refused one by one, as those of JSON are: the message's other values are good.
+        spat: Tree = tree.get("payload", {}).get("data", tree)
+        return spat
+
+    # Values out of their range are refused one by one, as those of JSON are: the message's other values are valid.
     if data[:2] == b"\x00\x13":
         return decode(*unframe(data), bounded=False)
     return read_pdu("SPATEM", data, bounded=False) if is_pdu("SPATEM", data) else decode("SPAT", data, bounded=False)
@@ -105,19 +96,24 @@ def _rows(tree: Tree) -> Any:
     return tree.get("intersections") or tree["intersectionStateList"]["intersectionStatelist"]
 
 
-def _state(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
+def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
     name = name_of(row.get("id"), refusals)
     revision = refusals.number(name, "revision", row.get("revision"), 127)
     t = time_of_message(name, row, minute, received, refusals)
-    states, times = doubts_of(_status(name, row.get("status"), refusals))
-    moves = row.get("states")
-    moves = moves.get("movementList") if isinstance(moves, dict) else moves
-    groups = groups_of(name, moves, "states", lambda move: _group(name, move, t, refusals), refusals)
-    return Spat(name, revision, t, groups, states, times)
+    doubts = doubts_of(_status(name, row.get("status"), refusals))
+
+    movements = row.get("states")
+    if isinstance(movements, dict):
+        movements = movements.get("movementList")
+    groups = groups_of(name, movements, "states", lambda movement: _group(name, movement, t, refusals), refusals)
+    return Spat(
+        intersection=name, revision=revision, t=t, groups=groups, doubts=doubts.states, time_doubts=doubts.times
+    )
 
 
 def _status(entity: str, status: Any, refusals: Refusals) -> list[bool]:
-    """Return the bits of IntersectionStatusObject, the first of them the highest. Raises CodeError: what they say decides whether the states may be used."""
+    """Return the bits of IntersectionStatusObject, the first of them the highest. Raises CodeError: they decide whether
+    the states may be used."""
     if status is None:
         return [False] * STATUS_BITS
     if isinstance(status, dict):
@@ -134,44 +130,59 @@ def _status(entity: str, status: Any, refusals: Refusals) -> list[bool]:
     raise refusals.error(entity, "status", status, f"must be {STATUS_BITS} bits, or their names with true or false")
 
 
-def _group(entity: str, move: Tree, t: int, refusals: Refusals) -> Group:
-    number = refusals.number(entity, "signalGroup", move.get("signalGroup"), MAX_GROUPS, 1)
+def _group(entity: str, movement: Tree, t: int, refusals: Refusals) -> Group:
+    """Return the state of one signal group: that of its first event, and when its next green begins. Raises CodeError
+    for a wrong group number."""
+    number = refusals.number(entity, "signalGroup", movement.get("signalGroup"), MAX_GROUPS, 1)
     name = f"{entity} group {number}"
-    events = move.get("state-time-speed")
-    if events is None:
-        outer = move.get("state_time_speed")
-        events = outer.get("movementEventList") if isinstance(outer, dict) else outer
+    events = _events(movement)
     if not isinstance(events, list | tuple) or not events:
         refusals.add(name, "state-time-speed", events, "must be a list of events, the present one first")
         return refusals.unknown(number)
 
-    state = _light(name, events[0], refusals)
+    state = _phase_state(name, events[0], refusals)
     if state is None:
         return refusals.unknown(number)
 
     timing = _timing(name, events[0], refusals)
     low, high, likely = (refusals.mark(name, field, timing.get(field)) for field in END_NAMES)
-    refusals.mark(name, "startTime", timing.get("startTime"))  # when the present state began is not used
+    refusals.mark(name, "startTime", timing.get("startTime"))  # checked only: when the present state began is not used
     ends = note_ends(name, ends_of(low, high, likely, t), END_NAMES, (low, high, likely), refusals)
     level = refusals.optional(name, "confidence", timing.get("confidence"), len(CONFIDENCE) - 1)
-    confidence = None if level is None else CONFIDENCE[level] / 100
     return Group(
-        number,
-        state,
-        ends.earliest,
-        ends.greatest,
-        ends.likely,
-        confidence,
-        _next_green(name, events, timing, t, refusals),
+        group=number,
+        state=state,
+        min_end=ends.earliest,
+        max_end=ends.greatest,
+        likely_end=ends.likely,
+        confidence=None if level is None else CONFIDENCE[level] / 100,
+        next_green=_next_green(name, events, timing, t, refusals),
     )
 
 
-def _light(entity: str, event: Any, refusals: Refusals) -> SignalState | None:
+def _events(movement: Tree) -> Any:
+    """Return the events of a movement, by either of the two names that JSON encoders give the field."""
+    events = movement.get("state-time-speed")
+    if events is not None:
+        return events
+    outer = movement.get("state_time_speed")
+    return outer.get("movementEventList") if isinstance(outer, dict) else outer
+
+
+def _phase_state(entity: str, event: Any, refusals: Refusals) -> SignalState | None:
     value = event.get("eventState") if isinstance(event, dict) else event
-    state = READ.get(value.replace("-", "_").upper()) if isinstance(value, str) else None
+    state = STATE_OF_SPELLING.get(_spelling(value)) if isinstance(value, str) else None
     if state is None:
         refusals.add(entity, "eventState", value, "is no MovementPhaseState")
     return state
+
+
+def _spelling(name: str) -> str:
+    """Return a name as it is compared: encoders differ in case and dashes."""
+    return name.replace("-", "_").upper()
+
+
+STATE_OF_SPELLING = {_spelling(name): state for name, state in STATE_OF_NAME.items()}
 
 
 def _timing(entity: str, event: Tree, refusals: Refusals) -> Tree:
@@ -182,9 +193,10 @@ def _timing(entity: str, event: Tree, refusals: Refusals) -> Tree:
 
 
 def _next_green(entity: str, events: Any, timing: Tree, t: int, refusals: Refusals) -> int | None:
-    """Return when the next green begins: that of the first green event to come, else the time the present event gives."""
+    """Return when the next green begins: that of the first green event to come, else the time the present event
+    gives."""
     for event in events[1:]:
-        if _light(entity, event, refusals) in GREEN:
+        if _phase_state(entity, event, refusals) in STEADY_GREEN_STATES:
             return time_of(refusals.mark(entity, "startTime", _timing(entity, event, refusals).get("startTime")), t)
     return time_of(refusals.mark(entity, "nextTime", timing.get("nextTime")), t)
 
@@ -201,7 +213,8 @@ def write_spat(
 ) -> bytes:
     """Return a SPAT in UPER: bare, in a J2735 frame, or as the SPATEM of a `station`. Raises CodeError.
 
-    `revision` is the wire's (0 .. 127). An end that is not known is 36001, an hour or more 36000; an earliest end that has passed is `t`, another is not known.
+    `revision` is the wire's (0 .. 127). An end that is not known is 36001, an hour or more 36000; an earliest end that
+    has passed is `t` (ns), another is not known.
     """
     check_written("SPAT", groups, MAX_GROUPS, "movements")
     t = t // MILLISECOND * MILLISECOND  # as it is read back
@@ -213,7 +226,7 @@ def write_spat(
         "status": (0, 16),
         "moy": minute,
         "timeStamp": ms,
-        "states": [_movement(g, t) for g in groups],
+        "states": [_movement(group, t) for group in groups],
     }
     tree = {"intersections": [row]}
     if station is not None:
@@ -231,12 +244,11 @@ def _movement(group: Group, t: int) -> dict[str, Any]:
         if time is not None:
             timing[name] = mark_of(time, t)
     if group.confidence is not None:
-        timing["confidence"] = max(
-            [k for k, share in enumerate(CONFIDENCE) if share <= group.confidence * 100 + 1e-6], default=0
-        )
+        percent = group.confidence * 100 + 1e-6
+        timing["confidence"] = max([level for level, floor in enumerate(CONFIDENCE) if floor <= percent], default=0)
     return {
         "signalGroup": group.group,
-        "state-time-speed": [{"eventState": WRITTEN[SignalState(group.state)], "timing": timing}],
+        "state-time-speed": [{"eventState": NAME_OF_STATE[SignalState(group.state)], "timing": timing}],
     }
 
 

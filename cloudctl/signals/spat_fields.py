@@ -1,45 +1,48 @@
-"""What readers of SPAT messages share: fields checked one by one, so that what is wrong loses only itself and is named.
+"""What readers of SPAT messages share: fields are checked one by one, so that a wrong one costs only itself, and is
+named.
 
-A value that is not what the standard allows is refused with a `Finding`: a time or a confidence by itself, a state with its group (which is then unknown), a
-group number with its group, an identity, revision, status or time of the message with its intersection.
+A value that is not what the standard allows is refused with a `Finding`: a time or a confidence by itself, a state with
+its group (which is then unknown), a group number with its group, an identity, revision, status or time of the message
+with its intersection.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cloudctl.schema import Group, SignalState
-
 from ..codes.findings import CodeError, Finding, refuse
 from ..codes.formats.messages.tree import MALFORMED
+from ..schema import Group, SignalState
 from .spat_time import INVALID_MINUTE, MAX_MILLISECOND, MAX_MINUTE, NO_MILLISECOND, UNKNOWN_MARK, Ends, disorder, moment
 
 MAX_REFUSALS = 64  # of one message, in words; the rest is counted
 MAX_INTERSECTIONS = 32  # of one message (IntersectionStateList)
-SHOWN = 80  # characters of a refused value
+MAX_SHOWN = 80  # characters of a refused value
+MAX_NUMBER_TEXT = 12  # characters of a number that is written as text
+# Bits of status: the states are not to be trusted; nothing is known of when they end.
 STATE_DOUBTS = {
     "failureFlash": 2,
     "failureMode": 8,
     "off": 9,
     "noValidMAPisAvailableAtThisTime": 12,
     "noValidSPATisAvailableAtThisTime": 13,
-}  # bits of status
-TIME_DOUBTS = {
-    "manualControlIsEnabled": 0,
-    "stopTimeIsActivated": 1,
-}  # bits of status: nothing is known of when states end
+}
+TIME_DOUBTS = {"manualControlIsEnabled": 0, "stopTimeIsActivated": 1}
 STATUS_BITS = 16
+MAP_REVISIONS = 128
+MAX_GROUP = 255
+MAX_ID = 65_535  # of an intersection, and of its region
 Tree = dict[str, Any]
 Item = TypeVar("Item")
 
 
-class Spat(Struct, frozen=True):
-    """The states of one intersection as a SPAT gives them; `intersection` is region/id, `revision` that of the MAP (0 to 127; None: the message has none)."""
+class Spat(Struct, frozen=True, kw_only=True):
+    """The states of one intersection as a SPAT gives them."""
 
-    intersection: str
-    revision: int | None
+    intersection: str  # region/id
+    revision: int | None  # of the MAP, 0 .. 127; None: the message has none
     t: int  # ns
     groups: tuple[Group, ...]
     doubts: tuple[str, ...] = ()  # status bits that say the states are not to be trusted
@@ -47,7 +50,8 @@ class Spat(Struct, frozen=True):
 
 
 class Spats(list[Spat]):
-    """The intersections of one message, and what was refused of it, `refused`: entity ("region/id", "region/id group n"), field, value, rule, remedy."""
+    """The intersections of one message, and what was refused of it, `refused`: entity ("region/id", "region/id group
+    n"), field, value, rule, remedy."""
 
     def __init__(self, found: Iterable[Spat], refused: Iterable[Finding]) -> None:
         super().__init__(found)
@@ -55,7 +59,7 @@ class Spats(list[Spat]):
 
 
 class Refusals:
-    """Collects what is refused of one message. `where`: the message's kind, `text`: whether numbers may be written as text."""
+    """Collects what is refused of one message. `where`: the message's kind. `text`: numbers may be written as text."""
 
     def __init__(self, where: str, *, text: bool = False) -> None:
         self.where, self.text = where, text
@@ -81,11 +85,7 @@ class Refusals:
 
     def number(self, entity: str, field: str, value: object, high: int, low: int = 0) -> int:
         """Return a whole number within `low` .. `high`. Raises CodeError."""
-        number = (
-            int(value)
-            if self.text and isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 12
-            else value
-        )
+        number = int(value) if self.text and _is_number_text(value) else value
         if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
             raise self.error(entity, field, value, f"must be a whole number, {low} .. {high}")
         return number
@@ -101,7 +101,7 @@ class Refusals:
             return None
 
     def take(self, error: CodeError) -> None:
-        """Note what an error says."""
+        """Note the findings of an error."""
         for finding in error.findings:
             self.add(finding.entity, finding.field, finding.value, finding.rule, finding.remedy)
 
@@ -119,36 +119,41 @@ class Refusals:
                 self.where,
                 "refused",
                 f"{self.more} more",
-                f"only {MAX_REFUSALS} refusals of a message are told",
+                f"only {MAX_REFUSALS} refusals of a message are listed",
                 "error",
                 "correct the sender",
             ),
         ]
 
 
+def _is_number_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < MAX_NUMBER_TEXT
+
+
 def shown(value: object) -> str:
-    """Return a value as text, cut to SHOWN characters."""
-    text = value[:SHOWN] if isinstance(value, str) else str(value)
-    return text[:SHOWN]
+    """Return a value as text, cut to MAX_SHOWN characters."""
+    text = value[:MAX_SHOWN] if isinstance(value, str) else str(value)
+    return text[:MAX_SHOWN]
 
 
 def each(items: Any, read: Callable[[Any], Item], entity: str, field: str, refusals: Refusals) -> list[Item]:
-    """Return what `read` makes of each item that is as it should be; what is wrong with the others is noted."""
+    """Return what `read` makes of each valid item; what is wrong with the others is noted. Raises CodeError for what is
+    no list."""
     if not isinstance(items, list | tuple):
         raise refusals.error(entity, field, items, "must be a list")
-    out = []
+    valid = []
     for number, item in enumerate(items):
         try:
-            out.append(read(item))
+            valid.append(read(item))
         except CodeError as error:
             refusals.take(error)
         except MALFORMED as error:
             refusals.add(entity, f"{field}[{number}]", shown(item), f"is not as the standard has it ({error!r:.60})")
-    return out
+    return valid
 
 
 def spats(rows: Any, read: Callable[[Any], Spat], refusals: Refusals) -> Spats:
-    """Return the intersections of a message. Raises CodeError where none is as it should be."""
+    """Return the intersections of a message. Raises CodeError where none is valid."""
     found = each(rows, read, refusals.where, "intersections", refusals)
     if not found:
         if not refusals.findings:
@@ -170,14 +175,21 @@ def name_of(number: Any, refusals: Refusals) -> str:
     if not isinstance(number, dict):
         raise refusals.error(refusals.where, "id", number, "must give region and id")
     region = number.get("region")
-    return f"{0 if region is None else refusals.number(refusals.where, 'id.region', region, 65_535)}/{refusals.number(refusals.where, 'id.id', number.get('id'), 65_535)}"
+    if region is None:
+        region = 0
+    region = refusals.number(refusals.where, "id.region", region, MAX_ID)
+    return f"{region}/{refusals.number(refusals.where, 'id.id', number.get('id'), MAX_ID)}"
 
 
 def time_of_message(entity: str, row: Tree, outer: object, received: int, refusals: Refusals) -> int:
-    """Return when the states of an intersection were true, ns; `outer` is the minute of the whole message. Raises CodeError for a time that is none."""
+    """Return when the states of an intersection were true, ns. Raises CodeError for a time that is none.
+
+    `outer` is the minute of the whole message, `received` (ns) decides what is not given.
+    """
     minute = _minute(entity, row.get("moy"), refusals)
     if minute is None:
         minute = _minute(entity, outer, refusals)
+
     value = row.get("timeStamp", row.get("timestamp"))
     ms = None if value is None else refusals.number(entity, "timeStamp", value, NO_MILLISECOND)
     if ms is not None and MAX_MILLISECOND < ms < NO_MILLISECOND:
@@ -190,21 +202,34 @@ def _minute(entity: str, value: object, refusals: Refusals) -> int | None:
     return minute if minute is None or minute <= MAX_MINUTE else None
 
 
-def doubts_of(flags: list[bool]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of status bits that say the states, and that the end times, are not to be trusted."""
-    states, times = (tuple(name for name, bit in table.items() if flags[bit]) for table in (STATE_DOUBTS, TIME_DOUBTS))
-    return states, times
+class Doubts(NamedTuple):
+    """The names of the status bits by which the states, and by which the end times, are not to be trusted."""
+
+    states: tuple[str, ...]
+    times: tuple[str, ...]
+
+
+def doubts_of(flags: list[bool]) -> Doubts:
+    """Return what the bits of a status put in doubt."""
+    return Doubts(
+        states=tuple(name for name, bit in STATE_DOUBTS.items() if flags[bit]),
+        times=tuple(name for name, bit in TIME_DOUBTS.items() if flags[bit]),
+    )
 
 
 def groups_of(
     entity: str, items: Any, field: str, read: Callable[[Any], Group], refusals: Refusals
 ) -> tuple[Group, ...]:
-    """Return the groups of an intersection. One whose state was refused, or that stands more than once, is unknown: which state is shown nobody can tell.
-    Raises CodeError where no group has a state."""
+    """Return the groups of an intersection. Raises CodeError where no group has a state.
+
+    A group whose state was refused, or that the message has more than once, is unknown: which state is shown cannot be
+    known.
+    """
     before = refusals.unread
     groups = each(items, read, entity, field, refusals)
     if len(groups) == refusals.unread - before:
         raise refusals.error(entity, field, f"{len(groups)} groups", "none has a state that can be read")
+
     once: dict[int, Group] = {}
     for group in groups:
         if group.group in once:
@@ -212,7 +237,7 @@ def groups_of(
                 f"{entity} group {group.group}",
                 "signalGroup",
                 group.group,
-                "stands more than once: none of its states is used",
+                "is in the message more than once: none of its states is used",
                 "send each group once",
             )
             once[group.group] = Group(group.group, SignalState.UNKNOWN)
@@ -224,10 +249,16 @@ def groups_of(
 def note_ends(
     entity: str, ends: Ends, names: tuple[str, str, str], marks: tuple[object, object, object], refusals: Refusals
 ) -> Ends:
-    """Note what is wrong with the ends of a group, under the standard's `names` of earliest, greatest and likely end. Ends out of order are returned as they
-    are: what is sent of them is `as_signal`'s."""
-    wrong = disorder(ends.earliest, ends.greatest, ends.likely)
-    for which, rule in ends.refused if wrong is None else (*ends.refused, wrong):
+    """Note what is wrong with the ends of a group, under the standard's `names` of earliest, greatest and likely end;
+    return the ends as they are.
+
+    Ends out of order are left in: `as_signal` decides what is sent of them.
+    """
+    broken = ends.refused
+    out_of_order = disorder(ends.earliest, ends.greatest, ends.likely)
+    if out_of_order is not None:
+        broken = (*broken, out_of_order)
+    for which, rule in broken:
         place = ("earliest", "greatest", "likely").index(which)
         refusals.add(
             entity,
@@ -242,35 +273,36 @@ def note_ends(
 def as_signal(spat: Spat, revision: int) -> tuple[int, tuple[Group, ...]]:
     """Return (revision, groups) as a gateway sends them to a node, when it knows the code of the place in `revision`.
 
-    The wire's revision is passed on as it came where it is not that code's; states, or end times, that are not to be trusted become unknown, as do ends
-    that are out of order, which would cost the node the whole message.
+    The wire's revision is passed on as it came where it is not that code's; states, or end times, that are not to be
+    trusted become unknown, as do ends that are out of order, which would cost the node the whole message.
     """
-    given = revision if spat.revision is None or (revision - 1) % 128 == spat.revision else spat.revision
+    # A MAP counts revisions from 0 to 127, and begins again.
+    is_of_code = spat.revision is None or (revision - 1) % MAP_REVISIONS == spat.revision
+    sent_revision = revision if is_of_code or spat.revision is None else spat.revision
     if spat.doubts:
-        return given, tuple(Group(group.group, SignalState.UNKNOWN) for group in spat.groups)
+        return sent_revision, tuple(Group(group.group, SignalState.UNKNOWN) for group in spat.groups)
     if spat.time_doubts:
-        return given, tuple(Group(group.group, group.state) for group in spat.groups)
-    return given, tuple(_in_order(group) for group in spat.groups)
+        return sent_revision, tuple(Group(group.group, group.state) for group in spat.groups)
+    return sent_revision, tuple(_without_disorder(group) for group in spat.groups)
 
 
-def _in_order(group: Group) -> Group:
-    """Return the group without what is out of order of its ends."""
-    wrong = disorder(group.min_end, group.max_end, group.likely_end)
-    if wrong is None:
+def _without_disorder(group: Group) -> Group:
+    """Return the group without those of its ends that are out of order."""
+    out_of_order = disorder(group.min_end, group.max_end, group.likely_end)
+    if out_of_order is None:
         return group
-    if wrong[0] == "likely":
+    if out_of_order.end == "likely":
         return replace(group, likely_end=None, confidence=None)
     return replace(group, min_end=None, max_end=None, likely_end=None, confidence=None)
 
 
-def check_written(where: str, groups: tuple[Group, ...], limit: int, called: str) -> None:
-    """Raise CodeError for groups that no SPAT of up to `limit` can carry; `called`: what the standard calls them."""
+def check_written(where: str, groups: tuple[Group, ...], limit: int, field: str) -> None:
+    """Raise CodeError for groups that no SPAT of up to `limit` can carry; `field`: the standard's name of them."""
     if not 1 <= len(groups) <= limit:
-        raise refuse(
-            where, "SPAT", called, len(groups), f"a SPAT holds 1 .. {limit} {called}", "split the intersection"
-        )
+        rule = f"a SPAT holds 1 .. {limit} {field}"
+        raise refuse(where, "SPAT", field, len(groups), rule, "split the intersection")
     for group in groups:
-        if not 1 <= group.group <= 255:
+        if not 1 <= group.group <= MAX_GROUP:
             raise refuse(where, "SPAT", "group", group.group, "must be 1 .. 255", "number the groups so")
         if group.confidence is not None and not 0 <= group.confidence <= 1:
             raise refuse(

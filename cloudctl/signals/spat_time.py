@@ -1,14 +1,19 @@
-"""Times of SPAT messages (SAE J2735, ISO/TS 19091, ETSI TS 103 301, YD/T 3709) <-> ns since 1970, UTC. Wire time marks live here and nowhere else.
+"""Times of SPAT messages (SAE J2735, ISO/TS 19091, ETSI TS 103 301, YD/T 3709) <-> ns since 1970, UTC. Wire time marks
+live here and nowhere else.
 
-* **TimeMark**, tenths of a second within a UTC hour, of the hour that runs or the next: 0 .. 35999; 36000 is "an hour or more away", 36001 "not known".
-  35991 .. 35999 also stand for a leap second, which UTC counted in seconds since 1970 does not have: they are read as the last second of the hour.
-* **DSecond**, ms within the minute: 0 .. 59999, in a leap second to 60999; 65535 is "not available", the rest is reserved.
+* **TimeMark**, tenths of a second within a UTC hour, of the hour that runs or the next: 0 .. 35999; 36000 is "an hour
+  or more away", 36001 "not known". 35991 .. 35999 also stand for a leap second, which UTC counted in seconds since 1970
+  does not have: they are read as the last second of the hour.
+* **DSecond**, ms within the minute: 0 .. 59999, in a leap second to 60999; 65535 is "not available", the rest is
+  reserved.
 * **MinuteOfTheYear**: 0 .. 527039; 527040 is "not valid".
 
-A mark names a time in the future: what stands for it repeats every hour, and a state may last nearly one. So it is read as the first time after PAST before the
-message: all up to an hour less PAST ahead is read right, and so is an end that passed a moment ago (marks are cut to tenths; an earliest end is "now" while a state
-may end at any time). An earliest or likely end can be long past, though, where a controller leaves it as it was while traffic prolongs the state. A greatest end
-tells: an end that would come long after it has passed. Without one, an end more than MAX_OPEN_END ahead cannot be told from one that has passed, and is not known.
+A mark names a time in the future: what stands for it repeats every hour, and a state may last nearly one. So it is read
+as the first time after PAST before the message: all up to an hour less PAST ahead is read right, and so is an end that
+passed a moment ago (marks are cut to tenths; an earliest end is "now" while a state may end at any time). An earliest
+or likely end can be long past, though, where a controller leaves it as it was while traffic prolongs the state. A
+greatest end tells: an end that would come long after it has passed. Without one, an end more than MAX_OPEN_END ahead
+cannot be told from one that has passed, and is not known.
 """
 
 from typing import NamedTuple
@@ -22,17 +27,25 @@ PAST = SECOND  # how long ago a time may be that a mark stands for
 MAX_OPEN_END = HOUR // 2  # ahead, of an earliest or likely end without a greatest
 
 
+class BrokenEnd(NamedTuple):
+    """One of the ends of a state ("earliest", "greatest", "likely"), and the rule that it breaks."""
+
+    end: str
+    rule: str
+
+
 class Ends(NamedTuple):
-    """When a state ends, ns; `refused` are the fields that were left out, each with the rule it breaks."""
+    """When a state ends, ns; `refused` are the ends that were left out."""
 
     earliest: int | None
     greatest: int | None
     likely: int | None
-    refused: tuple[tuple[str, str], ...] = ()
+    refused: tuple[BrokenEnd, ...] = ()
 
 
 def time_of(mark: int | None, t: int) -> int | None:
-    """Return ns of a time mark in a message of `t` ns: the first after PAST before it; None for marks that name no time."""
+    """Return ns of a time mark in a message of `t` ns: the first after PAST before it; None for marks that name no
+    time."""
     if mark is None or not 0 <= mark <= MAX_MARK:
         return None
     time = t // HOUR * HOUR + mark * TENTH
@@ -42,7 +55,8 @@ def time_of(mark: int | None, t: int) -> int | None:
 
 
 def mark_of(time: int | None, t: int) -> int:
-    """Return the time mark of `time` ns in a message of `t` ns. No mark stands for what passed more than PAST ago: it is not known."""
+    """Return the time mark of `time` ns in a message of `t` ns. No mark stands for what passed more than PAST ago: it
+    is not known."""
     if time is None or time // TENTH * TENTH <= t - PAST:
         return UNKNOWN_MARK
     if time // TENTH * TENTH > t - PAST + HOUR:
@@ -53,30 +67,29 @@ def mark_of(time: int | None, t: int) -> int:
 def ends_of(earliest: int | None, greatest: int | None, likely: int | None, t: int) -> Ends:
     """Return when a state ends by its three marks in a message of `t` ns; what names no time for sure is left out."""
     high = time_of(greatest, t)
-    refused = []
-    found = []
+    refused, times = [], []
     for name, mark in (("earliest", earliest), ("likely", likely)):
         end = time_of(mark, t)
         if end is not None and high is not None and end > high + HOUR // 2:
             end -= HOUR  # it has passed, and was not renewed
         elif end is not None and high is None and end > t + MAX_OPEN_END:
-            refused.append(
-                (
-                    name,
-                    f"without a greatest end, {(end - t) // MINUTE} min ahead cannot be told from an end that has passed",
-                )
-            )
+            minutes = (end - t) // MINUTE
+            rule = f"without a greatest end, {minutes} min ahead cannot be told from an end that has passed"
+            refused.append(BrokenEnd(name, rule))
             end = None
-        found.append(end)
-    return Ends(found[0], high, found[1], tuple(refused))
+        times.append(end)
+    return Ends(earliest=times[0], greatest=high, likely=times[1], refused=tuple(refused))
 
 
-def disorder(low: int | None, high: int | None, likely: int | None) -> tuple[str, str] | None:
-    """Return which of three ends is out of order, and the rule it breaks: all of them with "greatest", or the likely one; None where they are in order."""
+def disorder(low: int | None, high: int | None, likely: int | None) -> BrokenEnd | None:
+    """Return which of three ends is out of order: all of them with "greatest", or the likely one; None where they are
+    in order."""
     if low is not None and high is not None and low > high:
-        return "greatest", "is before the earliest end: none of the ends is used"
-    if likely is not None and ((low is not None and likely < low) or (high is not None and likely > high)):
-        return "likely", "is outside of the earliest and the greatest end: it is not used"
+        return BrokenEnd("greatest", "is before the earliest end: none of the ends is used")
+    is_early = likely is not None and low is not None and likely < low
+    is_late = likely is not None and high is not None and likely > high
+    if is_early or is_late:
+        return BrokenEnd("likely", "is outside of the earliest and the greatest end: it is not used")
     return None
 
 
@@ -86,9 +99,11 @@ def minute_of_year(t: int) -> tuple[int, int]:
 
 
 def moment(minute: int | None, ms: int | None, received: int) -> int:
-    """Return ns of a minute of the year and ms within it, None where not known: the time of that name that is nearest to `received`.
+    """Return ns of a minute of the year and ms within it, None where not known: the time of that name that is nearest
+    to `received`.
 
-    Without the minute it is the nearest with those ms; without the ms, `received` itself, kept within the minute where that is known.
+    Without the minute it is the nearest with those ms; without the ms `received` itself, kept within the minute where
+    that is known.
     """
     if minute is None:
         if ms is None:
@@ -101,9 +116,8 @@ def moment(minute: int | None, ms: int | None, received: int) -> int:
     starts = [year + minute * MINUTE for year in years]
     if ms is not None:
         return min((start + ms * MILLISECOND for start in starts), key=lambda t: abs(t - received))
-    return min(
-        (min(max(received, start), start + MINUTE - MILLISECOND) for start in starts), key=lambda t: abs(t - received)
-    )
+    nearest_within = (min(max(received, start), start + MINUTE - MILLISECOND) for start in starts)
+    return min(nearest_within, key=lambda t: abs(t - received))
 
 
 def year_start(t: int) -> int:
@@ -118,5 +132,6 @@ def year_start(t: int) -> int:
 
 
 def _days_before(year: int) -> int:
-    y = year - 1
-    return y * 365 + y // 4 - y // 100 + y // 400 - 719_162
+    """Return the days from 1970 to the beginning of a year (Gregorian calendar)."""
+    before = year - 1
+    return before * 365 + before // 4 - before // 100 + before // 400 - 719_162

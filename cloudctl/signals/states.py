@@ -2,12 +2,15 @@
 
 A promise that has failed is not believed. Of each group, `believed` keeps
 
-* the state, while it is no older than MAX_AGE: a group that its messages no longer name becomes unknown, whatever the others do;
-* the end of that state, until it has passed: a state that is still reported after its promised greatest end is *overdue*, and no end of it is believed
-  again, however often it is promised anew, until the state changes (or was out of sight so long that it may have);
+* the state, while it is no older than MAX_AGE: a group that its messages no longer name becomes unknown, whatever the
+  others do;
+* the end of that state, until it has passed: a state that is still reported after its promised greatest end is
+  *overdue*, and no end of it is believed again, however often it is promised anew, until the state changes (or was
+  unseen so long that it may have);
 * nothing of what a signal fault doubts (`Doubt`).
 
-Event times decide, not arrival: a message that was long under way does not make its controller a liar. Ends are ISO/TS 19091 TimeChangeDetails.
+Event times decide, not arrival: a message that was long under way does not make its controller unreliable. Ends are
+ISO/TS 19091 TimeChangeDetails.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,25 +24,29 @@ from numpy.typing import NDArray
 from ..clock import MS
 from ..matching import Floats, Ints
 from ..schema import Group, SignalState
-from .quality import REDS, TOLERANCE, UNSEEN, promised_end
+from .colours import IS_RED
+from .ends import MAX_UNSEEN, TOLERANCE, promised_end
 
 NEVER = np.int64(2**62)  # a time that is not known and far off
 MAX_AGE = 500 * MS  # of a state; T/CSAE 159: SPAT period
-SHORTEST_CYCLE = 8000 * MS  # of the states between two of the same kind: 5 s of green and 3 s of yellow
+MIN_CYCLE = 8000 * MS  # from a state to the next of the same kind: 5 s of green and 3 s of yellow
 IMMINENT = 300 * MS  # an end that is promised to be so near cannot be put off any more without being broken
 GRACE = 500 * MS  # after an end that passed, for the message to arrive that says what follows it
-
-GREEN = (SignalState.GREEN_PERMISSIVE, SignalState.GREEN_PROTECTED, SignalState.GREEN_FLASH)
-YELLOW = (SignalState.YELLOW_PERMISSIVE, SignalState.YELLOW_PROTECTED)
-IS_RED = np.isin(np.arange(256), REDS)
+# of ends without bounds, with close ones, with others
+UNKNOWN_CONFIDENCE, SURE_CONFIDENCE, LOOSE_CONFIDENCE = 0.5, 1.0, 0.6
+MAX_SURE_BOUNDS = 1000 * MS  # between earliest and greatest end, within which an end is sure
+UNKNOWN_STATE = int(SignalState.UNKNOWN)
 
 
 class Doubt(IntEnum):
-    """What a signal fault says of a group."""
+    """What a signal fault puts in doubt of a group."""
 
     NONE = 0
     TIMES = 1  # its end times are not to be trusted, its state is
     STATE = 2  # nor is its state
+
+
+TIMES_DOUBTED, STATE_DOUBTED = int(Doubt.TIMES), int(Doubt.STATE)
 
 
 class Signals(Struct, frozen=True):
@@ -55,25 +62,36 @@ class Signals(Struct, frozen=True):
     confidence: Floats
     next_green: Ints
     next_duration: Ints
-    lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not told
-    seen: Ints | None = (
-        None  # event time of the newest message that named each group, 0 when there was none; None: `t` for all
-    )
-    overdue: NDArray[np.bool_] | None = (
-        None  # the present state has outlasted an end that was promised; None: of no group
-    )
-    due: Ints | None = (
-        None  # the earliest end of the present state that was promised when it was IMMINENT; NEVER or None: none was
-    )
+    lanes: tuple[str, ...] | None = None  # of the revocable ones, those in use; None: not known
+
+    # event time of the newest message that named each group, 0 when there was none; None: `t` for all
+    seen: Ints | None = None
+
+    # the present state has outlasted an end that was promised; None: of no group
+    overdue: NDArray[np.bool_] | None = None
+
+    # the earliest end of the present state that was promised when it was IMMINENT; NEVER or None: none was
+    due: Ints | None = None
 
     @classmethod
     def dark(cls, groups: int) -> "Signals":
         """Return the state before any message."""
         never = np.full(groups, NEVER)
         return cls(
-            0, -1, -1, np.zeros(groups, np.uint8), never, never, never, np.zeros(groups), never, never,
-            seen=np.zeros(groups, np.int64), overdue=np.zeros(groups, np.bool_), due=never,
-        )  # fmt: skip
+            t=0,
+            seq=-1,
+            revision=-1,
+            state=np.zeros(groups, np.uint8),
+            min_end=never,
+            max_end=never,
+            likely_end=never,
+            confidence=np.zeros(groups),
+            next_green=never,
+            next_duration=never,
+            seen=np.zeros(groups, np.int64),
+            overdue=np.zeros(groups, np.bool_),
+            due=never,
+        )
 
 
 def signals_from(
@@ -86,45 +104,79 @@ def signals_from(
     offset: int,
     lanes: tuple[str, ...] | None = None,
 ) -> Signals:
-    """Return `previous` with the groups of one message of event time `t` laid over it; its times are put on the node's clock."""
+    """Return `previous` with the groups of one message of event time `t` ns laid over it. `index`: of each group by its
+    number; `offset`: ns to take off its times, so that they are on the node's clock."""
     state, confidence = previous.state.copy(), previous.confidence.copy()
-    low, high, likely = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
-    green, length = previous.next_green.copy(), previous.next_duration.copy()
+    min_end, max_end, likely_end = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
+    next_green, next_duration = previous.next_green.copy(), previous.next_duration.copy()
     seen, overdue = _seen(previous).copy(), _overdue(previous).copy()
-    promised = np.where(IS_RED[state] & (high == NEVER), green, high).tolist()
     due = np.full(len(state), NEVER) if previous.due is None else previous.due.copy()
+
+    # The promised end of each state so far; of red without one, the next green.
+    promised = np.where(IS_RED[state] & (max_end == NEVER), next_green, max_end).tolist()
 
     for group in groups:
         k = index.get(group.group, -1)
         if not 0 <= k < len(state):
             continue
-        failed = min(promised[k], due[k])
-        gone_by = (
-            t - seen[k] > UNSEEN and t > failed + SHORTEST_CYCLE
-        )  # it may have changed and come back unseen: no promise is known to have failed
-        stands = group.state == state[k] and not gone_by
-        overdue[k] = stands and (overdue[k] or t > failed + TOLERANCE)
-        due[k] = due[k] if stands else NEVER
+
+        # A state that was unseen for a cycle may have changed and come back: no promise is known to have failed.
+        broken_end = min(promised[k], due[k])
+        may_have_cycled = t - seen[k] > MAX_UNSEEN and t > broken_end + MIN_CYCLE
+        continues = group.state == state[k] and not may_have_cycled
+        overdue[k] = continues and (overdue[k] or t > broken_end + TOLERANCE)
+        if not continues:
+            due[k] = NEVER
+
         state[k], seen[k] = group.state, t
-        low[k], high[k], likely[k] = (_at(end, offset) for end in (group.min_end, group.max_end, group.likely_end))
+        min_end[k], max_end[k] = _on_node_clock(group.min_end, offset), _on_node_clock(group.max_end, offset)
+        likely_end[k] = _on_node_clock(group.likely_end, offset)
         confidence[k] = _confidence(group)
-        green[k] = _at(group.next_green, offset)
-        length[k] = NEVER if group.next_duration is None else group.next_duration
+        next_green[k] = _on_node_clock(group.next_green, offset)
+        next_duration[k] = NEVER if group.next_duration is None else group.next_duration
+
         end = promised_end(group)
         if end is not None and end - offset < t + IMMINENT:
             due[k] = min(due[k], end - offset)
-    return Signals(t, seq, revision, state, low, high, likely, confidence, green, length, lanes, seen, overdue, due)
+
+    return Signals(
+        t=t,
+        seq=seq,
+        revision=revision,
+        state=state,
+        min_end=min_end,
+        max_end=max_end,
+        likely_end=likely_end,
+        confidence=confidence,
+        next_green=next_green,
+        next_duration=next_duration,
+        lanes=lanes,
+        seen=seen,
+        overdue=overdue,
+        due=due,
+    )
 
 
 def signals_again(
     previous: Signals, t: int, seq: int, revision: int, named: NDArray[np.bool_], lanes: tuple[str, ...] | None = None
 ) -> Signals:
     """Return `previous` as a newer message of the very same groups (`named`: bool, by index) repeats it."""
-    p = previous
     return Signals(
-        t, seq, revision, p.state, p.min_end, p.max_end, p.likely_end, p.confidence, p.next_green, p.next_duration, lanes,
-        np.where(named, t, _seen(p)), p.overdue, p.due,
-    )  # fmt: skip
+        t=t,
+        seq=seq,
+        revision=revision,
+        state=previous.state,
+        min_end=previous.min_end,
+        max_end=previous.max_end,
+        likely_end=previous.likely_end,
+        confidence=previous.confidence,
+        next_green=previous.next_green,
+        next_duration=previous.next_duration,
+        lanes=lanes,
+        seen=np.where(named, t, _seen(previous)),
+        overdue=previous.overdue,
+        due=previous.due,
+    )
 
 
 def named_at(signals: Signals, t: int) -> NDArray[np.bool_]:
@@ -133,64 +185,92 @@ def named_at(signals: Signals, t: int) -> NDArray[np.bool_]:
 
 
 def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None) -> Signals:
-    """Return what of `signals` may be believed at `t` ns: the rules at the head of this module. `doubts`: by index of the group."""
-    s, seen, late = signals, _seen(signals), _overdue(signals)
-    if (
-        not doubts
-        and s.seen is not None
-        and _all_stands(t, seen, late, MAX_AGE, TOLERANCE, GRACE, s.max_end, s.likely_end, s.next_green)
-    ):  # as it mostly is
-        return s
+    """Return what of `signals` may be believed at `t` ns: the rules at the head of this module. `doubts`: by index of
+    the group."""
+    seen, overdue = _seen(signals), _overdue(signals)
+    if not doubts and signals.seen is not None:
+        # The usual case: nothing has failed, and the same object is returned.
+        all_holds = _all_holds(
+            t, seen, overdue, MAX_AGE, TOLERANCE, GRACE, signals.max_end, signals.likely_end, signals.next_green
+        )
+        if all_holds:
+            return signals
 
-    doubt = np.zeros(len(s.state), np.int64)
-    for k, found in (doubts or {}).items():
-        doubt[k] = found
-    state, confidence = s.state.copy(), s.confidence.copy()
-    low, high, likely, green = s.min_end.copy(), s.max_end.copy(), s.likely_end.copy(), s.next_green.copy()
+    doubt = np.zeros(len(signals.state), np.int64)
+    for k, value in (doubts or {}).items():
+        doubt[k] = value
+    state, confidence = signals.state.copy(), signals.confidence.copy()
+    min_end, max_end, likely_end = signals.min_end.copy(), signals.max_end.copy(), signals.likely_end.copy()
+    next_green = signals.next_green.copy()
     _believe(
-        t, seen, late, doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE, state, low, high, likely, green, confidence
-    )
+        t, seen, overdue, doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE,
+        state, min_end, max_end, likely_end, next_green, confidence,
+    )  # fmt: skip
     return Signals(
-        s.t, s.seq, s.revision, state, low, high, likely, confidence, green, s.next_duration, s.lanes, seen, late, s.due
+        t=signals.t,
+        seq=signals.seq,
+        revision=signals.revision,
+        state=state,
+        min_end=min_end,
+        max_end=max_end,
+        likely_end=likely_end,
+        confidence=confidence,
+        next_green=next_green,
+        next_duration=signals.next_duration,
+        lanes=signals.lanes,
+        seen=seen,
+        overdue=overdue,
+        due=signals.due,
     )
 
 
 @njit(cache=True)
-def _all_stands(
-    t: int, seen: Ints, overdue: NDArray[np.bool_], max_age: int, tolerance: int, grace: int, high: Ints, likely: Ints, green: Ints
+def _all_holds(
+    t: int, seen: Ints, overdue: NDArray[np.bool_], max_age: int, tolerance: int, grace: int, max_end: Ints, likely_end:
+    Ints, next_green: Ints
 ) -> bool:  # fmt: skip
     """Return whether `_believe` would change nothing, where nothing is doubted."""
     for k in range(len(seen)):
         passed = max(seen[k] - tolerance, t - grace)
-        if overdue[k] or t - seen[k] > max_age or high[k] < passed or likely[k] < passed or green[k] < passed:
+        if (
+            overdue[k]
+            or t - seen[k] > max_age
+            or max_end[k] < passed
+            or likely_end[k] < passed
+            or next_green[k] < passed
+        ):
             return False
     return True
 
 
 @njit(cache=True)
 def _believe(
-    t: int, seen: Ints, overdue: NDArray[np.bool_], doubt: Ints, is_red: NDArray[np.bool_], never: int, max_age: int, tolerance: int, grace: int,
-    state: NDArray[np.uint8], low: Ints, high: Ints, likely: Ints, green: Ints, confidence: Floats,
+    t: int, seen: Ints, overdue: NDArray[np.bool_], doubt: Ints, is_red: NDArray[np.bool_], never: int, max_age: int,
+    tolerance: int, grace: int, state: NDArray[np.uint8], min_end: Ints, max_end: Ints, likely_end: Ints, next_green:
+    Ints, confidence: Floats,
 ) -> None:  # fmt: skip
+    """Take out of the arrays of a snapshot what may not be believed at `t` ns."""
     for k in range(len(state)):
-        unknown = t - seen[k] > max_age or doubt[k] == 2
-        promised = green[k] if is_red[state[k]] and high[k] == never else high[k]
-        failed = overdue[k] or doubt[k] == 1 or seen[k] > promised + tolerance or t > promised + grace
-        if unknown:
-            state[k] = 0
-        if unknown or failed:
-            low[k], high[k], likely[k], green[k], confidence[k] = never, never, never, never, 0.0
-        else:  # a single end may have passed where a later one is promised too
-            passed = max(seen[k] - tolerance, t - grace)
-            if high[k] < passed:
-                high[k] = never
-            if likely[k] < passed:
-                likely[k] = never
-            if green[k] < passed:
-                green[k] = never
+        is_unknown = t - seen[k] > max_age or doubt[k] == STATE_DOUBTED
+        promised = next_green[k] if is_red[state[k]] and max_end[k] == never else max_end[k]
+        has_failed = overdue[k] or doubt[k] == TIMES_DOUBTED or seen[k] > promised + tolerance or t > promised + grace
+        if is_unknown:
+            state[k] = UNKNOWN_STATE
+        if is_unknown or has_failed:
+            min_end[k], max_end[k], likely_end[k], next_green[k], confidence[k] = never, never, never, never, 0.0
+            continue
+
+        # A single end may have passed where a later one is promised too.
+        passed = max(seen[k] - tolerance, t - grace)
+        if max_end[k] < passed:
+            max_end[k] = never
+        if likely_end[k] < passed:
+            likely_end[k] = never
+        if next_green[k] < passed:
+            next_green[k] = never
 
 
-def _at(end: int | None, offset: int) -> int:
+def _on_node_clock(end: int | None, offset: int) -> int:
     return int(NEVER) if end is None else end - offset
 
 
@@ -203,9 +283,9 @@ def _overdue(signals: Signals) -> NDArray[np.bool_]:
 
 
 def _confidence(group: Group) -> float:
-    """Return the confidence a controller gives, else that of how far apart it sets the bounds."""
+    """Return the confidence that a controller gives (0 .. 1), else one by how far apart it sets the bounds."""
     if group.confidence is not None and 0.0 <= group.confidence <= 1.0:
         return float(group.confidence)
     if group.min_end is None or group.max_end is None:
-        return 0.5
-    return 1.0 if group.max_end - group.min_end <= 1000 * MS else 0.6
+        return UNKNOWN_CONFIDENCE
+    return SURE_CONFIDENCE if group.max_end - group.min_end <= MAX_SURE_BOUNDS else LOOSE_CONFIDENCE

@@ -1,21 +1,23 @@
 """SPAT of YD/T 3709 / T/CSAE 53 in JSON <-> our signal states. Both kinds of timing are read, counting down is written.
 
-Counts are tenths of a second from the message's own time, 36000 an hour or more, 36001 not known; marks are those of `spat_time`. Yellow does not say
-what green came before it: it is read as permissive, the more careful. Red and yellow at once is written as red. A SPAT has no revision of the MAP.
-What is wrong loses only itself: see `spat_reading`.
+Counts are tenths of a second from the message's own time, 36000 an hour or more, 36001 not known; marks are those of
+`spat_time`. Yellow does not say what green came before it: it is read as permissive, the more careful. Red and yellow
+at once is written as red. A SPAT has no revision of the MAP. A field that is wrong costs only itself: see
+`spat_fields`.
 """
 
 from typing import Any, NamedTuple
 
 import msgspec
 
-from cloudctl.schema import Group, SignalState
-
 from ..codes.findings import refuse
 from ..codes.formats.messages.bit_strings import read_bits
 from ..codes.formats.messages.tree import MALFORMED
 from ..codes.formats.ydt.link import list_items
+from ..schema import Group, SignalState
+from .colours import STEADY_GREEN_STATES
 from .spat_fields import (
+    MAX_GROUP,
     STATUS_BITS,
     Refusals,
     Spat,
@@ -32,39 +34,25 @@ from .spat_fields import (
 )
 from .spat_time import HOUR, HOUR_OR_MORE, MAX_MARK, TENTH, UNKNOWN_MARK, Ends, ends_of, minute_of_year, time_of
 
-LIGHTS = (
-    "unavailable",
-    "dark",
-    "flashing-red",
-    "red",
-    "flashing-green",
-    "permissive-green",
-    "protected-green",
-    "yellow",
-    "flashing-yellow",
-)
 S = SignalState
-READ = dict(
-    zip(
-        LIGHTS,
-        (
-            S.UNKNOWN,
-            S.DARK,
-            S.RED_FLASH,
-            S.RED,
-            S.GREEN_FLASH,
-            S.GREEN_PERMISSIVE,
-            S.GREEN_PROTECTED,
-            S.YELLOW_PERMISSIVE,
-            S.YELLOW_FLASH,
-        ),
-        strict=True,
-    )
-)
-WRITTEN = {state: light for light, state in READ.items()} | {S.YELLOW_PROTECTED: "yellow", S.PRE_MOVEMENT: "red"}
+STATE_OF_LIGHT = {  # LightState, in the order of its numbers
+    "unavailable": S.UNKNOWN,
+    "dark": S.DARK,
+    "flashing-red": S.RED_FLASH,
+    "red": S.RED,
+    "flashing-green": S.GREEN_FLASH,
+    "permissive-green": S.GREEN_PERMISSIVE,
+    "protected-green": S.GREEN_PROTECTED,
+    "yellow": S.YELLOW_PERMISSIVE,
+    "flashing-yellow": S.YELLOW_FLASH,
+}
+LIGHTS = tuple(STATE_OF_LIGHT)
+LIGHT_OF_STATE = {state: light for light, state in STATE_OF_LIGHT.items()} | {
+    S.YELLOW_PROTECTED: "yellow",
+    S.PRE_MOVEMENT: "red",
+}
 MAX_PHASES = 16
 MAX_CONFIDENCE = 200  # of timeConfidence, in steps of 0.5 %
-GREEN = (S.GREEN_PERMISSIVE, S.GREEN_PROTECTED)
 COUNT_NAMES = ("minEndTime", "maxEndTime", "likelyEndTime")
 MARK_NAMES = ("minEndUTCTime", "maxEndUTCTime", "likelyEndUTCTime")
 
@@ -81,15 +69,16 @@ class PhaseState(NamedTuple):
 
 
 def read_ydt_spat(data: bytes, received: int) -> Spats:
-    """Return the states a SPAT holds; what was refused of them is in `.refused`.
+    """Return the states that a SPAT holds; what was refused of them is in `.refused`.
 
-    `received`, ns, tells what the message leaves open of its time. Raises CodeError, naming the field, where no intersection is as it should be.
+    `received` (ns) decides what the message leaves open of its time. Raises CodeError, naming the field, where no
+    intersection is valid.
     """
     refusals = Refusals("YD/T 3709 SPAT", text=True)
     try:
         tree = msgspec.json.decode(data)
         tree = tree.get("spatFrame", tree)
-        found, minute = list_items(tree["intersections"], "IntersectionState"), tree.get("moy")
+        intersections, minute = list_items(tree["intersections"], "IntersectionState"), tree.get("moy")
     except (msgspec.DecodeError, RecursionError, *MALFORMED) as error:
         raise refuse(
             "YD/T 3709 SPAT",
@@ -99,27 +88,28 @@ def read_ydt_spat(data: bytes, received: int) -> Spats:
             "a SPAT has intersections, each with intersectionId, status and phases",
             "correct the sender",
         ) from None
-    return spats(found, lambda row: _state(row, minute, received, refusals), refusals)
+    return spats(intersections, lambda row: _intersection(row, minute, received, refusals), refusals)
 
 
-def _state(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
+def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
     name = name_of(row.get("intersectionId"), refusals)
     t = time_of_message(name, row, minute, received, refusals)
     try:
         flags = read_bits(row.get("status"), STATUS_BITS)
     except MALFORMED:
         raise refusals.error(name, "status", row.get("status"), f"must be {STATUS_BITS} bits") from None
-    states, times = doubts_of(flags)
-    groups = groups_of(
-        name, list_items(row.get("phases"), "Phase"), "phases", lambda phase: _group(name, phase, t, refusals), refusals
-    )
-    return Spat(name, None, t, groups, states, times)
+    doubts = doubts_of(flags)
+    phases = list_items(row.get("phases"), "Phase")
+    groups = groups_of(name, phases, "phases", lambda phase: _group(name, phase, t, refusals), refusals)
+    return Spat(intersection=name, revision=None, t=t, groups=groups, doubts=doubts.states, time_doubts=doubts.times)
 
 
 def _group(entity: str, phase: Tree, t: int, refusals: Refusals) -> Group:
-    number = refusals.number(entity, "phases.id", phase.get("id"), 255, 1)
+    """Return the state of one signal group: that of its present phase state, and its next green. Raises CodeError for a
+    wrong number."""
+    number = refusals.number(entity, "phases.id", phase.get("id"), MAX_GROUP, 1)
     name = f"{entity} group {number}"
-    timed = each(
+    states = each(
         list_items(phase.get("phaseStates"), "PhaseState"),
         lambda state: _phase_state(name, state, t, refusals),
         name,
@@ -127,24 +117,42 @@ def _group(entity: str, phase: Tree, t: int, refusals: Refusals) -> Group:
         refusals,
     )
 
-    # The present state has begun; one without a start is it only where no other says so. A start is cut to a tenth, or rounded up.
-    now = next(
-        (row for row in timed if row.start is not None and row.start <= t + TENTH),
-        next((row for row in timed if row.start is None), None),
-    )
-    if now is None or now.state is None:
-        if now is None:
-            refusals.add(
-                name, "phaseStates", f"{len(timed)} states", "none of them has begun: the present state is not known"
-            )
+    present = _present(states, t)
+    if present is None:
+        rule = "none of them has begun: the present state is not known"
+        refusals.add(name, "phaseStates", f"{len(states)} states", rule)
         return refusals.unknown(number)
-    green = next(
-        (row for row in timed if row is not now and row.state in GREEN and row.start is not None and row.start > t),
-        None,
+    if present.state is None:
+        return refusals.unknown(number)
+
+    next_green, next_duration = _next_green(states, present, t)
+    return Group(
+        group=number,
+        state=present.state,
+        min_end=present.earliest,
+        max_end=present.greatest,
+        likely_end=present.likely,
+        confidence=present.confidence,
+        next_green=next_green,
+        next_duration=next_duration,
     )
-    begins = None if green is None else green.start
-    duration = green.likely - begins if green is not None and begins is not None and green.likely is not None else None
-    return Group(number, now.state, now.earliest, now.greatest, now.likely, now.confidence, begins, duration)
+
+
+def _present(states: list[PhaseState], t: int) -> PhaseState | None:
+    """Return the present state: the first that has begun; where none has, the first without a start."""
+    # A start is cut to a tenth, or rounded up.
+    begun = (state for state in states if state.start is not None and state.start <= t + TENTH)
+    without_start = (state for state in states if state.start is None)
+    return next(begun, None) or next(without_start, None)
+
+
+def _next_green(states: list[PhaseState], present: PhaseState, t: int) -> tuple[int | None, int | None]:
+    """Return when the next green begins, and how long it is likely to last, ns; None where not known."""
+    for state in states:
+        if state is present or state.state not in STEADY_GREEN_STATES or state.start is None or state.start <= t:
+            continue
+        return state.start, None if state.likely is None else state.likely - state.start
+    return None, None
 
 
 def _phase_state(entity: str, state: Tree, t: int, refusals: Refusals) -> PhaseState:
@@ -163,40 +171,51 @@ def _phase_state(entity: str, state: Tree, t: int, refusals: Refusals) -> PhaseS
     names = COUNT_NAMES if kind == "counting" else MARK_NAMES
     low, high, likely = (refusals.mark(entity, field, value.get(field)) for field in names)
     begins = refusals.mark(entity, "start", value.get("startTime" if kind == "counting" else "startUTCTime"))
-    share = refusals.optional(entity, "timeConfidence", value.get("timeConfidence"), MAX_CONFIDENCE)
+    steps = refusals.optional(entity, "timeConfidence", value.get("timeConfidence"), MAX_CONFIDENCE)
     if kind == "counting":
         ends = Ends(_counted(low, t), _counted(high, t), _counted(likely, t))
         start = t + HOUR if begins == HOUR_OR_MORE else _counted(begins, t)
     else:
         ends = ends_of(low, high, likely, t)
-        start = _started(
-            begins, next((end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None), None), t
-        )
+        known_ends = [end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None]
+        start = _started(begins, known_ends[0] if known_ends else None, t)
     note_ends(entity, ends, names, (low, high, likely), refusals)
     return PhaseState(
-        light, start, ends.earliest, ends.greatest, ends.likely, None if share is None else share / MAX_CONFIDENCE
+        state=light,
+        start=start,
+        earliest=ends.earliest,
+        greatest=ends.greatest,
+        likely=ends.likely,
+        confidence=None if steps is None else steps / MAX_CONFIDENCE,
     )
 
 
 def _light(entity: str, value: Any, refusals: Refusals) -> SignalState | None:
+    """Return the state of a light, by name (as text, or as the one key of an object) or number; None where it is
+    refused."""
     name = next(iter(value), None) if isinstance(value, dict) else value
-    number = (
-        refusals.optional(entity, "light", name, len(LIGHTS) - 1)
-        if isinstance(name, int) or (isinstance(name, str) and name.isdecimal())
-        else None
-    )
-    state = READ.get(LIGHTS[number] if number is not None else name.replace("_", "-") if isinstance(name, str) else "")
+    number = None
+    if isinstance(name, int) or (isinstance(name, str) and name.isdecimal()):
+        number = refusals.optional(entity, "light", name, len(LIGHTS) - 1)
+
+    state = None
+    if number is not None:
+        state = STATE_OF_LIGHT[LIGHTS[number]]
+    elif isinstance(name, str):
+        state = STATE_OF_LIGHT.get(name.replace("_", "-"))
     if state is None:
         refusals.add(entity, "light", value, "is no LightState")
     return state
 
 
 def _counted(count: int | None, t: int) -> int | None:
+    """Return ns of a count from `t`; None for counts that name no time."""
     return None if count is None or count > MAX_MARK else t + count * TENTH
 
 
 def _started(mark: int | None, end: int | None, t: int) -> int | None:
-    """Return when a state begins, or began, by its mark: no later than it ends; where that is not known, the time nearest to the message."""
+    """Return when a state begins, or began, by its mark: no later than it ends; where that is not known, the time
+    nearest to the message."""
     start = time_of(mark, t)
     if start is None:
         return None
@@ -205,7 +224,8 @@ def _started(mark: int | None, end: int | None, t: int) -> int | None:
 
 
 def write_ydt_spat(intersection: int, t: int, groups: tuple[Group, ...], *, region: int = 0) -> bytes:
-    """Return a SPAT in JSON. A likely end that is not known is 36001, or the end where its bounds leave no choice. Raises CodeError."""
+    """Return a SPAT in JSON. A likely end that is not known is 36001, or the end where its bounds leave no choice.
+    Raises CodeError."""
     check_written("YD/T 3709 SPAT", groups, MAX_PHASES, "phases")
     minute, ms = minute_of_year(t)
     row = {
@@ -213,7 +233,7 @@ def write_ydt_spat(intersection: int, t: int, groups: tuple[Group, ...], *, regi
         "status": "0" * STATUS_BITS,
         "moy": minute,
         "timeStamp": ms,
-        "phases": [_phase(g, t) for g in groups],
+        "phases": [_phase(group, t) for group in groups],
     }
     return msgspec.json.encode({"msgCnt": 0, "intersections": [row]})
 
@@ -223,12 +243,12 @@ def _phase(group: Group, t: int) -> Tree:
     if likely is None and group.min_end == group.max_end:
         likely = group.max_end
     timing: Tree = {"startTime": 0, "likelyEndTime": _count(likely, t)}
-    for name, at in (("minEndTime", group.min_end), ("maxEndTime", group.max_end)):
-        if at is not None:
-            timing[name] = _count(at, t)
+    for name, end in (("minEndTime", group.min_end), ("maxEndTime", group.max_end)):
+        if end is not None:
+            timing[name] = _count(end, t)
     if group.confidence is not None:
         timing["timeConfidence"] = int(group.confidence * MAX_CONFIDENCE + 1e-6)
-    states = [{"light": WRITTEN[SignalState(group.state)], "timing": {"counting": timing}}]
+    states = [{"light": LIGHT_OF_STATE[SignalState(group.state)], "timing": {"counting": timing}}]
     if group.next_green is not None:
         end = None if group.next_duration is None else group.next_green + group.next_duration
         states.append(
@@ -240,5 +260,6 @@ def _phase(group: Group, t: int) -> Tree:
     return {"id": group.group, "phaseStates": states}
 
 
-def _count(at: int | None, t: int) -> int:
-    return UNKNOWN_MARK if at is None else min(max(at - t, 0) // TENTH, HOUR_OR_MORE)
+def _count(time: int | None, t: int) -> int:
+    """Return the tenths of a second from `t` to `time`, ns."""
+    return UNKNOWN_MARK if time is None else min(max(time - t, 0) // TENTH, HOUR_OR_MORE)

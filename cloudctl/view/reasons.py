@@ -10,7 +10,7 @@ import numpy as np
 
 from ..forecast.following import follow, holding_up
 from ..forecast.prediction import predict, ways
-from ..forecast.stop_line import FAR, passing
+from ..forecast.stop_line import UNKNOWN_TIME, passing
 from ..planner import gate
 from ..planner.kinds.glosa import MAX_SPREAD, MIN_CONFIDENCE, NEAREST, RANGE
 from ..planner.policy import policy_of
@@ -71,16 +71,16 @@ def _at_the_signal(world: World, row: int) -> str | None:
         return "no signal governs its movement"
     name, signals = world.code.group_ids[group], world.signals
     times = passing(world)
-    if times.doubt[row]:
+    if times.in_doubt[row]:
         return f"it comes near the end of the green of group {name}: whether it passes cannot be said, so it is not held back"
     if signals.confidence[group] < MIN_CONFIDENCE:
         return f"the controller gives the end of group {name} a confidence of {signals.confidence[group]:.2f}: at least {MIN_CONFIDENCE} is needed"
     low, high = int(signals.min_end[group]), int(signals.max_end[group])
     if low < NEVER and high < NEVER and high - low > MAX_SPREAD * 1e9:
         return f"group {name} may end within {(high - low) / 1e9:.0f} s: that is too uncertain for a speed (at most {MAX_SPREAD:.0f} s)"
-    if times.now[row]:
+    if times.in_present_green[row]:
         return None
-    if times.time[row] >= FAR:
+    if times.time[row] >= UNKNOWN_TIME:
         if SignalState(int(signals.state[group])) in (SignalState.UNKNOWN, SignalState.DARK):
             return f"what signal group {name} shows is not known, or not believed"
         return f"when it can pass is not known: group {name} gives no end, or no next green, that can be believed"
@@ -94,6 +94,6 @@ def _holds_up(world: World) -> np.ndarray:
     times = passing(world)
     leaves = np.zeros(len(world.tracks), np.bool_)
     leaves[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]
-    free = leaves | times.now & (world.to_stop > 0.0) & (world.connection >= 0)
+    free = leaves | times.in_present_green & (world.to_stop > 0.0) & (world.connection >= 0)
     found: np.ndarray = holding_up(world, follow(world, predict(world)), free)
     return found

@@ -277,7 +277,7 @@ def test_a_gateway_makes_our_form_of_a_spat() -> None:
     finally:
         gateway.close()
         server.close()
-    doubtful = as_signal(Spat("10/300", 4, t, groups, ("failureMode",)), 5)
+    doubtful = as_signal(Spat(intersection="10/300", revision=4, t=t, groups=groups, doubts=("failureMode",)), 5)
     assert [g.state for g in doubtful[1]] == [SignalState.UNKNOWN] * 2
 
 

@@ -20,7 +20,7 @@ from cloudctl.metrics import MAX_SOURCES, OTHERS, Metrics
 from cloudctl.rates import OncePer
 from cloudctl.schema import MAX_NAME, Hello, RawMessage, VehicleState
 from cloudctl.settings import EngineConfig
-from cloudctl.vehicles import MAX_REPORTS, MOST
+from cloudctl.vehicles import MAX_REPORTS, MAX_VEHICLES
 
 T = 1_767_225_600 * SECOND
 
@@ -249,4 +249,4 @@ def test_once_per_interval_is_bounded_and_forgets_what_is_over(steps: int) -> No
         once.allow(f"n{k}", T + 2 * SECOND)
     assert len(once) <= 100
     assert once.allow("late", T + 4 * SECOND)
-    assert MOST <= 100_000
+    assert MAX_VEHICLES <= 100_000

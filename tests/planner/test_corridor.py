@@ -14,7 +14,7 @@ from cloudctl import downstream, planner, world
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
 from cloudctl.intersection import IntersectionState
-from cloudctl.planner.kinds.glosa import MOST, PACE, later
+from cloudctl.planner.kinds.glosa import MAX_LATER, ONWARD_SPEED, later
 from cloudctl.schema import AdvisoryKind
 from cloudctl.settings import EngineConfig
 from cloudctl.world import NextSignal
@@ -107,8 +107,8 @@ def test_nobody_is_held_beyond_his_own_green_or_for_long(
 ) -> None:
     after = NextSignal(beyond[0], beyond[1], beyond[2], beyond[2] + 20.0)
     further = later(time, limit, time + lasts, after)
-    assert time <= further <= time + MOST
+    assert time <= further <= time + MAX_LATER
     assert further <= time + 0.5 * lasts + 1e-9
-    assert further == time or further <= after.opens - after.distance / PACE + 1e-9
+    assert further == time or further <= after.opens - after.distance / ONWARD_SPEED + 1e-9
     if time + after.distance / limit >= after.opens:
         assert further == time

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.lying import STYLES, Case, Faults, Lamp
-from cloudctl import planner
 from cloudctl.codes import CompiledCode
+from cloudctl.planner.kinds import signal_stop
 from cloudctl.schema import SignalState
 
 QUIET = settings(
@@ -47,5 +47,5 @@ def test_nor_any_single_lie_of_all_groups_at_once(code: CompiledCode, phases: li
 
 
 def test_the_property_can_fail(code: CompiledCode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner.signal_stop, "plan", lambda *_: [])
+    monkeypatch.setattr(signal_stop, "plan", lambda *_: [])
     assert any(Case(code, Random(seed)).run() for seed in range(6))

@@ -13,10 +13,11 @@ from cloudctl import codes, maps, planner, world
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
-from cloudctl.planner.candidate import Candidate, brakes_too_late, required_deceleration
+from cloudctl.planner.braking import brakes_too_late, required_deceleration
+from cloudctl.planner.candidate import Candidate
 from cloudctl.planner.filter import AdvisoryFilter, brakes
 from cloudctl.planner.kinds import rules
-from cloudctl.planner.kinds.glosa import RAMP, V_MIN, advised_speed, travel
+from cloudctl.planner.kinds.glosa import MAX_SPEED_GAIN, MIN_ADVISED_SPEED, advised_speed, travel
 from cloudctl.planner.policy import PRIVATE
 from cloudctl.schema import AdvisoryKind, ObjectClass, SignalState
 
@@ -30,7 +31,7 @@ def test_glosa_slows_down_for_a_red_and_says_why(stage: Stage) -> None:
     stage.put(stage.ingress[0], 130.0, 13.0)
     (said,) = stage.said(AdvisoryKind.GLOSA).values()
     assert said.behaviour == "coast"
-    assert V_MIN <= said.speed < 130.0 / 12.0
+    assert MIN_ADVISED_SPEED <= said.speed < 130.0 / 12.0
     assert "turns green in 12 s" in said.reason.format(**said.facts)
 
 
@@ -155,7 +156,17 @@ def test_rules_are_told_and_bind_speed_advice() -> None:
 def proposal(
     behaviour: str, speed: float = 10.0, kind: AdvisoryKind = AdvisoryKind.GLOSA, severity: int = 2
 ) -> Candidate:
-    return Candidate(kind, "vehicle:v1", severity, 1.0, "because", {}, (), speed, 50.0, behaviour)
+    return Candidate(
+        kind=kind,
+        target="vehicle:v1",
+        severity=severity,
+        confidence=1.0,
+        reason="because",
+        facts={},
+        speed=speed,
+        distance=50.0,
+        behaviour=behaviour,
+    )
 
 
 def sent(stage: Stage, proposals: list[Candidate | None]) -> list[tuple[int, str | None]]:
@@ -201,20 +212,21 @@ def test_late_is_a_driver_who_no_longer_stops_at_ease() -> None:
 
 
 @given(
-    distance=st.floats(5, 400), speed=st.floats(V_MIN, 16), time=st.floats(0.5, 120), limit=st.floats(4, 22),
+    distance=st.floats(5, 400), speed=st.floats(MIN_ADVISED_SPEED, 16), time=st.floats(0.5, 120), limit=st.floats(4, 22),
     rate=st.sampled_from([PRIVATE.coasting, PRIVATE.comfort]),
 )  # fmt: skip
 def test_advised_speed_is_within_its_bounds_and_arrives_in_time(
     distance: float, speed: float, time: float, limit: float, rate: float
 ) -> None:
     advised = advised_speed(distance, min(speed, limit), time, limit, rate)
-    assert advised < 0 or V_MIN <= advised <= limit + 1e-9
+    assert advised < 0 or MIN_ADVISED_SPEED <= advised <= limit + 1e-9
     if 0 < advised < limit:
-        assert distance / advised >= time - 0.5 - (RAMP + 16) / 1.5  # never told to dawdle past its slot
-    if V_MIN < advised < limit:
-        there = travel(advised, distance, min(speed, limit), limit, rate, RAMP)
+        assert distance / advised >= time - 0.5 - (MAX_SPEED_GAIN + 16) / 1.5  # never told to dawdle past its slot
+    if MIN_ADVISED_SPEED < advised < limit:
+        there = travel(advised, distance, min(speed, limit), limit, rate, MAX_SPEED_GAIN)
         assert (
-            abs(there - time) < 0.01 or travel(advised + 1e-4, distance, min(speed, limit), limit, rate, RAMP) < time
+            abs(there - time) < 0.01
+            or travel(advised + 1e-4, distance, min(speed, limit), limit, rate, MAX_SPEED_GAIN) < time
         )  # a jump of the sum
 
 

@@ -10,9 +10,9 @@ from stage import GREEN, RED, Stage, words
 
 from cloudctl import planner
 from cloudctl.codes.model import TURNS
-from cloudctl.forecast.prediction import arrival, believed
+from cloudctl.forecast.prediction import acceleration_time, arrival
 from cloudctl.planner.kinds.blind_spot import hides
-from cloudctl.planner.kinds.forward import SLIGHT, needed
+from cloudctl.planner.kinds.forward import MIN_BRAKING, needed
 from cloudctl.schema import AdvisoryKind, ObjectClass
 
 
@@ -47,8 +47,8 @@ def test_hard_braking_hidden_behind_another_is_told(stage: Stage) -> None:
 @given(speed=st.floats(4, 30), gap=st.floats(1, 100), leader=st.floats(0, 30), braking=st.floats(0, 9))
 def test_a_leader_that_brakes_never_asks_for_less(speed: float, gap: float, leader: float, braking: float) -> None:
     assert needed(speed, gap, 0.0, 0.0) == pytest.approx(speed * speed / (2.0 * gap))
-    if braking > SLIGHT + 1e-4:
-        assert needed(speed, gap, leader, braking) >= needed(speed, gap, leader, SLIGHT + 1e-4) - 1e-9
+    if braking > MIN_BRAKING + 1e-4:
+        assert needed(speed, gap, leader, braking) >= needed(speed, gap, leader, MIN_BRAKING + 1e-4) - 1e-9
 
 
 def test_everybody_yields_to_who_stands_across_the_way(stage: Stage) -> None:
@@ -124,7 +124,7 @@ def test_a_gain_of_speed_is_believed_until_the_ways_own() -> None:
     assert arrival(20.0, 2.0, 2.0, 14.0) == pytest.approx(3.0 + 5.0 / 8.0)
     assert arrival(20.0, 2.0, 2.0) == pytest.approx(1.0 + 17.0 / 4.0), "where nobody knows when it ends, for a second"
     assert arrival(20.0, 4.0, -2.0, 14.0) == arrival(20.0, 4.0, -2.0)
-    assert believed(2.0, 2.0, 5.0) == pytest.approx(1.5)
+    assert acceleration_time(2.0, 2.0, 5.0) == pytest.approx(1.5)
 
 
 def test_somebody_behind_a_bus_is_told_of_and_somebody_in_plain_sight_is_not(stage: Stage) -> None:

@@ -36,18 +36,20 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
     elif kernel == "following":
         behind = following.follow(world, found)
         for row in range(len(world.tracks)):
-            ahead, gap = leader(world, row, following.REACH)
+            ahead, gap = leader(world, row, following.MAX_GAP)
             assert behind.gap[row] == pytest.approx(gap)
             assert (int(behind.leader[row]) >= 0) == (ahead >= 0)
     elif kernel == "pressed":
         free = np.random.default_rng(seed).random(len(world.tracks)) < 0.3
         got = following.holding_up(world, following.follow(world, found), free)
-        assert set(np.flatnonzero(got).tolist()) == held_up(world, following.REACH, set(np.flatnonzero(free).tolist()))
+        assert set(np.flatnonzero(got).tolist()) == held_up(
+            world, following.MAX_GAP, set(np.flatnonzero(free).tolist())
+        )
     elif kernel == "passing":
         got = passing(world)
         for row, (time, now, behind) in enumerate(passes(world)):
             assert got.time[row] == pytest.approx(time)
-            assert bool(got.now[row]) == now
+            assert bool(got.in_present_green[row]) == now
             assert got.behind[row] == behind
     elif kernel == "pedestrian":
         got = {

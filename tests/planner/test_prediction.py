@@ -12,7 +12,7 @@ from stage import GREEN, Stage
 from cloudctl.codes.model import TURNS
 from cloudctl.forecast import prediction
 from cloudctl.forecast.following import follow
-from cloudctl.forecast.prediction import BELIEVED, STEP, STEPS, arrival, at, chance_of, covered, predict, spread
+from cloudctl.forecast.prediction import BELIEVED_TIME, STEP, STEPS, arrival, at, chance_of, covered, predict, spread
 from cloudctl.schema import AdvisoryKind, ObjectClass
 
 
@@ -95,7 +95,7 @@ def test_who_is_on_no_lane_goes_straight_on(stage: Stage) -> None:
 def test_arrival_is_when_the_distance_is_covered(speed: float, accel: float, distance: float) -> None:
     t = arrival(distance, speed, accel)
     assert t > 0.0
-    if speed + accel * BELIEVED > 1.5:
+    if speed + accel * BELIEVED_TIME > 1.5:
         assert covered(speed, accel, t) == pytest.approx(distance, abs=0.02)
 
 
@@ -106,12 +106,12 @@ def test_nobody_is_predicted_to_back_up(speed: float, accel: float, t: float) ->
     assert np.all(np.diff(steps) >= -1e-9)
     dt, v, x = 1e-3, speed, 0.0  # the plain twin: small steps
     for k in range(int(t / dt)):
-        a = accel if k * dt < BELIEVED else 0.0
+        a = accel if k * dt < BELIEVED_TIME else 0.0
         following = max(v + a * dt, 0.0)
         x, v = x + 0.5 * (v + following) * dt, following
         if v == 0.0 and a < 0.0:
             break
-    if not (accel < 0.0 and 0.0 < speed + accel * min(t, BELIEVED) < 0.05):
+    if not (accel < 0.0 and 0.0 < speed + accel * min(t, BELIEVED_TIME) < 0.05):
         assert covered(speed, accel, t) == pytest.approx(x, abs=0.05)
 
 

@@ -7,28 +7,46 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from priority_scene import request, straight, work
-from stage import GREEN, RED, Stage, T
+from stage import GREEN, RED, Stage, T, words
 
 from bench.scene import Scene
 from cloudctl import codes, maps
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
-from cloudctl.planner.priority import (
+from cloudctl.forecast.stop_line import passing
+from cloudctl.planner.priority import EXTENSION, MAX_DELAY, RESERVICE_INTERVAL, PriorityRequestServer
+from cloudctl.planner.priority_need import (
     CLEARANCE,
-    EXTENSION,
     MIN_GREEN,
     MIN_WALK,
-    PRESENCE,
-    RESERVICE,
-    WALK,
-    PriorityRequestServer,
+    WALKING_SPEED,
     crossing_groups,
     crosswalk_length,
 )
 from cloudctl.schema import RawMessage, SignalState, VehicleRequest
 from cloudctl.settings import EngineConfig, PrioritySettings
+from cloudctl.world import World
+
+
+def request(stage: Stage, connection: int, id: str = "q1", eta: float = 8.0, action: str = "request") -> VehicleRequest:
+    return VehicleRequest(T, id, stage.code.code.id, stage.code.conn_ids[connection], T + int(eta * SECOND), action)
+
+
+def straight(stage: Stage) -> tuple[int, int]:
+    """Return a lane and its movement straight on."""
+    code = stage.code
+    k = next(
+        k
+        for k in range(code.n_conns)
+        if code.conn_inner[k] and code.conn_turn[k] == 0 and code.lane_use[code.conn_from[k]] == 0
+    )
+    return int(code.conn_from[k]), k
+
+
+def work(desk: PriorityRequestServer, world: World, trouble: str | None = None) -> tuple[dict[str, str], list]:
+    told, asked = desk.work(world, passing(world), trouble)
+    return {c.target: f"{c.status}: {words(c)}" for c in told}, asked
 
 
 def seen_for(stage: Stage, desk: PriorityRequestServer, seconds: float, shown: dict[int, int] | None = None) -> None:
@@ -80,7 +98,7 @@ def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stag
     longest = max(
         crosswalk_length(stage.code, crosswalk) for _, crosswalk in crossing_groups(stage.code, k) if crosswalk >= 0
     )
-    assert (asked.at - T) / SECOND >= max(MIN_GREEN - 2.0 + CLEARANCE, MIN_WALK - 2.0 + longest / WALK) - 1e-6
+    assert (asked.at - T) / SECOND >= max(MIN_GREEN - 2.0 + CLEARANCE, MIN_WALK - 2.0 + longest / WALKING_SPEED) - 1e-6
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -102,7 +120,7 @@ def test_no_world_makes_it_cut_a_clearance(code: CompiledCode, data: st.DataObje
         if body.action == "early":
             for g, crosswalk in crossing:
                 least = MIN_WALK if crosswalk >= 0 or code.group_kind[g] == 1 else MIN_GREEN
-                clearance = crosswalk_length(code, crosswalk) / WALK if crosswalk >= 0 else CLEARANCE
+                clearance = crosswalk_length(code, crosswalk) / WALKING_SPEED if crosswalk >= 0 else CLEARANCE
                 if shown[g] == GREEN:
                     assert (body.at - T) / SECOND >= max(least - for_s, 0.0) + clearance - 1e-6
                 elif crosswalk >= 0:
@@ -144,7 +162,7 @@ def test_one_is_served_at_a_time_emergency_first_and_the_next_waits_its_turn(sta
     assert told["vehicle:v2"].startswith("served")
     assert [a.action for a in asked if a.kind == "emergency"] == ["release"]
     assert told["vehicle:v1"].startswith("reserviceLocked")
-    told, _ = work(desk, stage.world(T + SECOND + RESERVICE - 10 * SECOND))
+    told, _ = work(desk, stage.world(T + SECOND + RESERVICE_INTERVAL - 10 * SECOND))
     assert told["vehicle:v1"].startswith(("reserviceLocked", "maxPresence"))
 
 
@@ -161,7 +179,7 @@ def test_who_takes_it_back_or_does_not_come_is_let_go(stage: Stage) -> None:
     assert [a.action for a in asked] == ["release"]
     desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k, eta=5.0), stage.code)
-    told, _ = work(desk, stage.world(T + 6 * SECOND + PRESENCE))
+    told, _ = work(desk, stage.world(T + 6 * SECOND + MAX_DELAY))
     assert told["vehicle:v1"].startswith("maxPresence")
 
 

@@ -14,8 +14,8 @@ from cloudctl import codes, maps
 from cloudctl.codes.model import SignalException
 from cloudctl.schema import Group, SignalState
 from cloudctl.signals.conflicts import Alignment, align
-from cloudctl.signals.quality import ALL, CHECKS, TIMES, SignalQuality
-from cloudctl.signals.quality import STATE as DISPLAY
+from cloudctl.signals.faults import CHECKS, Scope
+from cloudctl.signals.quality import SignalQuality
 
 
 def observed(groups: tuple[Group, ...], code: codes.IntersectionCode = GOOD) -> tuple[SignalQuality, list]:
@@ -40,7 +40,7 @@ def test_a_message_is_compared_with_the_groups_of_the_code_whatever_it_names(ids
         assert all(str(k) in f.value for f in begun if "without" in f.value for k in sorted(missing)[:8])
     assert {f.group for f in begun if f.check == "duplicate"} == twice
     assert quality.trouble(T) is None, "the groups that are as they should be are trusted"
-    assert quality.doubted(T) == dict.fromkeys(sorted(twice), DISPLAY)
+    assert quality.doubted(T) == dict.fromkeys(sorted(twice), Scope.STATE)
 
 
 def test_messages_of_ever_new_groups_make_one_fault_and_take_no_memory() -> None:
@@ -65,7 +65,7 @@ def test_beside_a_protected_movement_a_crossing_one_shows_nothing_but_red(
     a, b = foes()
     quality, begun = observed(states({a: green, b: state}))
     assert {f.check for f in begun} == {"conflict"}
-    assert quality.doubted(T) == {a: DISPLAY, b: DISPLAY}, "and the others are trusted"
+    assert quality.doubted(T) == {a: Scope.STATE, b: Scope.STATE}, "and the others are trusted"
     assert quality.trouble(T) is None
     assert f"group {a}" in (quality.doubt_reason(T) or "")
 
@@ -107,13 +107,18 @@ def test_without_plans_the_matrix_says_who_may_be_permissive() -> None:
 
 
 def test_what_a_fault_puts_in_doubt() -> None:
-    assert {check: doubt for check, doubt in CHECKS.items() if doubt == ALL} == {
-        "rate": ALL,
-        "age": ALL,
-        "revision": ALL,
+    assert {check: doubt for check, doubt in CHECKS.items() if doubt == Scope.ALL} == {
+        "rate": Scope.ALL,
+        "age": Scope.ALL,
+        "revision": Scope.ALL,
     }
     number = DRIVEN[0]
-    for case, doubt in (("end order", TIMES), ("countdown", TIMES), ("no yellow", DISPLAY), ("a group twice", DISPLAY)):
+    for case, doubt in (
+        ("end order", Scope.TIMES),
+        ("countdown", Scope.TIMES),
+        ("no yellow", Scope.STATE),
+        ("a group twice", Scope.STATE),
+    ):
         quality = SignalQuality(GOOD)
         for t_rx, t, groups, revision in at(10, CASES[case][0]):
             quality.observe(t_rx, t, revision, groups)

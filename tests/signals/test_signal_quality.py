@@ -17,8 +17,8 @@ from cloudctl import codes
 from cloudctl.engine import Engine, Output
 from cloudctl.schema import VERSION, Group, RawMessage, Signal
 from cloudctl.settings import EngineConfig
-from cloudctl.signals.quality import CHECKS, SignalQuality
-from cloudctl.signals.quality import STATE as DISPLAY
+from cloudctl.signals.faults import CHECKS, Scope
+from cloudctl.signals.quality import SignalQuality
 
 OWN = DATA / "messages" / "recordings"
 THEIRS = OUTSIDE / "data" / "messages" / "conflictmonitor"
@@ -246,7 +246,7 @@ def test_advice_is_withheld_with_the_reason_and_comes_back() -> None:
     for seq, (t_rx, t, groups, revision) in enumerate(at(10, CASES["no yellow"][0])):
         send(engine, t_rx, t, groups, seq=seq, revision=revision)
     assert "GREEN_PROTECTED then RED" in (quality.doubt_reason(T + SECOND) or "")
-    assert quality.doubted(T + SECOND) == {DRIVEN[0]: DISPLAY}
+    assert quality.doubted(T + SECOND) == {DRIVEN[0]: Scope.STATE}
     assert quality.trouble(T + SECOND) is None, "the other groups are trusted"
     assert quality.doubted(T + 4 * SECOND) == {}
     assert quality.doubt_reason(T + 4 * SECOND) is None

@@ -75,7 +75,16 @@ def test_stale_signals_are_the_reason_given_to_every_vehicle(stage: Stage) -> No
 
 
 def proposal(kind: AdvisoryKind, **more: object) -> Candidate:
-    return Candidate(kind, "vehicle:v1", 1, 1.0, "because of {what}", {"what": "this"}, behaviour="stop", **more)
+    return Candidate(
+        kind=kind,
+        target="vehicle:v1",
+        severity=1,
+        confidence=1.0,
+        reason="because of {what}",
+        facts={"what": "this"},
+        behaviour="stop",
+        **more,
+    )
 
 
 def choose(
@@ -93,7 +102,7 @@ def test_a_proposal_that_has_not_stood_long_enough_is_named_with_how_long_it_mus
     candidates = [proposal(AdvisoryKind.RED_LIGHT)]
     sent, withheld = choose(filter_, world, T, candidates)
     assert sent == []
-    assert "once a proposal has stood for 0.5 s" in withheld[0].reason
+    assert "once a proposal has persisted for 0.5 s" in withheld[0].reason
     for k in range(1, 6):
         sent, withheld = choose(filter_, world, T + k * 100 * MS, candidates)
     assert sent == ["red_light"]
@@ -105,7 +114,15 @@ def test_a_proposal_that_has_not_stood_long_enough_is_named_with_how_long_it_mus
 def test_advice_to_drive_on_is_withheld_from_who_is_advised_to_stop(stage: Stage) -> None:
     world, filter_ = stage.world(), AdvisoryFilter()
     filter_.begin(T)
-    keep = Candidate(AdvisoryKind.GLOSA, "vehicle:v1", 2, 1.0, "go", {}, behaviour="keep")
+    keep = Candidate(
+        kind=AdvisoryKind.GLOSA,
+        target="vehicle:v1",
+        severity=2,
+        confidence=1.0,
+        reason="go",
+        facts={},
+        behaviour="keep",
+    )
     sent, withheld = choose(filter_, world, T, [keep, proposal(AdvisoryKind.EMERGENCY)])
     assert sent == ["emergency"]
     assert [(row.candidate.kind, row.reason) for row in withheld] == [
@@ -140,7 +157,18 @@ def test_noting_what_is_withheld_changes_nothing_that_is_sent(
 def test_what_was_withheld_is_listed_for_a_while_and_never_grows() -> None:
     withholding = Withholding()
     many = [
-        Withheld(Candidate(AdvisoryKind.GLOSA, f"vehicle:v{k}", 2, 1.0, "x {a}", {"a": k}), "why") for k in range(3000)
+        Withheld(
+            Candidate(
+                kind=AdvisoryKind.GLOSA,
+                target=f"vehicle:v{k}",
+                severity=2,
+                confidence=1.0,
+                reason="x {a}",
+                facts={"a": k},
+            ),
+            "why",
+        )
+        for k in range(3000)
     ]
     withholding.note(T, many)
     assert len(withholding.rows(T)) <= 40

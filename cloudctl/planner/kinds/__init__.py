@@ -1,1 +1,1 @@
-"""The advisory kinds, one file each. `cloudctl.planner` holds the table that lists them."""
+"""The advisory kinds, one file each. `cloudctl.planner.catalogue` is the table that lists them."""

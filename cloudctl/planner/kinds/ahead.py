@@ -1,11 +1,14 @@
-"""What begins further on along a vehicle's way: toll zones, closures and works (from the rules in force), and lanes that are open for a time only.
+"""What begins further on along a vehicle's way: toll zones, closures and works (from the rules in force), and lanes
+that are open for a time only.
 
-A way is the lane a vehicle is on, its movement, and the lane it leads to. A rule is asked for at the place where it begins, for the
-vehicle and this moment. A ban, a reserved lane, a bound of size or emission that will keep the vehicle out, or may, by what it does not declare, is
-named before it comes there. Closures and works come with advice to change lanes where a lane beside leads the same way
-(`lanes.change`). Dynamic lanes: tidal lanes by their rule's calendar, revocable lanes by what the signals say is in use (J2735 enabledLanes).
+A way is the lane a vehicle is on, its movement, and the lane it leads to. A rule is asked for at the place where it
+begins, for the vehicle and this moment. A ban, a reserved lane, a bound of size or emission that will keep the vehicle
+out, or may, by what it does not declare, is named before it comes there. Closures and works come with advice to change
+lanes where a lane beside leads the same way (`lanes.change`). Dynamic lanes: tidal lanes by their rule's calendar,
+revocable lanes by what the signals say is in use (J2735 enabledLanes).
 """
 
+from enum import Enum, auto
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,173 +21,248 @@ from ...codes import CompiledCode
 from ...codes.compiled.rules import InForce, RuleTable
 from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
 from ...forecast import lanes
-from ...schema import AdvisoryKind
+from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
 from ..candidate import Candidate
 from .rules import named
 
 RANGE = 300.0  # m
-KINDS = ("toll", "closure", "construction")
-KEEP_OUT = (
-    "no_entry",
-    "turn_ban",
-    *RESERVING_KINDS,
-    *SIZE_FIELDS,
-    "emission_zone",
-)  # kinds that keep single vehicles out
+ANNOUNCED_KINDS = ("toll", "closure", "construction")  # kinds of rules that are announced where they hold
+# kinds that keep single vehicles out
+BANNING_KINDS = ("no_entry", "turn_ban", *RESERVING_KINDS, *SIZE_FIELDS, "emission_zone")
 INSIDE = 0.5  # m beyond the beginning of a place at which its rule is asked for
+SURE_CONFIDENCE, UNDECIDED_CONFIDENCE = 0.9, 0.5
+REVOCABLE = -1  # instead of the rule of a tidal lane
+
+REASON_BAN = "rule {rule} ({kind}) keeps a {class} out of {where}, {far:.0f} m ahead: take another lane or way. {text}"
+REASON_MAY_BAN = (
+    "rule {rule} ({kind}) may keep a {class} out of {where}, {far:.0f} m ahead: your state does not declare {missing}. "
+    "Declare it, or go by the sign. {text}"
+)
+REASON_TOLL = "toll from {where} on, {far:.0f} m ahead, by rule {rule}: CNY {value:.2f} for a {class}. {text}"
+REASON_CLOSURE = "{kind} {far:.0f} m ahead on {where} by rule {rule}. {text}"
+REASON_WORKS = "{kind} {far:.0f} m ahead on {where} by rule {rule}: at most {value:.1f} m/s there. {text}"
 
 
 class Begins(NamedTuple):
     """Where one rule begins on one path."""
 
     path: int
-    s: float
+    s: float  # m along it
+    rule: int  # index
+
+
+class DynamicLane(NamedTuple):
+    """A lane that is open for a time only, and the tidal rule that opens it (an index); REVOCABLE where signals do."""
+
+    lane: int
     rule: int
 
 
 class _Places(NamedTuple):
-    """What one code has of this, by path or road; made once."""
+    """Where the rules of one code begin, and its dynamic lanes; made once per content."""
 
-    begins: dict[int, tuple[Begins, ...]]
-    leads: NDArray[np.bool_]  # bool[n_paths]: rules begin on it
-    dynamic: dict[int, tuple[tuple[int, int], ...]]  # of a road (ingress link): (lane, its tidal rule; -1: revocable)
+    begins: dict[int, tuple[Begins, ...]]  # by path
+    marked: NDArray[np.bool_]  # bool[n_paths]: rules begin on it
+    dynamic: dict[int, tuple[DynamicLane, ...]]  # by road (ingress link)
 
 
-_KNOWN: dict[str, _Places] = {}
+_PLACES: dict[str, _Places] = {}  # by content of the code
 
 
 def places(code: CompiledCode, table: RuleTable) -> _Places:
     """Return where the rules of a code, compiled in `table`, begin, and its dynamic lanes."""
-    found = _KNOWN.get(code.hash)
+    found = _PLACES.get(code.hash)
     if found is None:
-        found = _KNOWN[code.hash] = _make(code, table)
+        begins = _begins(code, table) if code.code.rules else {}
+        marked = np.zeros(code.n_lanes + code.n_conns, np.bool_)
+        marked[list(begins)] = True
+        found = _PLACES[code.hash] = _Places(begins, marked, _dynamic_lanes(code, table))
     return found
 
 
-def _make(code: CompiledCode, table: RuleTable) -> _Places:
-    begins: dict[int, tuple[Begins, ...]] = {}
-    dynamic: dict[int, tuple[tuple[int, int], ...]] = {}
-    if code.code.rules:
-        kinds = (*KINDS, *KEEP_OUT)
-        for name, path in table.paths.items():
-            here = tuple(
-                Begins(path, p.s_from, p.rule) for p in table.at[name] if code.code.rules[p.rule].kind in kinds
-            )
-            if here:
-                begins[path] = here
-            for place in table.at[name]:
-                if path < code.n_lanes and code.code.rules[place.rule].kind == "tidal_lane":
-                    road = int(code.lane_ingress[path])
-                    if all(lane != path for lane, _ in dynamic.get(road, ())):  # several rules may open one lane
-                        dynamic[road] = (*dynamic.get(road, ()), (path, place.rule))
-    for lane, told in enumerate(code.code.lanes):
-        if told.revocable and code.lane_ingress[lane] >= 0:
-            road = int(code.lane_ingress[lane])
-            dynamic[road] = (*dynamic.get(road, ()), (lane, -1))
-    leads = np.zeros(code.n_lanes + code.n_conns, np.bool_)
-    leads[list(begins)] = True
-    return _Places(begins, leads, dynamic)
+def _begins(code: CompiledCode, table: RuleTable) -> dict[int, tuple[Begins, ...]]:
+    kinds = (*ANNOUNCED_KINDS, *BANNING_KINDS)
+    begins = {}
+    for name, path in table.paths.items():
+        on_path = tuple(
+            Begins(path, place.s_from, place.rule)
+            for place in table.at[name]
+            if code.code.rules[place.rule].kind in kinds
+        )
+        if on_path:
+            begins[path] = on_path
+    return begins
+
+
+def _dynamic_lanes(code: CompiledCode, table: RuleTable) -> dict[int, tuple[DynamicLane, ...]]:
+    """Return the dynamic lanes of each road: the tidal ones, then the revocable ones."""
+    dynamic: dict[int, tuple[DynamicLane, ...]] = {}
+    tidal_lanes = [
+        (path, place.rule)
+        for name, path in (table.paths.items() if code.code.rules else ())
+        for place in table.at[name]
+        if path < code.n_lanes and code.code.rules[place.rule].kind == "tidal_lane"
+    ]
+    for lane, rule in tidal_lanes:
+        road = int(code.lane_ingress[lane])
+        of_road = dynamic.get(road, ())
+        if all(other.lane != lane for other in of_road):  # several rules may open one lane
+            dynamic[road] = (*of_road, DynamicLane(lane, rule))
+
+    for lane, attributes in enumerate(code.code.lanes):
+        road = int(code.lane_ingress[lane])
+        if attributes.revocable and road >= 0:
+            dynamic[road] = (*dynamic.get(road, ()), DynamicLane(lane, REVOCABLE))
+    return dynamic
 
 
 def plan(world: World, rules: InForce) -> list[Candidate]:
-    """Return what begins within RANGE of each connected vehicle and concerns it; what is in force where it is stands in `rules`."""
+    """Return what begins within RANGE of each connected vehicle and concerns it; what is in force where it is, is
+    `rules`."""
     found = places(world.code, world.rules)
-    out: list[Candidate] = []
+    candidates: list[Candidate] = []
     if found.begins:
-        out += _rules(world, found, rules)
+        candidates += _rules_ahead(world, found, rules)
     if found.dynamic:
-        out += _dynamic(world, found)
-    return out
+        candidates += _dynamic(world, found)
+    return candidates
 
 
-def _rules(world: World, found: _Places, rules: InForce) -> list[Candidate]:
-    out, table, second = [], world.rules, world.t // SECOND
-    for k in concerned(world, found.leads):
-        vehicle, row = world.vehicles[k].as_ruled, int(world.rows[k])
-        named_already = {
-            int(rules.refused_by[k]),
-            int(rules.undecided[k]),
-        }  # where the vehicle is, and further on in the same place
-        for path in _way(world, row):
-            for begins in found.begins.get(path, ()):
-                far = distance(world, row, path, begins.s)
-                if not 0.0 < far < RANGE or begins.rule in named_already:
-                    continue
-                effect, kind = _effect(table, begins, vehicle, second), world.code.code.rules[begins.rule].kind
-                if effect == MAY_REFUSE and kind in (*KEEP_OUT, "closure"):
-                    named_already.add(begins.rule)
-                    out.append(_ban(world, k, row, begins, far, is_sure=False))
-                elif effect == REFUSES and kind in KEEP_OUT:
-                    named_already.add(begins.rule)
-                    out.append(_ban(world, k, row, begins, far, is_sure=True))
-                elif effect in (HOLDS, REFUSES) and kind in KINDS:
-                    out.append(_rule(world, k, row, begins, far))
-    return out
+class Effect(Enum):
+    """What a rule is to a vehicle."""
+
+    IDLE = auto()  # does not concern it now
+    HOLDS = auto()
+    REFUSES = auto()  # keeps it out
+    MAY_REFUSE = auto()  # by what the vehicle does not declare
 
 
-IDLE, HOLDS, REFUSES, MAY_REFUSE = range(4)  # what a rule is to a vehicle
+def _rules_ahead(world: World, found: _Places, rules: InForce) -> list[Candidate]:
+    candidates, second = [], world.t // SECOND
+    for k in concerned(world, found.marked):
+        row, vehicle = int(world.rows[k]), world.vehicles[k].as_ruled
+
+        # Rules that are named where the vehicle is, and further on in the same place.
+        already_named = {int(rules.refused_by[k]), int(rules.undecided[k])}
+        for begins in (begins for path in _way(world, row) for begins in found.begins.get(path, ())):
+            ahead = distance(world, row, begins.path, begins.s)
+            if not 0.0 < ahead < RANGE or begins.rule in already_named:
+                continue
+
+            kind, effect = world.code.code.rules[begins.rule].kind, _effect(world.rules, begins, vehicle, second)
+            may_ban = effect is Effect.MAY_REFUSE and kind in (*BANNING_KINDS, "closure")
+            bans = effect is Effect.REFUSES and kind in BANNING_KINDS
+            if may_ban or bans:
+                already_named.add(begins.rule)
+                candidates.append(_ban(world, k, begins, ahead, is_sure=bans))
+            elif effect in (Effect.HOLDS, Effect.REFUSES) and kind in ANNOUNCED_KINDS:
+                candidates.append(_toll(world, k, begins, ahead) if kind == "toll" else _works(world, k, begins, ahead))
+    return candidates
 
 
 @lru_cache(maxsize=8192)
-def _effect(table: RuleTable, begins: Begins, vehicle: Vehicle, second: int) -> int:
-    """Return what a rule is to a vehicle where it begins."""
-    s = np.array([begins.s + INSIDE])
-    path, t = np.array([begins.path]), np.array([second * SECOND])
+def _effect(table: RuleTable, begins: Begins, vehicle: Vehicle, second: int) -> Effect:
+    """Return what a rule is to a vehicle where it begins, in a second of the time."""
+    path, s, t = np.array([begins.path]), np.array([begins.s + INSIDE]), np.array([second * SECOND])
     answer = table.effective(path, np.array([0]), t, s, fleet=(vehicle,))
     if answer.refused_by[0] == begins.rule:
-        return REFUSES
+        return Effect.REFUSES
     if answer.undecided[0] == begins.rule:
-        return MAY_REFUSE
-    return HOLDS if bool((answer.decided == begins.rule).any()) else IDLE
+        return Effect.MAY_REFUSE
+    return Effect.HOLDS if bool((answer.decided == begins.rule).any()) else Effect.IDLE
 
 
-def _ban(world: World, k: int, row: int, begins: Begins, far: float, is_sure: bool) -> Candidate:
-    """Return what a vehicle is told of a rule that will keep it out, or may."""
-    rule, vehicle = world.code.code.rules[begins.rule], world.vehicles[k]
-    name = (*world.code.lane_ids, *world.code.conn_ids)[begins.path]
-    facts: dict[str, object] = {
-        "far": far,
+def _facts(world: World, k: int, begins: Begins, ahead: float) -> dict[str, object]:
+    """Return what is said of any rule that begins `ahead` m ahead of a vehicle."""
+    rule = world.code.code.rules[begins.rule]
+    return {
+        "far": ahead,
         "rule": rule.id,
-        "kind": named(rule),
-        "where": name,
-        "class": vehicle.state.kind,
+        "where": (*world.code.lane_ids, *world.code.conn_ids)[begins.path],
+        "class": world.vehicles[k].state.kind,
         "text": rule.text,
     }
-    if is_sure:
-        words = (
-            "rule {rule} ({kind}) keeps a {class} out of {where}, {far:.0f} m ahead: take another lane or way. {text}"
-        )
-        behaviour = lanes.change(world, row, open_lanes(world, k)) if begins.path == world.path[row] else None
-    else:
+
+
+def _lane_change(world: World, k: int, begins: Begins) -> Behaviour | None:
+    """Return the lane change that avoids a rule, where it begins on the vehicle's own lane."""
+    row = int(world.rows[k])
+    return lanes.change(world, row, open_lanes(world, k)) if begins.path == world.path[row] else None
+
+
+def _ban(world: World, k: int, begins: Begins, ahead: float, is_sure: bool) -> Candidate:
+    """Return the advice of a rule that will keep a vehicle out, or may."""
+    rule, vehicle = world.code.code.rules[begins.rule], world.vehicles[k]
+    facts = _facts(world, k, begins, ahead)
+    facts["kind"] = named(rule)
+    if not is_sure:
         facts["missing"] = " or ".join(missing(rule, vehicle.as_ruled))
-        words = "rule {rule} ({kind}) may keep a {class} out of {where}, {far:.0f} m ahead: your state does not declare {missing}. Declare it, or go by the sign. {text}"
-        behaviour = None
-    track = (int(world.tracks["id"][row]),)
     return Candidate(
-        AdvisoryKind.RULE,
-        f"vehicle:{world.vehicles[k].id}",
-        2,
-        0.9 if is_sure else 0.5,
-        words,
-        facts,
-        track,
-        None,
-        far,
-        behaviour,
+        kind=AdvisoryKind.RULE,
+        target=vehicle_target(vehicle.id),
+        severity=Severity.INFORMATION,
+        confidence=SURE_CONFIDENCE if is_sure else UNDECIDED_CONFIDENCE,
+        reason=REASON_BAN if is_sure else REASON_MAY_BAN,
+        facts=facts,
+        tracks=_track(world, k),
+        distance=ahead,
+        behaviour=_lane_change(world, k, begins) if is_sure else None,
         about=rule.id,
     )
 
 
+def _toll(world: World, k: int, begins: Begins, ahead: float) -> Candidate:
+    facts = _facts(world, k, begins, ahead)
+    facts["value"] = world.code.code.rules[begins.rule].value or 0.0
+    return Candidate(
+        kind=AdvisoryKind.TOLL,
+        target=vehicle_target(world.vehicles[k].id),
+        severity=Severity.INFORMATION,
+        confidence=1.0,
+        reason=REASON_TOLL,
+        facts=facts,
+        tracks=_track(world, k),
+        distance=ahead,
+    )
+
+
+def _works(world: World, k: int, begins: Begins, ahead: float) -> Candidate:
+    """Return the advice of a closure or of works, these with their limit where they have one."""
+    rule = world.code.code.rules[begins.rule]
+    facts = _facts(world, k, begins, ahead)
+    facts["value"] = rule.value or 0.0
+    facts["kind"] = "closure" if rule.kind == "closure" else "works"
+    has_limit = rule.kind == "construction" and rule.value is not None
+    return Candidate(
+        kind=AdvisoryKind.HAZARD,
+        target=vehicle_target(world.vehicles[k].id),
+        severity=Severity.INFORMATION,
+        confidence=1.0,
+        reason=REASON_WORKS if has_limit else REASON_CLOSURE,
+        facts=facts,
+        tracks=_track(world, k),
+        speed=rule.value if has_limit else None,
+        distance=ahead,
+        behaviour=_lane_change(world, k, begins) or Behaviour.SLOW_DOWN,
+    )
+
+
+def _track(world: World, k: int) -> tuple[int, ...]:
+    return (int(world.tracks["id"][world.rows[k]]),)
+
+
 @njit(cache=True)
-def _concerned(
+def _list_concerned(
     rows: Any, path: Any, connection: Any, n_lanes: int, conn_from: Any, conn_to: Any, marked: Any, found: Any
 ) -> int:
     n = 0
     for k in range(len(rows)):
-        own, turn = path[rows[k]], connection[rows[k]]
-        on = own >= 0 and marked[own]
-        if on or (turn >= 0 and (marked[n_lanes + turn] or marked[conn_to[turn]] or marked[conn_from[turn]])):
+        here, movement = path[rows[k]], connection[rows[k]]
+        is_here = here >= 0 and marked[here]
+        if is_here or (
+            movement >= 0 and (marked[n_lanes + movement] or marked[conn_to[movement]] or marked[conn_from[movement]])
+        ):
             found[n] = k
             n += 1
     return n
@@ -193,115 +271,104 @@ def _concerned(
 def concerned(world: World, marked: NDArray[np.bool_]) -> list[int]:
     """Return which connected vehicles have one of the `marked` paths (bool[n_paths]) on their way."""
     code, found = world.code, np.empty(len(world.rows), np.int64)
-    n = _concerned(world.rows, world.path, world.connection, code.n_lanes, code.conn_from, code.conn_to, marked, found)
-    out: list[int] = found[:n].tolist()
-    return out
-
-
-def _rule(world: World, k: int, row: int, begins: Begins, far: float) -> Candidate:
-    rule, kind = world.code.code.rules[begins.rule], world.vehicles[k].state.kind
-    name = (*world.code.lane_ids, *world.code.conn_ids)[begins.path]
-    facts: dict[str, object] = {
-        "far": far,
-        "rule": rule.id,
-        "where": name,
-        "class": kind,
-        "value": rule.value or 0.0,
-        "text": rule.text,
-    }
-    target, track = f"vehicle:{world.vehicles[k].id}", (int(world.tracks["id"][row]),)
-    if rule.kind == "toll":
-        words = "toll from {where} on, {far:.0f} m ahead, by rule {rule}: CNY {value:.2f} for a {class}. {text}"
-        return Candidate(AdvisoryKind.TOLL, target, 2, 1.0, words, facts, track, None, far, None)
-    behaviour = lanes.change(world, row, open_lanes(world, k)) if begins.path == world.path[row] else None
-    facts["kind"] = "closure" if rule.kind == "closure" else "works"
-    words = "{kind} {far:.0f} m ahead on {where} by rule {rule}. {text}"
-    if rule.kind == "construction" and rule.value is not None:
-        words = "{kind} {far:.0f} m ahead on {where} by rule {rule}: {value:.1f} m/s there. {text}"
-    speed = rule.value if rule.kind == "construction" else None
-    return Candidate(AdvisoryKind.HAZARD, target, 2, 1.0, words, facts, track, speed, far, behaviour or "slow_down")
+    n = _list_concerned(
+        world.rows, world.path, world.connection, code.n_lanes, code.conn_from, code.conn_to, marked, found
+    )
+    vehicles: list[int] = found[:n].tolist()
+    return vehicles
 
 
 def _dynamic(world: World, found: _Places) -> list[Candidate]:
-    out = []
+    """Return which dynamic lanes of its road are open, for each connected vehicle that comes to the stop line."""
+    candidates = []
     for k, row in enumerate(world.rows.tolist()):
-        path = int(world.path[row])
+        path, distance_to_line = int(world.path[row]), float(world.to_stop[row])
         road = int(world.code.lane_ingress[path]) if 0 <= path < world.code.n_lanes else -1
-        if not 0.0 < world.to_stop[row] < RANGE:
+        if not 0.0 < distance_to_line < RANGE:
             continue
-        said = [_lane(world, k, lane, rule) for lane, rule in found.dynamic.get(road, ())]
-        if not any(said):
-            continue
-        target, facts = f"vehicle:{world.vehicles[k].id}", dict[str, object](lanes="; ".join(filter(None, said)))
-        track, far = (int(world.tracks["id"][row]),), float(world.to_stop[row])
-        out.append(Candidate(AdvisoryKind.DYNAMIC_LANE, target, 2, 1.0, "{lanes}", facts, track, None, far))
-    return out
+        states = [text for lane in found.dynamic.get(road, ()) if (text := _lane_state(world, k, lane))]
+        if states:
+            candidates.append(
+                Candidate(
+                    kind=AdvisoryKind.DYNAMIC_LANE,
+                    target=vehicle_target(world.vehicles[k].id),
+                    severity=Severity.INFORMATION,
+                    confidence=1.0,
+                    reason="{lanes}",
+                    facts={"lanes": "; ".join(states)},
+                    tracks=_track(world, k),
+                    distance=distance_to_line,
+                )
+            )
+    return candidates
 
 
-def _lane(world: World, k: int, lane: int, rule: int) -> str:
-    """Return whether a dynamic lane is open to a vehicle now, in words; nothing where nobody said."""
-    name = world.code.lane_ids[lane]
-    if rule < 0:
-        if world.signals.lanes is None:
-            return ""
-        return f"lane {name} is {'in use' if name in world.signals.lanes else 'not in use'} now"
-    why = f" by rule {world.code.code.rules[rule].id}"
-    return f"lane {name} is {'open to you' if open_lanes(world, k)[lane] else 'closed to you'} now{why}"
+def _lane_state(world: World, k: int, dynamic: DynamicLane) -> str:
+    """Return whether a dynamic lane is open to a vehicle now, in words; "" where that is not known."""
+    name = world.code.lane_ids[dynamic.lane]
+    if dynamic.rule != REVOCABLE:
+        state = "open to you" if open_lanes(world, k)[dynamic.lane] else "closed to you"
+        return f"lane {name} is {state} now by rule {world.code.code.rules[dynamic.rule].id}"
+    if world.signals.lanes is None:
+        return ""
+    return f"lane {name} is {'in use' if name in world.signals.lanes else 'not in use'} now"
 
 
 def open_lanes(world: World, k: int) -> np.ndarray:
-    """Return which lanes the rules leave open to a vehicle now: bool[n_lanes]."""
+    """Return which lanes the rules leave open to a connected vehicle now: bool[n_lanes]."""
     return _open(world.rules, world.code.n_lanes, world.vehicles[k].as_ruled, world.t // SECOND)
 
 
 @lru_cache(maxsize=1024)
-def _open(table: RuleTable, n: int, vehicle: Vehicle, second: int) -> np.ndarray:
-    return table.effective(np.arange(n), np.zeros(n, np.int64), np.full(n, second * SECOND), fleet=(vehicle,)).allowed
+def _open(table: RuleTable, n_lanes: int, vehicle: Vehicle, second: int) -> np.ndarray:
+    path, t = np.arange(n_lanes), np.full(n_lanes, second * SECOND)
+    return table.effective(path, np.zeros(n_lanes, np.int64), t, fleet=(vehicle,)).allowed
 
 
 def _way(world: World, row: int) -> list[int]:
-    """Return the paths still before a track: its own, the lane its movement leaves, the movement, the lane that leads to."""
+    """Return the paths still ahead of a track: its own, the movement, the lane that leads to, the lane the movement
+    leaves."""
     code, path, connection = world.code, int(world.path[row]), int(world.connection[row])
     way = [path] if path >= 0 else []
-    if connection >= 0:
-        inside = path >= code.n_lanes
-        way += (
-            [code.n_lanes + connection, int(code.conn_to[connection])]
-            if not inside
-            else [int(code.conn_to[connection])]
-        )
-        if not inside and int(code.conn_from[connection]) != path:
-            way.append(int(code.conn_from[connection]))
+    if connection < 0:
+        return way
+    if path >= code.n_lanes:
+        way.append(int(code.conn_to[connection]))
+    else:
+        way += [code.n_lanes + connection, int(code.conn_to[connection]), int(code.conn_from[connection])]
     return list(dict.fromkeys(way))
 
 
 @njit(cache=True)
 def distance_to(
-    target: int, s: float, i: int, path: Any, at: Any, length: Any, connection: Any, to_stop: Any, n_lanes: int, conn_from: Any, conn_to: Any,
-    lane_stop_s: Any, path_length: Any,
+    target: int, target_s: float, row: int, path: Any, s: Any, length: Any, connection: Any, to_stop: Any, n_lanes: int,
+    conn_from: Any, conn_to: Any, lane_stop_s: Any, path_length: Any,
 ) -> float:  # fmt: skip
-    """Return m from the front of track `i` to a place `s` m along the path `target`: `distance`, compiled."""
-    turn = connection[i]
-    if target == path[i]:
-        return float(s - at[i] - 0.5 * length[i])
-    if turn < 0:
+    """Return m from the front of a track to a place `target_s` m along the path `target`: `distance`, compiled."""
+    movement = connection[row]
+    if target == path[row]:
+        return float(target_s - s[row] - 0.5 * length[row])
+    if movement < 0:
         return np.nan
-    if target == conn_from[turn]:
+
+    if target == conn_from[movement]:
         stop = lane_stop_s[target]
-        return float(to_stop[i] + s - (stop if stop == stop else path_length[target]))
-    if target == n_lanes + turn:
-        return float(to_stop[i] + s)
-    if target == conn_to[turn]:
-        return float(to_stop[i] + path_length[n_lanes + turn] + s)
+        line = path_length[target] if np.isnan(stop) else stop
+        return float(to_stop[row] + target_s - line)
+    if target == n_lanes + movement:
+        return float(to_stop[row] + target_s)
+    if target == conn_to[movement]:
+        return float(to_stop[row] + path_length[n_lanes + movement] + target_s)
     return np.nan
 
 
 def distance(world: World, row: int, path: int, s: float) -> float:
-    """Return m from a track's front to a place `s` m along a path of its way; negative behind it, nan where it does not lead there."""
+    """Return m from a track's front to a place `s` m along a path of its way; negative behind it, nan where it does not
+    lead there."""
     code = world.code
     return float(
         distance_to(
-            path, s, row, world.path, world.s, world.tracks["length"], world.connection, world.to_stop, code.n_lanes, code.conn_from, code.conn_to,
-            code.lane_stop_s, code.path_length,
+            path, s, row, world.path, world.s, world.tracks["length"], world.connection, world.to_stop, code.n_lanes,
+            code.conn_from, code.conn_to, code.lane_stop_s, code.path_length,
         )
     )  # fmt: skip

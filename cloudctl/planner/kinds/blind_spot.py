@@ -1,8 +1,10 @@
-"""Blind spot from occlusion: somebody whose way a connected vehicle's crosses soon, and whom it cannot see because another vehicle stands
-between (ETSI TS 103 324 collective perception's reason to be; YD/T 3709 case "blind spot"). Who waits before a red is nobody's surprise.
+"""Blind spot from occlusion: a road user that soon crosses a connected vehicle's path, and that its driver cannot see
+because another vehicle is between (the purpose of collective perception, ETSI TS 103 324; YD/T 3709 case "blind spot").
+One that waits before a red is no surprise.
 
-Two meet where their outlines are predicted within CLOSE at one moment; the chance is Phi((CLOSE - d) / sigma) with the variances of both
-predictions, and so at least a half. Hidden is who lies behind the outline of a car or anything larger, seen from the vehicle's front.
+Two meet where their outlines are predicted within MAX_APART at one moment; the chance is Phi((MAX_APART - d) / sigma)
+with the variances of both predictions, and so at least a half. Hidden is a road user behind the outline of a car or
+anything larger, seen from the vehicle's front.
 """
 
 from math import cos, erf, sin, sqrt
@@ -12,31 +14,35 @@ import numpy as np
 from numba import njit
 
 from ...forecast.prediction import STEP, STEPS, Prediction
-from ...forecast.stop_line import IS_GREEN, IS_YELLOW
 from ...fusion import SEEN_LATELY
-from ...schema import AdvisoryKind, ObjectClass
+from ...road_users import BLOCKS_VIEW
+from ...schema import AdvisoryKind, Behaviour, ObjectClass, Severity, vehicle_target
+from ...signals.colours import IS_GREEN, IS_YELLOW
 from ...world import World
 from ..candidate import NAMES, Candidate, severity_of
 
-CLOSE = 1.0  # m between the outlines of the two
+MAX_APART = 1.0  # m between the outlines of the two
 RANGE = 50.0  # m
-SLOWEST = 2.5  # m/s of the vehicle told
-MOVES = 0.5  # m/s of who is hidden; whoever stands is no surprise
-ACROSS = 0.8  # cosine between the two ways beyond which they go along each other
-LOW = 1.3  # m; a lower vehicle hides nobody
-SURE = 0.8  # existence of who is hidden, and of what hides him
-MOTOR = np.isin(np.arange(256), (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS))
+MIN_SPEED = 2.5  # m/s of the vehicle that is warned
+MIN_HIDDEN_SPEED = 0.5  # m/s of the hidden road user; a standing one is no surprise
+ALONG_COSINE = 0.8  # between the two ways: beyond it they go along each other
+MIN_HEIGHT = 1.3  # m; a lower vehicle hides nothing
+MIN_HEADING_SPEED = 1.0  # m/s; the velocity of a slower track tells no heading
+MIN_EXISTENCE = 0.8  # of the hidden road user, and of the vehicle that hides it
 STATIC = int(ObjectClass.STATIC)
-PASSABLE = IS_GREEN | IS_YELLOW  # by state, of a signal that lets who comes go
+IS_PASSABLE = IS_GREEN | IS_YELLOW  # by state: a signal that lets in what comes
+REASON = "a {who} you cannot see, {far:.0f} m away behind another vehicle, crosses your path in {when:.1f} s"
 
 
 @njit(cache=True)
 def hides(x: float, y: float, to_x: float, to_y: float, track: Any) -> bool:
     """Return whether the outline of a track lies on the line between two points (m)."""
-    if track["vx"] ** 2 + track["vy"] ** 2 > 1.0:
+    if track["vx"] ** 2 + track["vy"] ** 2 > MIN_HEADING_SPEED**2:
         angle = np.arctan2(track["vy"], track["vx"])
     else:
         angle = track["heading"] if track["heading"] == track["heading"] else 0.0
+
+    # Both points in the frame of the track, where its outline is a box: what is left of the line within both slabs.
     c, s = cos(angle), sin(angle)
     x0, y0 = c * (x - track["x"]) + s * (y - track["y"]), c * (y - track["y"]) - s * (x - track["x"])
     x1, y1 = c * (to_x - track["x"]) + s * (to_y - track["y"]), c * (to_y - track["y"]) - s * (to_x - track["x"])
@@ -53,85 +59,112 @@ def hides(x: float, y: float, to_x: float, to_y: float, track: Any) -> bool:
 
 
 @njit(cache=True)
-def _held(to_stop: float, movement: int, conn_group: Any, passable: Any) -> bool:
-    """Return whether somebody is before a stop line whose signal does not let them go."""
+def _is_held(to_stop: float, movement: int, conn_group: Any, is_passable: Any) -> bool:
+    """Return whether a road user is before a stop line whose signal does not let it go."""
     if movement < 0 or not to_stop > 0.0:
         return False
     group = conn_group[movement]
-    return bool(0 <= group < len(passable) and not passable[group])
+    return bool(0 <= group < len(is_passable) and not is_passable[group])
 
 
 @njit(cache=True)
-def _hidden(
-    rows: Any, tracks: Any, xy: Any, var: Any, path: Any, to_stop: Any, movement: Any, conn_group: Any, passable: Any, order: Any, motor: Any,
-    static: int, seen: int, other: Any, when: Any, chance: Any,
-) -> None:  # fmt: skip
-    """Fill in, for each of `rows`, who is hidden and will be met (-1 nobody), in how many s, and how likely."""
-    there = np.empty(len(order), np.int64)  # who may be met, in order of x
-    held = np.empty(len(order), np.bool_)
+def _list_moving(
+    tracks: Any, to_stop: Any, movement: Any, conn_group: Any, is_passable: Any, order: Any, static: int, seen_lately:
+    int, is_held: Any, others: Any,
+) -> int:  # fmt: skip
+    """List the road users that may be met, in order of x, and fill in which tracks their signal holds."""
     n = 0
     for i in order:
         track = tracks[i]
-        held[i] = _held(to_stop[i], movement[i, 0], conn_group, passable)
-        moves = track["vx"] ** 2 + track["vy"] ** 2 >= MOVES**2
-        if (
-            moves
-            and track["existence"] >= SURE
-            and track["class"] != static
-            and track["status"] == seen
-            and not held[i]
-        ):
-            there[n] = i
+        is_held[i] = _is_held(to_stop[i], movement[i, 0], conn_group, is_passable)
+        moves = track["vx"] ** 2 + track["vy"] ** 2 >= MIN_HIDDEN_SPEED**2
+        is_sure = track["existence"] >= MIN_EXISTENCE and track["status"] == seen_lately
+        if moves and is_sure and track["class"] != static and not is_held[i]:
+            others[n] = i
             n += 1
-    there = there[:n]
-    there_x, sorted_x = tracks["x"][there], tracks["x"][order]
-    there_y, there_vx, there_vy, there_path = tracks["y"][there], tracks["vx"][there], tracks["vy"][there], path[there]
+    return n
+
+
+@njit(cache=True)
+def _meeting(
+    i: int, j: int, is_held: bool, line: float, speed: float, limit: float, tracks: Any, xy: Any, var: Any, meeting: Any
+) -> bool:
+    """Return whether two tracks are predicted to meet before `limit` s; fill in when (s), and the chance.
+
+    `is_held`: the first is held by its signal, `line` m ahead.
+    """
+    reach = MAX_APART + 0.5 * max(tracks[i]["width"], 1.0) + 0.5 * max(tracks[j]["width"], 0.5)
+    for step in range(STEPS):
+        t = (step + 1) * STEP
+        if t >= limit or (is_held and speed * t > line):
+            return False
+        dx, dy = xy[i, step, 0] - xy[j, step, 0], xy[i, step, 1] - xy[j, step, 1]
+        squared = dx * dx + dy * dy
+        if squared > reach * reach:
+            continue
+        sigma = sqrt(var[i, step, 0] + var[j, step, 0])
+        likely = 0.5 + 0.5 * erf((reach - sqrt(squared)) / (sqrt(2.0) * max(sigma, 0.1)))
+        meeting[0], meeting[1] = t, likely * tracks[j]["existence"]
+        return True
+    return False
+
+
+@njit(cache=True)
+def _find_hidden(
+    rows: Any, tracks: Any, xy: Any, var: Any, path: Any, to_stop: Any, movement: Any, conn_group: Any, is_passable:
+    Any, order: Any, blocks_view: Any, static: int, seen_lately: int, hidden: Any, when: Any, chance: Any,
+) -> None:  # fmt: skip
+    """Fill in, for each of `rows`, the first hidden road user that it will meet (-1 none), in how many s, and how
+    likely. `order`: the rows by x."""
+    others, is_held = np.empty(len(order), np.int64), np.empty(len(order), np.bool_)
+    n = _list_moving(tracks, to_stop, movement, conn_group, is_passable, order, static, seen_lately, is_held, others)
+    others = others[:n]
+    other_x, sorted_x = tracks["x"][others], tracks["x"][order]
+    other_y, other_vx, other_vy = tracks["y"][others], tracks["vx"][others], tracks["vy"][others]
+    other_path = path[others]
+    meeting = np.empty(2)
+
     for k in range(len(rows)):
         i = rows[k]
         track = tracks[i]
         speed = sqrt(track["vx"] ** 2 + track["vy"] ** 2)
-        if speed < SLOWEST or path[i] < 0:
+        if speed < MIN_SPEED or path[i] < 0:
             continue
         front_x = track["x"] + 0.5 * track["length"] * track["vx"] / speed
         front_y = track["y"] + 0.5 * track["length"] * track["vy"] / speed
-        best = STEP * STEPS + 1.0
+
+        soonest = STEP * STEPS + 1.0
         begin = np.searchsorted(sorted_x, track["x"] - RANGE)
-        for at in range(np.searchsorted(there_x, track["x"] - RANGE), n):
-            far_x, far_y = there_x[at] - track["x"], there_y[at] - track["y"]
-            if far_x > RANGE:
+        for o in range(np.searchsorted(other_x, track["x"] - RANGE), n):
+            dx, dy = other_x[o] - track["x"], other_y[o] - track["y"]
+            if dx > RANGE:
                 break
-            if abs(far_y) > RANGE or far_x * track["vx"] + far_y * track["vy"] <= 0.0 or there_path[at] == path[i]:
+            if abs(dy) > RANGE or dx * track["vx"] + dy * track["vy"] <= 0.0 or other_path[o] == path[i]:
                 continue  # far, behind, or on the same path
-            walk = sqrt(there_vx[at] ** 2 + there_vy[at] ** 2)
-            if abs(there_vx[at] * track["vx"] + there_vy[at] * track["vy"]) > ACROSS * walk * speed:
+            pace = sqrt(other_vx[o] ** 2 + other_vy[o] ** 2)
+            if abs(other_vx[o] * track["vx"] + other_vy[o] * track["vy"]) > ALONG_COSINE * pace * speed:
                 continue
-            if far_x * far_x + far_y * far_y > ((speed + walk) * STEP * STEPS + 10.0) ** 2:
+            if dx * dx + dy * dy > ((speed + pace) * STEP * STEPS + 10.0) ** 2:
+                continue  # too far to meet within the prediction
+            j = others[o]
+            if not _meeting(i, j, is_held[i], to_stop[i], speed, soonest, tracks, xy, var, meeting):
                 continue
-            j = there[at]
-            target = tracks[j]
-            reach = CLOSE + 0.5 * max(track["width"], 1.0) + 0.5 * max(target["width"], 0.5)
-            for step in range(STEPS):
-                t = (step + 1) * STEP
-                if t >= best or (held[i] and speed * t > to_stop[i]):
-                    break
-                dx, dy = xy[i, step, 0] - xy[j, step, 0], xy[i, step, 1] - xy[j, step, 1]
-                apart = dx * dx + dy * dy
-                if apart > reach * reach:
-                    continue
-                sigma = sqrt(var[i, step, 0] + var[j, step, 0])
-                likely = 0.5 + 0.5 * erf((reach - sqrt(apart)) / (sqrt(2.0) * max(sigma, 0.1)))
-                if _behind_something(i, j, front_x, front_y, tracks, order, begin, motor):
-                    best, other[k], when[k], chance[k] = t, j, t, likely * target["existence"]
-                break
+            if _is_behind_another(i, j, front_x, front_y, tracks, order, begin, blocks_view):
+                soonest, hidden[k], when[k], chance[k] = meeting[0], j, meeting[0], meeting[1]
 
 
 @njit(cache=True)
-def _behind_something(i: int, j: int, x: float, y: float, tracks: Any, order: Any, begin: int, motor: Any) -> bool:
-    for at in range(begin, len(order)):
-        k = order[at]
+def _is_behind_another(
+    i: int, j: int, x: float, y: float, tracks: Any, order: Any, begin: int, blocks_view: Any
+) -> bool:
+    """Return whether a large vehicle is on the line from x, y to track `j`, seen from track `i`."""
+    for o in range(begin, len(order)):
+        k = order[o]
         if tracks[k]["x"] > x + 2.0 * RANGE:
             return False
-        if k in (i, j) or not motor[tracks[k]["class"]] or tracks[k]["existence"] < SURE or tracks[k]["height"] < LOW:
+        if k in (i, j) or not blocks_view[tracks[k]["class"]]:
+            continue
+        if tracks[k]["existence"] < MIN_EXISTENCE or tracks[k]["height"] < MIN_HEIGHT:
             continue
         if hides(x, y, tracks[j]["x"], tracks[j]["y"], tracks[k]):
             return True
@@ -139,36 +172,34 @@ def _behind_something(i: int, j: int, x: float, y: float, tracks: Any, order: An
 
 
 def plan(world: World, prediction: Prediction) -> list[Candidate]:
-    """Return a warning to each connected vehicle that will meet somebody it cannot see."""
-    n = len(world.rows)
-    if not n or len(world.tracks) < 3:
+    """Return a warning to each connected vehicle that will meet a road user its driver cannot see."""
+    n, tracks = len(world.rows), world.tracks
+    if not n or len(tracks) < 3:
         return []
-    other, when, chance = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n)
-    order, passable = np.argsort(np.ascontiguousarray(world.tracks["x"]), kind="stable"), PASSABLE[world.signals.state]
-    _hidden(
-        world.rows, world.tracks, prediction.xy, prediction.var, world.path, world.to_stop, prediction.movement, world.code.conn_group, passable,
-        order, MOTOR, STATIC, SEEN_LATELY, other, when, chance,
+    hidden, when, chance = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n)
+    order = np.argsort(np.ascontiguousarray(tracks["x"]), kind="stable")
+    is_passable = IS_PASSABLE[world.signals.state]
+    _find_hidden(
+        world.rows, tracks, prediction.xy, prediction.var, world.path, world.to_stop, prediction.movement,
+        world.code.conn_group, is_passable, order, BLOCKS_VIEW, STATIC, SEEN_LATELY, hidden, when, chance,
     )  # fmt: skip
-    out = []
-    for k in np.flatnonzero(other >= 0).tolist():
-        row, hidden = int(world.rows[k]), int(other[k])
-        far = float(
-            np.hypot(
-                world.tracks["x"][hidden] - world.tracks["x"][row], world.tracks["y"][hidden] - world.tracks["y"][row]
-            )
-        )
-        out.append(
-            Candidate(
-                AdvisoryKind.BLIND_SPOT,
-                f"vehicle:{world.vehicles[k].id}",
-                max(severity_of(float(when[k])), 1),
-                float(chance[k]),
-                "a {who} you cannot see, {far:.0f} m away behind another vehicle, crosses your path in {when:.1f} s",
-                {"who": NAMES[int(world.tracks["class"][hidden])], "far": far, "when": float(when[k])},
-                (int(world.tracks["id"][row]), int(world.tracks["id"][hidden])),
-                None,
-                far,
-                "slow_down",
-            )
-        )
-    return out
+    return [
+        _warning(world, k, int(hidden[k]), float(when[k]), float(chance[k]))
+        for k in np.flatnonzero(hidden >= 0).tolist()
+    ]
+
+
+def _warning(world: World, k: int, hidden: int, when: float, chance: float) -> Candidate:
+    row, tracks = int(world.rows[k]), world.tracks
+    distance = float(np.hypot(tracks["x"][hidden] - tracks["x"][row], tracks["y"][hidden] - tracks["y"][row]))
+    return Candidate(
+        kind=AdvisoryKind.BLIND_SPOT,
+        target=vehicle_target(world.vehicles[k].id),
+        severity=max(severity_of(when), Severity.SOON),
+        confidence=chance,
+        reason=REASON,
+        facts={"who": NAMES[int(tracks["class"][hidden])], "far": distance, "when": when},
+        tracks=(int(tracks["id"][row]), int(tracks["id"][hidden])),
+        distance=distance,
+        behaviour=Behaviour.SLOW_DOWN,
+    )

@@ -1,37 +1,55 @@
-"""Intersection collision and left turn across path: two vehicles whose windows at a conflict point of the digital code are likely to meet.
+"""Intersection collision and left turn across path: two vehicles whose time windows at a conflict point of the digital
+code are likely to meet.
 
-For tracks a, b whose likely movements the conflict matrix says cross or merge, t_in and t_out are the predicted times the front reaches
-and the rear leaves the conflict point; their standard deviation is that of the prediction along the path over the speed. TTC = max(t_in); PET =
-the gap between the windows. The chance that they meet is Phi((APART - PET) / sigma) times the chances of both movements; meetings of less than LIKELY are left out.
+For tracks a, b whose likely movements the conflict matrix says cross or merge, t_in and t_out are the predicted times
+at which the front reaches and the rear leaves the conflict point; their standard deviation is that of the prediction
+along the path over the speed. TTC = max(t_in); PET = the gap between the windows. The chance that they meet is
+Phi((MAX_PET - PET) / sigma) times the chances of both movements; meetings less likely than MIN_CHANCE are left out.
 
-The one that must yield is told of the first one it would meet: at a TTC of SOON while it neither brakes nor waits, and wherever it comes too late to stop before
-the conflict point at LATE (`candidate`); the one with priority is told then as well. Who stands across the way must be yielded to. A cyclist counts if his straight way leads to the conflict point, within AIM. Pedestrians are `pedestrian`'s.
+The vehicle that must yield is warned of the first one it would meet: at a TTC of YIELDING_TTC while it neither brakes
+nor waits, and wherever it comes too late to stop before the conflict point with LATE_BRAKING (`braking`); the vehicle
+with priority is warned then as well. To a stationary vehicle across the way the other one must yield. A cyclist counts
+if its straight way leads to the conflict point, within MAX_MISS. Pedestrians are the subject of `pedestrian`.
 """
 
 from math import erf, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
-from ...forecast.prediction import DIVERGE, MOTOR, SIGMA_A, SLOWEST, Prediction, arrival, point, spread
-from ...schema import AdvisoryKind, ObjectClass, SignalState
+from ...forecast.prediction import DIVERGE, MIN_SPEED, SIGMA_A, Prediction, arrival, point, spread
+from ...road_users import FOLLOWS_LANE, RIDES
+from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...signals.colours import IS_CLOSED
 from ...world import World
-from ..candidate import LATE, SHARE, Candidate, brakes_too_late, severity_of
+from ..braking import brakes_too_late
+from ..candidate import Candidate, severity_of
 
-TTC = 5.0  # s (ETSI TS 101 539-1)
-SOON = 4.5  # s
-APART = 0.5  # s between the windows within which they are taken to meet: two who are predicted 2 s apart mostly stay so
-LIKELY = 0.5  # a chance of meeting below which nobody is warned
-AIM = 1.5  # m by which a cyclist who is to cross the conflict point may miss it
-CLEAR = 1.0  # m before the conflict point at which who gives way stops
-NEAREST = 1.0  # m before that; nearer, he is there
-IN_THE_WAY = 1.0  # m past the conflict point, where the paths come near each other; whose front stands there surely is in the way
-EASE = 0.3  # m/s^2 of braking that it takes to stop before the conflict point, below which there is time to tell
-STANDING, SETS_OFF = 1.5, 0.8  # m/s, m/s^2: who is slower, and does not gain speed so, waits
-APPROACH = 60.0  # m before the stop line at which a vehicle counts as entering
+MAX_TTC = 5.0  # s (ETSI TS 101 539-1)
+YIELDING_TTC = 4.5  # s
+# s between the windows within which they are taken to meet: two that are predicted 2 s apart mostly stay so
+MAX_PET = 0.5
+MIN_CHANCE = 0.5  # of meeting
+MAX_MISS = 1.5  # m by which a cyclist that is to cross the conflict point may miss it
+CLEARANCE = 1.0  # m before the conflict point at which a vehicle that yields stops
+MIN_DISTANCE = 1.0  # m before that place; nearer, it is there
+# m past the conflict point: a stationary vehicle whose front is there surely is in the way of the other
+IN_THE_WAY = 1.0
+NOTICEABLE_BRAKING = 0.3  # m/s^2 that it takes to stop before the conflict point, below which there is time to warn
+STANDING_SPEED = 1.5  # m/s: a slower vehicle waits, unless
+STARTING_ACCELERATION = 0.8  # m/s^2: it gains speed so
+APPROACH_RANGE = 60.0  # m before the stop line within which a vehicle counts as entering
+MAX_PAIRS = 8  # per entering vehicle, on average
+
+REASON_YIELD = "give way to a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart"
+REASON_PRIORITY = "be ready to brake for a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart"
+
+# Two vehicles (rows of tracks) that are likely to meet. ttc and pet in s; a_far and b_far in m from each front to the
+# conflict point.
 PAIR = np.dtype(
     [
         ("a", "i8"),
@@ -43,29 +61,35 @@ PAIR = np.dtype(
         ("b_far", "f8"),
         ("a_yields", "?"),
     ]
-)  # ttc and pet in s; a_far and b_far in m from each front to the conflict point
-TOLD = np.dtype(
-    [("own", "i8"), ("other", "i8"), ("pair", "i8"), ("yields", "?")]
-)  # whom to warn of whom, as who must yield or as who need not
-RIDES = MOTOR | (np.arange(256) == ObjectClass.BICYCLE)
-STOPS = np.isin(np.arange(256), (SignalState.UNKNOWN, SignalState.RED, SignalState.RED_FLASH))
+)
+WARNING = np.dtype([("own", "i8"), ("other", "i8"), ("pair", "i8"), ("yields", "?")])
+
+
+class _Warning(NamedTuple):
+    """Which vehicle to warn of which, as a row of WARNING."""
+
+    own: int  # row of its track
+    other: int
+    pair: int  # index
+    yields: bool  # as the one that must yield
 
 
 @njit(cache=True)
-def _enter(
-    path: Any, s: Any, to_stop: Any, length: Any, rides: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any, stops: Any, at: Any,
-    head: Any, after: Any,
+def _list_entering(
+    path: Any, s: Any, to_stop: Any, length: Any, rides: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any,
+    is_closed: Any, along: Any, head: Any, after: Any,
 ) -> int:  # fmt: skip
-    """List, by connection, the vehicles (`rides`) that are on it or may drive onto it (row * WAYS + way); `at`: where along it (m, middle)."""
+    """List, by connection, the vehicles (`rides`) that are on it or may drive onto it (row * WAYS + way), as linked
+    lists; `along`: where along it (m, of the middle)."""
     n, ways = 0, movement.shape[1]
     for i in range(len(path)):
-        inside = path[i] >= n_lanes
-        if not rides[i] or not ((inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH):
+        is_inside = path[i] >= n_lanes
+        if not rides[i] or not ((is_inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH_RANGE):
             continue
-        at[i] = s[i] if inside else -to_stop[i] - 0.5 * length[i]
+        along[i] = s[i] if is_inside else -to_stop[i] - 0.5 * length[i]
         for m in range(ways):
             k = movement[i, m]
-            if k < 0 or (not inside and conn_group[k] >= 0 and stops[state[conn_group[k]]]):
+            if k < 0 or (not is_inside and conn_group[k] >= 0 and is_closed[state[conn_group[k]]]):
                 continue
             after[i * ways + m], head[k] = head[k], i * ways + m
             n += 1
@@ -73,168 +97,196 @@ def _enter(
 
 
 @njit(cache=True)
-def window(distance: float, length: float, speed: float, accel: float, top: float, out: Any) -> None:
+def window(distance: float, length: float, speed: float, accel: float, top_speed: float, times: Any) -> None:
     """Fill in s until the front is `distance` m on, and until the rear is."""
-    out[0] = arrival(distance, speed, accel, top)
-    out[1] = arrival(distance + length, speed, accel, top)
+    times[0] = arrival(distance, speed, accel, top_speed)
+    times[1] = arrival(distance + length, speed, accel, top_speed)
 
 
 @njit(cache=True)
 def deviation(track: Any, speed: float, t: float, sigma_a: Any) -> float:
     """Return the standard deviation (s) of an arrival predicted in `t` s."""
-    position, velocity = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
+    variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
     sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
-    return sqrt(spread(position, velocity, sigma, max(t, 0.0))) / max(speed, SLOWEST)
+    return sqrt(spread(variance, speed_variance, sigma, max(t, 0.0))) / max(speed, MIN_SPEED)
 
 
 @njit(cache=True)
-def _aim(one: Any, two: Any, motor: Any, path: int, at: float, start: Any, xy: Any, arc: Any) -> bool:
-    """Return whether two are to cross the point `at` m along a path: who drives by lanes is, a cyclist if his straight way leads there."""
+def _both_cross(a: Any, b: Any, follows_lane: Any, path: int, along: float, start: Any, xy: Any, arc: Any) -> bool:
+    """Return whether two are to cross the point `along` m along a path: a vehicle that follows lanes is, a cyclist if
+    its straight way leads there."""
     spot = np.empty(4)
-    point(path, at, start, xy, arc, spot)
-    for track in (one, two):
+    point(path, along, start, xy, arc, spot)
+    for track in (a, b):
         vx, vy = float(track["vx"]), float(track["vy"])
-        misses = abs((spot[0] - track["x"]) * vy - (spot[1] - track["y"]) * vx)
-        if not motor[track["class"]] and not misses < AIM * sqrt(vx * vx + vy * vy):
+        miss = abs((spot[0] - track["x"]) * vy - (spot[1] - track["y"]) * vx)  # m, times the speed
+        if not follows_lane[track["class"]] and not miss < MAX_MISS * sqrt(vx * vx + vy * vy):
             return False
     return True
 
 
 @njit(cache=True)
-def _pairs(
-    tracks: Any, along: Any, accel: Any, chance: Any, at: Any, head: Any, after: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
-    conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conf_gives: Any, conn_speed: Any, sigma_a: Any, motor: Any, out: Any,
+def _list_pairs(
+    tracks: Any, speed: Any, accel: Any, chance: Any, along: Any, head: Any, after: Any, n_lanes: int, start: Any, xy:
+    Any, arc: Any, conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conf_gives: Any,
+    conn_speed: Any, sigma_a: Any, follows_lane: Any, pairs: Any,
 ) -> int:  # fmt: skip
+    """List the pairs of vehicles whose windows at a conflict point are likely to meet: each pair of movements once."""
     n, ways = 0, chance.shape[1]
-    own, other = np.empty(2), np.empty(2)
-    for i in range(len(head)):
-        for k in range(conf_start[i], conf_start[i + 1]):
-            if conf_type[k] == DIVERGE or conf_other[k] < i or head[conf_other[k]] < 0:
+    a_window, b_window = np.empty(2), np.empty(2)
+    for a_conn in range(len(head)):
+        for c in range(conf_start[a_conn], conf_start[a_conn + 1]):
+            b_conn = conf_other[c]
+            if conf_type[c] == DIVERGE or b_conn < a_conn or head[b_conn] < 0:
                 continue
-            first = head[i]
-            while first >= 0:
-                a = first // ways
+            a_way = head[a_conn]
+            while a_way >= 0:
+                a = a_way // ways
                 length = tracks[a]["length"]
-                a_far = conf_s[k] - at[a] - 0.5 * length
-                window(a_far, length, max(along[a], 0.0), accel[a], conn_speed[i], own)
-                second = head[conf_other[k]]
-                while second >= 0 and own[1] > 0.0:
-                    b = second // ways
+                a_far = conf_s[c] - along[a] - 0.5 * length
+                window(a_far, length, max(speed[a], 0.0), accel[a], conn_speed[a_conn], a_window)
+
+                b_way = head[b_conn]
+                while b_way >= 0 and a_window[1] > 0.0:
+                    b = b_way // ways
                     length = tracks[b]["length"]
-                    b_far = conf_s_other[k] - at[b] - 0.5 * length
-                    window(b_far, length, max(along[b], 0.0), accel[b], conn_speed[conf_other[k]], other)
-                    ttc = max(own[0], other[0])
-                    if b != a and other[1] > 0.0 and ttc < TTC:
-                        pet = ttc - min(own[1], other[1])
+                    b_far = conf_s_other[c] - along[b] - 0.5 * length
+                    window(b_far, length, max(speed[b], 0.0), accel[b], conn_speed[b_conn], b_window)
+                    ttc = max(a_window[0], b_window[0])
+                    if b != a and b_window[1] > 0.0 and ttc < MAX_TTC:
+                        pet = ttc - min(a_window[1], b_window[1])
                         sigma = sqrt(
-                            deviation(tracks[a], along[a], own[0], sigma_a) ** 2
-                            + deviation(tracks[b], along[b], other[0], sigma_a) ** 2
+                            deviation(tracks[a], speed[a], a_window[0], sigma_a) ** 2
+                            + deviation(tracks[b], speed[b], b_window[0], sigma_a) ** 2
                         )
-                        meets = 0.5 + 0.5 * erf((APART - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
-                        meets *= chance[a, first - a * ways] * chance[b, second - b * ways]
-                        likely = meets >= LIKELY and n < len(out)
-                        if likely and _aim(tracks[a], tracks[b], motor, n_lanes + i, conf_s[k], start, xy, arc):
-                            out[n]["a"], out[n]["b"], out[n]["ttc"], out[n]["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
-                            out[n]["a_far"], out[n]["b_far"], out[n]["chance"] = a_far, b_far, meets
-                            out[n]["a_yields"] = conf_gives[k]
+                        meets = 0.5 + 0.5 * erf((MAX_PET - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
+                        meets *= chance[a, a_way - a * ways] * chance[b, b_way - b * ways]
+                        is_likely = meets >= MIN_CHANCE and n < len(pairs)
+                        if is_likely and _both_cross(
+                            tracks[a], tracks[b], follows_lane, n_lanes + a_conn, conf_s[c], start, xy, arc
+                        ):
+                            pair = pairs[n]
+                            pair["a"], pair["b"], pair["ttc"], pair["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
+                            pair["a_far"], pair["b_far"], pair["chance"] = a_far, b_far, meets
+                            pair["a_yields"] = conf_gives[c]
                             n += 1
-                    second = after[second]
-                first = after[first]
+                    b_way = after[b_way]
+                a_way = after[a_way]
     return n
 
 
-def plan(world: World, ahead: Prediction, behind: Following) -> list[Candidate]:
-    """Return warnings to connected vehicles whose predicted windows at a conflict point meet; linear in relevant pairs."""
-    return _warnings(world, pairs(world, ahead), behind) if len(world.vehicles) else []
+def plan(world: World, prediction: Prediction, following: Following) -> list[Candidate]:
+    """Return warnings to connected vehicles whose predicted windows at a conflict point meet; linear in relevant
+    pairs."""
+    return _warnings(world, pairs(world, prediction), following) if len(world.vehicles) else []
 
 
-def pairs(world: World, ahead: Prediction) -> NDArray[Any]:
-    """Return whose windows at a conflict point are likely to meet: PAIR[n]."""
-    code, n, ways = world.code, len(world.tracks), ahead.movement.shape[1]
+def pairs(world: World, prediction: Prediction) -> NDArray[Any]:
+    """Return the vehicles whose windows at a conflict point are likely to meet: PAIR[n]."""
+    code, n, ways = world.code, len(world.tracks), prediction.movement.shape[1]
     if not code.n_conns:
         return np.zeros(0, PAIR)
-    at, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n * ways, -1, np.int64)
-    entering = _enter(
-        world.path, world.s, world.to_stop, world.tracks["length"], RIDES[world.tracks["class"]], ahead.movement, code.n_lanes,
-        code.conn_group, world.signals.state, STOPS, at, head, after,
+    along, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n * ways, -1, np.int64)
+    entering = _list_entering(
+        world.path, world.s, world.to_stop, world.tracks["length"], RIDES[world.tracks["class"]], prediction.movement,
+        code.n_lanes, code.conn_group, world.signals.state, IS_CLOSED, along, head, after,
     )  # fmt: skip
     if entering < 2:
         return np.zeros(0, PAIR)
-    out = np.zeros(8 * entering, PAIR)
-    found = _pairs(
-        world.tracks, world.speed, world.accel, ahead.chance, at, head, after, code.n_lanes, code.path_start, code.path_xy, code.path_s,
-        code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type, code.conf_gives, code.conn_speed, SIGMA_A, MOTOR, out,
+
+    found = np.zeros(MAX_PAIRS * entering, PAIR)
+    count = _list_pairs(
+        world.tracks, world.speed, world.accel, prediction.chance, along, head, after, code.n_lanes, code.path_start,
+        code.path_xy, code.path_s, code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type,
+        code.conf_gives, code.conn_speed, SIGMA_A, FOLLOWS_LANE, found,
     )  # fmt: skip
-    return out[:found]
+    return found[:count]
 
 
 @njit(cache=True)
-def waits(row: int, far: float, speed: Any, accel: Any, leader: Any, gap: Any) -> bool:
-    """Return whether somebody stands and does not set off, or comes behind one that stands, before a place `far` m ahead."""
-    held = leader[row] >= 0 and gap[row] < far and speed[leader[row]] < STANDING
-    return bool(held or (speed[row] < STANDING and accel[row] < SETS_OFF))
+def waits(row: int, distance: float, speed: Any, accel: Any, leader: Any, gap: Any) -> bool:
+    """Return whether a vehicle stands and does not set off, or follows one that stands, before a place `distance` m
+    ahead."""
+    is_held = leader[row] >= 0 and gap[row] < distance and speed[leader[row]] < STANDING_SPEED
+    return bool(is_held or (speed[row] < STANDING_SPEED and accel[row] < STARTING_ACCELERATION))
 
 
 @njit(cache=True)
-def _comes(yields: int, goes: int, speed: Any) -> bool:
-    """Return whether two come upon each other: the other moves, or stands in the way of one that does not creep."""
-    return bool(speed[goes] > STANDING or speed[yields] > 2.0 * STANDING)
+def _approach_each_other(yielding: int, other: int, speed: Any) -> bool:
+    """Return whether the other vehicle moves, or stands in the way of one that does more than creep."""
+    return bool(speed[other] > STANDING_SPEED or speed[yielding] > 2.0 * STANDING_SPEED)
 
 
 @njit(cache=True)
-def _told(
-    pairs: Any, order: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, motor: Any, out: Any
+def _list_warnings(
+    pairs: Any, order: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, follows_lane: Any, warnings: Any
 ) -> int:
-    """List who is warned of whom, by time; `order`: the pairs by time."""
-    n, heeds = 0, np.zeros(len(speed), np.bool_)
+    """List which vehicle is warned of which, by time; `order`: the pairs by time."""
+    n, has_first = 0, np.zeros(len(speed), np.bool_)
     for k in order:
         pair = pairs[k]
-        yields, goes, at, other_at = pair["a"], pair["b"], pair["a_far"], pair["b_far"]
+        own, other, own_far, other_far = pair["a"], pair["b"], pair["a_far"], pair["b_far"]
         if not pair["a_yields"]:
-            yields, goes, at, other_at = goes, yields, other_at, at
-        if at < -IN_THE_WAY and speed[yields] < SLOWEST:
-            yields, goes, at, other_at = goes, yields, other_at, at
-        far = at - CLEAR
-        if far < NEAREST or heeds[yields] or waits(yields, far, speed, accel, leader, gap):
+            own, other, own_far, other_far = other, own, other_far, own_far
+        if own_far < -IN_THE_WAY and speed[own] < MIN_SPEED:
+            own, other, own_far, other_far = other, own, other_far, own_far  # it stands in the way of the other
+
+        # The first vehicle that it would meet; not where it waits, or the other does.
+        distance = own_far - CLEARANCE
+        if distance < MIN_DISTANCE or has_first[own] or waits(own, distance, speed, accel, leader, gap):
             continue
-        if other_at > -IN_THE_WAY and waits(goes, other_at - CLEAR, speed, accel, leader, gap):
+        if other_far > -IN_THE_WAY and waits(other, other_far - CLEARANCE, speed, accel, leader, gap):
             continue
-        heeds[yields] = True
-        holding_up = brakes_too_late(speed[yields], far, -accel[yields], LATE, SHARE)
-        soon = pair["ttc"] < SOON and motor[tracks[yields]["class"]] and motor[tracks[goes]["class"]]
-        if not holding_up and not (
-            soon and brakes_too_late(speed[yields], far, -accel[yields], EASE, SHARE) and _comes(yields, goes, speed)
-        ):
-            continue
-        out[n]["own"], out[n]["other"], out[n]["pair"], out[n]["yields"] = yields, goes, k, True
+        has_first[own] = True
+
+        is_late = brakes_too_late(speed[own], distance, -accel[own], LATE_BRAKING, BRAKING_SHARE)
+        is_soon = (
+            pair["ttc"] < YIELDING_TTC and follows_lane[tracks[own]["class"]] and follows_lane[tracks[other]["class"]]
+        )
+        if not is_late:
+            if not is_soon or not _approach_each_other(own, other, speed):
+                continue
+            if not brakes_too_late(speed[own], distance, -accel[own], NOTICEABLE_BRAKING, BRAKING_SHARE):
+                continue
+        warning = warnings[n]
+        warning["own"], warning["other"], warning["pair"], warning["yields"] = own, other, k, True
         n += 1
-        if holding_up:
-            out[n]["own"], out[n]["other"], out[n]["pair"], out[n]["yields"] = goes, yields, k, False
+        if is_late:
+            warning = warnings[n]
+            warning["own"], warning["other"], warning["pair"], warning["yields"] = other, own, k, False
             n += 1
     return n
 
 
-def _warnings(world: World, pairs: NDArray[Any], behind: Following) -> list[Candidate]:
-    out: dict[str, Candidate] = {}
-    told, order = np.empty(2 * len(pairs), TOLD), np.argsort(np.ascontiguousarray(pairs["ttc"]), kind="stable")
-    n = _told(pairs, order, world.tracks, world.speed, world.accel, *behind, MOTOR, told)
-    for own, other, k, yields in told[:n].tolist():
-        report, ttc = int(world.report[own]), float(pairs["ttc"][k])
+def _warnings(world: World, pairs: NDArray[Any], following: Following) -> list[Candidate]:
+    warnings = np.empty(2 * len(pairs), WARNING)
+    order = np.argsort(np.ascontiguousarray(pairs["ttc"]), kind="stable")
+    n = _list_warnings(
+        pairs, order, world.tracks, world.speed, world.accel, following.leader, following.gap, FOLLOWS_LANE, warnings
+    )
+
+    # The first warning of each connected vehicle.
+    candidates: dict[str, Candidate] = {}
+    for warning in (_Warning(*row) for row in warnings[:n].tolist()):
+        report = int(world.report[warning.own])
         if report < 0:
             continue
-        target = f"vehicle:{world.vehicles[report].id}"
-        if target in out:
-            continue
-        out[target] = Candidate(
-            AdvisoryKind.COLLISION,
-            target,
-            severity_of(ttc) if yields else max(severity_of(ttc), 1),
-            float(min(world.tracks["existence"][own], world.tracks["existence"][other]) * pairs["chance"][k]),
-            "{role} a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart",
-            {"role": "give way to" if yields else "be ready to brake for", "ttc": ttc, "pet": float(pairs["pet"][k])},
-            (int(world.tracks["id"][own]), int(world.tracks["id"][other])),
-            None,
-            None,
-            "slow_down" if yields else None,
-        )
-    return list(out.values())
+        target = vehicle_target(world.vehicles[report].id)
+        if target not in candidates:
+            candidates[target] = _candidate(world, target, warning, pairs[warning.pair])
+    return list(candidates.values())
+
+
+def _candidate(world: World, target: str, warning: _Warning, pair: Any) -> Candidate:
+    ttc, existence, ids = float(pair["ttc"]), world.tracks["existence"], world.tracks["id"]
+    severity = severity_of(ttc)
+    return Candidate(
+        kind=AdvisoryKind.COLLISION,
+        target=target,
+        severity=severity if warning.yields else max(severity, Severity.SOON),
+        confidence=float(min(existence[warning.own], existence[warning.other]) * pair["chance"]),
+        reason=REASON_YIELD if warning.yields else REASON_PRIORITY,
+        facts={"ttc": ttc, "pet": float(pair["pet"])},
+        tracks=(int(ids[warning.own]), int(ids[warning.other])),
+        behaviour=Behaviour.SLOW_DOWN if warning.yields else None,
+    )

@@ -1,49 +1,72 @@
-"""Emergency vehicle approaching: told to the connected vehicles before it on its road, and to those about to enter the intersection.
+"""Emergency vehicle approaching: advice to the connected vehicles before it on its road, and to those about to enter
+the intersection.
 
-An emergency vehicle is a connected one that says so by its class, unless sensors see something else (`looks`). Distances along the road come from the digital code.
+An emergency vehicle is a connected one that declares this class, unless sensors see something else (`class_evidence`).
+Distances along the road come from the digital code.
 """
 
-from ...schema import AdvisoryKind
+from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
 from ..candidate import Candidate
 from ..class_evidence import contradicted
 
-BEHIND = 200.0  # m before it on its own road
-ENTERING = 80.0  # m to the stop line, of others
-ARRIVAL = 15.0  # s to the stop line at which it concerns those others
-SLOWEST = 3.0  # m/s; a slower one is not on its way
+EMERGENCY = "emergency"  # class
+MAX_BEHIND = 200.0  # m before it on its own road
+MAX_ENTERING = 80.0  # m to the stop line, of vehicles on other roads
+MAX_ARRIVAL = 15.0  # s to the stop line at which it concerns those
+MIN_SPEED = 3.0  # m/s; a slower emergency vehicle is not on its way
+CONFIDENCE = 0.9
+
+REASON_BEHIND = "an emergency vehicle is {gap:.0f} m behind you: let it pass"
+REASON_ENTERING = "an emergency vehicle enters the intersection in {arrival:.0f} s: let it pass first"
 
 
 def plan(world: World) -> list[Candidate]:
-    """Return one candidate for each connected vehicle that an emergency vehicle comes upon, or whose intersection it will enter."""
-    out: dict[str, Candidate] = {}
-    if all(vehicle.state.kind != "emergency" for vehicle in world.vehicles):
+    """Return one candidate for each connected vehicle that an emergency vehicle approaches, or whose intersection it
+    will enter."""
+    candidates: dict[str, Candidate] = {}
+    if all(vehicle.state.kind != EMERGENCY for vehicle in world.vehicles):
         return []
-    for caller, at in zip(world.vehicles, world.rows, strict=True):
-        distance, speed = float(world.to_stop[at]), float(world.speed[at])
-        if caller.state.kind != "emergency" or not distance > 0.0 or speed < SLOWEST:
+    for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
+        is_on_way = float(world.to_stop[row]) > 0.0 and float(world.speed[row]) >= MIN_SPEED
+        if vehicle.state.kind != EMERGENCY or not is_on_way or contradicted(world, row, EMERGENCY, vehicle.proven):
             continue
-        if contradicted(world, int(at), "emergency", caller.proven):
+        for candidate in _warnings(world, row):
+            candidates.setdefault(candidate.target, candidate)
+    return list(candidates.values())
+
+
+def _warnings(world: World, emergency_row: int) -> list[Candidate]:
+    """Return the candidates for the vehicles that one emergency vehicle concerns."""
+    distance, speed = float(world.to_stop[emergency_row]), float(world.speed[emergency_row])
+    road = _road(world, emergency_row)
+    candidates = []
+    for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
+        own_distance = float(world.to_stop[row])
+        if row == emergency_row or vehicle.state.kind == EMERGENCY or not own_distance > 0.0:
             continue
-        road = _road(world, int(at))
-        for vehicle, row in zip(world.vehicles, world.rows, strict=True):
-            left = float(world.to_stop[row])
-            if row == at or vehicle.state.kind == "emergency" or not left > 0.0:
-                continue
-            gap = distance - left
-            facts: dict[str, object] = {"gap": gap, "arrival": distance / speed}
-            if _road(world, int(row)) == road and 0.0 < gap < BEHIND:
-                words = "an emergency vehicle is {gap:.0f} m behind you: let it pass"
-            elif _road(world, int(row)) != road and left < ENTERING and distance < ARRIVAL * speed:
-                words = "an emergency vehicle enters the intersection in {arrival:.0f} s: let it pass first"
-            else:
-                continue
-            tracks = (int(world.tracks["id"][row]), int(world.tracks["id"][at]))
-            target = f"vehicle:{vehicle.id}"
-            out.setdefault(
-                target, Candidate(AdvisoryKind.EMERGENCY, target, 1, 0.9, words, facts, tracks, None, left, "give_way")
+
+        gap, on_same_road = distance - own_distance, _road(world, row) == road
+        if on_same_road and 0.0 < gap < MAX_BEHIND:
+            reason = REASON_BEHIND
+        elif not on_same_road and own_distance < MAX_ENTERING and distance < MAX_ARRIVAL * speed:
+            reason = REASON_ENTERING
+        else:
+            continue
+        candidates.append(
+            Candidate(
+                kind=AdvisoryKind.EMERGENCY,
+                target=vehicle_target(vehicle.id),
+                severity=Severity.SOON,
+                confidence=CONFIDENCE,
+                reason=reason,
+                facts={"gap": gap, "arrival": distance / speed},
+                tracks=(int(world.tracks["id"][row]), int(world.tracks["id"][emergency_row])),
+                distance=own_distance,
+                behaviour=Behaviour.GIVE_WAY,
             )
-    return list(out.values())
+        )
+    return candidates
 
 
 def _road(world: World, row: int) -> int:

@@ -1,138 +1,186 @@
-"""Forward collision, and hard braking ahead (T/CSAE 53: FCW, EBW): for who comes too late to keep clear of the one before him at ease, and
-does not brake.
+"""Forward collision, and hard braking ahead (T/CSAE 53: FCW, EBW): for a vehicle that comes too late to keep clear of
+its leader comfortably, and does not brake.
 
-Keeping clear of a leader at v_l who brakes with b takes v^2 / (2 (gap + v_l^2 / (2 b))); of one who does not, (v - v_l)^2 / (2 gap).
-Hard braking is also told to who drives behind him, further back, where someone between hides it.
+Keeping clear of a leader at v_l that brakes with b takes v^2 / (2 (gap + v_l^2 / (2 b))); of one that does not, (v -
+v_l)^2 / (2 gap). Of hard braking the vehicles further back are warned as well, where a vehicle between hides it.
 """
 
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from ...driving import LATE_BRAKING
 from ...forecast.following import Following
 from ...fusion import SEEN_LATELY
-from ...schema import AdvisoryKind, ObjectClass
+from ...road_users import IS_MOTOR_VEHICLE
+from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
-from ..candidate import LATE, Candidate, severity_of
+from ..candidate import Candidate, severity_of
 
-SLOWEST = 4.0  # m/s
-HARD = 6.0  # m/s^2; who brakes harder did not mean to: ordinary stops in SUMO take 4.5
-NEAR = 2.0  # m/s^2 that stopping there would take, below which hard braking further ahead concerns nobody
-SLIGHT = 1.0  # m/s^2; less is no braking, within what tracks tell
-NEAREST = 1.0  # m; a smaller gap is within what tracks tell
-HIDDEN = 3  # followers further back that are told of hard braking
-WARNED = 80.0  # m behind it at the most
-SURE = 0.9  # existence of both
-STRAIGHT = 0.9  # cosine between its way and its path beyond which a vehicle follows it
-ASIDE = 1.5  # m off its path beyond which it does not
-MOTOR = np.isin(np.arange(256), (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE))
+MIN_SPEED = 4.0  # m/s
+HARD_BRAKING = 6.0  # m/s^2; a driver who brakes harder did not mean to: ordinary stops in SUMO take 4.5
+MIN_NEEDED = 2.0  # m/s^2 that stopping there would take, below which hard braking further ahead concerns no driver
+MIN_BRAKING = 1.0  # m/s^2; less is no braking, within what tracks are sure to
+BRAKING_DIVISOR = 3.0  # a driver who brakes with that part of what is needed has seen the leader
+MIN_GAP = 1.0  # m; a smaller gap is within what tracks are sure to
+MAX_HIDDEN = 3  # followers further back that are warned of hard braking
+HIDDEN_RANGE = 80.0  # m behind it
+MIN_EXISTENCE = 0.9  # of both tracks
+MIN_ALIGNMENT = 0.9  # cosine between its motion and its path beyond which a vehicle follows the path
+MAX_LATERAL = 1.5  # m off its path beyond which it does not
+MIN_CLOSING_SPEED = 0.1  # m/s
+
+REASON_CLOSING = "the vehicle {gap:.0f} m ahead drives {closing:.0f} m/s slower than you: brake"
+REASON_HIDDEN = "a vehicle {far:.0f} m ahead, hidden by others, brakes hard: be ready to brake"
 
 
 @njit(cache=True)
-def needed(speed: float, gap: float, leader: float, braking: float) -> float:
-    """Return m/s^2 that keep clear of a leader at `leader` m/s who brakes with `braking` m/s^2, `gap` m ahead."""
-    gap = max(gap, NEAREST)
-    if braking > SLIGHT:
-        return speed * speed / (2.0 * (gap + leader * leader / (2.0 * braking)))
-    closing = max(speed - leader, 0.0)
+def needed(speed: float, gap: float, leader_speed: float, leader_braking: float) -> float:
+    """Return m/s^2 that keep clear of a leader at `leader_speed` m/s that brakes with `leader_braking` m/s^2, `gap` m
+    ahead."""
+    gap = max(gap, MIN_GAP)
+    if leader_braking > MIN_BRAKING:
+        return speed * speed / (2.0 * (gap + leader_speed * leader_speed / (2.0 * leader_braking)))
+    closing = max(speed - leader_speed, 0.0)
     return closing * closing / (2.0 * gap)
 
 
 @njit(cache=True)
-def _hurried(
-    rows: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, motor: Any, seen: int, lateral: Any, out: Any
-) -> int:
-    """List which of `rows` must brake harder than LATE for who is before them, and do not."""
+def _list_late(
+    rows: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, is_motor_vehicle: Any, seen_lately: int,
+    lateral: Any, late: Any
+) -> int:  # fmt: skip
+    """List which of `rows` must brake harder than LATE_BRAKING for their leader, and do not."""
     n = 0
     for k in range(len(rows)):
         i = rows[k]
         j = leader[i]
-        if (
-            j < 0
-            or speed[i] < SLOWEST
-            or tracks[i]["existence"] < SURE
-            or tracks[j]["existence"] < SURE
-            or not motor[tracks[j]["class"]]
-        ):
+        if j < 0 or speed[i] < MIN_SPEED or not is_motor_vehicle[tracks[j]["class"]]:
             continue
-        straight = speed[i] > STRAIGHT * sqrt(tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2)
-        if not straight or lateral[i] > ASIDE or lateral[j] > ASIDE:
+
+        # Both are sure, and on their paths.
+        if tracks[i]["existence"] < MIN_EXISTENCE or tracks[j]["existence"] < MIN_EXISTENCE:
             continue
-        if tracks[i]["status"] != seen or tracks[j]["status"] != seen:
+        if tracks[i]["status"] != seen_lately or tracks[j]["status"] != seen_lately:
             continue
-        need = needed(speed[i], gap[i], max(speed[j], 0.0), -accel[j])
-        if need > LATE and -accel[i] < need / 3.0:
-            out[n] = k
+        is_aligned = speed[i] > MIN_ALIGNMENT * sqrt(tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2)
+        if not is_aligned or lateral[i] > MAX_LATERAL or lateral[j] > MAX_LATERAL:
+            continue
+
+        deceleration = needed(speed[i], gap[i], max(speed[j], 0.0), -accel[j])
+        if deceleration > LATE_BRAKING and -accel[i] < deceleration / BRAKING_DIVISOR:
+            late[n] = k
             n += 1
     return n
 
 
 def plan(world: World, following: Following) -> list[Candidate]:
-    """Return warnings to connected vehicles that come too fast upon the one ahead, or drive behind who brakes hard."""
-    found = np.empty(len(world.rows), np.int64)
-    n = _hurried(
-        world.rows, world.tracks, world.speed, world.accel, *following, MOTOR, SEEN_LATELY, world.lateral, found
-    )
-    out: dict[str, Candidate] = {}
-    for k in found[:n].tolist():
+    """Return warnings to connected vehicles that come too fast upon their leader, or are behind one that brakes
+    hard."""
+    late = np.empty(len(world.rows), np.int64)
+    n = _list_late(
+        world.rows, world.tracks, world.speed, world.accel, following.leader, following.gap, IS_MOTOR_VEHICLE,
+        SEEN_LATELY, world.lateral, late,
+    )  # fmt: skip
+
+    candidates: dict[str, Candidate] = {}
+    for k in late[:n].tolist():
         row = int(world.rows[k])
-        if world.connection[row] < 0 and world.path[following.leader[row]] != world.path[row]:
+        leader = int(following.leader[row])
+        if world.connection[row] < 0 and world.path[leader] != world.path[row]:
             continue  # it may turn off before
-        ahead, gap, speed = int(following.leader[row]), float(following.gap[row]), float(world.speed[row])
-        closing = max(speed - max(float(world.speed[ahead]), 0.0), 0.1)
-        out[world.vehicles[k].id] = _candidate(
-            world, k, ahead, severity_of(gap / closing), "the vehicle {gap:.0f} m ahead drives {closing:.0f} m/s slower than you: brake",
-            {"gap": gap, "closing": closing}, "slow_down",
-        )  # fmt: skip
-    for k, ahead, far in _hidden(world, following):
-        if world.vehicles[k].id not in out and world.connection[world.rows[k]] >= 0:
-            words = "a vehicle {far:.0f} m ahead brakes hard, behind others: be ready to brake"
-            out[world.vehicles[k].id] = _candidate(world, k, ahead, 1, words, {"far": far}, None)
-    return list(out.values())
+        candidates[world.vehicles[k].id] = _closing(world, k, leader, float(following.gap[row]))
+
+    for hidden in _hidden_braking(world, following):
+        vehicle = world.vehicles[hidden.vehicle].id
+        if vehicle not in candidates and world.connection[world.rows[hidden.vehicle]] >= 0:
+            candidates[vehicle] = _hidden(world, hidden)
+    return list(candidates.values())
 
 
-def _hidden(world: World, following: Following) -> list[tuple[int, int, float]]:
-    """Return (connected vehicle, who brakes hard, m between) where somebody else is in between."""
-    braking = world.accel < -HARD
-    if not braking.any():
+class HiddenBraking(NamedTuple):
+    """A vehicle that brakes hard further ahead of a connected one, behind others."""
+
+    vehicle: int  # index into `World.vehicles`
+    row: int  # of the track that brakes
+    distance: float  # m between
+
+
+def _hidden_braking(world: World, following: Following) -> list[HiddenBraking]:
+    tracks = world.tracks
+    brakes_hard = world.accel < -HARD_BRAKING
+    if not brakes_hard.any():
         return []
-    braking &= (
-        (world.tracks["status"] == SEEN_LATELY) & (world.tracks["existence"] >= SURE) & MOTOR[world.tracks["class"]]
-    )
-    out = []
+    is_sure = (tracks["status"] == SEEN_LATELY) & (tracks["existence"] >= MIN_EXISTENCE)
+    brakes_hard &= is_sure & IS_MOTOR_VEHICLE[tracks["class"]]
+
+    found = []
     for k, row in enumerate(world.rows.tolist()):
-        at, far = row, 0.0
-        for hop in range(HIDDEN):
-            far += float(following.gap[at]) + (float(world.tracks["length"][at]) if hop else 0.0)
-            at = int(following.leader[at])
-            if at < 0 or far > WARNED:
+        here, distance, speed = row, 0.0, float(world.speed[row])
+        for hop in range(MAX_HIDDEN):
+            distance += float(following.gap[here])
+            if hop:
+                distance += float(tracks["length"][here])
+            here = int(following.leader[here])
+            if here < 0 or distance > HIDDEN_RANGE:
                 break
-            if (
-                hop
-                and braking[at]
-                and world.speed[row] > SLOWEST
-                and needed(float(world.speed[row]), far, 0.0, 0.0) > NEAR
-            ):
-                out.append((k, at, far))
+            # The leader itself is not hidden.
+            if hop and brakes_hard[here] and speed > MIN_SPEED and needed(speed, distance, 0.0, 0.0) > MIN_NEEDED:
+                found.append(HiddenBraking(k, here, distance))
                 break
-    return out
+    return found
+
+
+def _closing(world: World, k: int, leader: int, gap: float) -> Candidate:
+    speed, leader_speed = float(world.speed[int(world.rows[k])]), max(float(world.speed[leader]), 0.0)
+    closing = max(speed - leader_speed, MIN_CLOSING_SPEED)
+    return _candidate(
+        world,
+        k,
+        leader,
+        severity=severity_of(gap / closing),
+        reason=REASON_CLOSING,
+        facts={"gap": gap, "closing": closing},
+        distance=gap,
+        behaviour=Behaviour.SLOW_DOWN,
+    )
+
+
+def _hidden(world: World, hidden: HiddenBraking) -> Candidate:
+    return _candidate(
+        world,
+        hidden.vehicle,
+        hidden.row,
+        severity=Severity.SOON,
+        reason=REASON_HIDDEN,
+        facts={"far": hidden.distance},
+        distance=hidden.distance,
+        behaviour=None,
+    )
 
 
 def _candidate(
-    world: World, k: int, ahead: int, severity: int, words: str, facts: dict[str, Any], behaviour: str | None
+    world: World,
+    k: int,
+    other: int,
+    *,
+    severity: Severity,
+    reason: str,
+    facts: dict[str, object],
+    distance: float,
+    behaviour: Behaviour | None,
 ) -> Candidate:
-    row = int(world.rows[k])
+    row, existence, ids = int(world.rows[k]), world.tracks["existence"], world.tracks["id"]
     return Candidate(
-        AdvisoryKind.FORWARD_COLLISION,
-        f"vehicle:{world.vehicles[k].id}",
-        severity,
-        float(min(world.tracks["existence"][row], world.tracks["existence"][ahead])),
-        words,
-        facts,
-        (int(world.tracks["id"][row]), int(world.tracks["id"][ahead])),
-        None,
-        float(next(iter(facts.values()))),
-        behaviour,
+        kind=AdvisoryKind.FORWARD_COLLISION,
+        target=vehicle_target(world.vehicles[k].id),
+        severity=severity,
+        confidence=float(min(existence[row], existence[other])),
+        reason=reason,
+        facts=facts,
+        tracks=(int(ids[row]), int(ids[other])),
+        distance=distance,
+        behaviour=behaviour,
     )

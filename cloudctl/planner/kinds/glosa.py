@@ -1,79 +1,98 @@
 """Green light optimal speed advice: the speed at which a vehicle passes its stop line without stopping.
 
-Each connected vehicle is given the slot that the sweep of `passing` found for it, behind the queue it will meet, later in the same green where the signal
-after this one would stop it all the same; and the speed that brings it there, faster at the end: T(v) is the sum of `travel`, solved for v by bisection.
-It is to coast to that speed, or to brake where coasting brings it there too early even at V_MIN; to stop where braking does as well.
-Whoever drives as advised can still stop when the green is due, and SLACK s later, when it is known whether it came (`safe_speed`): no red is approached on a promise.
-Formula and gates: SUMO's GLOSA device, ISO/TS 19091 AdvisorySpeed (ecoDrive); never above the limit.
+Each connected vehicle is given the passage that the stop-line forecast found for it, behind the queue it will meet,
+later in the same green where the signal after this one would stop it all the same; and the speed that brings it there,
+faster at the end: T(v) is the sum of `travel`, solved for v by bisection. It is advised to coast to that speed, or to
+brake where coasting brings it there too early even at MIN_ADVISED_SPEED; to stop where braking does as well. A driver
+who follows the advice can still stop when the green is due, and BROKEN_PROMISE_TIME later, when it is known whether it
+came (`safe_speed`): no red is approached on a promise. Formula and gates: SUMO's GLOSA device, ISO/TS 19091
+AdvisorySpeed (ecoDrive); never above the limit.
 
-Who does more harm than good by going slowly is told nothing: who must let others go first before the stop line (he would lose his place), and who has
-somebody close behind that leaves the road before the signal or passes in a green of his own.
+No slow-down advice where it would do harm: to a vehicle that must give way before the stop line (it would lose its
+place), and where it would hold up a close follower that leaves the road before the signal or passes in a green of its
+own.
 """
 
+from collections.abc import Iterable
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from ...codes.compiled.rules import InForce
+from ...driving import SATURATION_HEADWAY
 from ...forecast.following import Following, holding_up
 from ...forecast.prediction import ways
-from ...forecast.stop_line import FAR, SATURATION_HEADWAY, StopLineForecast, earliest
-from ...schema import AdvisoryKind
+from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast, earliest
+from ...schema import VEHICLE_TARGET, AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...signals.states import NEVER
 from ...world import ELSEWHERE, NextSignal, World
-from ..candidate import Candidate, stopping_distance
+from ..braking import stopping_distance
+from ..candidate import Candidate
 from ..policy import policy_of
-from .signal_stop import SLACK
+from .signal_stop import BROKEN_PROMISE_TIME
 
 RANGE = 500.0  # m
-NEAREST = 3.0  # m; closer than this it is too late to advise
-V_MIN = 2.2  # m/s; slower than this is advised as a stop
-GAIN = 2.0  # m/s^2 of acceleration towards the stop line
-RAMP = 8.0  # m/s gained at most on the way to it
-HEARD = 0.5  # s from a plan to a vehicle that acts on it
-EARLY = 0.5  # s; who comes no earlier than that need not slow down
-HELD = 1.5  # s later for the signal after this one, below which nobody is held
-SPARE = 1.0  # s left of green at arrival, below which a driver slower than the limit is told to drive at it
-SLOWER = 0.5  # m/s below the limit; nearer to it nothing is gained
-SOON = 0.5  # s to a green below which no number is given
-NEARLY = 0.3  # m/s below the limit; nearer to it nothing is advised
-MIN_CONFIDENCE = 0.5
-MOST = 8.0  # s that a vehicle passes later for the signal after this one
-PACE = 5.0  # m/s at which it goes on to that
+NEAREST = 3.0  # m; nearer to the line it is too late to advise a speed
+MIN_ADVISED_SPEED = 2.2  # m/s; slower than this is advised as a stop
+ACCELERATION = 2.0  # m/s^2 towards the stop line
+MAX_SPEED_GAIN = 8.0  # m/s on the way to it
+LATENCY = 0.5  # s from a plan to a vehicle that acts on it
+MAX_EARLINESS = 0.5  # s; a vehicle that comes no earlier than that need not slow down
+MIN_LATER = 1.5  # s later for the signal after this one, below which no vehicle is held back for it
+MAX_LATER = 8.0  # s that a vehicle passes later for the signal after this one
+ONWARD_SPEED = 5.0  # m/s at which it goes on to that signal
+GREEN_RESERVE = 1.0  # s left of green at arrival, below which a driver slower than the limit is advised to drive at it
+MIN_SPEED_UP = 0.5  # m/s below the limit; nearer to it nothing is gained
+MIN_SLOW_DOWN = 0.3  # m/s below the limit; nearer to it nothing is advised
+MIN_COUNTDOWN = 0.5  # s to a green below which the reason gives no number
+MIN_CONFIDENCE = 0.5  # of the end times
 MAX_SPREAD = 5.0  # s between least and greatest end of the present state, beyond which nothing is advised
+SPEED_STEPS, SAFE_SPEED_STEPS = 20, 16  # of bisection
+
+REASON_GREEN = "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go"
+REASON_PASS = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
+REASON_NEXT_SIGNAL = (
+    "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
+)
+REASON_STOP = "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
+REASON_STOP_SHORTLY = "group {group} is about to turn green, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
 
 
 @njit(cache=True)
-def travel(low: float, distance: float, speed: float, limit: float, rate: float, ramp: float) -> float:
-    """Return s to cover `distance` m by changing from `speed` to `low` (m/s; slowing down by `rate` m/s^2), cruising, and gaining at most `ramp`
-    m/s in time for the line, never beyond `limit`."""
-    accel = -rate if speed > low else GAIN
-    change = (low - speed) / accel
-    rest = distance - 0.5 * (speed + low) * change
+def travel(low: float, distance: float, speed: float, limit: float, rate: float, max_gain: float) -> float:
+    """Return s to cover `distance` m by changing from `speed` to `low` (m/s; slowing down by `rate` m/s^2), cruising,
+    and gaining at most `max_gain` m/s in time for the line, never beyond `limit`."""
+    accel = -rate if speed > low else ACCELERATION
+    change_time = (low - speed) / accel
+    rest = distance - 0.5 * (speed + low) * change_time
     if rest <= 0.0:
         return (sqrt(max(speed * speed + 2.0 * accel * distance, 0.0)) - speed) / accel
-    top = max(min(limit, low + ramp), low)
-    gaining = (top * top - low * low) / (2.0 * GAIN)
-    if gaining >= rest:
-        return change + (sqrt(low * low + 2.0 * GAIN * rest) - low) / GAIN
-    return change + (rest - gaining) / low + (top - low) / GAIN
+
+    top = max(min(limit, low + max_gain), low)
+    gaining_distance = (top * top - low * low) / (2.0 * ACCELERATION)
+    if gaining_distance >= rest:
+        return change_time + (sqrt(low * low + 2.0 * ACCELERATION * rest) - low) / ACCELERATION
+    return change_time + (rest - gaining_distance) / low + (top - low) / ACCELERATION
 
 
 @njit(cache=True)
 def advised_speed(distance: float, speed: float, time: float, limit: float, rate: float) -> float:
-    """Return the speed (m/s) to slow down to, by `rate` m/s^2, so as to pass after `time` s, `distance` m on, faster than that by up to RAMP;
-    `limit` where nothing need be done, negative where even V_MIN is too fast."""
-    if earliest(distance, speed, limit) >= time - EARLY:
+    """Return the speed (m/s) to slow down to, by `rate` m/s^2, so as to pass after `time` s, `distance` m on, faster
+    than that by up to MAX_SPEED_GAIN; `limit` where nothing need be done, negative where even MIN_ADVISED_SPEED is too
+    fast."""
+    if earliest(distance, speed, limit) >= time - MAX_EARLINESS:
         return limit
-    if travel(V_MIN, distance, speed, limit, rate, RAMP) < time:
-        return V_MIN if travel(V_MIN, distance, speed, limit, rate, 0.0) >= time else -1.0
-    low, high = V_MIN, limit
-    for _ in range(20):
+    if travel(MIN_ADVISED_SPEED, distance, speed, limit, rate, MAX_SPEED_GAIN) < time:
+        # Too early with a gain of speed at the end: perhaps without.
+        return MIN_ADVISED_SPEED if travel(MIN_ADVISED_SPEED, distance, speed, limit, rate, 0.0) >= time else -1.0
+
+    low, high = MIN_ADVISED_SPEED, limit
+    for _ in range(SPEED_STEPS):
         middle = 0.5 * (low + high)
-        if travel(middle, distance, speed, limit, rate, RAMP) < time:
+        if travel(middle, distance, speed, limit, rate, MAX_SPEED_GAIN) < time:
             high = middle
         else:
             low = middle
@@ -82,14 +101,14 @@ def advised_speed(distance: float, speed: float, time: float, limit: float, rate
 
 @njit(cache=True)
 def safe_speed(distance: float, speed: float, opens: float, limit: float, rate: float) -> float:
-    """Return the greatest speed (m/s, up to `limit`) to slow down to, by `rate` m/s^2, from which the vehicle can still stop before a place `distance` m on
-    after `opens` s; negative where there is none of V_MIN or more."""
-    low, high = V_MIN, limit
+    """Return the greatest speed (m/s, up to `limit`) to slow down to, by `rate` m/s^2, from which the vehicle can still
+    stop before a place `distance` m on after `opens` s; negative where there is none of MIN_ADVISED_SPEED or more."""
+    low, high = MIN_ADVISED_SPEED, limit
     if not _can_stop(low, distance, speed, opens, rate):
         return -1.0
     if _can_stop(high, distance, speed, opens, rate):
         return limit
-    for _ in range(16):
+    for _ in range(SAFE_SPEED_STEPS):
         middle = 0.5 * (low + high)
         if _can_stop(middle, distance, speed, opens, rate):
             low = middle
@@ -100,112 +119,181 @@ def safe_speed(distance: float, speed: float, opens: float, limit: float, rate: 
 
 @njit(cache=True)
 def _can_stop(low: float, distance: float, speed: float, time: float, rate: float) -> bool:
-    """Return whether, `time` s on, it can still stop before a place `distance` m on, slowing down to `low` m/s by `rate` m/s^2."""
-    braking = min(max(speed - low, 0.0) / rate, time)
-    then = max(speed - rate * braking, low)
-    covered = 0.5 * (max(speed, low) + then) * braking + then * (time - braking)
-    return bool(distance - covered >= stopping_distance(then))
+    """Return whether, `time` s on, it can still stop before a place `distance` m on, slowing down to `low` m/s by
+    `rate` m/s^2."""
+    braking_time = min(max(speed - low, 0.0) / rate, time)
+    later_speed = max(speed - rate * braking_time, low)
+    covered = 0.5 * (max(speed, low) + later_speed) * braking_time + later_speed * (time - braking_time)
+    return bool(distance - covered >= stopping_distance(later_speed))
 
 
-KEEP, COAST, SLOW_DOWN, STOP = 0, 1, 2, 3
-BEHAVIOURS = ("keep", "coast", "slow_down", "stop")
+KEEP, COAST, SLOW_DOWN, STOP = 0, 1, 2, 3  # indices of BEHAVIOURS
+BEHAVIOURS = (Behaviour.KEEP, Behaviour.COAST, Behaviour.SLOW_DOWN, Behaviour.STOP)
 
 
 @njit(cache=True)
 def slowing(
     distance: float, speed: float, time: float, limit: float, coasting: float, comfort: float, opens: float
 ) -> tuple[int, float]:
-    """Return how to go (an index of BEHAVIOURS) so as to pass after `time` s, `distance` m on, and at what speed (m/s): as gently as brings the vehicle there
-    no sooner, by `coasting` or `comfort` m/s^2, able to stop until it is known whether the signal opens, in `opens` s (negative: it is open)."""
+    """Return how to go (an index of BEHAVIOURS) so as to pass after `time` s, `distance` m on, and at what speed (m/s).
+
+    As gently as brings the vehicle there no sooner, by `coasting` or `comfort` m/s^2, able to stop until it is known
+    whether the signal opens, in `opens` s (negative: it is open).
+    """
     for behaviour, rate in ((COAST, coasting), (SLOW_DOWN, comfort)):
         advised = advised_speed(distance, speed, time, limit, rate)
         if opens >= 0.0:
             advised = min(advised, safe_speed(distance, speed, opens, limit, rate))
-        if advised >= limit - NEARLY:
+        if advised >= limit - MIN_SLOW_DOWN:
             return KEEP, limit
-        if advised >= V_MIN:
+        if advised >= MIN_ADVISED_SPEED:
             return behaviour, advised
     return STOP, 0.0
 
 
-def later(time: float, limit: float, closes: float, beyond: NextSignal) -> float:
-    """Return when (s) to pass this line, no sooner than `time`, so as to come to the signal after it at PACE or faster when that lets the vehicle through;
-    within the first half of what is left of this green, which `closes` for the last one behind: others may come yet. `time` where the signal after it
-    lets it through anyway, or nobody knows when it does."""
-    arrives = time + beyond.distance / max(limit, 1.0)
-    if arrives <= beyond.closes or beyond.opens <= arrives:
+def later(time: float, limit: float, closes: float, next_signal: NextSignal) -> float:
+    """Return when (s) to pass this line, no sooner than `time`, so as to come to the next signal at ONWARD_SPEED or
+    faster when that lets the vehicle through.
+
+    Within the first half of what is left of this green, which `closes` for the last vehicle behind: others may come
+    yet. `time` where the next signal lets it through anyway, or when that does so is not known.
+    """
+    arrival = time + next_signal.distance / max(limit, 1.0)
+    if arrival <= next_signal.closes or next_signal.opens <= arrival:
         return time
-    return max(min(beyond.opens - beyond.distance / PACE, time + 0.5 * (closes - time), time + MOST), time)
+    in_time_for_it = next_signal.opens - next_signal.distance / ONWARD_SPEED
+    return max(min(in_time_for_it, time + 0.5 * (closes - time), time + MAX_LATER), time)
 
 
-def plan(world: World, passing: StopLineForecast, rules: InForce, behind: Following) -> list[Candidate]:
-    """Return one candidate for each connected vehicle on an approach whose signal is known well enough, and that advice helps."""
-    out = []
-    leaves = np.zeros(len(world.tracks), np.bool_)
-    leaves[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]
-    holds_up = holding_up(world, behind, leaves | passing.now & (world.to_stop > 0.0) & (world.connection >= 0))
-    ids, certain, names = (
-        world.tracks["id"][world.rows].tolist(),
-        world.signals.confidence.tolist(),
-        world.code.group_ids.tolist(),
-    )
-    ends, starts, lasts = (column.tolist() for column in passing.windows[1:])
+def plan(world: World, forecast: StopLineForecast, rules: InForce, following: Following) -> list[Candidate]:
+    """Return one candidate for each connected vehicle on an approach whose signal is known well enough, and that advice
+    helps."""
+    leaves_road = np.zeros(len(world.tracks), np.bool_)
+    leaves_road[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]
+    has_green = forecast.in_present_green & (world.to_stop > 0.0) & (world.connection >= 0)
+    holds_up = holding_up(world, following, leaves_road | has_green).tolist()
+
+    approaches = approaching(world, forecast, rules)
+    if not len(approaches):
+        return []
+    columns = _Columns(world, forecast)
+    candidates = []
+    for approach in approaches.tolist():
+        candidate = _candidate(world, columns, _Approach(*approach), holds_up)
+        if candidate is not None:
+            candidates.append(candidate)
+    return candidates
+
+
+class _Columns:
+    """Arrays of a snapshot as lists: Python reads those faster."""
+
+    def __init__(self, world: World, forecast: StopLineForecast) -> None:
+        self.track_ids = world.tracks["id"][world.rows].tolist()
+        self.confidence = world.signals.confidence.tolist()
+        self.group_ids = world.code.group_ids.tolist()
+        windows = forecast.windows
+        self.time_left = windows.time_left.tolist()
+        self.next_start, self.next_duration = windows.next_start.tolist(), windows.next_duration.tolist()
+
+
+def _candidate(world: World, columns: _Columns, approach: "_Approach", holds_up: list[bool]) -> Candidate | None:
+    """Return the advice for one approach; None where it would not help."""
+    group, distance, speed = approach.group, approach.distance, approach.speed
+    vehicle = world.vehicles[approach.vehicle]
+    policy = policy_of(vehicle.state)
+    limit = min(approach.limit, policy.top)
+    next_signal = world.beyond.get(vehicle.handle)
+    time = _time_to_pass(columns, approach, limit, next_signal)
+    is_held = time > approach.time + MIN_LATER
+
     advised: float | None
-    for k, row, group, distance, speed, time, ahead, after_it, now, limit in approaching(
-        world, passing, rules
-    ).tolist():
-        vehicle = world.vehicles[k]
-        policy = policy_of(vehicle.state)
-        limit = min(limit, policy.top)
-        after, further = world.beyond.get(vehicle.handle), time
-        if after is not None and time < FAR:
-            closes = ends[group] if now else starts[group] + lasts[group]
-            further = later(time, limit, closes - after_it * SATURATION_HEADWAY, after) if closes < FAR else time
-        held = further > time + HELD
-        facts: dict[str, object] = {"group": names[group], "distance": distance, "ahead": ahead, "time": further}
-        if now and not held:
-            left = facts["left"] = ends[group]
-            tight = distance > max(speed, 1.0) * (
-                left - SPARE
-            )  # at the speed it has it would come too late, or barely in time
-            words = "group {group} stays green for {left:.0f} s at least: drive on, {distance:.0f} m to go"
-            behaviour, advised = "speed_up" if tight and speed < limit - SLOWER else "keep", limit
-        elif time >= FAR or holds_up[row]:
-            continue
-        else:
-            facts["opens"] = starts[group]
-            pace = min(max(speed, V_MIN), limit)
-            rest, known = max(distance - pace * HEARD, 0.5), -1.0 if now else max(starts[group] - HEARD, 0.0) + SLACK
-            how, advised = slowing(rest, pace, further - HEARD, limit, policy.coasting, policy.comfort, known)
-            behaviour = BEHAVIOURS[how]
-            words = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you: pass in {time:.0f} s"
-            if held and after is not None:
-                facts["next"], facts["opens"] = distance + after.distance, after.opens
-                words = "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
-            if how == STOP:
-                advised = None
-                words = (
-                    "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
-                )
-                if starts[group] < SOON:
-                    words = (
-                        "group {group} is about to turn green, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
-                    )
-        out.append(
-            Candidate(
-                AdvisoryKind.GLOSA,
-                f"vehicle:{vehicle.id}",
-                2,
-                certain[group],
-                words,
-                facts,
-                (ids[k],),
-                advised,
-                distance,
-                behaviour,
-            )
-        )
-    return out
+    facts: dict[str, object] = {
+        "group": columns.group_ids[group],
+        "distance": distance,
+        "ahead": approach.ahead,
+        "time": time,
+    }
+    if approach.now and not is_held:
+        facts["left"] = columns.time_left[group]
+        reason, advised = REASON_GREEN, limit
+        behaviour = _on_green(distance, speed, limit, columns.time_left[group])
+    elif approach.time >= UNKNOWN_TIME or holds_up[approach.row]:
+        return None
+    else:
+        opens = columns.next_start[group]
+        facts["opens"] = opens
+
+        # The vehicle acts a moment after this plan. A green that shows need not be waited for.
+        pace = min(max(speed, MIN_ADVISED_SPEED), limit)
+        rest = max(distance - pace * LATENCY, 0.5)
+        known = -1.0 if approach.now else max(opens - LATENCY, 0.0) + BROKEN_PROMISE_TIME
+        how, advised = slowing(rest, pace, time - LATENCY, limit, policy.coasting, policy.comfort, known)
+        behaviour = BEHAVIOURS[how]
+        reason = REASON_PASS
+        if is_held and next_signal is not None:
+            facts["next"], facts["opens"] = distance + next_signal.distance, next_signal.opens
+            reason = REASON_NEXT_SIGNAL
+        if how == STOP:
+            advised = None
+            reason = REASON_STOP_SHORTLY if opens < MIN_COUNTDOWN else REASON_STOP
+
+    return Candidate(
+        kind=AdvisoryKind.GLOSA,
+        target=vehicle_target(vehicle.id),
+        severity=Severity.INFORMATION,
+        confidence=columns.confidence[group],
+        reason=reason,
+        facts=facts,
+        tracks=(columns.track_ids[approach.vehicle],),
+        speed=advised,
+        distance=distance,
+        behaviour=behaviour,
+    )
+
+
+def _time_to_pass(columns: _Columns, approach: "_Approach", limit: float, next_signal: NextSignal | None) -> float:
+    """Return when (s) a vehicle is to pass its line, with regard to the signal after this one."""
+    if next_signal is None or approach.time >= UNKNOWN_TIME:
+        return approach.time
+    group = approach.group
+    closes = columns.next_start[group] + columns.next_duration[group]
+    if approach.now:
+        closes = columns.time_left[group]
+    if closes >= UNKNOWN_TIME:
+        return approach.time
+    return later(approach.time, limit, closes - approach.behind * SATURATION_HEADWAY, next_signal)
+
+
+def _on_green(distance: float, speed: float, limit: float, time_left: float) -> Behaviour:
+    """Return how to go on a green that is met: faster where the present speed would come too late, or barely in
+    time."""
+    is_tight = distance > max(speed, 1.0) * (time_left - GREEN_RESERVE)
+    return Behaviour.SPEED_UP if is_tight and speed < limit - MIN_SPEED_UP else Behaviour.KEEP
+
+
+def slowed(candidates: Iterable[Candidate]) -> set[str]:
+    """Return the ids of the vehicles that speed advice slows down or stops."""
+    return {
+        candidate.target.removeprefix(VEHICLE_TARGET)
+        for candidate in candidates
+        if candidate.kind is AdvisoryKind.GLOSA and candidate.behaviour not in (Behaviour.KEEP, Behaviour.SPEED_UP)
+    }
+
+
+class _Approach(NamedTuple):
+    """One connected vehicle that may be advised, as a row of APPROACH."""
+
+    vehicle: int  # index into `World.vehicles`
+    row: int
+    group: int
+    distance: float  # m to the line
+    speed: float  # m/s
+    time: float  # s until it passes, by the forecast
+    ahead: int
+    behind: int
+    now: bool  # in the present green
+    limit: float  # m/s, where it is
 
 
 APPROACH = np.dtype(
@@ -221,43 +309,49 @@ APPROACH = np.dtype(
         ("now", "?"),
         ("limit", "f8"),
     ]
-)  # one connected vehicle that may be advised: m, m/s, s; `limit` where it is
+)
 
 
 @njit(cache=True)
 def _approaching(
-    rows: Any, to_stop: Any, connection: Any, path: Any, speed: Any, time: Any, ahead: Any, behind: Any, now: Any, doubt: Any,
-    n_lanes: int, minor: Any, conn_group: Any, lane_speed: Any, conn_speed: Any, confidence: Any, min_end: Any, max_end: Any, limit: Any, never: int,
-    out: Any,
+    rows: Any, to_stop: Any, connection: Any, path: Any, speed: Any, time: Any, ahead: Any, behind: Any, now: Any,
+    doubt: Any, n_lanes: int, minor: Any, conn_group: Any, lane_speed: Any, conn_speed: Any, confidence: Any, min_end:
+    Any, max_end: Any, limit: Any, never: int, approaches: Any,
 ) -> int:  # fmt: skip
-    """List who comes to a signal that is known well enough, and need not let others go first before that."""
+    """List the vehicles that come to a signal which is known well enough, and need not give way before that."""
     n = 0
     for k in range(len(rows)):
         i = rows[k]
-        c = connection[i]
-        if c < 0 or not NEAREST < to_stop[i] < RANGE or doubt[i] or (path[i] < n_lanes and minor[path[i]]):
+        movement = connection[i]
+        on_lane = path[i] < n_lanes
+        if movement < 0 or not NEAREST < to_stop[i] < RANGE or doubt[i] or (on_lane and minor[path[i]]):
             continue
-        g = conn_group[c]
-        if g < 0 or confidence[g] < MIN_CONFIDENCE:
+        group = conn_group[movement]
+        if group < 0 or confidence[group] < MIN_CONFIDENCE:
             continue
-        known = min_end[g] < never and max_end[g] < never
-        if known and max_end[g] - min_end[g] > MAX_SPREAD * 1e9:
+        has_bounds = min_end[group] < never and max_end[group] < never
+        if has_bounds and max_end[group] - min_end[group] > MAX_SPREAD * 1e9:
             continue
-        out[n]["vehicle"], out[n]["row"], out[n]["group"], out[n]["distance"] = k, i, g, to_stop[i]
-        out[n]["speed"], out[n]["time"], out[n]["now"] = max(speed[i], 0.0), time[i], now[i]
-        out[n]["ahead"], out[n]["behind"] = ahead[i], behind[i]
-        out[n]["limit"] = min(limit[k], lane_speed[path[i]] if path[i] < n_lanes else conn_speed[c])
+
+        approach = approaches[n]
+        approach["vehicle"], approach["row"], approach["group"], approach["distance"] = k, i, group, to_stop[i]
+        approach["speed"], approach["time"], approach["now"] = max(speed[i], 0.0), time[i], now[i]
+        approach["ahead"], approach["behind"] = ahead[i], behind[i]
+        approach["limit"] = min(limit[k], lane_speed[path[i]] if on_lane else conn_speed[movement])
         n += 1
     return n
 
 
-def approaching(world: World, passing: StopLineForecast, rules: InForce) -> NDArray[Any]:
-    """Return who comes to a signal that is known well enough: APPROACH[n]."""
-    code, signals, out = world.code, world.signals, np.zeros(len(world.rows), APPROACH)
-    if not len(out) or not code.n_conns or not len(signals.state):
-        return out[:0]
-    found = _approaching(
-        world.rows, world.to_stop, world.connection, world.path, world.speed, passing.time, passing.ahead, passing.behind, passing.now,
-        passing.doubt, code.n_lanes, ways(code).minor, code.conn_group, code.lane_speed, code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER), out,
+def approaching(world: World, forecast: StopLineForecast, rules: InForce) -> NDArray[Any]:
+    """Return the connected vehicles that come to a signal which is known well enough: APPROACH[n]."""
+    code, signals = world.code, world.signals
+    approaches = np.zeros(len(world.rows), APPROACH)
+    if not len(approaches) or not code.n_conns or not len(signals.state):
+        return approaches[:0]
+    n = _approaching(
+        world.rows, world.to_stop, world.connection, world.path, world.speed, forecast.time, forecast.ahead,
+        forecast.behind, forecast.in_present_green, forecast.in_doubt, code.n_lanes, ways(code).minor, code.conn_group,
+        code.lane_speed, code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER),
+        approaches,
     )  # fmt: skip
-    return out[:found]
+    return approaches[:n]

@@ -1,10 +1,12 @@
-"""Red-light violation: warns a driver about to run a red, and those whose path a violator will cross.
+"""Red-light violation: warns a driver about to run a red, and the vehicles whose path a violator will cross.
 
-A driver is warned once stopping takes more than LATE from this moment on (v^2 / (2 d)) and is not begun, unless green at
-the arrival is well founded: the light shows red and no believed end of that comes before the vehicle, or yellow that ends
-before. Within NEAR_LINE of the line it is also warned once stopping takes more than FASTER while it gains speed, or more
-than OVERRUN while it brakes too weakly, and once it sets off at the line. The reason gives a_req = v^2 / (2 (d - v tr - 2 m)).
-Crossing traffic is warned (`crossing`) of a vehicle that needs more than CRITICAL from this moment on, or drives on over the line.
+A driver is warned once stopping takes more than LATE_BRAKING from this moment on (v^2 / (2 d)) and is not begun, unless
+green at the arrival is well founded: the signal shows red and no believed end of that comes before the vehicle, or
+yellow that ends before. Within NEAR_LINE of the line a driver is also warned once stopping takes more than
+GAINING_LATE_BRAKING while the vehicle gains speed, or more than OVERRUN_BRAKING while it brakes too weakly, and once it
+sets off at the line. The reason gives a_req = v^2 / (2 (d - v t_r - 2 m)).
+Crossing traffic is warned (`crossing`) of a vehicle that needs more than CRITICAL_BRAKING from this moment on, or
+drives on over the line.
 """
 
 from typing import Any
@@ -13,114 +15,133 @@ import numpy as np
 from numba import njit
 
 from ...clock import MS
+from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
 from ...forecast.prediction import Prediction
-from ...forecast.stop_line import IS_YELLOW, StopLineForecast
+from ...forecast.stop_line import StopLineForecast
 from ...fusion import SEEN_LATELY
-from ...schema import AdvisoryKind, ObjectClass, SignalState
+from ...schema import AdvisoryKind, Behaviour, ObjectClass, Severity, vehicle_target
+from ...signals.colours import IS_STOP, IS_YELLOW
 from ...signals.states import NEVER
 from ...world import World
-from ..candidate import LATE, SHARE, Candidate, brakes_too_late, required_deceleration
-from ..policy import PRIVATE, policy_of
+from ..braking import brakes_too_late, required_deceleration
+from ..candidate import Candidate
+from ..policy import policy_of
 from . import crossing
 
-REPORTED = 1500 * MS  # a connected vehicle reports once a second, or more often
-FASTER = 2.5  # m/s^2 that stopping takes, beyond which no driver who means to stop gains speed near the line
-OVERRUN, OVERRUN_SHARE = (
-    5.0,
-    0.7,
-)  # m/s^2 that stopping takes, and the share of it below which a driver who brakes overruns the line all the same
-NEAR_LINE = 7.0  # m before the line within which these show; further off, drivers still gain speed and brake late, or have just begun to brake
-CRITICAL = 6.0  # m/s^2; nobody stops before the line any more
-TWO_WHEELS = 10.0  # m/s^2; nor does a motorcycle
-PAST_LINE = (
-    2.0  # m past the stop line at which a vehicle still stands before everybody's path, within what tracks are sure to
+MAX_REPORT_AGE = 1500 * MS  # a connected vehicle reports once a second, or more often
+GAINING_LATE_BRAKING = (
+    2.5  # m/s^2 that stopping takes, beyond which no driver who means to stop gains speed near the line
 )
+OVERRUN_BRAKING = 5.0  # m/s^2 that stopping takes, of which
+OVERRUN_SHARE = 0.7  # is the share below which a driver who brakes overruns the line all the same
+# m before the line within which these show; further off, drivers still gain speed and brake late, or have just begun
+NEAR_LINE = 7.0
+CRITICAL_BRAKING = 6.0  # m/s^2; no car stops before the line any more
+MOTORCYCLE_CRITICAL_BRAKING = 10.0  # m/s^2; nor does a motorcycle
+# m past the stop line at which a vehicle still stops before all crossing paths, within what tracks are sure to
+PAST_LINE = 2.0
 RANGE = 120.0  # m
-SLOWEST = 4.0  # m/s
-AT_LINE, SETS_OFF, GAINING = 1.2, 0.7, 0.8  # m, m/s, m/s^2: beyond these, who stood before a red sets off
-OVER_LINE = 6.0  # m past the line up to which it is warned
-IS_RED = np.isin(np.arange(256), (SignalState.RED, SignalState.RED_FLASH))
+MIN_SPEED = 4.0  # m/s
+LINE_RANGE = 1.2  # m before the line within which a vehicle that stood before a red sets off, once it has
+STARTING_SPEED = 0.7  # m/s, and
+STARTING_ACCELERATION = 0.8  # m/s^2
+OVER_LINE_RANGE = 6.0  # m past the line up to which it is warned
+MAX_SHOWN_DECELERATION = 9.9  # m/s^2 in the reason
+REASON = "group {group} is red when you arrive in {arrival:.1f} s: stop, braking with {needed:.1f} m/s²"
 
 
 @njit(cache=True)
-def _violators(
-    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any, opens: Any,
-    never: int, status: Any, report: Any, reported: Any, rows: Any,
+def _is_violating(distance: float, speed: float, accel: float) -> bool:
+    """Return whether a vehicle `distance` m before a stop line at red (negative: past it) comes too late to stop,
+    overruns it, or sets off."""
+    gains_speed = accel > STARTING_ACCELERATION
+    if distance < LINE_RANGE and STARTING_SPEED < speed < MIN_SPEED and gains_speed:
+        return True  # sets off
+    if speed < MIN_SPEED or distance <= 0.0:
+        return False
+    is_near = distance < NEAR_LINE
+    limit = GAINING_LATE_BRAKING if is_near and gains_speed else LATE_BRAKING
+    if brakes_too_late(speed, distance + PAST_LINE, -accel, limit, BRAKING_SHARE):
+        return True
+    return is_near and brakes_too_late(speed, distance + PAST_LINE, -accel, OVERRUN_BRAKING, OVERRUN_SHARE)
+
+
+@njit(cache=True)
+def _list_violators(
+    t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any,
+    next_start: Any, never: int, status: Any, report: Any, reported: Any, rows: Any,
 ) -> int:  # fmt: skip
-    """List the tracks of recent sight or report (`reported`: ns, of each connected vehicle) that come too late to stop at a light that nothing well founded says is green when they arrive, and do not brake."""
+    """List the tracks seen or reported lately (`reported`: ns, of each connected vehicle) that violate a signal of
+    which nothing well founded says that it is green when they arrive."""
     n = 0
     for i in range(len(connection)):
-        fresh = status[i] == SEEN_LATELY or (report[i] >= 0 and t - reported[report[i]] <= REPORTED)
-        if not fresh or connection[i] < 0 or not -OVER_LINE < to_stop[i] < RANGE:
-            continue
-        sets_off = to_stop[i] < AT_LINE and SETS_OFF < speed[i] < SLOWEST and accel[i] > GAINING
-        if not sets_off and (speed[i] < SLOWEST or to_stop[i] <= 0.0):
+        is_fresh = status[i] == SEEN_LATELY or (report[i] >= 0 and t - reported[report[i]] <= MAX_REPORT_AGE)
+        if not is_fresh or connection[i] < 0 or not -OVER_LINE_RANGE < to_stop[i] < RANGE:
             continue
         group = conn_group[connection[i]]
-        before = to_stop[i] + PAST_LINE
-        is_near = to_stop[i] < NEAR_LINE
-        limit = FASTER if is_near and accel[i] > GAINING else LATE
-        too_late = brakes_too_late(speed[i], before, -accel[i], limit, SHARE)
-        overruns = is_near and brakes_too_late(speed[i], before, -accel[i], OVERRUN, OVERRUN_SHARE)
-        if group < 0 or not (sets_off or too_late or overruns):
+        if group < 0 or not _is_violating(to_stop[i], speed[i], accel[i]):
             continue
-        arrives = to_stop[i] / speed[i]
-        red = IS_RED[state[group]]
-        red |= IS_YELLOW[state[group]] and max_end[group] < never and arrives > (max_end[group] - t) / 1e9
-        if red and arrives < opens[group]:
+
+        arrival = to_stop[i] / speed[i]
+        is_red = IS_STOP[state[group]]
+        is_red |= IS_YELLOW[state[group]] and max_end[group] < never and arrival > (max_end[group] - t) / 1e9
+        if is_red and arrival < next_start[group]:
             rows[n] = i
             n += 1
     return n
 
 
-def plan(world: World, passing: StopLineForecast, ahead: Prediction, behind: Following) -> list[Candidate]:
-    """Return warnings to violators and, for those that can no longer stop, to the traffic they will cross."""
-    code = world.code
-    out: list[Candidate] = []
-    violators: list[int] = []  # rows of those that stop no more
-    if not code.n_conns or not len(world.signals.state):
-        return out
-    rows, signals = np.empty(len(world.tracks), np.int64), world.signals
-    found = _violators(
+def plan(world: World, forecast: StopLineForecast, prediction: Prediction, following: Following) -> list[Candidate]:
+    """Return warnings to violators and, of those that can no longer stop, to the traffic they will cross."""
+    code, signals = world.code, world.signals
+    if not code.n_conns or not len(signals.state):
+        return []
+    rows = np.empty(len(world.tracks), np.int64)
+    n = _list_violators(
         world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state,
-        signals.max_end, passing.windows.start, int(NEVER), world.tracks["status"], world.report, world.reported, rows,
+        signals.max_end, forecast.windows.next_start, int(NEVER), world.tracks["status"], world.report, world.reported,
+        rows,
     )  # fmt: skip
-    for row in rows[:found].tolist():
-        connection, distance, speed = (
-            int(world.connection[row]),
-            max(float(world.to_stop[row]), 0.0),
-            float(world.speed[row]),
-        )
-        group = int(code.conn_group[connection])
-        report = int(world.report[row])
-        vehicle = world.vehicles[report] if report >= 0 else None
-        policy = PRIVATE if vehicle is None else policy_of(vehicle.state)
-        needed = required_deceleration(speed, distance, policy.reaction)
-        at_once = speed * speed / (2.0 * (distance + PAST_LINE))
-        critical = TWO_WHEELS if int(world.tracks["class"][row]) == ObjectClass.MOTORCYCLE else CRITICAL
-        arrival = distance / speed
-        facts: dict[str, object] = {
-            "group": int(code.group_ids[group]),
-            "distance": distance,
-            "needed": min(needed, 9.9),
-            "arrival": arrival,
-        }
-        if vehicle is not None:
-            out.append(
-                Candidate(
-                    AdvisoryKind.RED_LIGHT,
-                    f"vehicle:{vehicle.id}",
-                    0 if at_once > critical or speed < SLOWEST else 1,
-                    float(world.tracks["existence"][row]),
-                    "group {group} is red when you arrive in {arrival:.1f} s: stopping takes {needed:.1f} m/s2",
-                    facts,
-                    (int(world.tracks["id"][row]),),
-                    0.0,
-                    distance,
-                    "stop",
-                )
-            )
-        if at_once > critical or world.to_stop[row] < 0.0:
+
+    candidates = []
+    violators = []  # rows of those that stop no more
+    for row in rows[:n].tolist():
+        is_critical = _is_critical(world, row)
+        if world.report[row] >= 0:
+            candidates.append(_warning(world, row, is_critical))
+        if is_critical or world.to_stop[row] < 0.0:
             violators.append(row)
-    return out + crossing.plan(world, violators, ahead, behind)
+    return candidates + crossing.plan(world, violators, prediction, following)
+
+
+def _is_critical(world: World, row: int) -> bool:
+    """Return whether a vehicle can no longer stop before its line."""
+    speed, distance = float(world.speed[row]), max(float(world.to_stop[row]), 0.0)
+    is_motorcycle = int(world.tracks["class"][row]) == ObjectClass.MOTORCYCLE
+    limit = MOTORCYCLE_CRITICAL_BRAKING if is_motorcycle else CRITICAL_BRAKING
+    return speed * speed / (2.0 * (distance + PAST_LINE)) > limit
+
+
+def _warning(world: World, row: int, is_critical: bool) -> Candidate:
+    vehicle = world.vehicles[int(world.report[row])]
+    speed, distance = float(world.speed[row]), max(float(world.to_stop[row]), 0.0)
+    group = int(world.code.conn_group[int(world.connection[row])])
+    needed = required_deceleration(speed, distance, policy_of(vehicle.state).reaction)
+    return Candidate(
+        kind=AdvisoryKind.RED_LIGHT,
+        target=vehicle_target(vehicle.id),
+        severity=Severity.ACT_NOW if is_critical or speed < MIN_SPEED else Severity.SOON,
+        confidence=float(world.tracks["existence"][row]),
+        reason=REASON,
+        facts={
+            "group": int(world.code.group_ids[group]),
+            "distance": distance,
+            "needed": min(needed, MAX_SHOWN_DECELERATION),
+            "arrival": distance / speed,
+        },
+        tracks=(int(world.tracks["id"][row]),),
+        speed=0.0,
+        distance=distance,
+        behaviour=Behaviour.STOP,
+    )

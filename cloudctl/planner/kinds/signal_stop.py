@@ -1,119 +1,147 @@
-"""Stop at the signal ahead: for each connected vehicle that will soon be too near to stop, at a signal that nothing well founded says it may pass.
+"""Stop at the signal ahead: for each connected vehicle that will soon be too near to stop, at a signal of which nothing
+well founded says that it may pass.
 
-A vehicle d m before its stop line at v m/s can stop while d >= S(v) = v REACTION + v^2 / (2 FIRM). It is advised to stop NOTICE s before it comes to
-S(v) when its signal
+A vehicle d m before its stop line at v m/s can stop while d >= S(v) = v REACTION_TIME + v^2 / (2 FIRM_BRAKING). It is
+advised to stop NOTICE before it comes to S(v) when its signal
 
-* shows red, and the end that is promised, if one is believed, leaves the vehicle nearer than S(v) when it falls due (SLACK s later, for the message
-  that shows whether the promise was kept);
+* shows red, and the end that is promised, if one is believed, leaves the vehicle nearer than S(v) when it falls due
+  (BROKEN_PROMISE_TIME later, for the message that shows whether the promise was kept);
 * shows yellow, and it can still stop;
 * is in a state that is not known, though it was before: it may be red.
 
-Of a vehicle whose movement nobody knows, each that its lane leads to counts. A vehicle that comes to the end of a queue before is not advised. One that
-brakes for the signal already is not, unless because it was: advice to stop is renewed while it holds. This rests on the state that is displayed, on no promise: where times are
-wrong, it is what is left of speed advice. A vehicle that GLOSA slows down at the same time is given less NOTICE: it is about to be safe.
+Of a vehicle whose movement is not known, each that its lane leads to counts. A vehicle that comes to the end of a queue
+before is not advised. A vehicle that brakes for the signal already is not, unless because it was: advice to stop is
+renewed while it holds. This rests on the state that is displayed, on no promise: where times are wrong, it is what is
+left of speed advice. A vehicle that GLOSA slows down at the same time is given less notice: it is about to be safe.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from ...forecast.prediction import ways
-from ...forecast.stop_line import FAR, IS_YELLOW, StopLineForecast
-from ...schema import AdvisoryKind, SignalState
-from ...signals.states import IS_RED
+from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast
+from ...schema import AdvisoryKind, Behaviour, Severity, SignalState, vehicle_target
+from ...signals.colours import IS_RED, IS_YELLOW
 from ...world import World
-from ..candidate import Candidate, stopping_distance
+from ..braking import stopping_distance
+from ..candidate import Candidate
 
 NOTICE = 2.0  # s before the last moment to stop
 SLOWING_NOTICE = 0.6  # s; of a vehicle that is advised to slow down for the same signal
-SLACK = 0.5  # s after a promised green until it is known to be broken
-MIN_SPEED = 0.5  # m/s; a slower vehicle stands, within what tracks tell
+BROKEN_PROMISE_TIME = 0.5  # s after a promised green until it is known to be broken
+MIN_SPEED = 0.5  # m/s; a slower vehicle is stationary, within what tracks are sure to
 RANGE = 300.0  # m
-BRAKES = 0.7  # of the braking that stopping takes: a driver who brakes so hard, or harder, has seen the signal, or was advised to
-BEYOND = 1.0  # m past the line up to which a vehicle is advised
+MAX_PAST_LINE = 1.0  # m past the line up to which a vehicle is advised
+# of the braking that stopping takes: a driver who brakes so hard has seen the signal, or was advised to
+BRAKING_SHARE = 0.7
 
 NONE, AT_RED, AT_YELLOW, AT_UNKNOWN = 0, 1, 2, 3
-WHY = np.zeros(256, np.int64)  # by state: why a vehicle must be able to stop
-WHY[IS_RED], WHY[IS_YELLOW], WHY[SignalState.UNKNOWN] = AT_RED, AT_YELLOW, AT_UNKNOWN
-WORDS = {
-    AT_RED: "group {group} shows red, and nothing sure says that it turns green before you come: stop at the line, {distance:.0f} m ahead",
+CAUSE = np.zeros(256, np.int64)  # by state: why a vehicle must be able to stop
+CAUSE[IS_RED], CAUSE[IS_YELLOW], CAUSE[SignalState.UNKNOWN] = AT_RED, AT_YELLOW, AT_UNKNOWN
+REASONS = {
+    AT_RED: (
+        "group {group} shows red and is not sure to turn green before you arrive: "
+        "stop at the line, {distance:.0f} m ahead"
+    ),
     AT_YELLOW: "group {group} shows yellow, and you can still stop: stop at the line, {distance:.0f} m ahead",
-    AT_UNKNOWN: "what group {group} shows is not known: be ready to stop at the line, {distance:.0f} m ahead",
+    AT_UNKNOWN: ("the state of group {group} is not known: be ready to stop at the line, {distance:.0f} m ahead"),
 }
+IF_OWN = ", if it is your signal: your lane has several movements, and yours is not known"
 
-IF_OWN = ", if that group is yours: other ways lead from your lane, and which you take is not known"
+
+class _Stop(NamedTuple):
+    """One vehicle to advise, as `_must_stop` lists it."""
+
+    vehicle: int  # index into `World.vehicles`
+    cause: int
+    group: int
+    is_own: int  # the group is surely that of its movement
+    is_braking: int  # it brakes for the signal already
 
 
 @njit(cache=True)
-def _reason(group: int, distance: float, speed: float, notice: float, state: Any, seen: Any, start: Any) -> int:
+def _cause(group: int, distance: float, speed: float, notice: float, state: Any, seen: Any, next_start: Any) -> int:
     """Return why a vehicle `distance` m before a line must now be advised to stop at it, NONE where it need not."""
-    if group < 0 or (WHY[state[group]] == AT_UNKNOWN and seen[group] == 0):
-        return 0  # no signal, or one that was never known
-    reason = int(WHY[state[group]])
+    if group < 0 or (CAUSE[state[group]] == AT_UNKNOWN and seen[group] == 0):
+        return NONE  # no signal, or one that was never known
+    cause = int(CAUSE[state[group]])
     margin = distance - stopping_distance(speed)
-    if margin > speed * notice or (reason == AT_YELLOW and margin < 0.0):
-        return 0
-    if reason == AT_RED and start[group] < FAR and margin >= speed * (start[group] + SLACK):
-        return 0
-    return reason
+    if margin > speed * notice or (cause == AT_YELLOW and margin < 0.0):
+        return NONE
+    if (
+        cause == AT_RED
+        and next_start[group] < UNKNOWN_TIME
+        and margin >= speed * (next_start[group] + BROKEN_PROMISE_TIME)
+    ):
+        return NONE  # it can still stop when it is known whether the green came
+    return cause
 
 
 @njit(cache=True)
 def _must_stop(
-    rows: Any, path: Any, connection: Any, to_stop: Any, speed: Any, accel: Any, n_lanes: int, conn_group: Any, lane_start: Any, lane_conn: Any,
-    tail: Any, state: Any, seen: Any, start: Any, notice: Any, found: Any,
+    rows: Any, path: Any, connection: Any, to_stop: Any, speed: Any, accel: Any, n_lanes: int, conn_group: Any,
+    lane_start: Any, lane_conn: Any, queue_tail: Any, state: Any, seen: Any, next_start: Any, notice: Any, stops: Any,
 ) -> int:  # fmt: skip
-    """List in `found` (int64[n, 5]) which of `rows` to advise, why, of which group, whether that is surely its own, and whether it brakes already;
-    `notice`: s, of each."""
+    """List in `stops` (int64[n, 5], columns of `_Stop`) which of `rows` to advise. `notice`: s, of each."""
     n = 0
     for k in range(len(rows)):
         i = rows[k]
-        v, d, on = speed[i], to_stop[i], path[i]
-        if v < MIN_SPEED or not -BEYOND < d < RANGE or on < 0:
+        v, d, here = speed[i], to_stop[i], path[i]
+        if v < MIN_SPEED or not -MAX_PAST_LINE < d < RANGE or here < 0:
             continue
-        if on < n_lanes and 0.0 < tail[on] < d:
+        if here < n_lanes and 0.0 < queue_tail[here] < d:
             continue  # the end of a queue comes first
 
-        reason, group, sure = 0, -1, True
+        cause, group, is_own = NONE, -1, True
         if connection[i] >= 0:
             group = conn_group[connection[i]]
-            reason = _reason(group, d, v, notice[k], state, seen, start)
-        elif on < n_lanes:
-            for c in range(
-                lane_start[on], lane_start[on + 1]
-            ):  # nobody knows its way: the first of its lane that is not open
-                if reason == 0:
-                    group, sure = conn_group[lane_conn[c]], lane_start[on + 1] - lane_start[on] == 1
-                    reason = _reason(group, d, v, notice[k], state, seen, start)
-        if reason > 0:
-            braking = -accel[i] > BRAKES * v * v / (2.0 * max(d, 0.5))
-            found[n, 0], found[n, 1], found[n, 2], found[n, 3], found[n, 4] = k, reason, group, sure, braking
+            cause = _cause(group, d, v, notice[k], state, seen, next_start)
+        elif here < n_lanes:
+            # The movement is not known: the first of its lane that is not open.
+            for c in range(lane_start[here], lane_start[here + 1]):
+                if cause == NONE:
+                    group, is_own = conn_group[lane_conn[c]], lane_start[here + 1] - lane_start[here] == 1
+                    cause = _cause(group, d, v, notice[k], state, seen, next_start)
+
+        if cause != NONE:
+            is_braking = -accel[i] > BRAKING_SHARE * v * v / (2.0 * max(d, 0.5))
+            stops[n, 0], stops[n, 1], stops[n, 2], stops[n, 3], stops[n, 4] = k, cause, group, is_own, is_braking
             n += 1
     return n
 
 
-def plan(world: World, passing: StopLineForecast, slowed: set[str]) -> list[Candidate]:
-    """Return advice to stop to each connected vehicle that needs it. `slowed`: ids of those that GLOSA advises to slow down or stop."""
+def plan(world: World, forecast: StopLineForecast, slowed: set[str]) -> list[Candidate]:
+    """Return advice to stop to each connected vehicle that needs it. `slowed`: ids of those that GLOSA advises to slow
+    down or stop."""
     code, signals, n = world.code, world.signals, len(world.vehicles)
     if not n or not code.n_conns or not len(signals.state) or signals.seen is None:
         return []
     notice = np.array([SLOWING_NOTICE if vehicle.id in slowed else NOTICE for vehicle in world.vehicles])
-    found, lanes = np.empty((n, 5), np.int64), ways(code)
-    count = _must_stop(
-        world.rows, world.path, world.connection, world.to_stop, world.speed, world.accel, code.n_lanes, code.conn_group, lanes.start, lanes.movement,
-        passing.tail, signals.state, signals.seen, passing.windows.start, notice, found,
-    )  # fmt: skip
 
-    out = []
-    for k, reason, group, own, brakes in found[:count].tolist():
-        row = int(world.rows[k])
-        distance = max(float(world.to_stop[row]), 0.0)
-        facts: dict[str, object] = {"group": int(code.group_ids[group]), "distance": distance}
-        out.append(
-            Candidate(
-                AdvisoryKind.SIGNAL_STOP, f"vehicle:{world.vehicles[k].id}", 1, float(world.tracks["existence"][row]), WORDS[reason] + ("" if own else IF_OWN), facts,
-                (int(world.tracks["id"][row]),), None, distance, "stop", renewal=bool(brakes),
-            )
-        )  # fmt: skip
-    return out
+    stops, lanes = np.empty((n, 5), np.int64), ways(code)
+    count = _must_stop(
+        world.rows, world.path, world.connection, world.to_stop, world.speed, world.accel, code.n_lanes,
+        code.conn_group, lanes.start, lanes.movement, forecast.queue_tail, signals.state, signals.seen,
+        forecast.windows.next_start, notice, stops,
+    )  # fmt: skip
+    return [_advice(world, _Stop(*stop)) for stop in stops[:count].tolist()]
+
+
+def _advice(world: World, stop: _Stop) -> Candidate:
+    row = int(world.rows[stop.vehicle])
+    distance = max(float(world.to_stop[row]), 0.0)
+    reason = REASONS[stop.cause]
+    return Candidate(
+        kind=AdvisoryKind.SIGNAL_STOP,
+        target=vehicle_target(world.vehicles[stop.vehicle].id),
+        severity=Severity.SOON,
+        confidence=float(world.tracks["existence"][row]),
+        reason=reason if stop.is_own else reason + IF_OWN,
+        facts={"group": int(world.code.group_ids[stop.group]), "distance": distance},
+        tracks=(int(world.tracks["id"][row]),),
+        distance=distance,
+        behaviour=Behaviour.STOP,
+        renewal=bool(stop.is_braking),
+    )

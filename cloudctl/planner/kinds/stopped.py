@@ -1,5 +1,5 @@
-"""Stopped vehicle ahead (T/CSAE 53: AVW): one that has stood for long with nothing ahead of it and no red, told to who comes up behind,
-with a lane to change to. Who stands is found by `traffic`."""
+"""Stopped vehicle ahead (T/CSAE 53: AVW): one that has stood for long with nothing ahead of it and no red, for the
+vehicles that come up behind it, with a lane to change to. Which vehicles have stopped is found by `traffic`."""
 
 from typing import Any
 
@@ -7,55 +7,57 @@ import numpy as np
 from numba import njit
 
 from ...forecast import lanes
-from ...schema import AdvisoryKind
+from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
 from ..candidate import Candidate
 from .ahead import open_lanes
 
 RANGE = 200.0  # m
-MOVING = 3.0  # m/s; a slower one is part of the queue behind it
-PASSED = 5.0  # m before it within which whoever comes has long seen it
+MIN_SPEED = 3.0  # m/s; a slower vehicle is part of the queue behind it
+MIN_GAP = 5.0  # m; nearer, the driver has long seen it
+REASON = "a stopped vehicle blocks your lane {gap:.0f} m ahead"
 
 
 @njit(cache=True)
-def _approaching(
+def _find_nearest(
     ids: Any, stopped: Any, rows: Any, path: Any, s: Any, speed: Any, length: Any, nearest: Any, gaps: Any
 ) -> None:
-    """Fill in, for each of `rows`, the nearest stopped vehicle before it on its lane (row of its track, -1 none) and the gap to it (m)."""
+    """Fill in, for each of `rows`, the nearest stopped vehicle ahead on its lane (row of its track, -1 none) and the
+    gap to it (m)."""
     for j in range(len(ids)):
         if path[j] < 0 or ids[j] not in stopped:
             continue
         for k in range(len(rows)):
             i = rows[k]
+            if path[i] != path[j] or speed[i] < MIN_SPEED:
+                continue
             gap = s[j] - s[i] - 0.5 * (length[j] + length[i])
-            if path[i] == path[j] and PASSED < gap < RANGE and speed[i] >= MOVING and (nearest[k] < 0 or gap < gaps[k]):
+            if MIN_GAP < gap < RANGE and (nearest[k] < 0 or gap < gaps[k]):
                 nearest[k], gaps[k] = j, gap
 
 
 def plan(world: World) -> list[Candidate]:
-    """Return a candidate for each connected vehicle with a stopped vehicle before it on its lane."""
+    """Return a candidate for each connected vehicle with a stopped vehicle ahead on its lane."""
     n = len(world.rows)
     if not world.stopped or not n:
         return []
-    ids, nearest, gaps = world.tracks["id"], np.full(n, -1, np.int64), np.empty(n)
-    _approaching(
-        ids, np.array(world.stopped, np.int64), world.rows, world.path, world.s, world.speed, world.tracks["length"], nearest, gaps
-    )  # fmt: skip
-    out = []
-    for k in np.flatnonzero(nearest >= 0).tolist():
-        row, there, gap = int(world.rows[k]), int(nearest[k]), float(gaps[k])
-        out.append(
-            Candidate(
-                AdvisoryKind.STOPPED_VEHICLE,
-                f"vehicle:{world.vehicles[k].id}",
-                2,
-                float(world.tracks["existence"][there]),
-                "a vehicle stands on your lane {gap:.0f} m ahead, and nothing holds it",
-                {"gap": gap},
-                (int(ids[row]), int(ids[there])),
-                None,
-                gap,
-                lanes.change(world, row, open_lanes(world, k)) or "slow_down",
-            )
-        )
-    return out
+    nearest, gaps = np.full(n, -1, np.int64), np.empty(n)
+    stopped = np.array(world.stopped, np.int64)
+    tracks = world.tracks
+    _find_nearest(tracks["id"], stopped, world.rows, world.path, world.s, world.speed, tracks["length"], nearest, gaps)
+    return [_warning(world, k, int(nearest[k]), float(gaps[k])) for k in np.flatnonzero(nearest >= 0).tolist()]
+
+
+def _warning(world: World, k: int, stopped_row: int, gap: float) -> Candidate:
+    row, ids = int(world.rows[k]), world.tracks["id"]
+    return Candidate(
+        kind=AdvisoryKind.STOPPED_VEHICLE,
+        target=vehicle_target(world.vehicles[k].id),
+        severity=Severity.INFORMATION,
+        confidence=float(world.tracks["existence"][stopped_row]),
+        reason=REASON,
+        facts={"gap": gap},
+        tracks=(int(ids[row]), int(ids[stopped_row])),
+        distance=gap,
+        behaviour=lanes.change(world, row, open_lanes(world, k)) or Behaviour.SLOW_DOWN,
+    )

@@ -1,81 +1,129 @@
-"""Wrong-way driver: a vehicle that moves against the direction of the only lane it can be on, told to it and to who meets it.
+"""Wrong-way driver: a vehicle that moves against the direction of the only lane it can be on: advice to it, and to the
+vehicles that meet it.
 
-Lanes are matched as for everyone; who is on none of them, and on one when turned about, is on that one the wrong way. A tidal lane that runs the other
-way now is no lane for this.
+Lanes are matched as for every track. A vehicle that is on none of them, and on one when turned about, drives on that
+one the wrong way. A tidal lane that runs the other way now is no lane for this.
 """
 
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from ...matching import match
-from ...schema import AdvisoryKind, ObjectClass
+from ...matching import Matched, match
+from ...road_users import IS_MOTOR_VEHICLE
+from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
 from ..candidate import Candidate
 
-FASTEST_REVERSE = 4.0  # m/s; slower may be backing into a place
-OFF = 1.2  # m beside the middle of the lane at most
-SURE = 0.9  # existence of the track
+MIN_SPEED = 4.0  # m/s; a slower vehicle may be reversing into a parking space
+MAX_LATERAL = 1.2  # m beside the middle of the lane
+MIN_EXISTENCE = 0.9  # of the track
 RANGE = 250.0  # m
-INGRESS = 0  # the role of lanes that end at the intersection
-MOTOR = np.isin(np.arange(256), (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE))
+INGRESS = 0  # role of lanes that end at the intersection
+CONFIDENCE = 0.9
+REASON_DRIVER = "you drive against the direction of lane {lane}: stop and turn round"
+REASON_ONCOMING = "a vehicle comes towards you on lane {lane}, {gap:.0f} m ahead"
 
 
 @njit(cache=True)
-def _odd(tracks: Any, path: Any, motor: Any, x0: float, y0: float, x1: float, y1: float, rows: Any) -> int:
+def _list_off_lanes(
+    tracks: Any, path: Any, is_motor_vehicle: Any, x0: float, y0: float, x1: float, y1: float, rows: Any
+) -> int:
     """List the motor vehicles within the code's bounds that move and are on no lane."""
     n = 0
     for i in range(len(tracks)):
         track = tracks[i]
-        if path[i] >= 0 or not motor[track["class"]] or track["existence"] <= SURE:
+        if path[i] >= 0 or not is_motor_vehicle[track["class"]] or track["existence"] <= MIN_EXISTENCE:
             continue
-        if (
-            track["vx"] ** 2 + track["vy"] ** 2 > FASTEST_REVERSE**2
-            and x0 <= track["x"] <= x1
-            and y0 <= track["y"] <= y1
-        ):
+        moves = track["vx"] ** 2 + track["vy"] ** 2 > MIN_SPEED**2
+        if moves and x0 <= track["x"] <= x1 and y0 <= track["y"] <= y1:
             rows[n] = i
             n += 1
     return n
 
 
 def plan(world: World) -> list[Candidate]:
-    """Return candidates for the wrong-way driver, where connected, and for connected vehicles it is driving at."""
-    tracks, closed = world.tracks, world.rules.closed(world.t)
-    rows = np.empty(len(tracks), np.int64)
-    path = world.path if closed is None else np.where((world.path >= 0) & closed[world.path], -1, world.path)
-    odd = rows[: _odd(tracks, path, MOTOR, *world.code.bounds, rows)]
-    if not len(odd):
+    """Return candidates for the wrong-way driver, where connected, and for the connected vehicles it drives towards."""
+    closed = world.rules.closed(world.t)
+    rows = _off_lanes(world, closed)
+    if not len(rows):
         return []
-    turned = tracks[odd]
+
+    turned = world.tracks[rows]
     turned["vx"], turned["vy"] = -turned["vx"], -turned["vy"]
-    on = match(world.code, turned, np.full((len(odd), 3), -1, np.int64), closed)
-    out: dict[str, Candidate] = {}
-    for k in np.flatnonzero((on.path >= 0) & (on.path < world.code.n_lanes) & (on.lateral < OFF)):
-        lane, s, driver = int(on.path[k]), float(on.s[k]), int(odd[k])
-        tidal = (
-            world.path[driver] >= 0
-        )  # on a lane of its own direction that is closed now, because the strip of road runs the other way
-        if (
-            world.code.lane_use[lane]
-            or (world.code.lane_role[lane] != INGRESS and not tidal)
-            or (closed is not None and closed[lane])
-        ):
-            continue  # further away, the opposite lanes may not be in the code, and who drives there is no wrong-way driver
-        name = {"lane": world.code.code.lanes[lane].id}
-        for vehicle, row in zip(world.vehicles, world.rows, strict=True):
-            target = f"vehicle:{vehicle.id}"
-            ids = (int(tracks["id"][row]), int(tracks["id"][driver]))
-            gap = s - float(world.s[row])
-            if row == driver:
-                words = "you drive against the direction of lane {lane}: stop and turn round"
-                out[target] = Candidate(
-                    AdvisoryKind.WRONG_WAY, target, 0, 0.9, words, {**name}, ids[:1], 0.0, None, "stop"
+    matched = match(world.code, turned, np.full((len(rows), 3), -1, np.int64), closed)
+
+    candidates: dict[str, Candidate] = {}
+    for k in np.flatnonzero(_is_wrong_way(world, rows, matched, closed)).tolist():
+        for candidate in _warnings(world, int(rows[k]), int(matched.path[k]), float(matched.s[k])):
+            candidates[candidate.target] = candidate
+    return list(candidates.values())
+
+
+def _off_lanes(world: World, closed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """Return the moving motor vehicles that are on no lane of their own direction: rows of tracks."""
+    path = world.path
+    if closed is not None:
+        path = np.where((path >= 0) & closed[path], -1, path)
+    rows = np.empty(len(world.tracks), np.int64)
+    x0, y0, x1, y1 = world.code.bounds
+    return rows[: _list_off_lanes(world.tracks, path, IS_MOTOR_VEHICLE, x0, y0, x1, y1, rows)]
+
+
+def _is_wrong_way(
+    world: World, rows: NDArray[np.int64], matched: Matched, closed: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Return which of `rows` drive the wrong way on the lane that they are `matched` to when turned about."""
+    code = world.code
+    is_on_lane = (matched.path >= 0) & (matched.path < code.n_lanes) & (matched.lateral < MAX_LATERAL)
+    if not is_on_lane.any():
+        return np.asarray(is_on_lane)
+    lane = np.where(is_on_lane, matched.path, 0)
+
+    # Further away than the approach lanes, the lanes of the other direction may not be in the code: a vehicle there is
+    # no wrong-way driver. One that is on a lane of its own direction which is closed now, because the strip of road
+    # runs the other way, is.
+    is_certain = (code.lane_role[lane] == INGRESS) | (world.path[rows] >= 0)
+    is_wrong = is_on_lane & (code.lane_use[lane] == 0) & is_certain
+    if closed is not None:
+        is_wrong &= ~closed[lane]
+    return np.asarray(is_wrong)
+
+
+def _warnings(world: World, driver: int, lane: int, s: float) -> list[Candidate]:
+    """Return what connected vehicles are advised of a wrong-way driver (row of its track) `s` m along a lane."""
+    ids, name = world.tracks["id"], world.code.code.lanes[lane].id
+    candidates = []
+    for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
+        target, gap = vehicle_target(vehicle.id), s - float(world.s[row])
+        if row == driver:
+            candidates.append(
+                Candidate(
+                    kind=AdvisoryKind.WRONG_WAY,
+                    target=target,
+                    severity=Severity.ACT_NOW,
+                    confidence=CONFIDENCE,
+                    reason=REASON_DRIVER,
+                    facts={"lane": name},
+                    tracks=(int(ids[row]),),
+                    speed=0.0,
+                    behaviour=Behaviour.STOP,
                 )
-            elif world.path[row] == lane and 0.0 < gap < RANGE:
-                words, facts = "a vehicle comes towards you on lane {lane}, {gap:.0f} m ahead", {**name, "gap": gap}
-                out[target] = Candidate(
-                    AdvisoryKind.WRONG_WAY, target, 0, 0.9, words, facts, ids, None, gap, "slow_down"
+            )
+        elif world.path[row] == lane and 0.0 < gap < RANGE:
+            candidates.append(
+                Candidate(
+                    kind=AdvisoryKind.WRONG_WAY,
+                    target=target,
+                    severity=Severity.ACT_NOW,
+                    confidence=CONFIDENCE,
+                    reason=REASON_ONCOMING,
+                    facts={"lane": name, "gap": gap},
+                    tracks=(int(ids[row]), int(ids[driver])),
+                    distance=gap,
+                    behaviour=Behaviour.SLOW_DOWN,
                 )
-    return list(out.values())
+            )
+    return candidates
