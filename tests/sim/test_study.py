@@ -109,8 +109,12 @@ NET = net.Net(
 
 def test_stops_go_to_the_approach_they_queue_for():
     approach = net.approach_of(NET, {"v": ["a", "b", "c"], "w": ["b", "c"]})
-    assert approach == {"a": "b", "b": "b", "c": net.BEYOND}
-    assert net.by_approach({"a": 2, "b": 3, "c": 1, ":J_0": 4}, approach) == {"b": 5, net.BEYOND: 1, net.INSIDE: 4}
+    assert approach == {"a": "b", "b": "b", "c": net.PAST_SIGNALS}
+    assert net.by_approach({"a": 2, "b": 3, "c": 1, ":J_0": 4}, approach) == {
+        "b": 5,
+        net.PAST_SIGNALS: 1,
+        net.INSIDE: 4,
+    }
 
 
 def test_a_route_laid_out_straight():
