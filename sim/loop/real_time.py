@@ -116,6 +116,8 @@ class LiveLoop:
                     int(offsets.normal(0, self.setup.noise.clock_ms) * MS),
                 )
             )
+        (folder / "node.toml").touch(0o600)
+        (folder / "node.toml").chmod(0o600)  # it holds the live page's token
         (folder / "node.toml").write_text("".join(text))
         return node.public, plans
 
