@@ -10,6 +10,8 @@ from .columns import FrameKind, frame
 MAX_EVENTS = 200  # that wait for one page; older ones are dropped and counted
 MAX_WATCHED = 64  # intersections that one page sees in full at a time
 
+FIRST = (FrameKind.HELLO, FrameKind.PLAYER)  # kinds after which a page forgets what it has seen
+
 Key = tuple[FrameKind, int]  # of what is replaced by a newer one: its kind, and the intersection it is of
 
 
@@ -72,9 +74,10 @@ class Viewer:
         self._events.clear()
 
     def take(self) -> bytes:
-        """Return all that waits as one message, in the order of the kinds: a drawing before what is drawn on it; b"" where nothing does."""
+        """Return all that waits as one message; b"" where nothing does. First what the rest is understood by: the list of intersections,
+        whether a recording has jumped, the drawings."""
         newest, self._newest = self._newest, {}
-        frames = [newest[key] for key in sorted(newest)]
+        frames = [newest[key] for key in sorted(newest, key=lambda key: (key[0] not in FIRST, key))]
         if self._events:
             rows = b",".join(self._events)
             self._events.clear()

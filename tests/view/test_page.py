@@ -29,6 +29,7 @@ def page(browser: Browser, shown_run: Any) -> Iterator[Browser]:
         shown.until(
             f"Math.abs({SNAPSHOT}.t - cloudctl.store.player.begin - 3000) < 1500 && {SNAPSHOT}.tracks.rows > 10"
         )
+        shown.until("cloudctl.picture.layer.shown.length > 5")
         yield shown
 
 

@@ -230,3 +230,15 @@ def test_what_is_selected_and_its_panels_are_shown_while_the_recording_stands(ru
     assert picture.of(FrameKind.STATUS)[0]["sensors"]
     player.observer.ask(viewer, Request(select=(0, int(picture.snapshots[0]["tracks"]["id"][0]))))
     assert not picture_of(viewer).of(FrameKind.DETAIL)[0]["gone"]
+
+
+def test_a_page_learns_of_a_jump_before_it_gets_the_new_picture(run_file: Path) -> None:
+    player = Player(run_file)
+    viewer = player.observer.open(lambda: None)
+    player.observer.ask(viewer, Request(watch=(0,)))
+    picture_of(viewer)
+    player.ask(viewer, Request(play=False, seek=(player.run.begin + 7 * SECOND) / MS))
+    while player.tick(SECOND):
+        pass
+    kinds = [kind for kind, _ in picture_of(viewer).frames]
+    assert kinds.index(FrameKind.PLAYER) < kinds.index(FrameKind.SNAPSHOT)
