@@ -9,7 +9,7 @@
 #define OVERLAP_WIDTH 0.6   /* of the width, across: a vehicle beside another is further away */
 #define MAX_HALF_LENGTH 9.0 /* m: of a vehicle that others are compared with */
 #define MAX_YOUNG_HITS 20   /* hits of a track that may yet turn out to be another's second box */
-#define SAME_BOX 0.3        /* m: two people are further apart, or one of them is seen a scan later */
+#define SAME_BOX 0.1        /* m: two people are further apart, and in a crowd their detections are too */
 #define SAME_MOTOR_BOX 0.8  /* m: nor two motor vehicles */
 
 static int is_motor_vehicle(uint8_t cls) { return cls == 1 || cls == 2 || cls == 3; }

@@ -57,6 +57,7 @@ class Observer:
         self._due: dict[int, int] = {}  # when the next status of an intersection is
         self._encode = msgspec.json.Encoder().encode
         self.bind(engine)
+        self._hello = self._make_hello()
 
     def bind(self, engine: Engine) -> None:
         """Show another engine of the same intersections: a recording's after a jump."""
@@ -84,7 +85,7 @@ class Observer:
             )
         viewer = Viewer(wake)
         self.viewers.append(viewer)
-        viewer.put((FrameKind.HELLO, 0), self._hello())
+        viewer.put((FrameKind.HELLO, 0), self._hello)
         for row in self._recent:
             viewer.add_event(row)
         return viewer
@@ -135,9 +136,10 @@ class Observer:
             viewer.clear()
         self._scenes.clear()
         self.bind(self._engine)
+        self._hello = self._make_hello()
         for viewer in self.viewers:
             viewer.forget_scenes()
-            viewer.put((FrameKind.HELLO, 0), self._hello())
+            viewer.put((FrameKind.HELLO, 0), self._hello)
 
     def refresh(self) -> None:
         """Show every page anew what it watches, as it is now: after a jump in a recording."""
@@ -164,7 +166,7 @@ class Observer:
                 place.withheld = [] if index in self._watchers else None
         self._withholding = {index: self._withholding.get(index) or Withholding() for index in self._watchers}
 
-    def _hello(self) -> bytes:
+    def _make_hello(self) -> bytes:
         return json_frame(
             FrameKind.HELLO, {"mode": self._mode, "about": self._about, "intersections": self._zone.listing()}
         )

@@ -121,6 +121,8 @@ class LiveLoop:
                     offset=offsets[name],
                 )
             )
+        (folder / "node.toml").touch(0o600)
+        (folder / "node.toml").chmod(0o600)  # it holds the live page's token
         (folder / "node.toml").write_text("".join(text))
         return plans
 

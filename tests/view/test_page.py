@@ -115,6 +115,7 @@ def test_the_page_says_when_the_node_is_gone_and_goes_on_when_it_is_back(
 
     port, token = broker.free_port(), "token-of-this-test-0123"
     node = NodeProcess(tmp_path, code, f'[http]\nbind = "127.0.0.1:{port}"\ntoken = "{token}"\n')
+    node.config.chmod(0o600)  # it holds a secret
     with node:
         assert "YOUR-TOKEN" in address_of(node)  # a token of the node's file is not printed
         browser.open("about:blank")
