@@ -8,7 +8,7 @@ from ..schema import AdvisoryKind, Behaviour, ObjectClass, PriorityStatus, Sever
 
 NAMES = tuple(kind.name.lower() for kind in ObjectClass)  # of road users, by class
 
-# The members by name: in Python 3.11 an attribute of an enum's class costs 0.2 us, and a plan makes dozens of candidates.
+# Members by name: in Python 3.11 an attribute of an enum class costs 0.2 us, and a plan makes dozens of candidates.
 ACT_NOW, SOON, INFORMATION = Severity.ACT_NOW, Severity.SOON, Severity.INFORMATION
 SLOW_DOWN, STOP, GIVE_WAY = Behaviour.SLOW_DOWN, Behaviour.STOP, Behaviour.GIVE_WAY
 
