@@ -124,6 +124,8 @@ class Observer:
         if request.watch is not None:
             for index in wanted:
                 self._show(viewer, index)
+        if request.select is not None and viewer.selected is not None:
+            self._show_selected(viewer)
 
     def watching(self, index: int) -> list[Viewer]:
         """Return the pages that watch an intersection."""
@@ -146,6 +148,7 @@ class Observer:
         for viewer in self.viewers:
             for index in viewer.watched:
                 self._show(viewer, index)
+            self._show_selected(viewer)
 
     def _show(self, viewer: Viewer, index: int) -> None:
         """Send one page an intersection as it was planned last, its drawing first."""
@@ -153,7 +156,16 @@ class Observer:
         self._send_scene(viewer, index, place)
         if place.latest is not None:
             viewer.put((FrameKind.SNAPSHOT, index), snapshot(index, place.latest, place.signals))
+            viewer.put((FrameKind.STATUS, index), self._status(place.latest.t, index, place))
         self._due[index] = 0
+
+    def _show_selected(self, viewer: Viewer) -> None:
+        """Show the selected track at once: where time stands still, no plan will."""
+        if viewer.selected is not None:
+            index = viewer.selected[0]
+            place = self._places[index]
+            if place.latest is not None:
+                self._show_detail(place.latest.t, index, place, viewer)
 
     def _watch_again(self) -> None:
         """Note who watches which intersection, and which of them are to note what they withhold."""
@@ -229,12 +241,7 @@ class Observer:
         status = None
         if t >= self._due.get(index, 0):
             self._due[index] = t + STATUS_INTERVAL
-            status = json_frame(
-                FrameKind.STATUS,
-                status_of(
-                    t, index, place, self._engine.ingest.sources, self._traffic.get(world.code.code.id), withholding
-                ),
-            )
+            status = self._status(t, index, place)
         for viewer in watchers:
             self._send_scene(viewer, index, place)
             viewer.put((FrameKind.SNAPSHOT, index), data)
@@ -244,11 +251,18 @@ class Observer:
                 viewer.detailed = t
                 self._show_detail(t, index, place, viewer)
 
+    def _status(self, t: int, index: int, place: IntersectionState) -> bytes:
+        sources, traffic = self._engine.ingest.sources, self._traffic.get(place.code.code.id)
+        withholding = self._withholding.get(index) or Withholding()
+        return json_frame(FrameKind.STATUS, status_of(t, index, place, sources, traffic, withholding))
+
     def _show_detail(self, t: int, index: int, place: IntersectionState, viewer: Viewer) -> None:
-        assert viewer.selected is not None
+        """Show one page the track that it has selected, as it was planned last."""
         world = place.latest
-        assert world is not None
-        found = detail_of(t, index, place, world, viewer.selected[1], self._withholding[index], self._hops)
+        if viewer.selected is None or world is None:
+            return
+        withholding = self._withholding.get(index) or Withholding()
+        found = detail_of(t, index, place, world, viewer.selected[1], withholding, self._hops)
         viewer.vehicle = found.get("vehicle")
         self._keep_hops()
         viewer.put((FrameKind.DETAIL, 0), json_frame(FrameKind.DETAIL, found))

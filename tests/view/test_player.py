@@ -14,6 +14,7 @@ from cloudctl.fusion import SEEN_LATELY
 from cloudctl.io.recording.chunks import IndexedRun
 from cloudctl.io.recording.parts import RecordingError
 from cloudctl.io.recording.reader import Recording, Step
+from cloudctl.view.columns import FrameKind
 from cloudctl.view.observer import ViewError
 from cloudctl.view.player import Player
 from cloudctl.view.viewers import Request
@@ -217,3 +218,15 @@ def test_the_parts_of_one_run_are_one_recording(code: CompiledCode, run_file: Pa
     middle = whole[len(whole) // 2].t
     assert list(run.steps(middle))[-1] == whole[-1]
     shutil.rmtree(tmp_path)
+
+
+def test_what_is_selected_and_its_panels_are_shown_while_the_recording_stands(run_file: Path) -> None:
+    player = Player(run_file)
+    viewer = player.observer.open(lambda: None)
+    player.ask(viewer, Request(play=False))
+    jump(player, player.run.begin + 8 * SECOND)
+    player.observer.ask(viewer, Request(watch=(0,)))
+    picture = picture_of(viewer)
+    assert picture.of(FrameKind.STATUS)[0]["sensors"]
+    player.observer.ask(viewer, Request(select=(0, int(picture.snapshots[0]["tracks"]["id"][0]))))
+    assert not picture_of(viewer).of(FrameKind.DETAIL)[0]["gone"]
