@@ -143,23 +143,6 @@ def _connection(
 
 
 @njit(cache=True)
-def _distance_to_stop(
-    path: int, s: float, half_length: float, n_lanes: int, stop: Any, to_line: Any, path_length: Any, conn_to: Any,
-    inner: Any
-) -> float:  # fmt: skip
-    """Return m from the front of a track, `s` m along a path, to the stop line; negative inside, nan where the path
-    leads to none."""
-    if 0 <= path < n_lanes:
-        return float(stop[path] - s + to_line[path] - half_length)
-    if path >= n_lanes and inner[path - n_lanes]:
-        return float(-s - half_length)
-    if path >= n_lanes:  # a joint of the road before the intersection
-        lane = conn_to[path - n_lanes]
-        return float(path_length[path] - s + stop[lane] + to_line[lane] - half_length)
-    return float(np.nan)
-
-
-@njit(cache=True)
 def _match(
     tracks: Any, declared: Any, n_lanes: int, start: Any, xy: Any, arc: Any, path_length: Any, width: Any, use_penalty:
     Any, only: Any, turns: Any, stop: Any, to_line: Any, ingress: Any, conn_from: Any, conn_to: Any, inner: Any,
@@ -195,7 +178,16 @@ def _match(
         path[i] = best
         declared_movement = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else declared[i, 0]
         connection[i] = _connection(best, declared_movement, n_lanes, only, turns, ingress, conn_from, inner)
-        to_stop[i] = _distance_to_stop(best, s[i], half_length, n_lanes, stop, to_line, path_length, conn_to, inner)
+
+        # To the stop line: of its lane, or of the lane that a joint of the road leads to; negative inside.
+        to_stop[i] = np.nan
+        if 0 <= best < n_lanes:
+            to_stop[i] = stop[best] - s[i] + to_line[best] - half_length
+        elif best >= n_lanes and inner[best - n_lanes]:
+            to_stop[i] = -s[i] - half_length
+        elif best >= n_lanes:
+            lane = conn_to[best - n_lanes]
+            to_stop[i] = path_length[best] - s[i] + stop[lane] + to_line[lane] - half_length
 
 
 def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDArray[np.bool_] | None = None) -> Matched:

@@ -193,7 +193,7 @@ class _Claims(NamedTuple):
 
 def _claims(tracks: NDArray[Any], reports: Mapping[int, Report]) -> _Claims:
     handles = tracks["vehicle"]
-    rows = np.flatnonzero(handles)
+    rows = handles.nonzero()[0]
     claimed = [reports.get(handle) for handle in handles[rows].tolist()]
     vehicles = tuple([vehicle for vehicle in claimed if vehicle is not None])
     if len(vehicles) < len(claimed):

@@ -14,7 +14,7 @@ from ..forecast.stop_line import passing
 from ..schema import AdvisoryKind, Severity, intersection_target, vehicle_target
 from ..world import World
 from .candidate import Candidate, Withheld
-from .catalogue import DELIVERY, PLANNERS, Needs, Situation
+from .catalogue import DELIVERY, Situation, plans
 from .filter import AdvisoryFilter
 from .kinds import rules
 from .policy import policy_of
@@ -66,13 +66,7 @@ def plan(world: World, withheld: list[Withheld] | None = None) -> list[Candidate
     `withheld`, where given, collects what a vehicle's own policy or position keeps from it, with the reason.
     """
     signal, perception = gate(world)
-    available = set[Needs]()
-    if signal is None:
-        available.add(Needs.SIGNAL_TIMES)
-    if world.signals.t and world.signals.revision == world.code.code.revision:
-        available.add(Needs.SIGNAL_STATES)
-    if perception is None:
-        available.add(Needs.PERCEPTION)
+    has_states = world.signals.t > 0 and world.signals.revision == world.code.code.revision
 
     prediction = predict(world)
     situation = Situation(
@@ -83,9 +77,8 @@ def plan(world: World, withheld: list[Withheld] | None = None) -> list[Candidate
         following=follow(world, prediction),
     )
     candidates: list[Candidate] = []
-    for planner in PLANNERS:
-        if planner.needs <= available:
-            candidates += planner.plan(situation, candidates)
+    for plan_kind in plans(signal is None, has_states, perception is None):
+        candidates += plan_kind(situation, candidates)
 
     reasons = [reason for reason in (signal, _doubt(world, signal), perception, world.sensor_trouble) if reason]
     if reasons:

@@ -7,6 +7,7 @@ DELIVERY, and its name on the wire in `schema.AdvisoryKind`. A test holds the ta
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 from typing import NamedTuple
 
 from ..clock import MS
@@ -66,10 +67,13 @@ class Situation(NamedTuple):
     following: Following
 
 
+Plan = Callable[[Situation, list[Candidate]], list[Candidate]]
+
+
 class Planner(NamedTuple):
     """One function that plans. It is given the situation, and the candidates of the planners before it in the table."""
 
-    plan: Callable[[Situation, list[Candidate]], list[Candidate]]
+    plan: Plan
     needs: frozenset[Needs]
 
 
@@ -92,6 +96,17 @@ PLANNERS = (
     Planner(lambda s, _: rules.plan(s.world, s.limits), NOTHING),
     Planner(lambda s, _: ahead.plan(s.world, s.limits), NOTHING),
 )
+
+
+@cache
+def plans(has_signal_times: bool, has_signal_states: bool, has_perception: bool) -> tuple[Plan, ...]:
+    """Return the functions to ask, in order, where what advice may rest on is there or not."""
+    has = {
+        Needs.SIGNAL_TIMES: has_signal_times,
+        Needs.SIGNAL_STATES: has_signal_states,
+        Needs.PERCEPTION: has_perception,
+    }
+    return tuple(planner.plan for planner in PLANNERS if all(has[need] for need in planner.needs))
 
 
 @dataclass(frozen=True, kw_only=True)

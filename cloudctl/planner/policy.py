@@ -63,5 +63,6 @@ AUTOMATED = {
 def policy_of(state: VehicleState) -> Policy:
     """Return the policy of a vehicle by the class it declares; that of a private car for classes that are not
     listed."""
-    policies = AUTOMATED if state.automated else BY_KIND
-    return policies.get(state.kind, policies["car"])
+    if state.automated:
+        return AUTOMATED.get(state.kind, AUTOMATED["car"])
+    return BY_KIND.get(state.kind, PRIVATE)

@@ -32,7 +32,7 @@ def test_every_kind_but_those_of_the_node_itself_is_planned_by_a_module_of_the_f
     sources = "".join(
         inspect.getsource(importlib.import_module(f"cloudctl.planner.kinds.{module}")) for module in sorted(MODULES)
     )
-    planned = {kind for kind in AdvisoryKind if f"AdvisoryKind.{kind.name}," in sources}
+    planned = {kind for kind in AdvisoryKind if f"= AdvisoryKind.{kind.name}\n" in sources}
     assert set(AdvisoryKind) - planned == {AdvisoryKind.PRIORITY, AdvisoryKind.DEGRADED}
 
 

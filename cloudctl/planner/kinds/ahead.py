@@ -21,11 +21,15 @@ from ...codes import CompiledCode
 from ...codes.compiled.rules import InForce, RuleTable
 from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
 from ...forecast import lanes
-from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...schema import AdvisoryKind, Behaviour, vehicle_target
 from ...world import World
-from ..candidate import Candidate
+from ..candidate import INFORMATION, SLOW_DOWN, Candidate
 from .rules import named
 
+DYNAMIC_LANE = AdvisoryKind.DYNAMIC_LANE
+HAZARD = AdvisoryKind.HAZARD
+RULE = AdvisoryKind.RULE
+TOLL = AdvisoryKind.TOLL
 RANGE = 300.0  # m
 ANNOUNCED_KINDS = ("toll", "closure", "construction")  # kinds of rules that are announced where they hold
 # kinds that keep single vehicles out
@@ -138,27 +142,39 @@ class Effect(Enum):
     MAY_REFUSE = auto()  # by what the vehicle does not declare
 
 
-def _rules_ahead(world: World, found: _Places, rules: InForce) -> list[Candidate]:
-    candidates, second = [], world.t // SECOND
-    for k in concerned(world, found.marked):
-        row, vehicle = int(world.rows[k]), world.vehicles[k].as_ruled
+IDLE, HOLDS, REFUSES, MAY_REFUSE = Effect
 
+
+def _rules_ahead(world: World, found: _Places, rules: InForce) -> list[Candidate]:
+    candidates: list[Candidate] = []
+    for k in concerned(world, found.marked):
         # Rules that are named where the vehicle is, and further on in the same place.
         already_named = {int(rules.refused_by[k]), int(rules.undecided[k])}
-        for begins in (begins for path in _way(world, row) for begins in found.begins.get(path, ())):
-            ahead = distance(world, row, begins.path, begins.s)
-            if not 0.0 < ahead < RANGE or begins.rule in already_named:
-                continue
-
-            kind, effect = world.code.code.rules[begins.rule].kind, _effect(world.rules, begins, vehicle, second)
-            may_ban = effect is Effect.MAY_REFUSE and kind in (*BANNING_KINDS, "closure")
-            bans = effect is Effect.REFUSES and kind in BANNING_KINDS
-            if may_ban or bans:
-                already_named.add(begins.rule)
-                candidates.append(_ban(world, k, begins, ahead, is_sure=bans))
-            elif effect in (Effect.HOLDS, Effect.REFUSES) and kind in ANNOUNCED_KINDS:
-                candidates.append(_toll(world, k, begins, ahead) if kind == "toll" else _works(world, k, begins, ahead))
+        row = int(world.rows[k])
+        for path in _way(world, row):
+            for begins in found.begins.get(path, ()):
+                ahead = distance(world, row, path, begins.s)
+                if not 0.0 < ahead < RANGE or begins.rule in already_named:
+                    continue
+                candidate = _rule_ahead(world, k, begins, ahead)
+                if candidate is not None:
+                    candidates.append(candidate)
+                    if candidate.kind is RULE:
+                        already_named.add(begins.rule)
     return candidates
+
+
+def _rule_ahead(world: World, k: int, begins: Begins, ahead: float) -> Candidate | None:
+    """Return the advice of a rule that begins `ahead` m ahead of a vehicle; None where it does not concern it."""
+    kind = world.code.code.rules[begins.rule].kind
+    effect = _effect(world.rules, begins, world.vehicles[k].as_ruled, world.t // SECOND)
+    if effect is MAY_REFUSE and (kind in BANNING_KINDS or kind == "closure"):
+        return _ban(world, k, begins, ahead, is_sure=False)
+    if effect is REFUSES and kind in BANNING_KINDS:
+        return _ban(world, k, begins, ahead, is_sure=True)
+    if (effect is HOLDS or effect is REFUSES) and kind in ANNOUNCED_KINDS:
+        return _toll(world, k, begins, ahead) if kind == "toll" else _works(world, k, begins, ahead)
+    return None
 
 
 @lru_cache(maxsize=8192)
@@ -167,10 +183,10 @@ def _effect(table: RuleTable, begins: Begins, vehicle: Vehicle, second: int) -> 
     path, s, t = np.array([begins.path]), np.array([begins.s + INSIDE]), np.array([second * SECOND])
     answer = table.effective(path, np.array([0]), t, s, fleet=(vehicle,))
     if answer.refused_by[0] == begins.rule:
-        return Effect.REFUSES
+        return REFUSES
     if answer.undecided[0] == begins.rule:
-        return Effect.MAY_REFUSE
-    return Effect.HOLDS if bool((answer.decided == begins.rule).any()) else Effect.IDLE
+        return MAY_REFUSE
+    return HOLDS if bool((answer.decided == begins.rule).any()) else IDLE
 
 
 def _facts(world: World, k: int, begins: Begins, ahead: float) -> dict[str, object]:
@@ -199,9 +215,9 @@ def _ban(world: World, k: int, begins: Begins, ahead: float, is_sure: bool) -> C
     if not is_sure:
         facts["missing"] = " or ".join(missing(rule, vehicle.as_ruled))
     return Candidate(
-        kind=AdvisoryKind.RULE,
+        kind=RULE,
         target=vehicle_target(vehicle.id),
-        severity=Severity.INFORMATION,
+        severity=INFORMATION,
         confidence=SURE_CONFIDENCE if is_sure else UNDECIDED_CONFIDENCE,
         reason=REASON_BAN if is_sure else REASON_MAY_BAN,
         facts=facts,
@@ -216,9 +232,9 @@ def _toll(world: World, k: int, begins: Begins, ahead: float) -> Candidate:
     facts = _facts(world, k, begins, ahead)
     facts["value"] = world.code.code.rules[begins.rule].value or 0.0
     return Candidate(
-        kind=AdvisoryKind.TOLL,
+        kind=TOLL,
         target=vehicle_target(world.vehicles[k].id),
-        severity=Severity.INFORMATION,
+        severity=INFORMATION,
         confidence=1.0,
         reason=REASON_TOLL,
         facts=facts,
@@ -235,16 +251,16 @@ def _works(world: World, k: int, begins: Begins, ahead: float) -> Candidate:
     facts["kind"] = "closure" if rule.kind == "closure" else "works"
     has_limit = rule.kind == "construction" and rule.value is not None
     return Candidate(
-        kind=AdvisoryKind.HAZARD,
+        kind=HAZARD,
         target=vehicle_target(world.vehicles[k].id),
-        severity=Severity.INFORMATION,
+        severity=INFORMATION,
         confidence=1.0,
         reason=REASON_WORKS if has_limit else REASON_CLOSURE,
         facts=facts,
         tracks=_track(world, k),
         speed=rule.value if has_limit else None,
         distance=ahead,
-        behaviour=_lane_change(world, k, begins) or Behaviour.SLOW_DOWN,
+        behaviour=_lane_change(world, k, begins) or SLOW_DOWN,
     )
 
 
@@ -290,9 +306,9 @@ def _dynamic(world: World, found: _Places) -> list[Candidate]:
         if states:
             candidates.append(
                 Candidate(
-                    kind=AdvisoryKind.DYNAMIC_LANE,
+                    kind=DYNAMIC_LANE,
                     target=vehicle_target(world.vehicles[k].id),
-                    severity=Severity.INFORMATION,
+                    severity=INFORMATION,
                     confidence=1.0,
                     reason="{lanes}",
                     facts={"lanes": "; ".join(states)},

@@ -16,11 +16,12 @@ from numba import njit
 from ...forecast.prediction import STEP, STEPS, Prediction
 from ...fusion import SEEN_LATELY
 from ...road_users import BLOCKS_VIEW
-from ...schema import AdvisoryKind, Behaviour, ObjectClass, Severity, vehicle_target
+from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_GREEN, IS_YELLOW
 from ...world import World
-from ..candidate import NAMES, Candidate, severity_of
+from ..candidate import NAMES, SLOW_DOWN, SOON, Candidate, severity_of
 
+KIND = AdvisoryKind.BLIND_SPOT
 MAX_APART = 1.0  # m between the outlines of the two
 RANGE = 50.0  # m
 MIN_SPEED = 2.5  # m/s of the vehicle that is warned
@@ -185,7 +186,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     )  # fmt: skip
     return [
         _warning(world, k, int(hidden[k]), float(when[k]), float(chance[k]))
-        for k in np.flatnonzero(hidden >= 0).tolist()
+        for k in (hidden >= 0).nonzero()[0].tolist()
     ]
 
 
@@ -193,13 +194,13 @@ def _warning(world: World, k: int, hidden: int, when: float, chance: float) -> C
     row, tracks = int(world.rows[k]), world.tracks
     distance = float(np.hypot(tracks["x"][hidden] - tracks["x"][row], tracks["y"][hidden] - tracks["y"][row]))
     return Candidate(
-        kind=AdvisoryKind.BLIND_SPOT,
+        kind=KIND,
         target=vehicle_target(world.vehicles[k].id),
-        severity=max(severity_of(when), Severity.SOON),
+        severity=max(severity_of(when), SOON),
         confidence=chance,
         reason=REASON,
         facts={"who": NAMES[int(tracks["class"][hidden])], "far": distance, "when": when},
         tracks=(int(tracks["id"][row]), int(tracks["id"][hidden])),
         distance=distance,
-        behaviour=Behaviour.SLOW_DOWN,
+        behaviour=SLOW_DOWN,
     )

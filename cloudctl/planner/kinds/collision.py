@@ -23,12 +23,13 @@ from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
 from ...forecast.prediction import DIVERGE, MIN_SPEED, SIGMA_A, Prediction, arrival, point, spread
 from ...road_users import FOLLOWS_LANE, RIDES
-from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_CLOSED
 from ...world import World
 from ..braking import brakes_too_late
-from ..candidate import Candidate, severity_of
+from ..candidate import SLOW_DOWN, SOON, Candidate, severity_of
 
+KIND = AdvisoryKind.COLLISION
 MAX_TTC = 5.0  # s (ETSI TS 101 539-1)
 YIELDING_TTC = 4.5  # s
 # s between the windows within which they are taken to meet: two that are predicted 2 s apart mostly stay so
@@ -281,12 +282,12 @@ def _candidate(world: World, target: str, warning: _Warning, pair: Any) -> Candi
     ttc, existence, ids = float(pair["ttc"]), world.tracks["existence"], world.tracks["id"]
     severity = severity_of(ttc)
     return Candidate(
-        kind=AdvisoryKind.COLLISION,
+        kind=KIND,
         target=target,
-        severity=severity if warning.yields else max(severity, Severity.SOON),
+        severity=severity if warning.yields else max(severity, SOON),
         confidence=float(min(existence[warning.own], existence[warning.other]) * pair["chance"]),
         reason=REASON_YIELD if warning.yields else REASON_PRIORITY,
         facts={"ttc": ttc, "pet": float(pair["pet"])},
         tracks=(int(ids[warning.own]), int(ids[warning.other])),
-        behaviour=Behaviour.SLOW_DOWN if warning.yields else None,
+        behaviour=SLOW_DOWN if warning.yields else None,
     )

@@ -23,12 +23,13 @@ from ...codes.model import TURNS
 from ...driving import BRAKING_SHARE
 from ...forecast.following import Following
 from ...forecast.prediction import DIVERGE, SIGMA_A, Prediction, arrival
-from ...schema import AdvisoryKind, Behaviour, vehicle_target
+from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_RED
 from ...world import World
-from ..candidate import Candidate, severity_of
+from ..candidate import SLOW_DOWN, Candidate, severity_of
 from .collision import CLEARANCE, deviation, waits
 
+KIND = AdvisoryKind.RED_LIGHT_CROSSING
 MAX_PET = 1.0  # s between two windows below which they conflict
 MAX_PET_FIRST = 0.0  # s; the same, of a vehicle that is there first
 MIN_CHANCE = 0.3  # of a conflict
@@ -194,7 +195,7 @@ def _warning(world: World, crossing: _Crossing) -> Candidate:
     violator, own = crossing.violator, crossing.own
     distance = float(world.to_stop[violator])
     return Candidate(
-        kind=AdvisoryKind.RED_LIGHT_CROSSING,
+        kind=KIND,
         target=vehicle_target(world.vehicles[int(world.report[own])].id),
         severity=severity_of(crossing.time),
         confidence=float(min(existence[violator], existence[own])) * crossing.chance,
@@ -202,5 +203,5 @@ def _warning(world: World, crossing: _Crossing) -> Candidate:
         facts={"distance": distance, "arrival": crossing.time},
         tracks=(int(ids[violator]), int(ids[own])),
         distance=max(float(world.to_stop[own]), 0.0),
-        behaviour=Behaviour.SLOW_DOWN,
+        behaviour=SLOW_DOWN,
     )

@@ -5,11 +5,12 @@ An emergency vehicle is a connected one that declares this class, unless sensors
 Distances along the road come from the digital code.
 """
 
-from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...schema import AdvisoryKind, vehicle_target
 from ...world import World
-from ..candidate import Candidate
+from ..candidate import GIVE_WAY, SOON, Candidate
 from ..class_evidence import contradicted
 
+KIND = AdvisoryKind.EMERGENCY
 EMERGENCY = "emergency"  # class
 MAX_BEHIND = 200.0  # m before it on its own road
 MAX_ENTERING = 80.0  # m to the stop line, of vehicles on other roads
@@ -55,15 +56,15 @@ def _warnings(world: World, emergency_row: int) -> list[Candidate]:
             continue
         candidates.append(
             Candidate(
-                kind=AdvisoryKind.EMERGENCY,
+                kind=KIND,
                 target=vehicle_target(vehicle.id),
-                severity=Severity.SOON,
+                severity=SOON,
                 confidence=CONFIDENCE,
                 reason=reason,
                 facts={"gap": gap, "arrival": distance / speed},
                 tracks=(int(world.tracks["id"][row]), int(world.tracks["id"][emergency_row])),
                 distance=own_distance,
-                behaviour=Behaviour.GIVE_WAY,
+                behaviour=GIVE_WAY,
             )
         )
     return candidates

@@ -17,8 +17,9 @@ from ...fusion import SEEN_LATELY
 from ...road_users import IS_MOTOR_VEHICLE
 from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import World
-from ..candidate import Candidate, severity_of
+from ..candidate import SLOW_DOWN, SOON, Candidate, severity_of
 
+KIND = AdvisoryKind.FORWARD_COLLISION
 MIN_SPEED = 4.0  # m/s
 HARD_BRAKING = 6.0  # m/s^2; a driver who brakes harder did not mean to: ordinary stops in SUMO take 4.5
 MIN_NEEDED = 2.0  # m/s^2 that stopping there would take, below which hard braking further ahead concerns no driver
@@ -144,7 +145,7 @@ def _closing(world: World, k: int, leader: int, gap: float) -> Candidate:
         reason=REASON_CLOSING,
         facts={"gap": gap, "closing": closing},
         distance=gap,
-        behaviour=Behaviour.SLOW_DOWN,
+        behaviour=SLOW_DOWN,
     )
 
 
@@ -153,7 +154,7 @@ def _hidden(world: World, hidden: HiddenBraking) -> Candidate:
         world,
         hidden.vehicle,
         hidden.row,
-        severity=Severity.SOON,
+        severity=SOON,
         reason=REASON_HIDDEN,
         facts={"far": hidden.distance},
         distance=hidden.distance,
@@ -174,7 +175,7 @@ def _candidate(
 ) -> Candidate:
     row, existence, ids = int(world.rows[k]), world.tracks["existence"], world.tracks["id"]
     return Candidate(
-        kind=AdvisoryKind.FORWARD_COLLISION,
+        kind=KIND,
         target=vehicle_target(world.vehicles[k].id),
         severity=severity,
         confidence=float(min(existence[row], existence[other])),

@@ -15,9 +15,10 @@ own.
 
 from collections.abc import Iterable
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numba import njit
 from numpy.typing import NDArray
 
@@ -26,14 +27,15 @@ from ...driving import SATURATION_HEADWAY
 from ...forecast.following import Following, holding_up
 from ...forecast.prediction import ways
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast, earliest
-from ...schema import VEHICLE_TARGET, AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...schema import VEHICLE_TARGET, AdvisoryKind, Behaviour, vehicle_target
 from ...signals.states import NEVER
 from ...world import ELSEWHERE, NextSignal, World
 from ..braking import stopping_distance
-from ..candidate import Candidate
+from ..candidate import INFORMATION, Candidate
 from ..policy import policy_of
 from .signal_stop import BROKEN_PROMISE_TIME
 
+KIND = AdvisoryKind.GLOSA
 RANGE = 500.0  # m
 NEAREST = 3.0  # m; nearer to the line it is too late to advise a speed
 MIN_ADVISED_SPEED = 2.2  # m/s; slower than this is advised as a stop
@@ -128,6 +130,7 @@ def _can_stop(low: float, distance: float, speed: float, time: float, rate: floa
 
 
 KEEP, COAST, SLOW_DOWN, STOP = 0, 1, 2, 3  # indices of BEHAVIOURS
+KEEPS_SPEED = KEEP_SPEED, SPEED_UP = (Behaviour.KEEP, Behaviour.SPEED_UP)
 BEHAVIOURS = (Behaviour.KEEP, Behaviour.COAST, Behaviour.SLOW_DOWN, Behaviour.STOP)
 
 
@@ -204,7 +207,9 @@ def _candidate(world: World, columns: _Columns, approach: "_Approach", holds_up:
     policy = policy_of(vehicle.state)
     limit = min(approach.limit, policy.top)
     next_signal = world.beyond.get(vehicle.handle)
-    time = _time_to_pass(columns, approach, limit, next_signal)
+    time = approach.time
+    if next_signal is not None and time < UNKNOWN_TIME:
+        time = _time_for_next(columns, approach, limit, next_signal)
     is_held = time > approach.time + MIN_LATER
 
     advised: float | None
@@ -239,9 +244,9 @@ def _candidate(world: World, columns: _Columns, approach: "_Approach", holds_up:
             reason = REASON_STOP_SHORTLY if opens < MIN_COUNTDOWN else REASON_STOP
 
     return Candidate(
-        kind=AdvisoryKind.GLOSA,
+        kind=KIND,
         target=vehicle_target(vehicle.id),
-        severity=Severity.INFORMATION,
+        severity=INFORMATION,
         confidence=columns.confidence[group],
         reason=reason,
         facts=facts,
@@ -252,10 +257,8 @@ def _candidate(world: World, columns: _Columns, approach: "_Approach", holds_up:
     )
 
 
-def _time_to_pass(columns: _Columns, approach: "_Approach", limit: float, next_signal: NextSignal | None) -> float:
+def _time_for_next(columns: _Columns, approach: "_Approach", limit: float, next_signal: NextSignal) -> float:
     """Return when (s) a vehicle is to pass its line, with regard to the signal after this one."""
-    if next_signal is None or approach.time >= UNKNOWN_TIME:
-        return approach.time
     group = approach.group
     closes = columns.next_start[group] + columns.next_duration[group]
     if approach.now:
@@ -269,7 +272,7 @@ def _on_green(distance: float, speed: float, limit: float, time_left: float) -> 
     """Return how to go on a green that is met: faster where the present speed would come too late, or barely in
     time."""
     is_tight = distance > max(speed, 1.0) * (time_left - GREEN_RESERVE)
-    return Behaviour.SPEED_UP if is_tight and speed < limit - MIN_SPEED_UP else Behaviour.KEEP
+    return SPEED_UP if is_tight and speed < limit - MIN_SPEED_UP else KEEP_SPEED
 
 
 def slowed(candidates: Iterable[Candidate]) -> set[str]:
@@ -277,11 +280,11 @@ def slowed(candidates: Iterable[Candidate]) -> set[str]:
     return {
         candidate.target.removeprefix(VEHICLE_TARGET)
         for candidate in candidates
-        if candidate.kind is AdvisoryKind.GLOSA and candidate.behaviour not in (Behaviour.KEEP, Behaviour.SPEED_UP)
+        if candidate.kind is KIND and candidate.behaviour not in KEEPS_SPEED
     }
 
 
-class _Approach(NamedTuple):
+class _Approach(Struct, frozen=True, gc=False):
     """One connected vehicle that may be advised, as a row of APPROACH."""
 
     vehicle: int  # index into `World.vehicles`

@@ -12,11 +12,12 @@ from numba import njit
 
 from ...forecast import lanes
 from ...lane_stretches import Coverage, Stretch, covered
-from ...schema import AdvisoryKind, Behaviour, Hazard, Severity, vehicle_target
+from ...schema import AdvisoryKind, Hazard, vehicle_target
 from ...world import World
-from ..candidate import Candidate
+from ..candidate import INFORMATION, SLOW_DOWN, Candidate
 from .ahead import distance_to, open_lanes
 
+KIND = AdvisoryKind.HAZARD
 RANGE = 300.0  # m
 CLOSING = ("closure", "works", "construction", "accident", "obstacle", "stopped_vehicle", "lane_closed")
 CONFIDENCE = 0.9
@@ -110,13 +111,13 @@ def _warning(world: World, k: int, nearest: Nearest, is_free: np.ndarray) -> Can
     if hazard.kind in CLOSING and world.path[row] == stretch.path:
         behaviour = lanes.change(world, row, is_free & open_lanes(world, k))
     return Candidate(
-        kind=AdvisoryKind.HAZARD,
+        kind=KIND,
         target=vehicle_target(world.vehicles[k].id),
-        severity=Severity.INFORMATION,
+        severity=INFORMATION,
         confidence=CONFIDENCE,
         reason=REASON_AHEAD if ahead > 0.0 else REASON_HERE,
         facts={"kind": hazard.kind, "ahead": ahead, "text": hazard.text},
         tracks=(int(world.tracks["id"][row]),),
         distance=ahead,
-        behaviour=behaviour or Behaviour.SLOW_DOWN,
+        behaviour=behaviour or SLOW_DOWN,
     )

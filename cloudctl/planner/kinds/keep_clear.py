@@ -7,15 +7,14 @@ their way there (GB 5768.3 keep-clear marking; PRC traffic law, article 53).
 
 from typing import NamedTuple
 
-import numpy as np
-
 from ...driving import STANDING_SPEED
 from ...forecast.prediction import Prediction
-from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_GREEN
 from ...world import World
-from ..candidate import Candidate
+from ..candidate import INFORMATION, STOP, Candidate
 
+KIND = AdvisoryKind.KEEP_CLEAR
 RANGE = 60.0  # m before the stop line
 MAX_BRAKING = 2.5  # m/s^2; a vehicle that must brake harder to stop at the line is not advised to
 STANDING_GAP = 2.0  # m between standing vehicles
@@ -74,7 +73,7 @@ def _tails(world: World) -> dict[int, Tail]:
     tails: dict[int, Tail] = {}
     on_lane = (world.path >= 0) & (world.path < code.n_lanes)
     standing = on_lane & (world.speed < STANDING_SPEED) & (world.s < EXIT_RANGE)
-    for row in np.flatnonzero(standing).tolist():
+    for row in standing.nonzero()[0].tolist():
         lane = int(world.path[row])
         if code.lane_role[lane] == INGRESS:
             continue  # it waits for its own signal
@@ -88,7 +87,7 @@ def _taken(world: World, prediction: Prediction, lane: int, row: int) -> float:
     """Return m taken by the vehicles that are inside, or nearer to the line than a track, and will leave by `lane`."""
     movement = prediction.movement[:, 0]
     is_before = (movement >= 0) & (world.to_stop < world.to_stop[row]) & (world.to_stop > -INSIDE_RANGE)
-    rows = np.flatnonzero(is_before)
+    rows = is_before.nonzero()[0]
     rows = rows[world.code.conn_to[movement[rows]] == lane]
     return float((world.tracks["length"][rows] + STANDING_GAP).sum())
 
@@ -97,13 +96,13 @@ def _advice(world: World, k: int, exit_lane: int, free: float, blocker: int) -> 
     row, ids = int(world.rows[k]), world.tracks["id"]
     distance = float(world.to_stop[row])
     return Candidate(
-        kind=AdvisoryKind.KEEP_CLEAR,
+        kind=KIND,
         target=vehicle_target(world.vehicles[k].id),
-        severity=Severity.INFORMATION,
+        severity=INFORMATION,
         confidence=float(world.tracks["existence"][blocker]),
         reason=REASON,
         facts={"lane": world.code.lane_ids[exit_lane], "free": max(free, 0.0), "distance": distance},
         tracks=(int(ids[row]), int(ids[blocker])),
         distance=distance,
-        behaviour=Behaviour.STOP,
+        behaviour=STOP,
     )

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from ...forecast.prediction import DIVERGE, Prediction
 from ...forecast.stop_line import earliest
-from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_UNCONTROLLED
 from ...world import World
-from ..candidate import Candidate
+from ..candidate import GIVE_WAY, INFORMATION, SLOW_DOWN, Candidate
 from ..policy import policy_of
 from .glosa import MIN_ADVISED_SPEED, advised_speed
 
+KIND = AdvisoryKind.PASSING_ORDER
 RANGE = 100.0  # m before the line
 NEAREST = 3.0  # m
 GAP = 1.5  # s between two at the point where their paths meet
@@ -162,7 +163,7 @@ def _uncontrolled(world: World, movement: NDArray[np.int64]) -> NDArray[np.int64
     is_off = IS_UNCONTROLLED[state] if code.code.signal_groups else True
     is_uncontrolled = (movement >= 0) & ((group < 0) | is_off)
     is_near = (world.to_stop < RANGE) & ((world.to_stop > 0.0) | (world.path >= code.n_lanes))
-    return np.flatnonzero(is_uncontrolled & is_near)
+    return (is_uncontrolled & is_near).nonzero()[0]
 
 
 def _advice(world: World, row: int, first: int, place: int, time: float, limit: float, confidence: float) -> Candidate:
@@ -173,14 +174,14 @@ def _advice(world: World, row: int, first: int, place: int, time: float, limit: 
     advised = advised_speed(distance, pace, time, limit, comfort)
     is_possible = advised >= MIN_ADVISED_SPEED
     return Candidate(
-        kind=AdvisoryKind.PASSING_ORDER,
+        kind=KIND,
         target=vehicle_target(vehicle.id),
-        severity=Severity.INFORMATION,
+        severity=INFORMATION,
         confidence=confidence,
         reason=REASON,
         facts={"place": place, "time": time},
         tracks=(int(ids[row]), int(ids[first])),
         speed=advised if is_possible else None,
         distance=distance,
-        behaviour=Behaviour.SLOW_DOWN if is_possible else Behaviour.GIVE_WAY,
+        behaviour=SLOW_DOWN if is_possible else GIVE_WAY,
     )

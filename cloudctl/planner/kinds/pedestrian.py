@@ -18,12 +18,13 @@ from numba import njit
 
 from ...forecast.prediction import SIGMA_A, arrival, point, spread
 from ...road_users import USES_CROSSWALK
-from ...schema import AdvisoryKind, Behaviour, ObjectClass, vehicle_target
+from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_RED
 from ...world import World
 from ..braking import brakes_too_late
-from ..candidate import NAMES, Candidate, severity_of
+from ..candidate import NAMES, SLOW_DOWN, Candidate, severity_of
 
+KIND = AdvisoryKind.PEDESTRIAN
 MAX_TTC = 2.5  # s until the later of the two is there
 MAX_PET = 2.0  # s
 MIN_CHANCE = 0.7  # of meeting
@@ -166,7 +167,7 @@ def _list_meetings(
 
 def meetings(world: World) -> np.ndarray:
     """Return the walkers that each connected vehicle is likely to meet: MEETING[n]."""
-    code, walkers = world.code, np.flatnonzero(USES_CROSSWALK[world.tracks["class"]])
+    code, walkers = world.code, USES_CROSSWALK[world.tracks["class"]].nonzero()[0]
     found = np.zeros(MAX_MEETINGS * len(world.rows) + len(walkers), MEETING)
     if not len(walkers) or not code.n_conns:
         return found[:0]
@@ -198,7 +199,7 @@ def plan(world: World) -> list[Candidate]:
 def _warning(world: World, meeting: Meeting) -> Candidate:
     row, tracks = int(world.rows[meeting.k]), world.tracks
     return Candidate(
-        kind=AdvisoryKind.PEDESTRIAN,
+        kind=KIND,
         target=vehicle_target(world.vehicles[meeting.k].id),
         severity=severity_of(meeting.ttc),
         confidence=float(tracks["existence"][meeting.walker] * meeting.chance),
@@ -211,5 +212,5 @@ def _warning(world: World, meeting: Meeting) -> Candidate:
         },
         tracks=(int(tracks["id"][row]), int(tracks["id"][meeting.walker])),
         distance=meeting.far,
-        behaviour=Behaviour.SLOW_DOWN,
+        behaviour=SLOW_DOWN,
     )

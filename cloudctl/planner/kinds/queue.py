@@ -8,11 +8,12 @@ from numba import njit
 
 from ...driving import BRAKING_SHARE
 from ...forecast.stop_line import StopLineForecast
-from ...schema import AdvisoryKind, Behaviour, vehicle_target
+from ...schema import AdvisoryKind, vehicle_target
 from ...world import World
 from ..braking import brakes_too_late
-from ..candidate import Candidate, severity_of
+from ..candidate import SLOW_DOWN, Candidate, severity_of
 
+KIND = AdvisoryKind.QUEUE
 LATE_BRAKING = 2.0  # m/s^2; drivers who have seen a queue have begun to brake before it takes more
 MIN_SPEED = 4.0  # m/s; a slower vehicle is part of the queue
 CONFIDENCE = 0.9
@@ -53,7 +54,7 @@ def plan(world: World, forecast: StopLineForecast) -> list[Candidate]:
 def _warning(world: World, k: int, gap: float) -> Candidate:
     row = int(world.rows[k])
     return Candidate(
-        kind=AdvisoryKind.QUEUE,
+        kind=KIND,
         target=vehicle_target(world.vehicles[k].id),
         severity=severity_of(gap / float(world.speed[row])),
         confidence=CONFIDENCE,
@@ -61,5 +62,5 @@ def _warning(world: World, k: int, gap: float) -> Candidate:
         facts={"gap": gap, "tail": float(world.to_stop[row]) - gap},
         tracks=(int(world.tracks["id"][row]),),
         distance=gap,
-        behaviour=Behaviour.SLOW_DOWN,
+        behaviour=SLOW_DOWN,
     )

@@ -20,15 +20,16 @@ from ...forecast.following import Following
 from ...forecast.prediction import Prediction
 from ...forecast.stop_line import StopLineForecast
 from ...fusion import SEEN_LATELY
-from ...schema import AdvisoryKind, Behaviour, ObjectClass, Severity, vehicle_target
+from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_STOP, IS_YELLOW
 from ...signals.states import NEVER
 from ...world import World
 from ..braking import brakes_too_late, required_deceleration
-from ..candidate import Candidate
+from ..candidate import ACT_NOW, SOON, STOP, Candidate
 from ..policy import policy_of
 from . import crossing
 
+KIND = AdvisoryKind.RED_LIGHT
 MAX_REPORT_AGE = 1500 * MS  # a connected vehicle reports once a second, or more often
 GAINING_LATE_BRAKING = (
     2.5  # m/s^2 that stopping takes, beyond which no driver who means to stop gains speed near the line
@@ -129,9 +130,9 @@ def _warning(world: World, row: int, is_critical: bool) -> Candidate:
     group = int(world.code.conn_group[int(world.connection[row])])
     needed = required_deceleration(speed, distance, policy_of(vehicle.state).reaction)
     return Candidate(
-        kind=AdvisoryKind.RED_LIGHT,
+        kind=KIND,
         target=vehicle_target(vehicle.id),
-        severity=Severity.ACT_NOW if is_critical or speed < MIN_SPEED else Severity.SOON,
+        severity=ACT_NOW if is_critical or speed < MIN_SPEED else SOON,
         confidence=float(world.tracks["existence"][row]),
         reason=REASON,
         facts={
@@ -143,5 +144,5 @@ def _warning(world: World, row: int, is_critical: bool) -> Candidate:
         tracks=(int(world.tracks["id"][row]),),
         speed=0.0,
         distance=distance,
-        behaviour=Behaviour.STOP,
+        behaviour=STOP,
     )

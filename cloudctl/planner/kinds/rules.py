@@ -10,10 +10,11 @@ import numpy as np
 from ...codes.compiled.rules import InForce
 from ...codes.rule import VALUED, Rule
 from ...codes.rules import SPEED_CAP_KINDS, missing
-from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...schema import AdvisoryKind, vehicle_target
 from ...world import World
-from ..candidate import Candidate
+from ..candidate import INFORMATION, SLOW_DOWN, Candidate
 
+KIND = AdvisoryKind.RULE
 EXCESS = 2.0  # m/s above the limit; less is within what speedometers and positions allow
 SURE_CONFIDENCE, UNDECIDED_CONFIDENCE = 0.9, 0.5
 REASON_REFUSED = "rule {rule} ({kind}) holds here for a {class}: leave this lane"
@@ -38,7 +39,7 @@ def plan(world: World, rules: InForce) -> list[Candidate]:
     """Return a candidate for each connected vehicle that a rule in force concerns now."""
     too_fast = world.speed[world.rows] > rules.limit + EXCESS
     is_concerned = (rules.refused_by >= 0) | too_fast | (rules.undecided >= 0)
-    return [_candidate(world, rules, k, bool(too_fast[k])) for k in np.flatnonzero(is_concerned).tolist()]
+    return [_candidate(world, rules, k, bool(too_fast[k])) for k in is_concerned.nonzero()[0].tolist()]
 
 
 def _candidate(world: World, rules: InForce, k: int, is_too_fast: bool) -> Candidate:
@@ -55,7 +56,7 @@ def _candidate(world: World, rules: InForce, k: int, is_too_fast: bool) -> Candi
         rule, reason = world.code.code.rules[int(rules.refused_by[k])], REASON_REFUSED
     elif is_too_fast:
         rule, reason = world.code.code.rules[int(rules.cap[k])], REASON_TOO_FAST
-        limit, behaviour = float(rules.limit[k]), Behaviour.SLOW_DOWN
+        limit, behaviour = float(rules.limit[k]), SLOW_DOWN
     else:
         rule, reason = world.code.code.rules[int(rules.undecided[k])], REASON_UNDECIDED
         confidence = UNDECIDED_CONFIDENCE
@@ -66,9 +67,9 @@ def _candidate(world: World, rules: InForce, k: int, is_too_fast: bool) -> Candi
     facts["rule"], facts["kind"] = rule.id, named(rule)
 
     return Candidate(
-        kind=AdvisoryKind.RULE,
+        kind=KIND,
         target=vehicle_target(vehicle.id),
-        severity=Severity.INFORMATION,
+        severity=INFORMATION,
         confidence=confidence,
         reason=reason,
         facts=facts,

@@ -22,12 +22,13 @@ from numba import njit
 
 from ...forecast.prediction import ways
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast
-from ...schema import AdvisoryKind, Behaviour, Severity, SignalState, vehicle_target
+from ...schema import AdvisoryKind, SignalState, vehicle_target
 from ...signals.colours import IS_RED, IS_YELLOW
 from ...world import World
 from ..braking import stopping_distance
-from ..candidate import Candidate
+from ..candidate import SOON, STOP, Candidate
 
+KIND = AdvisoryKind.SIGNAL_STOP
 NOTICE = 2.0  # s before the last moment to stop
 SLOWING_NOTICE = 0.6  # s; of a vehicle that is advised to slow down for the same signal
 BROKEN_PROMISE_TIME = 0.5  # s after a promised green until it is known to be broken
@@ -134,14 +135,14 @@ def _advice(world: World, stop: _Stop) -> Candidate:
     distance = max(float(world.to_stop[row]), 0.0)
     reason = REASONS[stop.cause]
     return Candidate(
-        kind=AdvisoryKind.SIGNAL_STOP,
+        kind=KIND,
         target=vehicle_target(world.vehicles[stop.vehicle].id),
-        severity=Severity.SOON,
+        severity=SOON,
         confidence=float(world.tracks["existence"][row]),
         reason=reason if stop.is_own else reason + IF_OWN,
         facts={"group": int(world.code.group_ids[stop.group]), "distance": distance},
         tracks=(int(world.tracks["id"][row]),),
         distance=distance,
-        behaviour=Behaviour.STOP,
+        behaviour=STOP,
         renewal=bool(stop.is_braking),
     )

@@ -7,11 +7,12 @@ import numpy as np
 from numba import njit
 
 from ...forecast import lanes
-from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...schema import AdvisoryKind, vehicle_target
 from ...world import World
-from ..candidate import Candidate
+from ..candidate import INFORMATION, SLOW_DOWN, Candidate
 from .ahead import open_lanes
 
+KIND = AdvisoryKind.STOPPED_VEHICLE
 RANGE = 200.0  # m
 MIN_SPEED = 3.0  # m/s; a slower vehicle is part of the queue behind it
 MIN_GAP = 5.0  # m; nearer, the driver has long seen it
@@ -45,19 +46,19 @@ def plan(world: World) -> list[Candidate]:
     stopped = np.array(world.stopped, np.int64)
     tracks = world.tracks
     _find_nearest(tracks["id"], stopped, world.rows, world.path, world.s, world.speed, tracks["length"], nearest, gaps)
-    return [_warning(world, k, int(nearest[k]), float(gaps[k])) for k in np.flatnonzero(nearest >= 0).tolist()]
+    return [_warning(world, k, int(nearest[k]), float(gaps[k])) for k in (nearest >= 0).nonzero()[0].tolist()]
 
 
 def _warning(world: World, k: int, stopped_row: int, gap: float) -> Candidate:
     row, ids = int(world.rows[k]), world.tracks["id"]
     return Candidate(
-        kind=AdvisoryKind.STOPPED_VEHICLE,
+        kind=KIND,
         target=vehicle_target(world.vehicles[k].id),
-        severity=Severity.INFORMATION,
+        severity=INFORMATION,
         confidence=float(world.tracks["existence"][stopped_row]),
         reason=REASON,
         facts={"gap": gap},
         tracks=(int(ids[row]), int(ids[stopped_row])),
         distance=gap,
-        behaviour=lanes.change(world, row, open_lanes(world, k)) or Behaviour.SLOW_DOWN,
+        behaviour=lanes.change(world, row, open_lanes(world, k)) or SLOW_DOWN,
     )

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from ...matching import Matched, match
 from ...road_users import IS_MOTOR_VEHICLE
-from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
+from ...schema import AdvisoryKind, vehicle_target
 from ...world import World
-from ..candidate import Candidate
+from ..candidate import ACT_NOW, SLOW_DOWN, STOP, Candidate
 
+KIND = AdvisoryKind.WRONG_WAY
 MIN_SPEED = 4.0  # m/s; a slower vehicle may be reversing into a parking space
 MAX_LATERAL = 1.2  # m beside the middle of the lane
 MIN_EXISTENCE = 0.9  # of the track
@@ -101,29 +102,29 @@ def _warnings(world: World, driver: int, lane: int, s: float) -> list[Candidate]
         if row == driver:
             candidates.append(
                 Candidate(
-                    kind=AdvisoryKind.WRONG_WAY,
+                    kind=KIND,
                     target=target,
-                    severity=Severity.ACT_NOW,
+                    severity=ACT_NOW,
                     confidence=CONFIDENCE,
                     reason=REASON_DRIVER,
                     facts={"lane": name},
                     tracks=(int(ids[row]),),
                     speed=0.0,
-                    behaviour=Behaviour.STOP,
+                    behaviour=STOP,
                 )
             )
         elif world.path[row] == lane and 0.0 < gap < RANGE:
             candidates.append(
                 Candidate(
-                    kind=AdvisoryKind.WRONG_WAY,
+                    kind=KIND,
                     target=target,
-                    severity=Severity.ACT_NOW,
+                    severity=ACT_NOW,
                     confidence=CONFIDENCE,
                     reason=REASON_ONCOMING,
                     facts={"lane": name, "gap": gap},
                     tracks=(int(ids[row]), int(ids[driver])),
                     distance=gap,
-                    behaviour=Behaviour.SLOW_DOWN,
+                    behaviour=SLOW_DOWN,
                 )
             )
     return candidates
