@@ -17,7 +17,7 @@ from .output import Output
 from .schema import VERSION, Advisory, Broadcast
 from .vehicles import VehicleRegistry
 
-MAX_REPORT_AGE = 5 * SECOND  # of a connected vehicle's newest state; after it the vehicle is no longer advised
+MAX_VEHICLE_SILENCE = 5 * SECOND  # of a connected vehicle's newest state; after it the vehicle is no longer advised
 
 
 class PlanRunner:
@@ -40,11 +40,11 @@ class PlanRunner:
         self._events = events
         self._metrics = metrics
         self._faults = faults
-        # by intersection: where its exit lanes lead, by lane
+        # By intersection and exit lane: the stop line that the lane leads to.
         self._downstream_links: dict[str, dict[int, downstream.DownstreamLink]] = {}
 
     def forget_links(self) -> None:
-        """Find out anew where exit lanes lead; to be called when a digital code has changed."""
+        """Drop the links of exit lanes, which are then made anew; to be called when a digital code has changed."""
         self._downstream_links.clear()
 
     def run(self, t: int, intersection: IntersectionState, output: Output) -> None:
@@ -78,9 +78,12 @@ class PlanRunner:
         output.planned.append(intersection)
 
         # What rests on this revision of the code must not outlive it.
-        until = intersection.until
-        if until != NEVER:
-            advisories = [msgspec.structs.replace(a, valid_until=min(a.valid_until, until)) for a in advisories]
+        in_force_until = intersection.in_force_until
+        if in_force_until != NEVER:
+            advisories = [
+                msgspec.structs.replace(advisory, valid_until=min(advisory.valid_until, in_force_until))
+                for advisory in advisories
+            ]
         self._publish(t, intersection, advisories, output)
 
     def _snapshot(self, t: int, intersection: IntersectionState) -> world.World:
@@ -97,7 +100,7 @@ class PlanRunner:
             signal_trouble=intersection.quality.trouble(t),
             share=intersection.traffic.shares(intersection.code),
             stopped=intersection.traffic.stopped(t),
-            beyond=self._next_signals(t, intersection),
+            next_signals=self._next_signals(t, intersection),
             doubts=intersection.doubts(t),
             doubt_reason=intersection.quality.doubt_reason(t),
             sensor_trouble=intersection.sensing.trouble,
@@ -110,14 +113,14 @@ class PlanRunner:
         name = intersection.code.code.id
         links = self._downstream_links.get(name)
         if links is None:
-            links = downstream.onward(intersection, self._vehicle_registry.around(intersection))
+            links = downstream.exit_links(intersection, self._vehicle_registry.around(intersection))
             self._downstream_links[name] = links
         if not links:
             return {}
 
         signals = {}
         for handle, report in intersection.reports.items():
-            next_signal = downstream.beyond(t, intersection, report, links)
+            next_signal = downstream.next_signal(t, intersection, report, links)
             if next_signal is not None:
                 signals[handle] = next_signal
         return signals
@@ -154,5 +157,5 @@ class PlanRunner:
 
 def _forget_silent_vehicles(t: int, intersection: IntersectionState) -> None:
     reports = intersection.reports
-    for handle in [handle for handle, report in reports.items() if t - report.t > MAX_REPORT_AGE]:
+    for handle in [handle for handle, report in reports.items() if t - report.t > MAX_VEHICLE_SILENCE]:
         del reports[handle]

@@ -24,7 +24,7 @@ def work(
     if not intersection.priority.busy:
         return [], []
     signal_trouble, _ = planner.gate(snapshot)
-    candidates, requests = intersection.priority.work(snapshot, planner.passing(snapshot), signal_trouble)
+    candidates, requests = intersection.priority.work(snapshot, planner.forecast_stop_lines(snapshot), signal_trouble)
 
     replies = []
     for body in requests:

@@ -98,9 +98,9 @@ def test_a_vehicle_has_four_requests_open_and_hears_of_the_fifth(stage: Stage) -
 
 
 def _passing(stage: Stage):
-    from cloudctl.forecast.stop_line import passing
+    from cloudctl.forecast.stop_line import forecast_stop_lines
 
-    return passing(stage.world())
+    return forecast_stop_lines(stage.world())
 
 
 def test_requests_without_number_do_not_push_out_a_granted_ambulance(stage: Stage) -> None:

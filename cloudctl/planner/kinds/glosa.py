@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from ...codes.compiled.rules import InForce
 from ...driving import SATURATION_HEADWAY
 from ...forecast.following import Following, holding_up
-from ...forecast.prediction import ways
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast, earliest
 from ...schema import VEHICLE_TARGET, AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...signals.states import NEVER
@@ -203,7 +202,7 @@ def _candidate(world: World, columns: _Columns, approach: "_Approach", holds_up:
     vehicle = world.vehicles[approach.vehicle]
     policy = policy_of(vehicle.state)
     limit = min(approach.limit, policy.top)
-    next_signal = world.beyond.get(vehicle.handle)
+    next_signal = world.next_signals.get(vehicle.handle)
     time = _time_to_pass(columns, approach, limit, next_signal)
     is_held = time > approach.time + MIN_LATER
 
@@ -350,7 +349,7 @@ def approaching(world: World, forecast: StopLineForecast, rules: InForce) -> NDA
         return approaches[:0]
     n = _approaching(
         world.rows, world.to_stop, world.connection, world.path, world.speed, forecast.time, forecast.ahead,
-        forecast.behind, forecast.in_present_green, forecast.in_doubt, code.n_lanes, ways(code).minor, code.conn_group,
+        forecast.behind, forecast.in_present_green, forecast.in_doubt, code.n_lanes, code.lane_links.minor, code.conn_group,
         code.lane_speed, code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER),
         approaches,
     )  # fmt: skip
