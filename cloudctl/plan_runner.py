@@ -66,14 +66,16 @@ class PlanRunner:
 
         snapshot = self._snapshot(t, intersection)
         intersection.latest = snapshot
-        intersection.sensing.look(snapshot, intersection.fusion, self._events, self._metrics)
+        intersection.sensing.observe(snapshot, intersection.fusion, self._events, self._metrics)
         traffic = intersection.traffic.observe(snapshot)
         if traffic:
             output.traffic.append(traffic)
 
-        candidates, requests = signal_priority.work(snapshot, intersection, self._gateways, self._metrics)
+        priority_candidates, requests = signal_priority.answer_requests(
+            snapshot, intersection, self._gateways, self._metrics
+        )
         output.replies += requests
-        candidates = planner.plan(snapshot, intersection.withheld) + candidates
+        candidates = planner.plan(snapshot, intersection.withheld) + priority_candidates
         advisories = intersection.advisory_filter.choose(snapshot, candidates, intersection.withheld)
         output.planned.append(intersection)
 
@@ -84,7 +86,7 @@ class PlanRunner:
                 msgspec.structs.replace(advisory, valid_until=min(advisory.valid_until, in_force_until))
                 for advisory in advisories
             ]
-        self._publish(t, intersection, advisories, output)
+        self._add_advisories(t, intersection, advisories, output)
 
     def _snapshot(self, t: int, intersection: IntersectionState) -> world.World:
         return world.build(
@@ -125,7 +127,10 @@ class PlanRunner:
                 signals[handle] = next_signal
         return signals
 
-    def _publish(self, t: int, intersection: IntersectionState, advisories: list[Advisory], output: Output) -> None:
+    def _add_advisories(
+        self, t: int, intersection: IntersectionState, advisories: list[Advisory], output: Output
+    ) -> None:
+        """Add advisories to the output, and a broadcast of them for each gateway of the intersection."""
         if not advisories:
             return
         for advisory in advisories:
@@ -150,7 +155,7 @@ class PlanRunner:
         )
         try:
             advisories = intersection.advisory_filter.choose(cast(world.World, moment), [planner.failed(name)])
-            self._publish(t, intersection, advisories, output)
+            self._add_advisories(t, intersection, advisories, output)
         except Exception as second_error:
             self._faults.note("degraded", name, second_error)
 

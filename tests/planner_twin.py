@@ -212,7 +212,7 @@ def along(world: World, i: int, t: float) -> np.ndarray | None:
     code, track = world.code, world.tracks[i]
     if not FOLLOWS_LANE[track["class"]]:
         return np.array([track["x"] + track["vx"] * t, track["y"] + track["vy"] * t])
-    s = float(world.s[i]) + prediction.covered(max(float(world.speed[i]), 0.0), float(world.accel[i]), t)
+    s = float(world.s[i]) + prediction.distance_covered(max(float(world.speed[i]), 0.0), float(world.accel[i]), t)
     for path, base in way(world, i):
         if s - base <= code.path_length[path]:
             a, b = code.path_start[path], code.path_start[path + 1]

@@ -25,5 +25,5 @@ def straight(stage: Stage) -> tuple[int, int]:
 
 
 def work(desk: PriorityRequestServer, world: World, trouble: str | None = None) -> tuple[dict[str, str], list]:
-    told, asked = desk.work(world, forecast_stop_lines(world), trouble)
+    told, asked = desk.serve(world, forecast_stop_lines(world), trouble)
     return {c.target: f"{c.status}: {words(c)}" for c in told}, asked

@@ -113,7 +113,7 @@ def test_a_request_to_the_controller_carries_times_of_each_gateways_clock(stage:
 
     ahead = 7 * SECOND
     gateways = Gateways({"g": Gateway({}), "h": Gateway({}, offset=ahead)})
-    candidates, replies = signal_priority.work(stage.world(), intersection, gateways, metrics)
+    candidates, replies = signal_priority.answer_requests(stage.world(), intersection, gateways, metrics)
     assert [candidate.target for candidate in candidates] == ["vehicle:v1"]
     (_, _, by_g), (_, _, by_h) = replies
     assert [(gateway, kind) for gateway, kind, _ in replies] == [("g", "priority"), ("h", "priority")]

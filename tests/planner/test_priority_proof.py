@@ -90,7 +90,7 @@ def test_a_vehicle_has_four_requests_open_and_hears_of_the_fifth(stage: Stage) -
     for n in range(200):
         desk.take(T, "v1", request(stage, k, f"q{n}"), stage.code, "bus")
     assert len(desk.requests) == MAX_OPEN
-    told, _ = desk.work(stage.world(), _passing(stage), None)
+    told, _ = desk.serve(stage.world(), _passing(stage), None)
     assert [c for c in told if c.status == "rejected" and "4 requests open already" in str(c.facts["why"])]
     desk.take(T, "v1", request(stage, k, "q0", action="cancel"), stage.code, "bus")
     desk.take(T, "v1", request(stage, k, "new"), stage.code, "bus")
