@@ -12,7 +12,7 @@ import numpy as np
 
 from .codes import CompiledCode
 from .driving import SATURATION_HEADWAY
-from .forecast.stop_line import UNKNOWN_TIME, passing
+from .forecast.stop_line import UNKNOWN_TIME, forecast_stop_lines
 from .fusion import TRACK
 from .intersection import IntersectionState
 from .matching import match
@@ -33,7 +33,7 @@ class DownstreamLink(NamedTuple):
     distance: float
 
 
-def onward(place: IntersectionState, others: Iterable[IntersectionState]) -> dict[int, DownstreamLink]:
+def exit_links(place: IntersectionState, others: Iterable[IntersectionState]) -> dict[int, DownstreamLink]:
     """Return where the exit lanes of an intersection lead to another's stop line, by lane; of several, the nearest."""
     code = place.code
     is_exit = (code.lane_role == EGRESS) & (code.lane_use == MOTOR_LANE)
@@ -79,11 +79,13 @@ def _points(code: CompiledCode, lane: int, s: np.ndarray, other: CompiledCode) -
     return other.origin.to_local(*code.origin.to_geodetic(east, north))
 
 
-def beyond(t: int, place: IntersectionState, report: Report, lanes: dict[int, DownstreamLink]) -> NextSignal | None:
+def next_signal(
+    t: int, place: IntersectionState, report: Report, lanes: dict[int, DownstreamLink]
+) -> NextSignal | None:
     """Return when the signal after this one lets a vehicle through, for the movement it declared there; None where that
     is not known.
 
-    `lanes`: the links of the intersection's exit lanes, as `onward` gives them.
+    `lanes`: the links of the intersection's exit lanes, as `exit_links` returns them.
     """
     code, movements = place.code, report.state.movements
     if report.connection < 0 or movements is None or len(movements) < 2:
@@ -102,7 +104,7 @@ def beyond(t: int, place: IntersectionState, report: Report, lanes: dict[int, Do
         return None
 
     # The other intersection's times count from its own snapshot.
-    windows, since = passing(snapshot).windows, (t - snapshot.t) / 1e9
+    windows, since = forecast_stop_lines(snapshot).windows, (t - snapshot.t) / 1e9
     opens, duration = float(windows.next_start[group]), float(windows.next_duration[group])
     if opens >= UNKNOWN_TIME:
         return None

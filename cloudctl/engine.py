@@ -139,9 +139,9 @@ class Engine:
         return output
 
     def next_plan(self) -> int | None:
-        """Return when the next plan, or change of a code, is due without further data, or None: the driver must step by
-        then."""
-        due = min(self.scheduler.next, self.revisions.change)
+        """Return when (ns) `step` must be called next although nothing was received: for a plan, or a change of a code;
+        None where nothing is due."""
+        due = min(self.scheduler.next, self.revisions.next_change)
         return due if due < NEVER else None
 
     def announce(self, code: IntersectionCode, t: int) -> None:
@@ -166,16 +166,18 @@ class Engine:
             intersection.advisory_filter.refresh = config.refresh
             intersection.priority.settings = config.priority
 
-    # --- the steps of a step ---
+    # --- the parts of a step ---
 
     def _begin_run(self, t: int) -> None:
-        """Begin a run at its first step, and again where time went back: the driver lets that happen only when the
+        """Begin a run at its first step, and again where time went back: the caller lets that happen only when the
         machine's clock was set back.
 
-        No time of the future can be compared with those that come now: tracks, signals and the advisories sent are
+        What was noted at a later time cannot be compared with what comes now: tracks, signals and the advisories sent are
         dropped. Roadside units keep their sequence numbers, and ids go on counting.
         """
-        previous, self._t = self._t, t
+        previous = self._t
+        self._t = t
+
         if previous is None:
             for intersection in self.intersections.values():
                 intersection.advisory_filter.begin(t)
@@ -184,11 +186,11 @@ class Engine:
                 restart(intersection, self._make_intersection(intersection.code), self.ingest)
             self.metrics.count("clock.restart")
             self.scheduler.clear()
-            self.revisions.change = -NEVER
+            self.revisions.next_change = -NEVER
 
     def _activate_revisions(self, t: int) -> list[str]:
         """Bring into force the revisions that begin by `t`; return the intersections whose code changed."""
-        if t < self.revisions.change:
+        if t < self.revisions.next_change:
             return []
         changed = self.revisions.activate(t, self.intersections, self.ingest, self._make_intersection, self.faults)
         if changed:

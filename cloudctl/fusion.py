@@ -31,13 +31,10 @@ VEHICLE_SOURCE = MAX_SOURCES - 1  # the number of connected vehicles' own report
 SEEN_LATELY = _core.SEEN_LATELY  # status of a track that was seen within 0.3 s
 MAX_TRACKS = 8192  # of one intersection: far more than its lanes hold; each takes about 1 KiB, used or not
 MAX_TIME: int = _core.BOUNDS["time"]  # ns, either side of the epoch
-STATE = struct.Struct(
-    "<4sHHIII"
-)  # of saved bytes: magic, version, 0, bytes of the tracker's own part and of a track, CRC-32 of what follows
-STATE_MAGIC, STATE_VERSION = (
-    b"CCTF",
-    1,
-)  # the version counts up whenever a field of fusion_t or track_t (cext/track.h) changes its meaning
+# Head of saved bytes: magic, version, 0, bytes of the tracker's own part and of a track, CRC-32 of what follows.
+STATE = struct.Struct("<4sHHIII")
+STATE_MAGIC = b"CCTF"
+STATE_VERSION = 1  # counts up whenever a field of fusion_t or track_t (cext/track.h) changes its meaning
 
 
 class Fusion:

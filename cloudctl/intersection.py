@@ -65,7 +65,7 @@ class IntersectionState:
 
     # The revision of the code.
     in_force: bool = True  # whether a revision is; else nothing is advised
-    until: int = NEVER  # ns; when that changes: no advisory is valid beyond
+    in_force_until: int = NEVER  # ns; when that changes: no advisory is valid beyond
     rules: RuleTable | None = None  # made when first asked for
     days: DayCalendar = NO_DAYS  # that they were made with
 

@@ -17,7 +17,7 @@ from .output import Output
 from .schema import VERSION, Advisory, Broadcast
 from .vehicles import VehicleRegistry
 
-MAX_REPORT_AGE = 5 * SECOND  # of a connected vehicle's newest state; after it the vehicle is no longer advised
+MAX_VEHICLE_SILENCE = 5 * SECOND  # of a connected vehicle's newest state; after it the vehicle is no longer advised
 
 
 class PlanRunner:
@@ -40,11 +40,11 @@ class PlanRunner:
         self._events = events
         self._metrics = metrics
         self._faults = faults
-        # by intersection: where its exit lanes lead, by lane
+        # By intersection and exit lane: the stop line that the lane leads to.
         self._downstream_links: dict[str, dict[int, downstream.DownstreamLink]] = {}
 
     def forget_links(self) -> None:
-        """Find out anew where exit lanes lead; to be called when a digital code has changed."""
+        """Drop the links of exit lanes, which are then made anew; to be called when a digital code has changed."""
         self._downstream_links.clear()
 
     def run(self, t: int, intersection: IntersectionState, output: Output) -> None:
@@ -66,22 +66,27 @@ class PlanRunner:
 
         snapshot = self._snapshot(t, intersection)
         intersection.latest = snapshot
-        intersection.sensing.look(snapshot, intersection.fusion, self._events, self._metrics)
+        intersection.sensing.observe(snapshot, intersection.fusion, self._events, self._metrics)
         traffic = intersection.traffic.observe(snapshot)
         if traffic:
             output.traffic.append(traffic)
 
-        candidates, requests = signal_priority.work(snapshot, intersection, self._gateways, self._metrics)
+        priority_candidates, requests = signal_priority.answer_requests(
+            snapshot, intersection, self._gateways, self._metrics
+        )
         output.replies += requests
-        candidates = planner.plan(snapshot, intersection.withheld) + candidates
+        candidates = planner.plan(snapshot, intersection.withheld) + priority_candidates
         advisories = intersection.advisory_filter.choose(snapshot, candidates, intersection.withheld)
         output.planned.append(intersection)
 
         # What rests on this revision of the code must not outlive it.
-        until = intersection.until
-        if until != NEVER:
-            advisories = [msgspec.structs.replace(a, valid_until=min(a.valid_until, until)) for a in advisories]
-        self._publish(t, intersection, advisories, output)
+        in_force_until = intersection.in_force_until
+        if in_force_until != NEVER:
+            advisories = [
+                msgspec.structs.replace(advisory, valid_until=min(advisory.valid_until, in_force_until))
+                for advisory in advisories
+            ]
+        self._add_advisories(t, intersection, advisories, output)
 
     def _snapshot(self, t: int, intersection: IntersectionState) -> world.World:
         return world.build(
@@ -97,7 +102,7 @@ class PlanRunner:
             signal_trouble=intersection.quality.trouble(t),
             share=intersection.traffic.shares(intersection.code),
             stopped=intersection.traffic.stopped(t),
-            beyond=self._next_signals(t, intersection),
+            next_signals=self._next_signals(t, intersection),
             doubts=intersection.doubts(t),
             doubt_reason=intersection.quality.doubt_reason(t),
             sensor_trouble=intersection.sensing.trouble,
@@ -110,19 +115,22 @@ class PlanRunner:
         name = intersection.code.code.id
         links = self._downstream_links.get(name)
         if links is None:
-            links = downstream.onward(intersection, self._vehicle_registry.around(intersection))
+            links = downstream.exit_links(intersection, self._vehicle_registry.around(intersection))
             self._downstream_links[name] = links
         if not links:
             return {}
 
         signals = {}
         for handle, report in intersection.reports.items():
-            next_signal = downstream.beyond(t, intersection, report, links)
+            next_signal = downstream.next_signal(t, intersection, report, links)
             if next_signal is not None:
                 signals[handle] = next_signal
         return signals
 
-    def _publish(self, t: int, intersection: IntersectionState, advisories: list[Advisory], output: Output) -> None:
+    def _add_advisories(
+        self, t: int, intersection: IntersectionState, advisories: list[Advisory], output: Output
+    ) -> None:
+        """Add advisories to the output, and a broadcast of them for each gateway of the intersection."""
         if not advisories:
             return
         for advisory in advisories:
@@ -147,12 +155,12 @@ class PlanRunner:
         )
         try:
             advisories = intersection.advisory_filter.choose(cast(world.World, moment), [planner.failed(name)])
-            self._publish(t, intersection, advisories, output)
+            self._add_advisories(t, intersection, advisories, output)
         except Exception as second_error:
             self._faults.note("degraded", name, second_error)
 
 
 def _forget_silent_vehicles(t: int, intersection: IntersectionState) -> None:
     reports = intersection.reports
-    for handle in [handle for handle, report in reports.items() if t - report.t > MAX_REPORT_AGE]:
+    for handle in [handle for handle, report in reports.items() if t - report.t > MAX_VEHICLE_SILENCE]:
         del reports[handle]

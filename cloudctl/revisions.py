@@ -19,13 +19,14 @@ MakeIntersection = Callable[[CompiledCode], IntersectionState]
 
 
 class Revisions:
-    """The codes of a node in time. `versions` holds all of them; `change` (ns) is when the next one begins or ends."""
+    """The codes of a node in time. `versions` holds all of them; `next_change` (ns): when the
+    next one begins or ends, NEVER where none does."""
 
     def __init__(self, codes: Iterable[IntersectionCode]) -> None:
         self.versions = Versions()
         for code in codes:
             self.versions.add(code)
-        self.change = self.versions.next_change(-NEVER) or NEVER
+        self.next_change = self.versions.next_change(-NEVER) or NEVER
 
     def begin(self, make: MakeIntersection) -> dict[str, IntersectionState]:
         """Return the state of every intersection, made from its first revision."""
@@ -34,7 +35,7 @@ class Revisions:
             first = self.versions.first(name)
             intersection = make(compile_code(first))
             intersection.in_force = first.valid_from is None
-            intersection.until = self.versions.change_of(name, -NEVER) or NEVER
+            intersection.in_force_until = self.versions.change_of(name, -NEVER) or NEVER
             intersections[name] = intersection
         return intersections
 
@@ -72,8 +73,8 @@ class Revisions:
             )
 
         self.versions.add(code)
-        self.change = min(self.change, code.valid_from)
-        intersections[code.id].until = self.versions.change_of(code.id, t) or NEVER
+        self.next_change = min(self.next_change, code.valid_from)
+        intersections[code.id].in_force_until = self.versions.change_of(code.id, t) or NEVER
 
     def activate(
         self,
@@ -94,7 +95,7 @@ class Revisions:
             if is_new or intersection.in_force != (code is not None):
                 changed.append(name)
             intersection.in_force = code is not None
-            intersection.until = self.versions.change_of(name, t) or NEVER
+            intersection.in_force_until = self.versions.change_of(name, t) or NEVER
 
             if code is not None and is_new:
                 try:
@@ -102,7 +103,7 @@ class Revisions:
                 except Exception as error:
                     intersection.in_force = False
                     faults.note("revision", name, error)
-        self.change = self.versions.next_change(t) or NEVER
+        self.next_change = self.versions.next_change(t) or NEVER
         return changed
 
 

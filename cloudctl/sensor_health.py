@@ -149,7 +149,7 @@ class Sensing:
                 state.health = health
                 state.health_t = t
 
-    def look(self, world: World, fusion: Fusion, events: Events, metrics: Metrics) -> None:
+    def observe(self, world: World, fusion: Fusion, events: Events, metrics: Metrics) -> None:
         """Check every sensor, once in CHECK_INTERVAL; a trouble that begins is an event."""
         if world.t - self._last_check < CHECK_INTERVAL:
             return

@@ -92,9 +92,8 @@ class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
     open: bool = False  # true: without TLS beyond this machine: behind a proxy that adds it, or on a closed test bench
     view: bool = True  # whether the live page is served
     token: str | None = None  # for all but digital codes; None: the live page makes one at each start, which is printed
-    origins: tuple[
-        str, ...
-    ] = ()  # further sites whose pages may open the live page's socket: "https://console.example"
+    # Further sites whose pages may open the live page's socket: "https://console.example".
+    origins: tuple[str, ...] = ()
 
 
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):

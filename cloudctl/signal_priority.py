@@ -17,14 +17,14 @@ def request(
     intersection.priority.take(t, vehicle, body, intersection.code, declared_kind)
 
 
-def work(
+def answer_requests(
     snapshot: world.World, intersection: IntersectionState, gateways: Gateways, metrics: Metrics
 ) -> tuple[list[planner.Candidate], list[tuple[str, str, Priority]]]:
     """Return the advice to vehicles on their requests, and what each gateway is asked: (gateway, kind, body)."""
     if not intersection.priority.busy:
         return [], []
     signal_trouble, _ = planner.gate(snapshot)
-    candidates, requests = intersection.priority.work(snapshot, planner.passing(snapshot), signal_trouble)
+    candidates, requests = intersection.priority.serve(snapshot, planner.forecast_stop_lines(snapshot), signal_trouble)
 
     replies = []
     for body in requests:

@@ -19,7 +19,7 @@ import numpy as np
 from .clock import SECOND
 from .codes import CompiledCode
 from .driving import STANDING_SPEED
-from .forecast.stop_line import passing
+from .forecast.stop_line import forecast_stop_lines
 from .matching import Floats
 from .road_users import MOTOR_VEHICLES
 from .signals.colours import IS_GREEN
@@ -164,7 +164,7 @@ class TrafficState:
                 standing[lane] = standing.get(lane, 0) + (speed < STANDING_SPEED)
 
         self._observations += 1
-        self._note_lanes(speeds, standing, passing(world).queue_tail)
+        self._note_lanes(speeds, standing, forecast_stop_lines(world).queue_tail)
         self._forget(world.t)
 
     def _note_lanes(self, speeds: dict[int, list[float]], standing: dict[int, int], queue_tail: Floats) -> None:

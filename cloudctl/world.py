@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .clock import MS
 from .codes import CompiledCode
 from .codes.compiled.rules import RuleTable
 from .codes.rules import Vehicle
@@ -19,6 +20,7 @@ from .signals.states import Doubt, Signals, believed
 
 UNKNOWN = (-1, -1, -1)  # paths of a vehicle that declared no movement
 ELSEWHERE = (LEAVES, -1, -1)  # paths of a vehicle that leaves the road before it comes to this intersection
+MAX_FRESH_AGE = 1500 * MS  # of a report that counts as recent: a connected vehicle reports once a second, or more often
 ACCELERATION_SMOOTHING = 0.4  # s, time constant
 
 
@@ -85,7 +87,7 @@ class World:
     # What is known beyond the tracks.
     share: Floats  # float64[n_conns]: how often each movement was taken of late, relative to the others of its lane
     stopped: tuple[int, ...]  # ids of tracks that stand while nothing holds them
-    beyond: Mapping[int, NextSignal]  # by handle, of connected vehicles whose next signal is known
+    next_signals: Mapping[int, NextSignal]  # by handle, of connected vehicles whose next signal is known
     rules: RuleTable  # of the code, with the holidays that the node knows
 
     @property
@@ -107,7 +109,7 @@ def build(
     signal_trouble: str | None = None,
     share: Floats | None = None,
     stopped: tuple[int, ...] = (),
-    beyond: Mapping[int, NextSignal] | None = None,
+    next_signals: Mapping[int, NextSignal] | None = None,
     doubts: Mapping[int, Doubt] | None = None,
     doubt_reason: str | None = None,
     sensor_trouble: str | None = None,
@@ -115,7 +117,7 @@ def build(
 ) -> World:
     """Make the snapshot of an intersection at `t` ns.
 
-    `tracks`: as `Fusion.tracks` gives them. `signals`: as received. `reports`, `beyond`: by handle. `previous`: the
+    `tracks`: as `Fusion.tracks` gives them. `signals`: as received. `reports`, `next_signals`: by handle. `previous`: the
     snapshot before this one. `share`, `stopped`: as `TrafficState` found them; without them all movements are alike,
     and no vehicle is stopped. `doubts`: by index of the group. `rules`: the rule table of the code with the days of a
     calendar; without it no day is a holiday.
@@ -154,7 +156,7 @@ def build(
         sensor_trouble=sensor_trouble,
         share=np.ones(code.n_conns) if share is None else share,
         stopped=stopped,
-        beyond=beyond or {},
+        next_signals=next_signals or {},
         rules=rules,
     )
 

@@ -165,7 +165,9 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
             0.5 * float(track["var_x"] + track["var_y"]),
             0.5 * float(track["var_vx"] + track["var_vy"]),
         )
-        variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(enter, 0.0))
+        variance = prediction.position_variance(
+            position, velocity, float(prediction.SIGMA_A[track["class"]]), max(enter, 0.0)
+        )
         return enter, leave, sqrt(variance) / max(float(world.speed[i]), prediction.MIN_SPEED)
 
     def aims(i: int, own: int, s: float) -> bool:
@@ -210,7 +212,7 @@ def along(world: World, i: int, t: float) -> np.ndarray | None:
     code, track = world.code, world.tracks[i]
     if not FOLLOWS_LANE[track["class"]]:
         return np.array([track["x"] + track["vx"] * t, track["y"] + track["vy"] * t])
-    s = float(world.s[i]) + prediction.covered(max(float(world.speed[i]), 0.0), float(world.accel[i]), t)
+    s = float(world.s[i]) + prediction.distance_covered(max(float(world.speed[i]), 0.0), float(world.accel[i]), t)
     for path, base in way(world, i):
         if s - base <= code.path_length[path]:
             a, b = code.path_start[path], code.path_start[path + 1]
@@ -288,7 +290,7 @@ def waits(world: World, j: int, cross: int) -> bool:
 def own_sigma(world: World, i: int, t: float) -> float:
     track = world.tracks[i]
     position, velocity = 0.5 * float(track["var_x"] + track["var_y"]), 0.5 * float(track["var_vx"] + track["var_vy"])
-    return sqrt(prediction.spread(position, velocity, float(prediction.SIGMA_A[1]), t))
+    return sqrt(prediction.position_variance(position, velocity, float(prediction.SIGMA_A[1]), t))
 
 
 def crosses(
@@ -311,7 +313,9 @@ def crosses(
     t, behind = np.linalg.solve(np.column_stack([velocity, -way]), -at)
     if not 0.0 < t < pedestrian.HORIZON:
         return None
-    sigma = sqrt(prediction.spread(variance, variance_v, float(prediction.SIGMA_A[track["class"]]), float(t)))
+    sigma = sqrt(
+        prediction.position_variance(variance, variance_v, float(prediction.SIGMA_A[track["class"]]), float(t))
+    )
     wide = pedestrian.HALF_WIDTH / abs(across)
     return float(t) - wide, float(t) + wide, float(behind), below(abs(float(behind)), reach, sigma), sigma / abs(across)
 
@@ -332,7 +336,9 @@ def concerned(world: World, violators: list[int], behind: Mapping[int, tuple[flo
             0.5 * float(track["var_x"] + track["var_y"]),
             0.5 * float(track["var_vx"] + track["var_vy"]),
         )
-        variance = prediction.spread(position, velocity, float(prediction.SIGMA_A[track["class"]]), max(t, 0.0))
+        variance = prediction.position_variance(
+            position, velocity, float(prediction.SIGMA_A[track["class"]]), max(t, 0.0)
+        )
         return sqrt(variance) / max(float(world.speed[i]), prediction.MIN_SPEED)
 
     def meets(v: int, v_conn: int, r: int, r_conn: int) -> float:

@@ -3,7 +3,7 @@
 from stage import Stage, T, words
 
 from cloudctl.clock import SECOND
-from cloudctl.forecast.stop_line import passing
+from cloudctl.forecast.stop_line import forecast_stop_lines
 from cloudctl.planner.priority import PriorityRequestServer
 from cloudctl.schema import VehicleRequest
 from cloudctl.world import World
@@ -25,5 +25,5 @@ def straight(stage: Stage) -> tuple[int, int]:
 
 
 def work(desk: PriorityRequestServer, world: World, trouble: str | None = None) -> tuple[dict[str, str], list]:
-    told, asked = desk.work(world, passing(world), trouble)
+    told, asked = desk.serve(world, forecast_stop_lines(world), trouble)
     return {c.target: f"{c.status}: {words(c)}" for c in told}, asked

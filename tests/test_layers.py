@@ -85,7 +85,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.forecast": (("__init__", "prediction", "stop_line"), ("following", "lanes")),
     "cloudctl.ingest": (
         ("__init__", "rejections"),
-        ("checks", "gateways", "plausibility", "signal_groups", "sources"),
+        ("gateways", "plausibility", "signal_groups", "sources", "vehicle_checks"),
         ("frames",),
         ("batch",),
         ("replies",),

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 from ..topics import TOPICS
 
-MAX_PER_STREAM = (
-    10  # messages of one sensor or signal: a second at 10 Hz, beyond which the node refuses them as too old
-)
+# messages of one sensor or signal: a second at 10 Hz, beyond which the node refuses them as too old
+MAX_PER_STREAM = 10
 MAX_STREAMS = 1000  # sensors, signals, hazards; the longest waiting goes first
 ONE_STREAM_EACH = ("hazard",)  # each has an id of its own and stands beside the others
 

@@ -2,25 +2,32 @@
 
 import random
 from collections import deque
+from enum import Enum, auto
 from statistics import median
 
 from ..clock import MS, SECOND, STEP
 
 FIRST_PAUSE, MAX_PAUSE = 0.2, 0.4  # s; short: a link that is back is used within 2 s
 REFUSED_PAUSE, MAX_REFUSED_PAUSE = 1.0, 30.0  # s; a broker that refused once will mostly refuse again
-TAKEN_PAUSE, MAX_TAKEN_PAUSE = (
-    1.0,
-    15.0,
-)  # s; of two clients with one id, each must leave the other in peace, and be back soon once it is alone
-SHORT_LIVED = (
-    5 * SECOND
-)  # a connection that the broker ended so soon may have been taken over, which MQTT 3.1.1 and some brokers do not tell
+# s; of two clients with one id, each must leave the other in peace, and be back soon once it is alone
+TAKEN_PAUSE, MAX_TAKEN_PAUSE = 1.0, 15.0
+# A connection that the broker ended so soon may have been taken over: MQTT 3.1.1 and some brokers do not say so.
+SHORT_LIVED = 5 * SECOND
 MAX_SHORT_LIVED = 3  # such connections in a row
 SETTLED = 2 * int(MAX_TAKEN_PAUSE) * SECOND  # a connection that lasted longer proves that nobody else uses the id
 OFFSETS = 8  # messages among which the fastest one is taken to have had no delay
 MIN_OFFSETS = 3  # of them before anything is concluded
 AHEAD = 500 * MS  # the fastest of several messages does not take longer on the way: the clock is ahead
 BEHIND = 250 * MS  # no message comes before it was sent; NTP over mobile networks is better than that
+
+
+class Trouble(Enum):
+    """Why there is no connection to the broker."""
+
+    UNREACHABLE = auto()
+    REFUSED = auto()
+    LOST = auto()
+    ID_IN_USE = auto()  # another client connects with this id
 
 
 class Pauses:
@@ -46,7 +53,7 @@ class Pauses:
         self._last_takeover_pause = _jittered(TAKEN_PAUSE * 2.0 ** min(self._takeovers - 1, 10), MAX_TAKEN_PAUSE)
         return self._last_takeover_pause
 
-    def lived(self, duration: int) -> bool:
+    def connection_lasted(self, duration: int) -> bool:
         """Take in that a connection was made and lasted `duration` ns; return whether, ended by the broker, it looks
         taken over.
 

@@ -75,7 +75,7 @@ def _imported(args: Namespace) -> Imported:
         args.file.read_bytes(),
         str(args.file),
         adm=args.adm,
-        zero=_point(args.at),
+        origin=_point(args.at),
         unsignalised=args.unsignalised or None,
         progress=_progress,
     )

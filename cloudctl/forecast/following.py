@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..matching import Floats, Ints
 from ..world import World
-from .prediction import Prediction, onward, ways
+from .prediction import Prediction, next_path
 
 MAX_GAP = 150.0  # m; a leader further ahead is none
 CLOSE_GAP = 10.0  # m, and
@@ -47,7 +47,7 @@ def _follow(
         else:
             while ahead < 0 and path_begin - s[i] < MAX_GAP:
                 path_begin += path_length[here]
-                here = onward(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
+                here = next_path(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
                 if here < 0:
                     break
                 ahead = last_on_path[here]
@@ -65,10 +65,10 @@ def follow(world: World, prediction: Prediction) -> Following:
     if not n:
         return following
 
-    order, table = np.lexsort((world.s, world.path)), ways(code)
+    order, links = np.lexsort((world.s, world.path)), code.lane_links
     _follow(
         world.path, world.s, world.tracks["length"], prediction.movement, order, code.n_lanes, code.n_lanes +
-        code.n_conns, code.path_length, code.conn_from, code.conn_to, table.joint_start, table.joint, following.leader,
+        code.n_conns, code.path_length, code.conn_from, code.conn_to, links.joint_start, links.joint, following.leader,
         following.gap,
     )  # fmt: skip
     return following

@@ -20,13 +20,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..codes import CompiledCode
-from ..codes.model import CONFLICTS, TURNS
+from ..codes.model import CONFLICTS
 from ..matching import Floats, Ints
 from ..road_users import FOLLOWS_LANE
 from ..world import World
 
-WAYS = 3  # movements predicted per track
+MAX_MOVEMENTS = 3  # movements predicted per track
 STEP = 0.5  # s
 STEPS = 8
 EASY_BRAKING = 2.0  # m/s^2 towards a turn
@@ -34,7 +33,8 @@ SPEED_SPREAD = 1.5  # m/s, 1 sigma of drivers' speeds before a turn
 MIN_CHANCE = 0.05  # of a movement
 MIN_SPEED = 1.0  # m/s; a stationary vehicle may set off
 BELIEVED_TIME = 1.0  # s for which a measured acceleration is believed
-# s for which a gain of speed is, where its end is known: after a green begins it lasts until the movement's own speed
+# s for which a measured gain of speed is believed where its end is known: after a green begins, vehicles gain speed until
+# they have the movement's own
 MAX_GAINING_TIME = 3.0
 SIGMA_A = np.array([0.8, 0.8, 0.6, 0.6, 1.0, 0.6, 0.4, 0.0])  # m/s^2 by ObjectClass: unmodelled acceleration, 1 sigma
 SWAY = 0.25  # m/s by which a road user may leave its path
@@ -45,14 +45,14 @@ DIVERGE = CONFLICTS.index("diverge")  # type of a conflict of two movements that
 class Prediction(NamedTuple):
     """What every track will do, one row per track."""
 
-    movement: Ints  # int64[n, WAYS]: connections, the likeliest first, -1 where there are fewer
-    chance: Floats  # float64[n, WAYS]: of each; they add up to 1, or to less where others were left out
+    movement: Ints  # int64[n, MAX_MOVEMENTS]: connections, the likeliest first, -1 where there are fewer
+    chance: Floats  # float64[n, MAX_MOVEMENTS]: of each; they add up to 1, or to less where others were left out
     xy: Floats  # float64[n, STEPS, 2]: m, at STEP, 2 STEP, ... from now, along the likeliest movement
     var: Floats  # float64[n, STEPS, 2]: m^2 along and across that path
 
 
 @njit(cache=True)
-def _likely(
+def _list_movements(
     connection: Any, path: Any, to_stop: Any, speed: Any, n_lanes: int, lane_start: Any, lane_conn: Any, conn_speed:
     Any, share: Any, movement: Any, chance: Any,
 ) -> None:  # fmt: skip
@@ -72,16 +72,16 @@ def _likely(
             weight = share[candidate] * (np.exp(-0.5 * (excess / SPEED_SPREAD) ** 2) if excess > 0.0 else 1.0)
             total += weight
 
-            # Insert it among the WAYS likeliest so far.
-            rank = WAYS
+            # Insert it among the MAX_MOVEMENTS likeliest so far.
+            rank = MAX_MOVEMENTS
             while rank > 0 and weight > chance[i, rank - 1]:
                 rank -= 1
-            for m in range(WAYS - 1, rank, -1):
+            for m in range(MAX_MOVEMENTS - 1, rank, -1):
                 movement[i, m], chance[i, m] = movement[i, m - 1], chance[i, m - 1]
-            if rank < WAYS:
+            if rank < MAX_MOVEMENTS:
                 movement[i, rank], chance[i, rank] = candidate, weight
 
-        for m in range(WAYS):
+        for m in range(MAX_MOVEMENTS):
             chance[i, m] = chance[i, m] / total if total > 0.0 else 0.0
             if chance[i, m] < MIN_CHANCE:
                 movement[i, m], chance[i, m] = -1, 0.0
@@ -89,13 +89,16 @@ def _likely(
 
 @njit(cache=True)
 def acceleration_time(speed: float, accel: float, top_speed: float) -> float:
-    """Return for how many s a measured acceleration (m/s^2) is believed: a gain of speed until `top_speed` m/s, up to
-    MAX_GAINING_TIME."""
-    return min(max((top_speed - speed) / accel, BELIEVED_TIME), MAX_GAINING_TIME) if accel > 0.0 else BELIEVED_TIME
+    """Return how long (s) a measured acceleration (m/s^2) is believed.
+
+    A gain of speed is believed until it has led to `top_speed` m/s, but no longer than MAX_GAINING_TIME."""
+    if accel <= 0.0:
+        return BELIEVED_TIME
+    return min(max((top_speed - speed) / accel, BELIEVED_TIME), MAX_GAINING_TIME)
 
 
 @njit(cache=True)
-def covered(speed: float, accel: float, t: float, top_speed: float = 0.0) -> float:
+def distance_covered(speed: float, accel: float, t: float, top_speed: float = 0.0) -> float:
     """Return m covered in `t` s: `accel` m/s^2 for as long as it is believed, then constant speed, never backwards."""
     accelerated = min(t, acceleration_time(speed, accel, top_speed))
     if accel < 0.0 and speed + accel * accelerated < 0.0:
@@ -104,21 +107,21 @@ def covered(speed: float, accel: float, t: float, top_speed: float = 0.0) -> flo
 
 
 @njit(cache=True)
-def spread(variance: float, speed_variance: float, sigma_a: float, t: float) -> float:
+def position_variance(variance: float, speed_variance: float, sigma_a: float, t: float) -> float:
     """Return the variance (m^2) along the path of a position predicted `t` s ahead."""
     return variance + speed_variance * t * t + (0.5 * sigma_a * t * t) ** 2
 
 
 @njit(cache=True)
 def arrival(distance: float, speed: float, accel: float, top_speed: float = 0.0) -> float:
-    """Return s until a road user is `distance` m on, predicted as by `covered`; negative where it is past that
-    already."""
+    """Return when (s from now) a road user is `distance` m on, predicted as by `distance_covered`; negative where it is
+    past that already."""
     if distance <= 0.0:
         return distance / max(speed, MIN_SPEED)
 
     # While it accelerates, or after that at constant speed.
     accelerated = acceleration_time(speed, accel, top_speed)
-    reached = covered(speed, accel, accelerated, top_speed)
+    reached = distance_covered(speed, accel, accelerated, top_speed)
     if reached >= distance:
         if abs(accel) < 1e-3:
             return distance / speed
@@ -138,7 +141,9 @@ def point(path: int, s: float, start: Any, xy: Any, arc: Any, spot: Any) -> None
 
 
 @njit(cache=True)
-def onward(path: int, movement: int, n_lanes: int, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any) -> int:
+def next_path(
+    path: int, movement: int, n_lanes: int, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any
+) -> int:
     """Return the path that follows one, for a vehicle that will take a movement (-1: not known).
 
     That is the movement itself, the joint of the road that leads to its lane, or the lane a connection leads to; -1
@@ -159,7 +164,7 @@ def onward(path: int, movement: int, n_lanes: int, conn_from: Any, conn_to: Any,
 
 
 @njit(cache=True)
-def _paths(
+def _predict_paths(
     tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
     length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, follows_lane: Any, sigma_a: Any, out: Any,
     var: Any,
@@ -176,7 +181,7 @@ def _paths(
             k = start[here]
         for step in range(STEPS):
             t = (step + 1) * STEP
-            var[i, step, 0] = spread(variance, speed_variance, sigma, t)
+            var[i, step, 0] = position_variance(variance, speed_variance, sigma, t)
             var[i, step, 1] = variance + (SWAY * t) ** 2
             if not is_guided:
                 # Straight on, as uncertain across its way as along it.
@@ -187,9 +192,9 @@ def _paths(
             var[i, step, 1] = min(var[i, step, 1], variance + HALF_LANE**2)
 
             # The path it will be on, and where along it.
-            along = s[i] + covered(max(speed[i], 0.0), accel[i], t) - path_begin
+            along = s[i] + distance_covered(max(speed[i], 0.0), accel[i], t) - path_begin
             while along > length[here]:
-                following = onward(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
+                following = next_path(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
                 if following < 0:
                     break
                 along -= length[here]
@@ -205,80 +210,26 @@ def _paths(
             out[i, step, 1] = xy[k, 1] + fraction * (xy[k + 1, 1] - xy[k, 1])
 
 
-class Ways(NamedTuple):
-    """Where each lane leads, in CSR form: movements through the intersection, and joints of the road before it."""
-
-    start: Ints
-    movement: Ints
-    joint_start: Ints
-    joint: Ints
-    minor: NDArray[np.bool_]  # of each lane: it gives way to another road before it comes to the stop line
-
-
-_WAYS: dict[str, Ways] = {}  # by content of the code
-
-
-def ways(code: CompiledCode) -> Ways:
-    """Return where the lanes of a code lead. Made once per content."""
-    table = _WAYS.get(code.hash)
-    if table is None:
-        start, movement = _by_lane(code, code.conn_inner)
-        joint_start, joint = _by_lane(code, ~code.conn_inner)
-        table = _WAYS[code.hash] = Ways(start, movement, joint_start, joint, minor_lanes(code))
-    return table
-
-
-def _by_lane(code: CompiledCode, is_listed: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Return where each lane's connections begin in a list, and the list: those of the code that `is_listed` marks."""
-    connections = np.flatnonzero(is_listed)
-    order = connections[np.argsort(code.conn_from[connections], kind="stable")]
-    counts = np.bincount(code.conn_from[order], minlength=code.n_lanes)
-    return np.cumsum([0, *counts]).astype(np.int64), order.astype(np.int64)
-
-
-def minor_lanes(code: CompiledCode) -> NDArray[np.bool_]:
-    """Return which lanes lead, over joints alone, to one where they turn into a road that other lanes come straight
-    along."""
-    # of each lane: the lanes its joints lead to, and whether straight on
-    joints: dict[int, list[tuple[int, bool]]] = {}
-    for k in np.flatnonzero(~code.conn_inner).tolist():
-        is_straight = TURNS[code.conn_turn[k]] == "straight"
-        joints.setdefault(int(code.conn_from[k]), []).append((int(code.conn_to[k]), is_straight))
-    through_lanes = {lane for leads in joints.values() for lane, is_straight in leads if is_straight}
-
-    # A lane is minor when each of its joints turns into a through lane, or leads to a minor lane: repeated until none
-    # is added.
-    minor, count = set[int](), -1
-    while count < len(minor):
-        count = len(minor)
-        minor |= {
-            lane
-            for lane, leads in joints.items()
-            if all(to in minor or (not is_straight and to in through_lanes) for to, is_straight in leads)
-        }
-    return np.isin(np.arange(code.n_lanes), list(minor))
-
-
 def predict(world: World) -> Prediction:
     """Predict every track of the snapshot STEPS x STEP s ahead; O(tracks)."""
     code, n = world.code, len(world.tracks)
     prediction = Prediction(
-        movement=np.full((n, WAYS), -1, np.int64),
-        chance=np.zeros((n, WAYS)),
+        movement=np.full((n, MAX_MOVEMENTS), -1, np.int64),
+        chance=np.zeros((n, MAX_MOVEMENTS)),
         xy=np.empty((n, STEPS, 2)),
         var=np.empty((n, STEPS, 2)),
     )
     if not n:
         return prediction
 
-    table = ways(code)
-    _likely(
-        world.connection, world.path, world.to_stop, world.speed, code.n_lanes, table.start, table.movement,
+    links = code.lane_links
+    _list_movements(
+        world.connection, world.path, world.to_stop, world.speed, code.n_lanes, links.start, links.movement,
         code.conn_speed, world.share, prediction.movement, prediction.chance,
     )  # fmt: skip
-    _paths(
+    _predict_paths(
         world.tracks, world.path, world.s, world.speed, world.accel, prediction.movement, code.n_lanes, code.path_start,
-        code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, table.joint_start, table.joint,
+        code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, links.joint_start, links.joint,
         FOLLOWS_LANE, SIGMA_A, prediction.xy, prediction.var,
     )  # fmt: skip
     return prediction
@@ -289,7 +240,7 @@ def chance_of(prediction: Prediction, row: int, connection: int) -> float:
     return float(prediction.chance[row][prediction.movement[row] == connection].sum())
 
 
-def at(prediction: Prediction, row: int, t: float) -> NDArray[np.float64]:
+def position_at(prediction: Prediction, row: int, t: float) -> NDArray[np.float64]:
     """Return x, y (m) of a track `t` s from now, interpolated between the steps."""
     step = min(max(t / STEP - 1.0, 0.0), STEPS - 1.0)
     low = int(step)

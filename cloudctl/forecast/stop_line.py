@@ -169,7 +169,7 @@ def _sweep(
 _NEWEST: dict[str, tuple[ref[World], StopLineForecast]] = {}
 
 
-def passing(world: World) -> StopLineForecast:
+def forecast_stop_lines(world: World) -> StopLineForecast:
     """Return when the vehicles of a snapshot pass their stop lines; O(n log n) in the tracks. Computed once per
     snapshot."""
     newest = _NEWEST.get(world.code.hash)

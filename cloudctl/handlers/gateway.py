@@ -43,7 +43,7 @@ class GatewayHandler:
             except Exception as error:
                 self._ingest.confine("handle", t, RawMessage("hello", gateway, b""), error, received)
 
-        for intersection, rejection in received.faults:
+        for intersection, rejection in received.refused_signals:
             try:
                 self._report_refused_signal(t, intersection, rejection, output)
             except Exception as error:

@@ -39,7 +39,7 @@ class Batch:
     vehicles: list[Vehicle] = field(default_factory=list)
     hellos: list[tuple[str, Hello]] = field(default_factory=list)  # (gateway, body)
     # (intersection, why its signal message, or a part of it, was refused)
-    faults: list[tuple[str, StaleMessage | SignalTimingError]] = field(default_factory=list)
+    refused_signals: list[tuple[str, StaleMessage | SignalTimingError]] = field(default_factory=list)
     replies: list[tuple[str, str, msgspec.Struct]] = field(default_factory=list)  # (gateway, kind, body)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why its message was refused)
     reject_counts: Counter[str] = field(default_factory=Counter)  # rejects among `replies`, by gateway

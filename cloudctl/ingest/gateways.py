@@ -96,9 +96,9 @@ class Gateways(dict[str, Gateway]):
             )
         return gateway
 
-    def speaking(self, name: str, version: int, *rsus: str) -> Gateway:
-        """Return the gateway that sent a message. Raises RejectedMessage for an unknown one, another version, or
-        another gateway's unit."""
+    def authorise(self, name: str, version: int, *rsus: str) -> Gateway:
+        """Return the gateway that sent a message, where it may send for `rsus`. Raises RejectedMessage for an unknown
+        gateway, another version, or another gateway's unit."""
         gateway = self.known(name)
         if version != VERSION:
             raise wrong_version(version)

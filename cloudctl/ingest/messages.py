@@ -34,7 +34,6 @@ from ..schema import (
 from ..topics import TOPICS
 from ..validation import UNDECODABLE
 from .batch import Batch, TimestampedMessage, Vehicle
-from .checks import check_hello, check_request, check_state, check_vehicle, unusable_declarations, with_known_values
 from .frames import Pending, newest, read_frames
 from .gateways import Gateway, Gateways
 from .rejections import (
@@ -49,6 +48,14 @@ from .rejections import (
 from .replies import RejectSender
 from .signal_groups import Groups, read_groups
 from .sources import Sources
+from .vehicle_checks import (
+    check_hello,
+    check_request,
+    check_state,
+    check_vehicle,
+    unusable_declarations,
+    with_known_values,
+)
 
 PERCEPTION_AGE = TOPICS["perception"].max_age
 SIGNAL_AGE = TOPICS["signal"].max_age
@@ -179,7 +186,7 @@ class Ingest:
 
     def _perception(self, t_rx: int, raw: RawMessage) -> Pending:
         body: Perception = self._body(raw)
-        gateway = self.gateways.speaking(raw.sender, body.version, body.rsu)
+        gateway = self.gateways.authorise(raw.sender, body.version, body.rsu)
         source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], raw.sender)
         t = check_time(t_rx, body.t, gateway.offset, PERCEPTION_AGE)
         self.sources.check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
@@ -193,7 +200,7 @@ class Ingest:
 
     def _signal(self, t_rx: int, raw: RawMessage, batch: Batch) -> None:
         head: _SignalHead = self._body(raw)
-        gateway = self.gateways.speaking(raw.sender, head.version, head.rsu)
+        gateway = self.gateways.authorise(raw.sender, head.version, head.rsu)
         intersection = gateway.rsus[head.rsu]
         if head.intersection != intersection:
             raise RejectedMessage(
@@ -211,12 +218,12 @@ class Ingest:
             else:
                 self.sources.check_seq(source, head.seq, f"{head.rsu}/signal")
         except StaleMessage as rejection:
-            batch.faults.append((intersection, rejection))
+            batch.refused_signals.append((intersection, rejection))
             raise
 
         read = self._read_groups(head)
         self._reject_parts(t_rx, raw, head.rsu, head.seq, read.refused, batch)
-        batch.faults += [(intersection, rejection) for rejection in read.disordered]
+        batch.refused_signals += [(intersection, rejection) for rejection in read.disordered]
         # by position: ten messages a second of every intersection come by here
         body = Signal(head.version, head.rsu, intersection, head.revision, head.seq, head.t, read.groups, head.lanes)
         batch.timed.append(TimestampedMessage(t, gateway.offset, body, intersection, raw.sender))
@@ -264,7 +271,7 @@ class Ingest:
         else:
             body = head
 
-        gateway = self.gateways.speaking(raw.sender, body.version, body.rsu)
+        gateway = self.gateways.authorise(raw.sender, body.version, body.rsu)
         t = check_time(t_rx, body.t, gateway.offset, TOPICS[raw.kind].max_age)
         intersection = gateway.rsus[body.rsu]
         if self._examine is not None:
@@ -274,7 +281,7 @@ class Ingest:
         batch.timed.append(TimestampedMessage(t, gateway.offset, body, intersection, raw.sender))
 
     def _hello(self, raw: RawMessage, body: Hello, batch: Batch) -> None:
-        gateway = self.gateways.speaking(raw.sender, body.version, *body.rsus)
+        gateway = self.gateways.authorise(raw.sender, body.version, *body.rsus)
         check_hello(body)
         self.sources.restart(body.rsus)
 

@@ -1,10 +1,9 @@
 """MQTT: what the node publishes to vehicles, and what comes from them.
 
-Nothing is sent after its `valid_until`; the newest of each kind to each target is kept until then, and sent again
-when a lost broker comes
-back and when its vehicle does. What waits is bounded, newest wins, and every drop is counted. What is retained does
-not outlive the node:
-it is cleared at a clean stop, and the broker (MQTT 5) lets go of what is no longer renewed.
+Nothing is sent after its `valid_until`; the newest of each kind to each target is kept until then, and sent again when
+a lost broker comes back and when its vehicle does. What waits is bounded, newest wins, and every drop is counted. What
+is retained does not outlive the node: it is cleared at a clean stop, and the broker (MQTT 5) drops what is no longer
+renewed.
 """
 
 import asyncio
@@ -13,7 +12,8 @@ import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 MAX_HELD = 50_000  # advisories kept for a broker or vehicle that is away
 MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages wait in `held` or are dropped
-RETRY = (0.2, 0.5)  # s between attempts to connect, evenly spread: nodes that lost one broker do not come back at once
-RENEWED = 600  # s that the broker keeps what is retained; it is published anew after a third of that
+# s between attempts to connect, evenly spread: nodes that lost one broker do not come back at once
+RETRY_PAUSE = (0.2, 0.5)
+RETAIN_EXPIRY = 600  # s that the broker keeps what is retained; it is published anew after a third of that
 MAX_VEHICLES = 100_000  # whose last message is remembered
 ABSENCE = 1500 * MS  # a vehicle that was silent for longer was away: states come at 1 Hz at least
 RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
@@ -38,45 +39,71 @@ MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; furth
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
 
-Hear = Callable[[str, str, bytes], None]
+OnVehicleMessage = Callable[[str, str, bytes], None]  # kind, vehicle, body
 log = logging.getLogger("cloudctl.io.egress")
+
+
+class ConnectionState(Enum):
+    """Whether there is a connection to the broker."""
+
+    CONNECTING = auto()  # there was none yet, or the last attempt has failed
+    CONNECTED = auto()
+    LOST = auto()  # no attempt has succeeded since
 
 
 @dataclass
 class Retained:
-    """What the broker is to retain on one topic; `seconds` of the broker's keeping, times by `stopwatch`."""
+    """What the broker is to retain on one topic."""
 
     payload: bytes
-    seconds: int
+    seconds: int  # that the broker keeps it
     renewed: bool  # for as long as the node runs; else it is published once
-    since: int
+    since: int  # ns by `stopwatch`: when it was published
+
+
+class LastContact(NamedTuple):
+    """When a vehicle was last in contact, ns by `stopwatch`."""
+
+    received: int  # its last message
+    resent: int  # what was still valid was last sent to it again
+
+
+NO_CONTACT = LastContact(received=-ABSENCE, resent=-RESEND_INTERVAL)
 
 
 class Egress:
-    """The node's connection to a broker. `hear(kind, vehicle, body)` gets what vehicles send, on the event loop."""
+    """The node's connection to a broker. `on_vehicle_message(kind, vehicle, body)` gets what vehicles send, on the event
+    loop."""
 
     def __init__(
-        self, section: BrokerSection, clock: Clock, metrics: Metrics, hear: Hear, signer: "Signer | None" = None
+        self,
+        section: BrokerSection,
+        clock: Clock,
+        metrics: Metrics,
+        on_vehicle_message: OnVehicleMessage,
+        signer: "Signer | None" = None,
     ) -> None:
         """`signer`, where given, signs every advisory."""
-        self._section, self._clock, self._metrics, self._on_vehicle_message = section, clock, metrics, hear
+        self._section = section
+        self._clock = clock
+        self._metrics = metrics
+        self._on_vehicle_message = on_vehicle_message
         self._signer = signer
         self._client_id = f"cloudctl-node-{uuid.uuid4().hex}"
         self._held: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._retained: dict[str, Retained] = {}
-        self._vehicles: dict[
-            str, tuple[int, int]
-        ] = {}  # when each was last heard and sent to again, the longest silent first
+        self._vehicles: dict[str, LastContact] = {}  # the longest silent first
         self._hellos = 0
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._encode = msgspec.json.Encoder().encode
         self.connected = asyncio.Event()
+        self._state = ConnectionState.CONNECTING
         self.trouble: str | None = None  # why there is no connection, for the operator
 
     def start(self) -> None:
         """Connect, and keep connected, in the background."""
-        self._task = asyncio.get_running_loop().create_task(self._keep())
+        self._task = asyncio.get_running_loop().create_task(self._stay_connected())
 
     async def stop(self) -> None:
         """Clear what is retained and disconnect; at most about a second."""
@@ -112,7 +139,10 @@ class Egress:
     # --- sending ---
 
     def advise(self, advisory: Advisory, payload: bytes) -> bool:
-        """Send an advisory, or keep it while the broker is away. False when it was too late or there is no room."""
+        """Keep an advisory until its `valid_until`, and send it. Returns whether it was sent now.
+
+        It is neither kept nor sent, and counted, where it is too late or there is no room.
+        """
         if self._clock.now() >= advisory.valid_until:
             self._metrics.count("egress.expired", advisory.kind)
             return False
@@ -150,7 +180,7 @@ class Egress:
         """Publish something retained, now and whenever the broker comes back: for `seconds`, or (None) for as long as
         the node runs.
         """
-        item = Retained(payload, seconds or RENEWED, seconds is None, stopwatch())
+        item = Retained(payload, seconds or RETAIN_EXPIRY, seconds is None, stopwatch())
         self._retained[topic] = item
         self._put_retained(topic, item)
 
@@ -191,11 +221,12 @@ class Egress:
 
     # --- staying connected ---
 
-    async def _keep(self) -> None:
+    async def _stay_connected(self) -> None:
         while True:
             where = f"{self._section.host}:{self._section.port}"
             try:
                 reason = await self._serve()
+                self._state = ConnectionState.LOST
                 self._metrics.count("egress.lost")
                 self.trouble = (
                     f"the MQTT broker at {where} is gone: {reason}; trying again. "
@@ -203,13 +234,14 @@ class Egress:
                 )
             except (TimeoutError, OSError) as error:
                 self._metrics.count("egress.unreachable")
-                if self.trouble is None or not self.trouble.startswith("the MQTT"):  # what was lost is reported once
+                if self._state is not ConnectionState.LOST:  # that it was lost stays the trouble
+                    self._state = ConnectionState.CONNECTING
                     self.trouble = (
                         f"no MQTT broker at {where} ({error or type(error).__name__}); trying again. "
                         "Start one, or set [broker] embedded = true"
                     )
             self._drop()
-            await asyncio.sleep(random.uniform(*RETRY))
+            await asyncio.sleep(random.uniform(*RETRY_PAUSE))
 
     async def _serve(self) -> str:
         """Connect, publish what is kept, and return why the connection was lost. Raises OSError when there is none to
@@ -219,10 +251,11 @@ class Egress:
         await connection.open()
         self._connection = connection
         for leaf in (*INBOX, HELLO):
-            # an id with a slash is a mistake that must not go unnoticed: it comes under more levels
+            # An id with a slash is a mistake that must not go unnoticed: its messages come under more levels.
             for levels in ("+", "+/+", "+/+/+"):
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
         self.connected.set()
+        self._state = ConnectionState.CONNECTED
         self.trouble = None
         log.info("connected to the MQTT broker at %s:%d", self._section.host, self._section.port)
         self._renew()
@@ -255,7 +288,7 @@ class Egress:
                 )
             self._metrics.count("reject.vehicle_id")
             return
-        self._returned(vehicle, leaf == HELLO)
+        self._note_contact(vehicle, is_hello=leaf == HELLO)
         if leaf != HELLO:
             self._on_vehicle_message(leaf, vehicle, payload)
 
@@ -264,21 +297,24 @@ class Egress:
         self._hellos += 1
         return logging.INFO if self._hellos <= MAX_HELLO_LINES else logging.DEBUG
 
-    def _returned(self, vehicle: str, hello: bool) -> None:
-        """Send again what is still valid for a vehicle that (re)connected, as its hello says, or that was silent."""
+    def _note_contact(self, vehicle: str, is_hello: bool) -> None:
+        """Note a message of a vehicle; where it has (re)connected, as its hello shows, or was silent, send again what is
+        still valid for it."""
         now = stopwatch()
-        if vehicle not in self._vehicles or hello:
+        if vehicle not in self._vehicles or is_hello:
             log.log(self._hello_level(), "vehicle %s is connected", vehicle)
-        heard, resent = self._vehicles.pop(vehicle, (-ABSENCE, -RESEND_INTERVAL))
-        back = hello or now - heard > ABSENCE
-        if back and now - resent > RESEND_INTERVAL:
+
+        received, resent = self._vehicles.pop(vehicle, NO_CONTACT)
+        is_back = is_hello or now - received > ABSENCE
+        if is_back and now - resent > RESEND_INTERVAL:
             resent = now
             self._resend(vehicle)
-        elif hello:
+        elif is_hello:
             self._metrics.count("drop.hello")
+
         if len(self._vehicles) >= MAX_VEHICLES:
             del self._vehicles[next(iter(self._vehicles))]
-        self._vehicles[vehicle] = (now, resent)
+        self._vehicles[vehicle] = LastContact(received=now, resent=resent)
 
     def _resend(self, vehicle: str) -> None:
         topic, now = MqttTopics.vehicle(vehicle, "advisories"), self._clock.now()
@@ -290,7 +326,9 @@ class Egress:
 
 def topic_of(advisory: Advisory) -> str:
     """Return the topic an advisory is published on."""
-    whom, _, name = advisory.target.partition(":")
+    addressee, _, name = advisory.target.partition(":")
     return (
-        MqttTopics.vehicle(name, "advisories") if whom == "vehicle" else MqttTopics.intersection(advisory.intersection)
+        MqttTopics.vehicle(name, "advisories")
+        if addressee == "vehicle"
+        else MqttTopics.intersection(advisory.intersection)
     )

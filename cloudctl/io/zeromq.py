@@ -1,7 +1,7 @@
 """ZeroMQ: the node's ROUTER, the gateway's DEALER, CURVE keys and the allow-list. The only importer of zmq.
 
 A message is two frames, `[kind: 1 byte][msgpack body]`. The node drains its socket in batches; the key that the CURVE
-handshake proved comes with every frame, so a gateway is known by its key and by nothing it says.
+handshake proved comes with every frame, so a gateway is identified by its key and by nothing in its messages.
 """
 
 import socket as sockets
@@ -22,16 +22,15 @@ from ..schema import MAX_BODY
 from .private_files import check_private, write_private
 
 ZAP_DOMAIN = b"cloudctl"
+KEY_LENGTH = 40  # characters of Z85
 MAX_REFUSED = 1000  # unknown keys that are counted one by one; more are counted together
 OTHERS = "(others)"
-HIGH_WATER = 10_000  # messages queued by ZeroMQ per peer before the oldest side must wait or drop
+HIGH_WATER = 10_000  # messages that ZeroMQ queues per peer and direction; beyond it, receiving waits and sending fails
 # A link that was cut is to serve again within 2 s: each end notices within 3 s that the other is gone, and then tries
 # again about every second.
 HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 1000, 2000  # ms between ZMTP pings, and to wait for an answer
-CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT = (
-    1000,
-    2000,
-)  # ms; the kernel's own second SYN goes out after 1 s, its further ones ever later
+CONNECT_TIMEOUT = 1000  # ms; the kernel's own second SYN goes out after 1 s, its further ones ever later
+HANDSHAKE_TIMEOUT = 2000  # ms
 RECONNECT_INTERVAL, MAX_RECONNECT_INTERVAL = 100, 400  # ms between attempts; ZeroMQ spreads them at random
 REBIND_TIMEOUT = 2 * SECOND  # of a port that was just left
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
@@ -90,10 +89,10 @@ def check_key(key: str, where: str) -> None:
     """Raise ZeroMqError unless `key` is 40 characters of Z85."""
     try:
         zmq.utils.z85.decode(key.encode())
-        good = len(key) == 40
+        is_key = len(key) == KEY_LENGTH
     except (ValueError, KeyError, OverflowError):
-        good = False
-    if not good:
+        is_key = False
+    if not is_key:
         raise ZeroMqError(
             f"{where}: {key!r} is not a CURVE key (40 characters of Z85). Take it from a .pub file of: cloudctl "
             "keys new NAME"
@@ -110,9 +109,10 @@ class Received(NamedTuple):
 
 
 class Server:
-    """The node's side. `readable()` says whether to `drain()`; `fd` is for an event loop.
+    """The node's side. `readable()` returns whether to `drain()`; `fd` is for an event loop.
 
-    `allowed` maps public keys to anything; without `keys`, the socket speaks in clear (only for a closed test bench).
+    The keys of `allowed` are the public keys that may connect. Without `keys`, nothing is encrypted and every peer may
+    connect: only for a closed test bench.
     """
 
     def __init__(self, bind: str, keys: KeyPair | None, allowed: Mapping[str, object]) -> None:
@@ -125,9 +125,8 @@ class Server:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
         self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
-        self._socket.setsockopt(
-            zmq.MAXMSGSIZE, 2 * MAX_BODY
-        )  # what is over MAX_BODY is refused with a reason; far over, cut off
+        # What is over MAX_BODY is refused with a reason; a peer whose message is far over it is disconnected.
+        self._socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_BODY)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # so that a reply to nobody is known to be lost
         _notice_cut_links(self._socket, bind)
         if keys:
@@ -193,10 +192,10 @@ class Server:
 
     def drain(self, limit: int = 512) -> list[Received]:
         """Return what waits, at most `limit` messages, without blocking."""
-        out: list[Received] = []
+        messages: list[Received] = []
         receive = self._socket.recv
         try:
-            while len(out) < limit:
+            while len(messages) < limit:
                 peer = receive(zmq.NOBLOCK)
                 frames = []
                 while self._socket.getsockopt(zmq.RCVMORE):
@@ -206,10 +205,11 @@ class Server:
                     kind, body = b"", b""
                 else:
                     kind, body = frames[0].bytes, frames[1].bytes
-                out.append(Received(peer, _user(frames[-1]) if frames else "", kind, body))
+                key = _proven_key(frames[-1]) if frames else ""
+                messages.append(Received(peer=peer, key=key, kind=kind, body=body))
         except zmq.Again:
             pass
-        return out
+        return messages
 
     def send(self, peer: bytes, kind: bytes, body: bytes) -> bool:
         """Send without blocking; False when the peer is gone or its queue is full."""
@@ -253,7 +253,8 @@ def _needs_ipv6(address: str) -> bool:
     return False
 
 
-def _user(frame: Any) -> str:
+def _proven_key(frame: Any) -> str:
+    """Return the public key that the CURVE handshake of a frame's connection proved, "" without CURVE."""
     try:
         return str(frame.get("User-Id"))
     except zmq.ZMQError:
@@ -316,12 +317,12 @@ class Dealer:
         frames = self._socket.recv_multipart()
         return (frames[0], frames[1]) if len(frames) == 2 else None
 
-    def events(self, seen: Callable[[str], None]) -> None:
-        """Call `seen` with "connected", "disconnected" or "refused" for each change since the last call."""
+    def events(self, on_event: Callable[[str], None]) -> None:
+        """Call `on_event` with "connected", "disconnected" or "refused" for each change since the last call."""
         names: dict[int, str] = {zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected", zmq.EVENT_DISCONNECTED: "disconnected"}
         while self._monitor.poll(0):
             event = int(recv_monitor_message(self._monitor)["event"])
-            seen(names.get(event, "refused"))
+            on_event(names.get(event, "refused"))
 
 
 def _end(socket: Any, monitor: Any, context: Any) -> None:

@@ -33,9 +33,8 @@ class Timekeeper:
 
     def __init__(self, clock: SteadyClock, metrics: Metrics) -> None:
         self._clock, self._metrics = clock, metrics
-        self._votes: dict[
-            str, bool
-        ] = {}  # by sender: whether it agrees with the machine's clock rather than the node's
+        # By sender: whether it agrees with the machine's clock rather than the node's.
+        self._votes: dict[str, bool] = {}
         self._since: int | None = None
         self._machine = msgspec.json.Decoder(_Sent).decode, msgspec.msgpack.Decoder(_Sent).decode
         self.trouble: str | None = None  # why the node's time is not the machine's, for the operator

@@ -118,9 +118,8 @@ class Bound(NamedTuple):
 
 
 MIN_TOKEN = 16  # characters: 96 bits and more where they are random
-TOKEN_CHARACTERS = frozenset(
-    string.ascii_letters + string.digits + "-_"
-)  # what a WebSocket protocol's name may hold, and an address too
+# What a WebSocket protocol's name may hold, and an address too.
+TOKEN_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
 
 BOUNDS = (
     Bound("broker", "port", 1, 65_535, "a TCP port"),

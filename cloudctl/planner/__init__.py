@@ -10,9 +10,9 @@ import numpy as np
 from ..clock import MS, SECOND
 from ..forecast.following import follow
 from ..forecast.prediction import predict
-from ..forecast.stop_line import passing
+from ..forecast.stop_line import forecast_stop_lines
 from ..schema import AdvisoryKind, Severity, intersection_target, vehicle_target
-from ..world import World
+from ..world import MAX_FRESH_AGE, World
 from .candidate import Candidate, Withheld
 from .catalogue import DELIVERY, Situation, plans
 from .filter import AdvisoryFilter
@@ -22,9 +22,17 @@ from .priority import PriorityRequestServer
 
 SIGNAL_AGE = 500 * MS  # T/CSAE 159: SPAT period
 PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
-MAX_REPORT_AGE = 1500 * MS  # a connected vehicle reports once a second, or more often
 
-__all__ = ["AdvisoryFilter", "Candidate", "PriorityRequestServer", "Withheld", "failed", "gate", "passing", "plan"]
+__all__ = [
+    "AdvisoryFilter",
+    "Candidate",
+    "PriorityRequestServer",
+    "Withheld",
+    "failed",
+    "forecast_stop_lines",
+    "gate",
+    "plan",
+]
 
 
 def gate(world: World) -> tuple[str | None, str | None]:
@@ -71,7 +79,7 @@ def plan(world: World, withheld: list[Withheld] | None = None) -> list[Candidate
     prediction = predict(world)
     situation = Situation(
         world=world,
-        forecast=passing(world),
+        forecast=forecast_stop_lines(world),
         limits=rules.in_force(world),
         prediction=prediction,
         following=follow(world, prediction),
@@ -112,7 +120,7 @@ def _deliverable(world: World, candidates: list[Candidate], withheld: list[Withh
                 f"your position is known to {deviation:.1f} m only; "
                 f"advice that needs your lane is withheld beyond {policy.position:.1f} m"
             )
-            if world.t - vehicle.t > MAX_REPORT_AGE:
+            if world.t - vehicle.t > MAX_FRESH_AGE:
                 silent.add(target)
     if not suppressed and not poor:
         return candidates

@@ -58,7 +58,7 @@ TIMES_AND_PERCEPTION = SIGNAL_TIMES | PERCEPTION
 
 
 class Situation(NamedTuple):
-    """A snapshot, and what is derived of it once for all kinds."""
+    """A snapshot, and what is derived from it once for all kinds."""
 
     world: World
     forecast: StopLineForecast
@@ -113,8 +113,9 @@ def plans(has_signal_times: bool, has_signal_states: bool, has_perception: bool)
 class Delivery:
     """How the advisories of one kind are sent. Times in ns."""
 
-    validity: int
-    persistence: int = 0  # a proposal must persist so long before it is sent: so late do tracks show a brake
+    validity: int  # of each advisory, from when it is sent
+    # A proposal must persist this long before it is sent: until then, tracks may not show yet that a vehicle brakes.
+    persistence: int = 0
     hysteresis: int = 0  # a changed proposal must persist so long before it replaces the one sent
     may_brake: bool = False  # its behaviour may ask to stop or brake: no advice to keep or gain speed beside it
     needs_lane: bool = True  # withheld where the position of the vehicle is too poor to tell its lane

@@ -17,10 +17,10 @@ from .catalogue import DELIVERY
 
 MAX_URGENT_PERSISTENCE = 200 * MS  # of the most severe proposals
 MAX_ABSENCE = 300 * MS  # a proposal that was absent no longer than that still persists
-# of validity left of speed advice to stop, below which advice to stop at the signal takes over
+# ns of validity that speed advice to stop has left, below which advice to stop at the signal takes over
 MAX_STOP_OVERLAP = 800 * MS
-REFRESH = 0.4  # of the validity left
-URGENT_REFRESH = 0.25  # of that: below it an advisory is renewed although a change has not persisted yet
+REFRESH = 0.4  # share of the validity: an advisory of which less is left is sent again
+URGENT_REFRESH = 0.25  # share of REFRESH: below it an advisory is sent again although a change has not persisted yet
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
 KEEPS_SPEED = (Behaviour.KEEP, Behaviour.SPEED_UP)
 STOPS_VEHICLE = (Behaviour.STOP, Behaviour.GIVE_WAY)
@@ -35,7 +35,7 @@ class Key(NamedTuple):
 
 
 class Persistence(NamedTuple):
-    """Since when a proposal is made, and when it was made last, ns."""
+    """When a proposal was first made, without an absence of more than MAX_ABSENCE since, and when it was made last; ns."""
 
     since: int
     last: int
@@ -47,7 +47,7 @@ class Sent:
 
     candidate: Candidate
     valid_until: int  # ns
-    changed_since: int | None = None  # ns; since when something else is proposed
+    changed_since: int | None = None  # ns; when something else was first proposed, None where the same still is
 
 
 class Stages(NamedTuple):
@@ -89,7 +89,7 @@ class AdvisoryFilter:
         with the reason."""
         persistent = self._persistent(world.t, candidates)
         wanted = [candidate for candidate in persistent if self._is_wanted(world.t, candidate)]
-        chosen = consistent(wanted)
+        chosen = without_contradictions(wanted)
         if withheld is not None:
             self._note_withheld(world.t, candidates, Stages(persistent, wanted, chosen), withheld)
 
@@ -109,7 +109,7 @@ class AdvisoryFilter:
     def _note_withheld(self, t: int, candidates: list[Candidate], stages: Stages, withheld: list[Withheld]) -> None:
         """Note each proposal that is left out, with the reason. What was sent already and holds unchanged is not
         withheld."""
-        # asked, never iterated
+        # These sets are asked, never iterated: their order may differ from run to run.
         persistent, wanted, chosen = ({id(candidate) for candidate in stage} for stage in stages)
         for candidate in candidates:
             last = self._sent.get(_key(candidate))
@@ -129,7 +129,8 @@ class AdvisoryFilter:
 
     def _persistence_reason(self, t: int, candidate: Candidate) -> str:
         """Return why a proposal is too new to be sent."""
-        age, kind = t - self._persistence[_key(candidate)].since, candidate.kind.value.replace("_", " ")
+        age = t - self._persistence[_key(candidate)].since
+        kind = candidate.kind.value.replace("_", " ")
         min_age = _min_persistence(candidate)
         return (
             f"it has persisted for {age / SECOND:.1f} s; "
@@ -138,28 +139,40 @@ class AdvisoryFilter:
 
     def _persistent(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
         """Return the proposals that have persisted long enough to be sent."""
-        persistence = {key: found for key, found in self._persistence.items() if t - found.last <= MAX_ABSENCE}
+        persistence = {key: entry for key, entry in self._persistence.items() if t - entry.last <= MAX_ABSENCE}
         for candidate in candidates:
             key = _key(candidate)
-            known = persistence.get(key)
-            persistence[key] = Persistence(since=t if known is None else known.since, last=t)
+            previous = persistence.get(key)
+            since = t if previous is None else previous.since
+            persistence[key] = Persistence(since=since, last=t)
         self._persistence = persistence
         return [c for c in candidates if t - persistence[_key(c)].since >= _min_persistence(c)]
 
     def _is_wanted(self, t: int, candidate: Candidate) -> bool:
-        """Return whether a proposal is more than a renewal of an advisory that is no longer valid, and speed advice
-        does not ask for the stop already."""
-        stop_advised = 0  # ns for which speed advice to stop is still valid
-        if candidate.kind is AdvisoryKind.SIGNAL_STOP:
-            speed_advice = self._sent.get(Key(candidate.target, AdvisoryKind.GLOSA, ""))
-            if speed_advice is not None and speed_advice.candidate.behaviour == Behaviour.STOP:
-                stop_advised = speed_advice.valid_until - t
+        """Return whether a proposal would tell its target more than it knows.
 
-        if candidate.renewal and stop_advised <= 0:
-            last = self._sent.get(_key(candidate))
-            if last is None or last.valid_until <= t:
-                return False
-        return stop_advised <= MAX_STOP_OVERLAP
+        Advice to stop at the signal would not while speed advice to stop has long to go. Close to the end of that it takes
+        over, even as a renewal. Any other renewal is wanted while what it renews is valid.
+        """
+        stop_advised = self._stop_advised(t, candidate)
+        if stop_advised > 0:
+            return stop_advised <= MAX_STOP_OVERLAP
+        return not candidate.renewal or self._is_valid(t, candidate)
+
+    def _stop_advised(self, t: int, candidate: Candidate) -> int:
+        """Return how long (ns) speed advice to stop, which makes advice to stop at the signal needless, is still
+        valid."""
+        if candidate.kind is not AdvisoryKind.SIGNAL_STOP:
+            return 0
+        speed_advice = self._sent.get(Key(candidate.target, AdvisoryKind.GLOSA, ""))
+        if speed_advice is None or speed_advice.candidate.behaviour != Behaviour.STOP:
+            return 0
+        return max(speed_advice.valid_until - t, 0)
+
+    def _is_valid(self, t: int, candidate: Candidate) -> bool:
+        """Return whether the advisory last sent of a proposal's key is still valid."""
+        last = self._sent.get(_key(candidate))
+        return last is not None and last.valid_until > t
 
     def _is_due(self, t: int, last: Sent, candidate: Candidate) -> bool:
         """Return whether a proposal is sent although its target has an advisory of the kind: it differs, or that is
@@ -167,7 +180,8 @@ class AdvisoryFilter:
         if self.refresh <= 0:
             return True
         delivery = DELIVERY[candidate.kind]
-        time_left, min_time_left = last.valid_until - t, self.refresh * delivery.validity
+        time_left = last.valid_until - t
+        min_time_left = self.refresh * delivery.validity
         if not _differs(last.candidate, candidate):
             last.changed_since = None
             return time_left < min_time_left
@@ -228,16 +242,16 @@ def _differs(old: Candidate, new: Candidate) -> bool:
     return new.speed is not None and old.speed is not None and abs(new.speed - old.speed) >= SPEED_STEP
 
 
-def brakes(candidate: Candidate | Advisory) -> bool:
+def asks_to_brake(candidate: Candidate | Advisory) -> bool:
     """Return whether an advisory asks to stop, or to brake for more than information."""
     if not DELIVERY[candidate.kind].may_brake or candidate.behaviour is None:
         return False
     return candidate.severity < Severity.INFORMATION or candidate.behaviour in STOPS_VEHICLE
 
 
-def consistent(candidates: list[Candidate]) -> list[Candidate]:
+def without_contradictions(candidates: list[Candidate]) -> list[Candidate]:
     """Drop advice to keep or gain speed for targets that are advised to stop or brake at the same time."""
-    braking = {candidate.target for candidate in candidates if brakes(candidate)}
+    braking = {candidate.target for candidate in candidates if asks_to_brake(candidate)}
     return [
         candidate
         for candidate in candidates

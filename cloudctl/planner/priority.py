@@ -184,7 +184,7 @@ class PriorityRequestServer:
         """Take in since when each group shows green, or not: minimum greens count from that."""
         self._green_times.observe(world)
 
-    def work(
+    def serve(
         self, world: World, forecast: StopLineForecast, trouble: str | None
     ) -> tuple[list[Candidate], list[Priority]]:
         """Return the advice to the vehicles, and what the controller is asked. `trouble`: why signal states are not to

@@ -29,9 +29,8 @@ from .viewers import Request, Viewer
 WARM_UP = 10 * SECOND  # of the recording that a fresh engine sees before a picture is shown
 EARLIER = ("hello", "code", "config")  # kinds of messages that still count long after they came
 MAX_EARLIER = 200  # chunks that are searched for those
-PLANNED = (
-    1500 * MS
-)  # of that, before the picture: here every plan is made; before it, one in WARM_UP_PERIOD is enough for the tracks
+# The end of WARM_UP, in which every plan is made; before it, one in WARM_UP_PERIOD is enough for the tracks.
+PLANNED = 1500 * MS
 WARM_UP_PERIOD = SECOND
 REPORT_INTERVAL = 200 * MS  # between two reports of where the recording stands
 SPEEDS = (0.1, 20.0)  # times real time

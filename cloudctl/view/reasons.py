@@ -9,8 +9,8 @@ from math import isnan
 import numpy as np
 
 from ..forecast.following import follow, holding_up
-from ..forecast.prediction import predict, ways
-from ..forecast.stop_line import UNKNOWN_TIME, passing
+from ..forecast.prediction import predict
+from ..forecast.stop_line import UNKNOWN_TIME, forecast_stop_lines
 from ..planner import gate
 from ..planner.kinds.glosa import MAX_SPREAD, MIN_CONFIDENCE, NEAREST, RANGE
 from ..planner.policy import policy_of
@@ -59,7 +59,7 @@ def _on_the_way(world: World, row: int) -> str | None:
         )
     if distance >= RANGE:
         return f"it is {distance:.0f} m before its stop line: speed advice begins at {RANGE:.0f} m"
-    if world.path[row] < world.code.n_lanes and ways(world.code).minor[world.path[row]]:
+    if world.path[row] < world.code.n_lanes and world.code.lane_links.minor[world.path[row]]:
         return "it must let others go first before it comes to the stop line: going slowly would cost it its place"
     return None
 
@@ -70,7 +70,7 @@ def _at_the_signal(world: World, row: int) -> str | None:
     if group < 0:
         return "no signal governs its movement"
     name, signals = world.code.group_ids[group], world.signals
-    times = passing(world)
+    times = forecast_stop_lines(world)
     if times.in_doubt[row]:
         return f"it comes near the end of the green of group {name}: whether it passes cannot be said, so it is not held back"
     if signals.confidence[group] < MIN_CONFIDENCE:
@@ -91,7 +91,7 @@ def _at_the_signal(world: World, row: int) -> str | None:
 
 def _holds_up(world: World) -> np.ndarray:
     """Return who would hold up others by going slowly, as `planner.kinds.glosa` asks it."""
-    times = passing(world)
+    times = forecast_stop_lines(world)
     leaves = np.zeros(len(world.tracks), np.bool_)
     leaves[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]
     free = leaves | times.in_present_green & (world.to_stop > 0.0) & (world.connection >= 0)

@@ -37,9 +37,8 @@ HEADERS = {
 }
 HEARTBEAT = 10.0  # s between pings; a page that does not answer one is gone
 SEND_INTERVAL = 0.04  # s between two messages to one page: no screen needs more
-WIDE_INTERVAL = (
-    0.1  # the same of a page that sees many intersections, each planned at another moment: once in a period is enough
-)
+# s; the same of a page that sees many intersections, each planned at another moment: once in a period is enough
+WIDE_INTERVAL = 0.1
 WIDE = 4  # intersections
 MAX_REQUEST = 4096  # bytes of what a page sends at a time
 MAX_REQUESTS = 60  # that one page sends in a second

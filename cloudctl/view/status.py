@@ -17,9 +17,8 @@ class Withholding:
     """The proposals of one intersection that were not sent of late, each with its newest reason."""
 
     def __init__(self) -> None:
-        self._rows: dict[
-            tuple[str, str], tuple[int, str, str]
-        ] = {}  # (target, kind) -> (ns, words of the advisory, why it was not sent)
+        # (target, kind) -> (ns, words of the advisory, why it was not sent)
+        self._rows: dict[tuple[str, str], tuple[int, str, str]] = {}
 
     def note(self, t: int, withheld: list[Withheld]) -> None:
         """Take in what was withheld at `t` ns."""

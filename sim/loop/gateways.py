@@ -8,7 +8,7 @@ from ...client.gateway import Gateway
 from ...clock import MS, SECOND, WallClock, sleep_until
 from ...io.zeromq import KeyPair
 from ...schema import Group, Reject, Sensor
-from .run import shifted
+from .run import on_gateway_clock
 
 IDLE = MS // 2
 POLL_INTERVAL = SECOND // 50  # between two looks at what the node answers
@@ -102,5 +102,5 @@ def _send(gateways: dict[str, Gateway], offsets: dict[str, int], item: Sensed) -
     if item.columns is not None:
         gateway.perception(item.rsu, "fused", item.lat, item.lon, item.columns, item.t + offset)
     else:
-        groups = [shifted(group, offset) for group in item.groups]
+        groups = [on_gateway_clock(group, offset) for group in item.groups]
         gateway.signal(item.rsu, item.intersection, item.revision, groups, item.t + offset)

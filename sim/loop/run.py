@@ -69,8 +69,11 @@ class Loop:
         scored: bool = True,
     ) -> None:
         """`outputs`: folder where SUMO's own files are kept; `scored`: whether fusion is held against the truth."""
-        self.outputs, self.scored = outputs, scored
-        self.scenario, self.setup, self.metrics = scenario, setup, Metrics()
+        self.scenario = scenario
+        self.setup = setup
+        self.outputs = outputs
+        self.scored = scored
+        self.metrics = Metrics()
 
         loaded = [junction.code.code for junction in scenario.junctions]
         config = EngineConfig(scenario.gateways, priority=PrioritySettings(trust_declared=True))
@@ -243,7 +246,7 @@ class Loop:
             revision=junction.code.code.revision,
             seq=self._next_seq(junction.id),
             t=t + offset,
-            groups=tuple(shifted(group, offset) for group in traffic.groups(junction)),
+            groups=tuple(on_gateway_clock(group, offset) for group in traffic.groups(junction)),
         )
         self._send(t + SIGNAL_DELAY, RawMessage("signal", gateway, self._encode(signal)))
 
@@ -253,7 +256,7 @@ class Loop:
             for rsu in units:
                 hello = Hello(VERSION, gateway, (rsu.id,), (rsu.sensor,), "sim")
                 self._send(t, RawMessage("hello", gateway, self._encode(hello)))
-            sync = exchange(gateway, t, self.offset[gateway])
+            sync = clock_exchange(gateway, t, self.offset[gateway])
             self._send(t, RawMessage("sync", gateway, self._encode(sync)))
 
     def _next_seq(self, stream: str) -> int:
@@ -323,7 +326,7 @@ def gateway_of(scenario: Scenario, junction: Junction) -> str:
     return next(name for name, rsus in scenario.gateways.items() if junction.rsus[0].id in rsus)
 
 
-def shifted(group: msgspec.Struct, offset: int) -> msgspec.Struct:
+def on_gateway_clock(group: msgspec.Struct, offset: int) -> msgspec.Struct:
     """Return a signal group with its times on a gateway's clock."""
     times = {
         name: getattr(group, name) + offset
@@ -333,6 +336,14 @@ def shifted(group: msgspec.Struct, offset: int) -> msgspec.Struct:
     return msgspec.structs.replace(group, **times)
 
 
-def exchange(gateway: str, t: int, offset: int) -> msgspec.Struct:
+def clock_exchange(gateway: str, t: int, offset: int) -> msgspec.Struct:
     """Return a complete clock exchange of a gateway whose clock is `offset` ns off, over a path of 2 ms each way."""
-    return Sync(VERSION, gateway, t + offset, t + 2 * MS, t + 2 * MS, t + 4 * MS + offset)
+    received = t + 2 * MS
+    return Sync(
+        version=VERSION,
+        gateway=gateway,
+        t1=t + offset,
+        t2=received,
+        t3=received,
+        t4=received + 2 * MS + offset,
+    )

@@ -21,9 +21,8 @@ ACCURACY = 0.8  # m, one standard deviation per axis of a vehicle's own position
 MAX_MOVEMENTS = 3  # movements ahead that a report names
 DECELERATION = {"coast": 0.7, "slow_down": 2.5}  # m/s^2 by which a vehicle follows such advice
 MIN_ADVISED_SPEED = 0.5  # m/s; SUMO takes no maximum of 0
-WARNING_BRAKE = (
-    2.0  # m/s taken off within a second on a warning of the most severe kind; on others drivers keep their eyes open
-)
+# m/s taken off within a second on a warning of the most severe kind; on others drivers keep their eyes open
+WARNING_BRAKE = 2.0
 CLASS_NAMES = {ObjectClass.BUS: "bus", ObjectClass.TRUCK: "truck"}
 PRIORITY_CLASSES = ("bus",)  # classes that request priority
 ETA = 30 * SECOND  # what a request says of its arrival: soon; the node works out its own

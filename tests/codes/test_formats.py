@@ -187,7 +187,7 @@ def test_the_map_of_a_beijing_intersection_comes_in() -> None:
 
 
 def test_a_swapped_bound_of_a_real_map_is_repaired_and_reported() -> None:
-    found = import_lanelet2(sample("sind/chongqing/map.osm"), adm="500000", zero=(295600000, 1065500000))
+    found = import_lanelet2(sample("sind/chongqing/map.osm"), adm="500000", origin=(295600000, 1065500000))
     assert [loss.entity for loss in found.losses if loss.what == "repaired"] == ["lanelet R2In3"]
     assert abs(found[0].ref_lat_e7 - 295600000) < 10_000
     assert not any("laid at" in loss.detail for loss in found.losses)

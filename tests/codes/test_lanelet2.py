@@ -50,7 +50,7 @@ def test_exchanged_bounds_are_turned_back_and_told() -> None:
 
 def test_a_map_about_zero_is_laid_where_one_says() -> None:
     data = crossing(origin=Origin(0.0, 0.0)).xml()
-    guessed, placed = import_lanelet2(data), import_lanelet2(data, zero=(310_000_000, 1_210_000_000))
+    guessed, placed = import_lanelet2(data), import_lanelet2(data, origin=(310_000_000, 1_210_000_000))
     assert any("--at" in loss.detail for loss in guessed.losses)
     assert not any("--at" in loss.detail for loss in placed.losses)
     assert abs(placed[0].ref_lat_e7 - 310_000_000) < 2000

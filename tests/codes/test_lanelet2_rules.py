@@ -256,7 +256,7 @@ def test_local_coordinates_stand_in_for_degrees_that_are_missing() -> None:
         assert told(found, "guessed", "--at")
         a, b = (codes.compile_code(c) for c in (plain, code))
         assert np.abs(a.path_xy - b.path_xy).max() < 0.1
-    away = one(import_lanelet2(local(Roads().draw().xml(), "", (0.0, 0.0)), zero=(310_000_000, 1_210_000_000)))
+    away = one(import_lanelet2(local(Roads().draw().xml(), "", (0.0, 0.0)), origin=(310_000_000, 1_210_000_000)))
     assert abs(away.ref_lat_e7 - 310_000_000) < 2000
 
 

@@ -16,7 +16,7 @@ from cloudctl.intersection import IntersectionState
 from cloudctl.intersection_factory import make_intersection
 from cloudctl.metrics import Metrics
 from cloudctl.output import Output
-from cloudctl.plan_runner import MAX_REPORT_AGE, PlanRunner
+from cloudctl.plan_runner import MAX_VEHICLE_SILENCE, PlanRunner
 from cloudctl.planner import PriorityRequestServer
 from cloudctl.schema import AdvisoryKind, Broadcast, VehicleRequest
 from cloudctl.settings import EngineConfig
@@ -73,10 +73,10 @@ def test_a_plan_gives_advisories_and_the_same_to_each_gateway_of_the_intersectio
 
 
 def test_no_advisory_outlives_its_revision(rig: Rig) -> None:
-    rig.intersection.until = rig.t + 50 * MS
+    rig.intersection.in_force_until = rig.t + 50 * MS
     output = rig.plan(rig.t)
     assert output.advisories
-    assert all(advisory.valid_until <= rig.intersection.until for advisory in output.advisories)
+    assert all(advisory.valid_until <= rig.intersection.in_force_until for advisory in output.advisories)
 
 
 def test_an_intersection_whose_code_is_not_in_force_is_not_advised_and_counted(rig: Rig) -> None:
@@ -88,9 +88,9 @@ def test_an_intersection_whose_code_is_not_in_force_is_not_advised_and_counted(r
 
 def test_a_vehicle_that_fell_silent_is_forgotten_by_the_next_plan(rig: Rig) -> None:
     newest = max(report.t for report in rig.intersection.reports.values())
-    rig.plan(newest + MAX_REPORT_AGE)
+    rig.plan(newest + MAX_VEHICLE_SILENCE)
     assert rig.intersection.reports
-    rig.plan(newest + MAX_REPORT_AGE + 1)
+    rig.plan(newest + MAX_VEHICLE_SILENCE + 1)
     assert not rig.intersection.reports
 
 
@@ -113,7 +113,7 @@ def test_a_request_to_the_controller_carries_times_of_each_gateways_clock(stage:
 
     ahead = 7 * SECOND
     gateways = Gateways({"g": Gateway({}), "h": Gateway({}, offset=ahead)})
-    candidates, replies = signal_priority.work(stage.world(), intersection, gateways, metrics)
+    candidates, replies = signal_priority.answer_requests(stage.world(), intersection, gateways, metrics)
     assert [candidate.target for candidate in candidates] == ["vehicle:v1"]
     (_, _, by_g), (_, _, by_h) = replies
     assert [(gateway, kind) for gateway, kind, _ in replies] == [("g", "priority"), ("h", "priority")]

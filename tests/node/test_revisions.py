@@ -46,14 +46,14 @@ def test_an_announced_revision_begins_at_its_time_and_not_before(code: CompiledC
     node = Node(code.code)
     name, begin = code.code.id, T + 10 * SECOND
     node.revisions.announce(later(code, begin), T, node.intersections)
-    assert node.revisions.change == begin
-    assert node.intersections[name].until == begin
+    assert node.revisions.next_change == begin
+    assert node.intersections[name].in_force_until == begin
 
     assert node.activate(begin - 1) == []
     assert node.intersections[name].code.code.revision == code.code.revision
     assert node.activate(begin) == [name]
     assert node.intersections[name].code.code.revision == 2
-    assert node.revisions.change == NEVER
+    assert node.revisions.next_change == NEVER
 
 
 def test_tracker_and_vehicles_survive_a_change_of_code_and_signals_do_not(code: CompiledCode) -> None:
@@ -96,7 +96,7 @@ def test_a_revision_that_cannot_begin_is_refused_and_changes_nothing(
     with pytest.raises(CodeError) as caught:
         node.revisions.announce(msgspec.structs.replace(code.code, **{"revision": 2, **change}), T, node.intersections)
     assert caught.value.findings[0].field == field
-    assert node.revisions.change == NEVER
+    assert node.revisions.next_change == NEVER
     assert node.activate(T + 2 * NOTICE) == []
 
 

@@ -32,23 +32,23 @@ def places() -> list[IntersectionState]:
 def pair(places: list[IntersectionState]) -> tuple[IntersectionState, IntersectionState, int]:
     """Return two neighbours and an exit lane of the first that leads to the second."""
     for place in places:
-        for lane, there in downstream.onward(place, places).items():
+        for lane, there in downstream.exit_links(place, places).items():
             return place, there.place, lane
     raise AssertionError("the corridor's intersections are joined")
 
 
 def test_an_exit_lane_leads_to_the_next_stop_line(places: list[IntersectionState]) -> None:
-    found = [there for place in places for there in downstream.onward(place, places).values()]
+    found = [there for place in places for there in downstream.exit_links(place, places).values()]
     assert len(found) == 8 * 3, "four roads between five intersections, both ways, three lanes each"
     assert all(there.distance == pytest.approx(BLOCK, abs=2.0) for there in found)
-    assert downstream.onward(places[0], [places[0]]) == {}
+    assert downstream.exit_links(places[0], [places[0]]) == {}
 
 
 def test_a_vehicle_that_declared_its_way_is_told_of_the_signal_after_this(places: list[IntersectionState]) -> None:
     first, second, lane = pair(places)
     code, there = first.code, second.code
     own = next(k for k in range(code.n_conns) if code.conn_to[k] == lane and code.conn_group[k] >= 0)
-    ingress = downstream.onward(first, places)[lane]
+    ingress = downstream.exit_links(first, places)[lane]
     turn = next(
         k for k in range(there.n_conns)
         if there.conn_inner[k] and there.conn_turn[k] == 0 and there.conn_group[k] >= 0 and leads(there, k, first)
@@ -62,12 +62,12 @@ def test_a_vehicle_that_declared_its_way_is_told_of_the_signal_after_this(places
     state = dataclasses.replace(
         report, state=msgspec.structs.replace(report.state, movements=(code.conn_ids[own], there.conn_ids[turn]))
     )
-    after = downstream.beyond(T, first, state, {lane: ingress})
+    after = downstream.next_signal(T, first, state, {lane: ingress})
     assert after is not None
     assert after.closes <= 0.0
     assert after.opens == pytest.approx(30.0)
     assert after.distance == pytest.approx(BLOCK + code.path_length[code.n_lanes + own], abs=3.0)
-    assert downstream.beyond(T, first, report, {lane: ingress}) is None, "it did not say where it goes then"
+    assert downstream.next_signal(T, first, report, {lane: ingress}) is None, "it did not say where it goes then"
     second.latest = None
 
 
@@ -84,8 +84,8 @@ def test_speed_advice_in_green_looks_through_to_the_next_signal(stage: Stage) ->
     stage.state, stage.left = GREEN, 30.0
     stage.put(stage.ingress[0], 100.0, 13.0)
     snapshot = stage.world()
-    held = dataclasses.replace(snapshot, beyond={1: NextSignal(120.0, 0.0, 40.0, 60.0)})
-    free = dataclasses.replace(snapshot, beyond={1: NextSignal(120.0, 0.0, 12.0, 50.0)})
+    held = dataclasses.replace(snapshot, next_signals={1: NextSignal(120.0, 0.0, 40.0, 60.0)})
+    free = dataclasses.replace(snapshot, next_signals={1: NextSignal(120.0, 0.0, 12.0, 50.0)})
     said = {name: glosa(w) for name, w in (("alone", snapshot), ("held", held), ("free", free))}
     assert said["alone"].behaviour == said["free"].behaviour == "keep"
     assert said["held"].behaviour == "slow_down"

@@ -11,7 +11,7 @@ from stage import GREEN, RED, Stage
 
 from cloudctl.codes import CompiledCode
 from cloudctl.forecast import following, prediction
-from cloudctl.forecast.stop_line import passing
+from cloudctl.forecast.stop_line import forecast_stop_lines
 from cloudctl.planner import Candidate
 from cloudctl.planner.kinds import crossing, red_light
 from cloudctl.schema import AdvisoryKind
@@ -102,7 +102,7 @@ def warned(
             stage.on(code.n_lanes + connection, -before - 2.4, speed, "car", connection)
     world = dataclasses.replace(stage.world(), accel=np.array(accel))
     ahead = prediction.predict(world)
-    found = red_light.plan(world, passing(world), ahead, following.follow(world, ahead))
+    found = red_light.plan(world, forecast_stop_lines(world), ahead, following.follow(world, ahead))
     return {c.target: c for c in found if c.kind is AdvisoryKind.RED_LIGHT_CROSSING}
 
 

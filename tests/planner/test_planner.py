@@ -15,7 +15,7 @@ from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.planner.braking import brakes_too_late, required_deceleration
 from cloudctl.planner.candidate import Candidate
-from cloudctl.planner.filter import AdvisoryFilter, brakes
+from cloudctl.planner.filter import AdvisoryFilter, asks_to_brake
 from cloudctl.planner.kinds import rules
 from cloudctl.planner.kinds.glosa import MAX_SPEED_GAIN, MIN_ADVISED_SPEED, advised_speed, travel
 from cloudctl.planner.policy import PRIVATE
@@ -256,7 +256,7 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
     limit = dict(
         zip((v.id for v in snapshot.vehicles), np.minimum(here, rules.in_force(snapshot).limit).tolist(), strict=True)
     )
-    braking = {a.target for a in said if brakes(a)}
+    braking = {a.target for a in said if asks_to_brake(a)}
     for advisory in said:
         assert advisory.t == snapshot.t < advisory.valid_until
         assert advisory.inputs.revision == code.code.revision

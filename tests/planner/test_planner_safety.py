@@ -207,7 +207,7 @@ def test_who_finds_no_room_beyond_the_intersection_is_told_to_wait(stage: Stage)
         snapshot, [c for c in planner.plan(snapshot) if c.kind is AdvisoryKind.GLOSA]
     )
     assert [a.behaviour for a in advisories] == ["keep"]
-    both = planner.filter.consistent(planner.plan(snapshot))
+    both = planner.filter.without_contradictions(planner.plan(snapshot))
     assert not [c for c in both if c.kind is AdvisoryKind.GLOSA], "never: drive on, and wait"
     stage.rows[0]["vx"], stage.rows[0]["vy"] = 2.5 * stage.rows[0]["vx"], 2.5 * stage.rows[0]["vy"]
     assert not stage.said(AdvisoryKind.KEEP_CLEAR), "too late to stop at ease"

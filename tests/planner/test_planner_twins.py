@@ -12,7 +12,7 @@ from random_worlds import random_world
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.forecast import following, prediction
-from cloudctl.forecast.stop_line import passing
+from cloudctl.forecast.stop_line import forecast_stop_lines
 from cloudctl.planner.kinds import collision, hazard, pedestrian
 from cloudctl.schema import Hazard
 
@@ -46,7 +46,7 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
             world, following.MAX_GAP, set(np.flatnonzero(free).tolist())
         )
     elif kernel == "passing":
-        got = passing(world)
+        got = forecast_stop_lines(world)
         for row, (time, now, behind) in enumerate(passes(world)):
             assert got.time[row] == pytest.approx(time)
             assert bool(got.in_present_green[row]) == now

@@ -1,7 +1,6 @@
 """Where everybody will be, and who drives behind whom."""
 
 from math import erf
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import GREEN, Stage
 
+from cloudctl.codes.compiled.lane_links import lane_links
 from cloudctl.codes.model import TURNS
-from cloudctl.forecast import prediction
 from cloudctl.forecast.following import follow
-from cloudctl.forecast.prediction import BELIEVED_TIME, STEP, STEPS, arrival, at, chance_of, covered, predict, spread
+from cloudctl.forecast.prediction import (
+    BELIEVED_TIME,
+    STEP,
+    STEPS,
+    arrival,
+    chance_of,
+    distance_covered,
+    position_at,
+    position_variance,
+    predict,
+)
 from cloudctl.schema import AdvisoryKind, ObjectClass
 
 
@@ -57,14 +66,14 @@ def test_a_side_street_lets_the_road_it_turns_into_go_first() -> None:
     """Lane 0 goes straight on in 3, which leads to the stop line; 1 turns into it, 2 leads to 1; 4 bends into 5 alone, which leads to the stop line too."""
     joints = [(0, 3, "straight"), (1, 3, "right"), (2, 1, "straight"), (4, 5, "left")]
     movements = [(3, 6, "straight"), (5, 6, "left")]
-    code = SimpleNamespace(
+    links = lane_links(
         n_lanes=7,
         conn_from=np.array([c[0] for c in joints + movements]),
         conn_to=np.array([c[1] for c in joints + movements]),
         conn_turn=np.array([TURNS.index(c[2]) for c in joints + movements]),
         conn_inner=np.array([False] * len(joints) + [True] * len(movements)),
     )
-    assert np.flatnonzero(prediction.minor_lanes(code)).tolist() == [1, 2]
+    assert np.flatnonzero(links.minor).tolist() == [1, 2]
 
 
 def test_a_predicted_path_follows_its_movement_to_the_exit_lane(stage: Stage) -> None:
@@ -86,8 +95,8 @@ def test_a_predicted_path_follows_its_movement_to_the_exit_lane(stage: Stage) ->
 def test_who_is_on_no_lane_goes_straight_on(stage: Stage) -> None:
     stage.at(5000.0, 5000.0, 1.0, -2.0, **{"class": ObjectClass.PEDESTRIAN})
     found = predict(stage.world())
-    assert at(found, 0, 2.0).tolist() == pytest.approx([5002.0, 4996.0])
-    assert at(found, 0, 99.0).tolist() == pytest.approx([5004.0, 4992.0]), "no further than the last step"
+    assert position_at(found, 0, 2.0).tolist() == pytest.approx([5002.0, 4996.0])
+    assert position_at(found, 0, 99.0).tolist() == pytest.approx([5004.0, 4992.0]), "no further than the last step"
 
 
 @settings(deadline=None)  # the first call compiles
@@ -96,13 +105,13 @@ def test_arrival_is_when_the_distance_is_covered(speed: float, accel: float, dis
     t = arrival(distance, speed, accel)
     assert t > 0.0
     if speed + accel * BELIEVED_TIME > 1.5:
-        assert covered(speed, accel, t) == pytest.approx(distance, abs=0.02)
+        assert distance_covered(speed, accel, t) == pytest.approx(distance, abs=0.02)
 
 
 @settings(deadline=None)  # the first call compiles
 @given(speed=st.floats(0, 25), accel=st.floats(-6, 3), t=st.floats(0.1, 4))
 def test_nobody_is_predicted_to_back_up(speed: float, accel: float, t: float) -> None:
-    steps = [covered(speed, accel, k * t / 20) for k in range(21)]
+    steps = [distance_covered(speed, accel, k * t / 20) for k in range(21)]
     assert np.all(np.diff(steps) >= -1e-9)
     dt, v, x = 1e-3, speed, 0.0  # the plain twin: small steps
     for k in range(int(t / dt)):
@@ -112,11 +121,11 @@ def test_nobody_is_predicted_to_back_up(speed: float, accel: float, t: float) ->
         if v == 0.0 and a < 0.0:
             break
     if not (accel < 0.0 and 0.0 < speed + accel * min(t, BELIEVED_TIME) < 0.05):
-        assert covered(speed, accel, t) == pytest.approx(x, abs=0.05)
+        assert distance_covered(speed, accel, t) == pytest.approx(x, abs=0.05)
 
 
 def test_the_chance_of_meeting_falls_as_windows_move_apart() -> None:
-    sigma = spread(0.04, 0.04, 0.8, 2.0) ** 0.5 / 10.0
+    sigma = position_variance(0.04, 0.04, 0.8, 2.0) ** 0.5 / 10.0
     chances = [0.5 + 0.5 * erf((2.0 - pet) / (2**0.5 * sigma)) for pet in (0.0, 1.9, 2.1, 3.0)]
     assert chances == sorted(chances, reverse=True)
 

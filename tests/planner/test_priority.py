@@ -14,7 +14,7 @@ from cloudctl import codes, maps
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
-from cloudctl.forecast.stop_line import passing
+from cloudctl.forecast.stop_line import forecast_stop_lines
 from cloudctl.planner.priority import EXTENSION, MAX_DELAY, RESERVICE_INTERVAL, PriorityRequestServer
 from cloudctl.planner.priority_need import (
     CLEARANCE,
@@ -45,7 +45,7 @@ def straight(stage: Stage) -> tuple[int, int]:
 
 
 def work(desk: PriorityRequestServer, world: World, trouble: str | None = None) -> tuple[dict[str, str], list]:
-    told, asked = desk.work(world, passing(world), trouble)
+    told, asked = desk.serve(world, forecast_stop_lines(world), trouble)
     return {c.target: f"{c.status}: {words(c)}" for c in told}, asked
 
 

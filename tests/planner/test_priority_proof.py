@@ -90,7 +90,7 @@ def test_a_vehicle_has_four_requests_open_and_hears_of_the_fifth(stage: Stage) -
     for n in range(200):
         desk.take(T, "v1", request(stage, k, f"q{n}"), stage.code, "bus")
     assert len(desk.requests) == MAX_OPEN
-    told, _ = desk.work(stage.world(), _passing(stage), None)
+    told, _ = desk.serve(stage.world(), _passing(stage), None)
     assert [c for c in told if c.status == "rejected" and "4 requests open already" in str(c.facts["why"])]
     desk.take(T, "v1", request(stage, k, "q0", action="cancel"), stage.code, "bus")
     desk.take(T, "v1", request(stage, k, "new"), stage.code, "bus")
@@ -98,9 +98,9 @@ def test_a_vehicle_has_four_requests_open_and_hears_of_the_fifth(stage: Stage) -
 
 
 def _passing(stage: Stage):
-    from cloudctl.forecast.stop_line import passing
+    from cloudctl.forecast.stop_line import forecast_stop_lines
 
-    return passing(stage.world())
+    return forecast_stop_lines(stage.world())
 
 
 def test_requests_without_number_do_not_push_out_a_granted_ambulance(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from ..citycode import sub_code
 from ..model import CONFLICTS, GROUP_KINDS, ROLES, TURNS, USES, Connection, Crosswalk, IntersectionCode, Lane, Point
 from ..polylines import F8, arc_lengths, band, crossings
 from .cells import grid
+from .lane_links import LaneLinks, lane_links
 from .rules import RuleTable
 
 I4 = NDArray[np.int32]
@@ -85,6 +86,11 @@ class CompiledCode:
     def rule_table(self) -> RuleTable:
         """The compiled rules of the code, for a place without a calendar: no day is a holiday."""
         return RuleTable(self.code)
+
+    @cached_property
+    def lane_links(self) -> LaneLinks:
+        """Where each lane leads."""
+        return lane_links(self.n_lanes, self.conn_from, self.conn_to, self.conn_turn, self.conn_inner)
 
     def connection(self, name: str) -> int:
         """Return the index of a connection by its whole city code (`citycode.sub_code`), its own id, or an alias; -1

@@ -4,7 +4,7 @@ do instead."""
 import gzip
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..byte_order_mark import without_mark
 from ..canon import from_compact, parse
@@ -15,6 +15,60 @@ from ..report import Imported, Progress
 from .importing.build import DEFAULT_ADM
 from .messages.tree import unwrapped, xml_tree
 
+
+class ImportOptions(NamedTuple):
+    """The arguments of `read_any`, besides the file."""
+
+    name: str
+    adm: str | None
+    origin: Point | None
+    unsignalised: bool | None
+    progress: Progress | None
+
+    @property
+    def adm_or_default(self) -> str:
+        return self.adm or DEFAULT_ADM
+
+
+# The importers are imported when they are asked for: each brings libraries that no other needs.
+
+
+def _import_sumo(data: bytes, options: ImportOptions) -> Imported:
+    from .sumo.importer import import_sumo
+
+    return import_sumo(
+        options.name, data=data, adm=options.adm, unsignalised=options.unsignalised, progress=options.progress
+    )
+
+
+def _import_lanelet2(data: bytes, options: ImportOptions) -> Imported:
+    from .lanelet2.importer import import_lanelet2
+
+    return import_lanelet2(data, adm=options.adm_or_default, origin=options.origin)
+
+
+def _import_opendrive(data: bytes, options: ImportOptions) -> Imported:
+    from .opendrive.importer import import_opendrive
+
+    return import_opendrive(data, adm=options.adm_or_default, origin=options.origin)
+
+
+def _import_ydt(tree: dict[str, Any], adm: str) -> Imported:
+    from .ydt.importer import import_ydt
+
+    return import_ydt(tree, adm=adm)
+
+
+def _import_j2735(tree: dict[str, Any], adm: str) -> Imported:
+    from .j2735.importer import import_map
+
+    return import_map(tree, adm=adm)
+
+
+# Formats in XML, by root element; MAP messages in JSON or XML, by the standard that `messages.tree` knows them by.
+XML_IMPORTERS = {"net": _import_sumo, "osm": _import_lanelet2, "OpenDRIVE": _import_opendrive}
+MAP_IMPORTERS = {"YD/T 3709": _import_ydt, "J2735": _import_j2735}
+OTHER_SUMO_FILES = ("routes", "configuration", "sumoConfiguration", "additional")  # root elements; they are no maps
 KNOWN_FORMATS = (
     "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex, JSON or XML), MAP of YD/T 3709 (JSON or "
     "XML), or a digital code (JSON, GeoJSON, compact)"
@@ -23,7 +77,7 @@ XML_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 CODE_KEYS = frozenset(IntersectionCode.__struct_fields__)
 MIN_CODE_KEYS = 5  # of a digital code, by which one with misspelt keys is known as one
 HEX_TEXT = re.compile(rb"[0-9A-Fa-f\s]+")
-ROOT_ELEMENT = re.compile(rb"<\s*(?:\w+:)?(net|osm|OpenDRIVE|routes|configuration|sumoConfiguration|additional)\b")
+ROOT_ELEMENT = re.compile(rf"<\s*(?:\w+:)?({'|'.join((*XML_IMPORTERS, *OTHER_SUMO_FILES))})\b".encode())
 
 
 def read_any(
@@ -31,11 +85,12 @@ def read_any(
     name: str,
     *,
     adm: str | None = None,
-    zero: Point | None = None,
+    origin: Point | None = None,
     unsignalised: bool | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Return the codes of a file, with the loss report. `name` is the file's; `zero` places a map without a place.
+    """Return the codes of a file, with the loss report. `name` is the file's; `origin` is where the map's 0, 0
+    lies, for a map that is not placed.
 
     `unsignalised` is that of `import_sumo`; other formats have all intersections as codes. `progress` is called with
     (codes made, codes in all) where an import is long. Raises CodeError, with the loss report as `losses`."""
@@ -57,7 +112,8 @@ def read_any(
 
     head = data.lstrip()[:4096]
     if head[:1] == b"<":
-        return _import_xml(data=data, name=name, adm=adm, zero=zero, unsignalised=unsignalised, progress=progress)
+        options = ImportOptions(name=name, adm=adm, origin=origin, unsignalised=unsignalised, progress=progress)
+        return _import_xml(data, options)
     if head[:1] == b"{":
         return _import_json(data, name, adm or DEFAULT_ADM)
     if data[:2] == b"C1":
@@ -66,34 +122,24 @@ def read_any(
     return _import_message(data, name, adm or DEFAULT_ADM)
 
 
-def _import_xml(
-    data: bytes, name: str, adm: str | None, zero: Point | None, unsignalised: bool | None, progress: Progress | None
-) -> Imported:
-    from .lanelet2.importer import import_lanelet2
-    from .opendrive.importer import import_opendrive
-    from .sumo.importer import import_sumo
-
+def _import_xml(data: bytes, options: ImportOptions) -> Imported:
     root_match = ROOT_ELEMENT.search(XML_COMMENT.sub(b"", data[:65536]))
     root = root_match[1].decode() if root_match else ""
 
-    if root == "net":
-        return import_sumo(name, data=data, adm=adm, unsignalised=unsignalised, progress=progress)
-    if root == "osm":
-        return import_lanelet2(data, adm=adm or DEFAULT_ADM, zero=zero)
-    if root == "OpenDRIVE":
-        return import_opendrive(data, adm=adm or DEFAULT_ADM, zero=zero)
+    if root in XML_IMPORTERS:
+        return XML_IMPORTERS[root](data, options)
     if root:
         raise _unknown_format(
-            name, data, f"is a SUMO file of <{root}>, not of a network", "give the .net.xml it goes with"
+            options.name, data, f"is a SUMO file of <{root}>, not of a network", "give the .net.xml it goes with"
         )
 
-    message = _map_tree(xml_tree(data, name), adm or DEFAULT_ADM)
-    if message is None:
+    imported = _import_map(xml_tree(data, options.name), options.adm_or_default)
+    if imported is None:
         raise _unknown_format(
-            name, data, f"is XML of no known map; known: {KNOWN_FORMATS}", "convert it to one of these"
+            options.name, data, f"is XML of no known map; known: {KNOWN_FORMATS}", "convert it to one of these"
         )
 
-    return message
+    return imported
 
 
 def _import_json(data: bytes, name: str, adm: str) -> Imported:
@@ -104,7 +150,6 @@ def _import_json(data: bytes, name: str, adm: str) -> Imported:
             name, data, f"is JSON that cannot be read ({error})", "correct it; JSON has no comments"
         ) from None
 
-    message = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
     if len(CODE_KEYS & tree.keys()) >= MIN_CODE_KEYS:
         return Imported([check_code(parse(data, name), name)], name, ())
 
@@ -113,9 +158,10 @@ def _import_json(data: bytes, name: str, adm: str) -> Imported:
 
         return Imported([check_code(read_geojson(data), name)], name, ())
 
-    imported = _map_tree(tree, adm)
+    imported = _import_map(tree, adm)
     if imported is None:
-        message = tree.get("payload", {}).get("data", tree) if isinstance(tree.get("payload", {}), dict) else tree
+        payload = tree.get("payload", {})
+        message = payload.get("data", tree) if isinstance(payload, dict) else tree
         raise _unknown_format(
             name, data, _describe_json(tree, message), "give one MAP of the intersection by itself, or its digital code"
         )
@@ -123,20 +169,13 @@ def _import_json(data: bytes, name: str, adm: str) -> Imported:
     return imported
 
 
-def _map_tree(tree: dict[str, Any], adm: str) -> Imported | None:
+def _import_map(tree: dict[str, Any], adm: str) -> Imported | None:
     """Return the codes of a MAP in JSON or XML, of either standard; None where it is none."""
     unwrapped_map = unwrapped(tree)
     if unwrapped_map is None or not unwrapped_map.standard:
         return None
 
-    if unwrapped_map.standard == "YD/T 3709":
-        from .ydt.importer import import_ydt
-
-        return import_ydt(tree, adm=adm)
-
-    from .j2735.importer import import_map
-
-    return import_map(tree, adm=adm)
+    return MAP_IMPORTERS[unwrapped_map.standard](tree, adm)
 
 
 def _describe_text(data: bytes) -> tuple[str, str]:

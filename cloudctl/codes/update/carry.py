@@ -60,7 +60,10 @@ def carry(
         renamed_import, id=previous.id, rules=named_rules(base.rules, renamed_import.rules, numbering)
     )
     renamed_import = _in_order(base, renamed_import)
-    code, notes = merged(MergeInputs(base, previous, renamed_import), lambda: numbering.next(LETTER_OF_TABLE["rules"]))
+    code, notes = merged(
+        MergeInputs(last_import=base, current=previous, new_import=renamed_import),
+        lambda: numbering.next(LETTER_OF_TABLE["rules"]),
+    )
     code = replace(code, revision=previous.revision)
     changed = dump(code) != dump(as_filed) or (counted(imported) and wire_revision(imported) != wire_revision(base))
 

@@ -1,9 +1,9 @@
 """The last import, the code as it stands, and the new import become one code: what was written by hand stays, what the
 source changed changes.
 
-Field by field, all three in the same ids: where the source gives what it gave before, the code as it stands is right;
-where the code as it stands is what the source gave before, the source's new value is. Where both changed, the value
-written by hand stays, with a line in the report."""
+Field by field, all three in the same ids: where the source gives what it gave before, the value of the code as it stands
+is taken; where the code as it stands has what the source gave before, the source's new value. Where both changed, the
+value written by hand stays, with a line in the report."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
@@ -18,11 +18,11 @@ from .rules import Relocation, merge_rules, rule_text
 from .settle import oriented, pair
 
 Key = Hashable
-# Fields that have a way of their own here
+# Fields of the code that are not merged by `_merged_table` or `_merged_value` alone.
 FIELDS_MERGED_APART = frozenset(
     ("id", "revision", "alias", "rules", "plans", "stop_lines", "conflicts", "signal_exceptions")
 )
-FIELDS_WITHOUT_NOTE = ("number",)  # fields that follow from other changes: a hand's word about them is not worth a line
+FIELDS_WITHOUT_NOTE = ("number",)  # they follow from other changes: no line in the report where both changed them
 
 
 class Notes(list[Loss]):
@@ -38,53 +38,58 @@ class Notes(list[Loss]):
 
 
 class MergeInputs(NamedTuple):
-    """The last import, the code as it stands, the new import."""
+    """The three codes that become one, in the same ids."""
 
-    base: IntersectionCode
-    prev: IntersectionCode
-    new: IntersectionCode
+    last_import: IntersectionCode
+    current: IntersectionCode  # the code as it stands: the last import, and what was changed by hand since
+    new_import: IntersectionCode
 
 
 def merged(inputs: MergeInputs, name_rule: Callable[[], str]) -> tuple[IntersectionCode, list[Loss]]:
-    """Return the code, and the notes for the report: hand-written parts that lost their place, and words that stand
-    against the source's."""
+    """Return the merged code, and the notes for the report: parts written by hand that lost their place, and values
+    written by hand that stay against the source's."""
     notes = Notes()
     row_id = _id_of
     tables: dict[str, Any] = {}
 
-    for field in inputs.prev.__struct_fields__:
+    for field in inputs.current.__struct_fields__:
         values = [getattr(code, field) for code in inputs]
         if field in FIELDS_MERGED_APART:
             continue
 
         rows = [row for value in values if isinstance(value, tuple) for row in value]
         if rows and all(hasattr(row, "id") for row in rows):
-            tables[field] = _table(notes, inputs, field, row_id, field.rstrip("s").replace("_", " "))
+            tables[field] = _merged_table(notes, inputs, field, row_id, field.rstrip("s").replace("_", " "))
         else:
-            tables[field] = _field(notes, "code", field, *values)
+            last_import, current, new_import = values
+            tables[field] = _merged_value(
+                notes, "code", field, last_import=last_import, current=current, new_import=new_import
+            )
 
-    tables["stop_lines"] = _table(
+    tables["stop_lines"] = _merged_table(
         notes, _with_stop_lines_moved(inputs, tables["lanes"]), "stop_lines", lambda row: row.lane, "stop line"
     )
-    tables["conflicts"] = _table(notes, _with_conflicts_oriented(inputs), "conflicts", pair, "conflict")
-    tables["signal_exceptions"] = _table(notes, inputs, "signal_exceptions", pair, "signal exception")
-    tables["plans"] = _table(notes, _with_letters(notes, inputs, tables["signal_groups"]), "plans", row_id, "plan")
-    code = replace(inputs.prev, **tables, alias=_aliases(*(code.alias for code in inputs)))
+    tables["conflicts"] = _merged_table(notes, _with_conflicts_oriented(inputs), "conflicts", pair, "conflict")
+    tables["signal_exceptions"] = _merged_table(notes, inputs, "signal_exceptions", pair, "signal exception")
+    tables["plans"] = _merged_table(
+        notes, _with_phases_for_groups(notes, inputs, tables["signal_groups"]), "plans", row_id, "plan"
+    )
+    code = replace(inputs.current, **tables, alias=_merged_aliases(*(code.alias for code in inputs)))
     code = _without_dangling(notes, code)
-    relocation = Relocation.between(inputs.prev, code)
+    relocation = Relocation.between(inputs.current, code)
 
     code = replace(
         code,
         rules=merge_rules(
             notes=notes,
-            base=inputs.base.rules,
-            prev=inputs.prev.rules,
-            new=inputs.new.rules,
+            last_import=inputs.last_import.rules,
+            current=inputs.current.rules,
+            new_import=inputs.new_import.rules,
             relocation=relocation,
             name_rule=name_rule,
         ),
     )
-    _empty_zones(notes, inputs.prev, code)
+    _note_empty_zones(notes, inputs.current, code)
     return _without_empty_zones(notes, code), notes
 
 
@@ -92,31 +97,33 @@ def _id_of(row: Any) -> Key:
     return str(row.id)
 
 
-def _table(notes: Notes, inputs: MergeInputs, table: str, key: Callable[[Any], Key], kind: str) -> tuple[Any, ...]:
-    """Return one table, in the order it had, what is new at the end."""
-    base, prev, new = ({key(row): row for row in getattr(code, table)} for code in inputs)
+def _merged_table(
+    notes: Notes, inputs: MergeInputs, table: str, key: Callable[[Any], Key], kind: str
+) -> tuple[Any, ...]:
+    """Return the merged rows of one table: in the order of the code as it stands, new ones at the end."""
+    last_import, current, new_import = ({key(row): row for row in getattr(code, table)} for code in inputs)
     rows = []
-    for name, row in prev.items():
+    for name, row in current.items():
         title = f"{kind} {_text(name)}"
-        if name in new:
-            rows.append(_row(notes, title, base.get(name), row, new[name]))
-        elif name not in base:
+        if name in new_import:
+            rows.append(_merged_row(notes, title, last_import.get(name), row, new_import[name]))
+        elif name not in last_import:
             rows.append(row)  # written by hand
-        elif base[name] != row and kind != "conflict":
+        elif last_import[name] != row and kind != "conflict":
             fields = ", ".join(
                 name_of_field
                 for name_of_field in row.__struct_fields__
-                if getattr(row, name_of_field) != getattr(base[name], name_of_field)
+                if getattr(row, name_of_field) != getattr(last_import[name], name_of_field)
             )
             notes.lost(title, f"is no longer in the source; what was written by hand goes with it: {fields}")
 
-    for name, row in new.items():
-        if name not in prev and name in base:
-            if base[name] != row:
+    for name, row in new_import.items():
+        if name not in current and name in last_import:
+            if last_import[name] != row:
                 notes.kept(
                     f"{kind} {_text(name)}", "was taken out by hand and stays out, though the source has changed it"
                 )
-        elif name not in prev:
+        elif name not in current:
             rows.append(row)
 
     return tuple(rows)
@@ -126,83 +133,91 @@ def _text(name: Key) -> str:
     return "/".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
-def _row(notes: Notes, name: str, base: Any, prev: Any, new: Any) -> Any:
-    if base is None:  # written by hand, and now the source has it too
-        if prev != new:
+def _merged_row(notes: Notes, name: str, last_import: Any, current: Any, new_import: Any) -> Any:
+    """Return one row of a table, field by field; `last_import` is None for a row written by hand that the source has
+    now too."""
+    if last_import is None:
+        if current != new_import:
             notes.kept(name, "was written by hand; the source has it now too, otherwise: the hand's stays")
-        return prev
+        return current
 
-    if base == new or prev == new:
-        return prev
+    if last_import == new_import or current == new_import:
+        return current
 
     changes = {}
-    for field in prev.__struct_fields__:
-        before, by_hand, by_source = getattr(base, field), getattr(prev, field), getattr(new, field)
+    for field in current.__struct_fields__:
+        before, by_hand, by_source = getattr(last_import, field), getattr(current, field), getattr(new_import, field)
         value = (
-            _aliases(before, by_hand, by_source)
+            _merged_aliases(before, by_hand, by_source)
             if field == "alias"
-            else _field(notes=notes, name=name, field=field, base=before, prev=by_hand, new=by_source)
+            else _merged_value(notes, name, field, last_import=before, current=by_hand, new_import=by_source)
         )
 
         if value != by_hand:
             changes[field] = value
 
-    return replace(prev, **changes) if changes else prev
+    return replace(current, **changes) if changes else current
 
 
-def _field(notes: Notes, name: str, field: str, base: Any, prev: Any, new: Any) -> Any:
-    if new == base or prev == new:
-        return prev
+def _merged_value(notes: Notes, name: str, field: str, *, last_import: Any, current: Any, new_import: Any) -> Any:
+    """Return the value of one field; a value changed both by hand and in the source is noted."""
+    if new_import in (last_import, current):
+        return current
 
-    if prev != base and field not in FIELDS_WITHOUT_NOTE:
+    if current != last_import and field not in FIELDS_WITHOUT_NOTE:
         is_drawing = field in ("points", "axis", "polygon", "phases")
-        values = "" if is_drawing else f": {prev} stays, the source had {base} and has {new} now"
+        values = "" if is_drawing else f": {current} stays, the source had {last_import} and has {new_import} now"
         notes.kept(
             f"{name}.{field}", f"was changed by hand and in the source{values or ': as written by hand it stays'}"
         )
-        return prev
+        return current
 
-    return new
+    return new_import
 
 
-def _aliases(base: Sequence[Alias], prev: Sequence[Alias], new: Sequence[Alias]) -> tuple[Alias, ...]:
+def _merged_aliases(
+    last_import: Sequence[Alias], current: Sequence[Alias], new_import: Sequence[Alias]
+) -> tuple[Alias, ...]:
     """Return the source's aliases, without those taken out by hand, and those added by hand."""
-    if tuple(base) == tuple(new):
-        return tuple(prev)
-    removed = [alias for alias in base if alias not in prev]
-    added = [alias for alias in prev if alias not in base and alias not in new]
-    return (*(alias for alias in new if alias not in removed), *added)
+    if tuple(last_import) == tuple(new_import):
+        return tuple(current)
+    removed = [alias for alias in last_import if alias not in current]
+    added = [alias for alias in current if alias not in last_import and alias not in new_import]
+    return (*(alias for alias in new_import if alias not in removed), *added)
 
 
 def _with_stop_lines_moved(inputs: MergeInputs, lanes: tuple[Any, ...]) -> MergeInputs:
-    """Return the three with stop lines that were placed by hand laid on the lanes as they are now: at the same place on
+    """Return the three codes with stop lines that were placed by hand laid on the lanes as they are now: at the same place on
     the road."""
-    relocation = Relocation.between(inputs.prev, replace(inputs.prev, lanes=lanes))
-    base, new = ({line.lane: line for line in code.stop_lines} for code in (inputs.base, inputs.new))
+    relocation = Relocation.between(inputs.current, replace(inputs.current, lanes=lanes))
+    last_import, new_import = (
+        {line.lane: line for line in code.stop_lines} for code in (inputs.last_import, inputs.new_import)
+    )
     rows = []
     moved = []
 
-    for line in inputs.prev.stop_lines:
-        old = base.get(line.lane)
+    for line in inputs.current.stop_lines:
+        old = last_import.get(line.lane)
         s = relocation.along(line.lane, line.s)
         if old is None or old == line or s is None:
             rows.append(line if old is not None or s is None else replace(line, s=s))
             continue
 
         rows.append(replace(line, s=s))
-        if line.lane in new:
+        if line.lane in new_import:
             moved.append(line.lane)
 
-    # where the hand placed it, the source's own word does not count as a change: the place on the road does
-    settled = tuple(base[line.lane] if line.lane in moved else line for line in inputs.new.stop_lines)
+    # Where the line was placed by hand, that place on the road counts, and no change that the source makes.
+    settled = tuple(last_import[line.lane] if line.lane in moved else line for line in inputs.new_import.stop_lines)
     return inputs._replace(
-        prev=replace(inputs.prev, stop_lines=tuple(rows)), new=replace(inputs.new, stop_lines=settled)
+        current=replace(inputs.current, stop_lines=tuple(rows)),
+        new_import=replace(inputs.new_import, stop_lines=settled),
     )
 
 
 def _with_conflicts_oriented(inputs: MergeInputs) -> MergeInputs:
-    """Return the three with the movements of each conflict in the order in which the code as it stands has them."""
-    conflict_of_pair = {pair(conflict): conflict for conflict in inputs.prev.conflicts}
+    """Return the three codes with the movements of each conflict in the order in which the code as it stands has them."""
+    conflict_of_pair = {pair(conflict): conflict for conflict in inputs.current.conflicts}
 
     def with_same_order(code: IntersectionCode) -> IntersectionCode:
         return replace(
@@ -212,20 +227,22 @@ def _with_conflicts_oriented(inputs: MergeInputs) -> MergeInputs:
             ),
         )
 
-    return inputs._replace(base=with_same_order(inputs.base), new=with_same_order(inputs.new))
+    return inputs._replace(
+        last_import=with_same_order(inputs.last_import), new_import=with_same_order(inputs.new_import)
+    )
 
 
-def _with_letters(notes: Notes, inputs: MergeInputs, groups: tuple[SignalGroup, ...]) -> MergeInputs:
-    """Return the three with plans whose phases have a letter for each group of the merged code, in its order."""
+def _with_phases_for_groups(notes: Notes, inputs: MergeInputs, groups: tuple[SignalGroup, ...]) -> MergeInputs:
+    """Return the three codes with plans whose phases show a state (one letter) of each group of the merged code, in its
+    order."""
     group_ids = [group.id for group in groups]
-    new = {plan.id: plan for plan in _phases_for_groups(inputs.new, group_ids, {})}
-    base = _phases_for_groups(inputs.base, group_ids, new)
-    old = {plan.id: plan for plan in base}
-    prev = []
+    new_plans = {plan.id: plan for plan in _phases_for_groups(inputs.new_import, group_ids, {})}
+    last_plans = {plan.id: plan for plan in _phases_for_groups(inputs.last_import, group_ids, new_plans)}
+    added = sorted(set(group_ids) - {group.id for group in inputs.current.signal_groups})
+    current_plans = []
 
-    for plan in _phases_for_groups(inputs.prev, group_ids, new):
-        added = sorted(set(group_ids) - {group.id for group in inputs.prev.signal_groups})
-        if added and plan.id not in new and plan.id not in old:
+    for plan in _phases_for_groups(inputs.current, group_ids, new_plans):
+        if added and plan.id not in new_plans and plan.id not in last_plans:
             groups_named = ", ".join(map(str, added))
             notes.kept(
                 f"plan {plan.id}",
@@ -233,18 +250,18 @@ def _with_letters(notes: Notes, inputs: MergeInputs, groups: tuple[SignalGroup, 
                 "until it is edited",
             )
 
-        prev.append(plan)
+        current_plans.append(plan)
 
     return MergeInputs(
-        replace(inputs.base, plans=base),
-        replace(inputs.prev, plans=tuple(prev)),
-        replace(inputs.new, plans=tuple(new.values())),
+        last_import=replace(inputs.last_import, plans=tuple(last_plans.values())),
+        current=replace(inputs.current, plans=tuple(current_plans)),
+        new_import=replace(inputs.new_import, plans=tuple(new_plans.values())),
     )
 
 
 def _phases_for_groups(code: IntersectionCode, group_ids: list[int], plan_of_id: dict[str, Plan]) -> tuple[Plan, ...]:
-    """Return plans with a letter for each group of `group_ids`; for a group they do not know, that of the plan
-    `plan_of_id` them, or red."""
+    """Return the plans of a code with phases that show a state of each group of `group_ids`. A group that the code does
+    not have shows what it shows in the plan of the same id in `plan_of_id`, or red where there is none."""
     index_of_group = {group.id: k for k, group in enumerate(code.signal_groups)}
     plans = []
     for plan in code.plans:
@@ -325,8 +342,8 @@ def _with_known_group(notes: Notes, row: Any, groups: set[int]) -> Any:
     return replace(row, group=0)
 
 
-def _empty_zones(notes: Notes, before: IntersectionCode, after: IntersectionCode) -> None:
-    """Note which zones covered a lane before and cover none now."""
+def _note_empty_zones(notes: Notes, before: IntersectionCode, after: IntersectionCode) -> None:
+    """Note each zone that covered a lane of `before` and covers none of `after`."""
     covered_before, covered_after = Relocation.covered(before), Relocation.covered(after)
     for zone in after.zones:
         if zone.id in covered_before and zone.id not in covered_after:

@@ -243,17 +243,17 @@ def _points_inside(points: F8, ring: F8) -> Any:
 
 def merge_rules(
     notes: MergeNotes,
-    base: tuple[Rule, ...],
-    prev: tuple[Rule, ...],
-    new: tuple[Rule, ...],
+    last_import: tuple[Rule, ...],
+    current: tuple[Rule, ...],
+    new_import: tuple[Rule, ...],
     relocation: Relocation,
     name_rule: Callable[[], str],
 ) -> tuple[Rule, ...]:
-    """Return the rules of the next revision. `base`, `prev`, `new` as in `merge`, in the same ids; `name_rule` gives an
-    id never given."""
-    imported_before, imported_now = {rule.id: rule for rule in base}, {rule.id: rule for rule in new}
+    """Return the rules of the next revision. The three tables as in `merge.MergeInputs`; `name_rule` gives an id
+    never given."""
+    imported_before, imported_now = {rule.id: rule for rule in last_import}, {rule.id: rule for rule in new_import}
     rules: list[Rule] = []
-    for rule in prev:
+    for rule in current:
         if rule.id not in imported_before:
             rules += relocated(notes, rule, relocation)
         elif rule.id in imported_now:
@@ -266,8 +266,8 @@ def merge_rules(
                 )
             rules += moved
 
-    rule_ids = {rule.id for rule in prev}
-    for rule in new:
+    rule_ids = {rule.id for rule in current}
+    for rule in new_import:
         if rule.id not in rule_ids and rule.id in imported_before:
             new_targets = tuple(target for target in rule.targets if target not in imported_before[rule.id].targets)
             if new_targets:
@@ -278,8 +278,8 @@ def merge_rules(
     return tuple(rule for rule in rules if rule.targets)
 
 
-def _edited(rule: Rule, base: Rule) -> bool:
-    return rule != base
+def _edited(rule: Rule, last_import: Rule) -> bool:
+    return rule != last_import
 
 
 def relocated(notes: MergeNotes, rule: Rule, relocation: Relocation) -> list[Rule]:
@@ -328,34 +328,36 @@ def _place(target: Target) -> str:
     return f"{target.entity} {target.s_from or 0:g} .. {'its end' if target.s_to is None else f'{target.s_to:g} m'}"
 
 
-def _three_way(notes: MergeNotes, base: Rule, prev: Rule, new: Rule, relocation: Relocation) -> list[Rule]:
+def _three_way(
+    notes: MergeNotes, last_import: Rule, current: Rule, new_import: Rule, relocation: Relocation
+) -> list[Rule]:
     """Return a rule of the source with what was changed by hand: places added and taken out, and other fields."""
-    if prev == base:
-        return [new]
+    if current == last_import:
+        return [new_import]
 
-    added = [target for target in prev.targets if target not in base.targets]
-    removed = [target for target in base.targets if target not in prev.targets]
-    targets = [target for target in new.targets if target not in removed]
+    added = [target for target in current.targets if target not in last_import.targets]
+    removed = [target for target in last_import.targets if target not in current.targets]
+    targets = [target for target in new_import.targets if target not in removed]
 
     for target in added:
         targets_now = relocation.of(target)
         if not targets_now:
-            notes.lost(f"rule {prev.id}", f"({prev.kind}) holds no longer on {_place(target)}, which is gone")
+            notes.lost(f"rule {current.id}", f"({current.kind}) holds no longer on {_place(target)}, which is gone")
         targets += [place for place in targets_now if place not in targets]
 
     changes: dict[str, Any] = {"targets": tuple(targets)}
-    for field in prev.__struct_fields__:
-        by_hand, before, by_source = getattr(prev, field), getattr(base, field), getattr(new, field)
+    for field in current.__struct_fields__:
+        by_hand, before, by_source = getattr(current, field), getattr(last_import, field), getattr(new_import, field)
         if field in ("id", "targets") or by_source in (before, by_hand):
             continue
 
         if by_hand != before:
             notes.kept(
-                f"rule {prev.id}.{field}",
+                f"rule {current.id}.{field}",
                 f"was changed by hand and in the source: {by_hand} stays, the source had {before} and has "
                 f"{by_source} now",
             )
         else:
             changes[field] = by_source
 
-    return [replace(prev, **changes)]
+    return [replace(current, **changes)]

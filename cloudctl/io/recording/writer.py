@@ -30,12 +30,8 @@ CHUNK_BYTES = 256 * 1024  # uncompressed
 MAX_WAITING = 16 * MiB  # bytes of compressed chunks, for a disk that is full or gone
 RETRY_INTERVAL = SECOND  # between attempts to begin a new part
 TIDY_INTERVAL = 10 * SECOND  # between deletions of old recordings
-TEMPORARY = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EIO,
-    errno.EFBIG,
-)  # errors of a path that can be written to at other times
+# Errors of a path that can be written to at other times.
+TEMPORARY = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 class Recorder:

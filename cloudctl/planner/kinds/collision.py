@@ -7,8 +7,8 @@ along the path over the speed. TTC = max(t_in); PET = the gap between the window
 Phi((MAX_PET - PET) / sigma) times the chances of both movements; meetings less likely than MIN_CHANCE are left out.
 
 The vehicle that must yield is warned of the first one it would meet: at a TTC of YIELDING_TTC while it neither brakes
-nor waits, and wherever it comes too late to stop before the conflict point with LATE_BRAKING (`braking`); the vehicle
-with priority is warned then as well. To a stationary vehicle across the way the other one must yield. A cyclist counts
+nor waits, and at any TTC once stopping before the conflict point takes more than LATE_BRAKING (`braking`). In the second
+case the vehicle with priority is warned as well. To a stationary vehicle across the way the other one must yield. A cyclist counts
 if its straight way leads to the conflict point, within MAX_MISS. Pedestrians are the subject of `pedestrian`.
 """
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
-from ...forecast.prediction import DIVERGE, MIN_SPEED, SIGMA_A, Prediction, arrival, point, spread
+from ...forecast.prediction import DIVERGE, MIN_SPEED, SIGMA_A, Prediction, arrival, point, position_variance
 from ...road_users import FOLLOWS_LANE, RIDES
 from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_CLOSED
@@ -32,7 +32,7 @@ from ..candidate import SLOW_DOWN, SOON, Candidate, severity_of
 KIND = AdvisoryKind.COLLISION
 MAX_TTC = 5.0  # s (ETSI TS 101 539-1)
 YIELDING_TTC = 4.5  # s
-# s between the windows within which they are taken to meet: two that are predicted 2 s apart mostly stay so
+# s between the two windows, below which the vehicles are taken to meet: two that are predicted 2 s apart mostly stay so
 MAX_PET = 0.5
 MIN_CHANCE = 0.5  # of meeting
 MAX_MISS = 1.5  # m by which a cyclist that is to cross the conflict point may miss it
@@ -41,15 +41,15 @@ MIN_DISTANCE = 1.0  # m before that place; nearer, it is there
 # m past the conflict point: a stationary vehicle whose front is there surely is in the way of the other
 IN_THE_WAY = 1.0
 NOTICEABLE_BRAKING = 0.3  # m/s^2 that it takes to stop before the conflict point, below which there is time to warn
-STANDING_SPEED = 1.5  # m/s: a slower vehicle waits, unless
-STARTING_ACCELERATION = 0.8  # m/s^2: it gains speed so
+STANDING_SPEED = 1.5  # m/s; a slower vehicle waits, unless it sets off
+STARTING_ACCELERATION = 0.8  # m/s^2; a slow vehicle that gains speed faster than this sets off
 APPROACH_RANGE = 60.0  # m before the stop line within which a vehicle counts as entering
 MAX_PAIRS = 8  # per entering vehicle, on average
 
 REASON_YIELD = "give way to a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart"
 REASON_PRIORITY = "be ready to brake for a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart"
 
-# Two vehicles (rows of tracks) that are likely to meet. ttc and pet in s; a_far and b_far in m from each front to the
+# Two vehicles (rows of tracks) that are likely to meet. ttc and pet in s; a_distance and b_distance in m from each front to the
 # conflict point.
 PAIR = np.dtype(
     [
@@ -58,8 +58,8 @@ PAIR = np.dtype(
         ("ttc", "f8"),
         ("pet", "f8"),
         ("chance", "f8"),
-        ("a_far", "f8"),
-        ("b_far", "f8"),
+        ("a_distance", "f8"),
+        ("b_distance", "f8"),
         ("a_yields", "?"),
     ]
 )
@@ -80,7 +80,7 @@ def _list_entering(
     path: Any, s: Any, to_stop: Any, length: Any, rides: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any,
     is_closed: Any, along: Any, head: Any, after: Any,
 ) -> int:  # fmt: skip
-    """List, by connection, the vehicles (`rides`) that are on it or may drive onto it (row * WAYS + way), as linked
+    """List, by connection, the vehicles (`rides`) that are on it or may drive onto it (row * MAX_MOVEMENTS + rank), as linked
     lists; `along`: where along it (m, of the middle)."""
     n, ways = 0, movement.shape[1]
     for i in range(len(path)):
@@ -99,7 +99,8 @@ def _list_entering(
 
 @njit(cache=True)
 def window(distance: float, length: float, speed: float, accel: float, top_speed: float, times: Any) -> None:
-    """Fill in s until the front is `distance` m on, and until the rear is."""
+    """Fill in the window of a vehicle at a point `distance` m ahead of its front: when (s from now) its front reaches the
+    point, and when its rear leaves it."""
     times[0] = arrival(distance, speed, accel, top_speed)
     times[1] = arrival(distance + length, speed, accel, top_speed)
 
@@ -109,7 +110,7 @@ def deviation(track: Any, speed: float, t: float, sigma_a: Any) -> float:
     """Return the standard deviation (s) of an arrival predicted in `t` s."""
     variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
     sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
-    return sqrt(spread(variance, speed_variance, sigma, max(t, 0.0))) / max(speed, MIN_SPEED)
+    return sqrt(position_variance(variance, speed_variance, sigma, max(t, 0.0))) / max(speed, MIN_SPEED)
 
 
 @njit(cache=True)
@@ -144,15 +145,15 @@ def _list_pairs(
             while a_way >= 0:
                 a = a_way // ways
                 length = tracks[a]["length"]
-                a_far = conf_s[c] - along[a] - 0.5 * length
-                window(a_far, length, max(speed[a], 0.0), accel[a], conn_speed[a_conn], a_window)
+                a_distance = conf_s[c] - along[a] - 0.5 * length
+                window(a_distance, length, max(speed[a], 0.0), accel[a], conn_speed[a_conn], a_window)
 
                 b_way = head[b_conn]
                 while b_way >= 0 and a_window[1] > 0.0:
                     b = b_way // ways
                     length = tracks[b]["length"]
-                    b_far = conf_s_other[c] - along[b] - 0.5 * length
-                    window(b_far, length, max(speed[b], 0.0), accel[b], conn_speed[b_conn], b_window)
+                    b_distance = conf_s_other[c] - along[b] - 0.5 * length
+                    window(b_distance, length, max(speed[b], 0.0), accel[b], conn_speed[b_conn], b_window)
                     ttc = max(a_window[0], b_window[0])
                     if b != a and b_window[1] > 0.0 and ttc < MAX_TTC:
                         pet = ttc - min(a_window[1], b_window[1])
@@ -168,7 +169,7 @@ def _list_pairs(
                         ):
                             pair = pairs[n]
                             pair["a"], pair["b"], pair["ttc"], pair["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
-                            pair["a_far"], pair["b_far"], pair["chance"] = a_far, b_far, meets
+                            pair["a_distance"], pair["b_distance"], pair["chance"] = a_distance, b_distance, meets
                             pair["a_yields"] = conf_gives[c]
                             n += 1
                     b_way = after[b_way]
@@ -205,11 +206,11 @@ def pairs(world: World, prediction: Prediction) -> NDArray[Any]:
 
 
 @njit(cache=True)
-def waits(row: int, distance: float, speed: Any, accel: Any, leader: Any, gap: Any) -> bool:
-    """Return whether a vehicle stands and does not set off, or follows one that stands, before a place `distance` m
-    ahead."""
-    is_held = leader[row] >= 0 and gap[row] < distance and speed[leader[row]] < STANDING_SPEED
-    return bool(is_held or (speed[row] < STANDING_SPEED and accel[row] < STARTING_ACCELERATION))
+def is_waiting(row: int, distance: float, speed: Any, accel: Any, leader: Any, gap: Any) -> bool:
+    """Return whether a vehicle will not reach a place `distance` m ahead: it stands and does not set off, or a vehicle
+    stands before it on the way there."""
+    is_blocked = leader[row] >= 0 and gap[row] < distance and speed[leader[row]] < STANDING_SPEED
+    return bool(is_blocked or (speed[row] < STANDING_SPEED and accel[row] < STARTING_ACCELERATION))
 
 
 @njit(cache=True)
@@ -226,17 +227,22 @@ def _list_warnings(
     n, has_first = 0, np.zeros(len(speed), np.bool_)
     for k in order:
         pair = pairs[k]
-        own, other, own_far, other_far = pair["a"], pair["b"], pair["a_far"], pair["b_far"]
+        own, other, own_distance, other_distance = pair["a"], pair["b"], pair["a_distance"], pair["b_distance"]
         if not pair["a_yields"]:
-            own, other, own_far, other_far = other, own, other_far, own_far
-        if own_far < -IN_THE_WAY and speed[own] < MIN_SPEED:
-            own, other, own_far, other_far = other, own, other_far, own_far  # it stands in the way of the other
+            own, other, own_distance, other_distance = other, own, other_distance, own_distance
+        if own_distance < -IN_THE_WAY and speed[own] < MIN_SPEED:
+            own, other, own_distance, other_distance = (
+                other,
+                own,
+                other_distance,
+                own_distance,
+            )  # it stands in the way of the other
 
         # The first vehicle that it would meet; not where it waits, or the other does.
-        distance = own_far - CLEARANCE
-        if distance < MIN_DISTANCE or has_first[own] or waits(own, distance, speed, accel, leader, gap):
+        distance = own_distance - CLEARANCE
+        if distance < MIN_DISTANCE or has_first[own] or is_waiting(own, distance, speed, accel, leader, gap):
             continue
-        if other_far > -IN_THE_WAY and waits(other, other_far - CLEARANCE, speed, accel, leader, gap):
+        if other_distance > -IN_THE_WAY and is_waiting(other, other_distance - CLEARANCE, speed, accel, leader, gap):
             continue
         has_first[own] = True
 

@@ -27,7 +27,7 @@ from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_RED
 from ...world import World
 from ..candidate import SLOW_DOWN, Candidate, severity_of
-from .collision import CLEARANCE, deviation, waits
+from .collision import CLEARANCE, deviation, is_waiting
 
 KIND = AdvisoryKind.RED_LIGHT_CROSSING
 MAX_PET = 1.0  # s between two windows below which they conflict
@@ -105,7 +105,7 @@ def _meet(
         stop_distance = max(r_far - CLEARANCE, 0.5)
         needed = speed[r] * speed[r] / (2.0 * stop_distance)
         is_braking = -accel[r] > max(BRAKING_SHARE * needed, MIN_BRAKING)
-        if waits(r, stop_distance, speed, accel, leader, gap) or is_braking:
+        if is_waiting(r, stop_distance, speed, accel, leader, gap) or is_braking:
             continue
 
         pet = max(v_window[0], r_window[0]) - min(v_window[1], r_window[1])

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from ...codes.compiled.rules import InForce
 from ...driving import SATURATION_HEADWAY
 from ...forecast.following import Following, holding_up
-from ...forecast.prediction import ways
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast, earliest
 from ...schema import VEHICLE_TARGET, AdvisoryKind, Behaviour, vehicle_target
 from ...signals.states import NEVER
@@ -206,7 +205,7 @@ def _candidate(world: World, columns: _Columns, approach: "_Approach", holds_up:
     vehicle = world.vehicles[approach.vehicle]
     policy = policy_of(vehicle.state)
     limit = min(approach.limit, policy.top)
-    next_signal = world.beyond.get(vehicle.handle)
+    next_signal = world.next_signals.get(vehicle.handle)
     time = approach.time
     if next_signal is not None and time < UNKNOWN_TIME:
         time = _time_for_next(columns, approach, limit, next_signal)
@@ -353,7 +352,7 @@ def approaching(world: World, forecast: StopLineForecast, rules: InForce) -> NDA
         return approaches[:0]
     n = _approaching(
         world.rows, world.to_stop, world.connection, world.path, world.speed, forecast.time, forecast.ahead,
-        forecast.behind, forecast.in_present_green, forecast.in_doubt, code.n_lanes, ways(code).minor, code.conn_group,
+        forecast.behind, forecast.in_present_green, forecast.in_doubt, code.n_lanes, code.lane_links.minor, code.conn_group,
         code.lane_speed, code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER),
         approaches,
     )  # fmt: skip

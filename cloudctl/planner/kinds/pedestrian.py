@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ...forecast.prediction import SIGMA_A, arrival, point, spread
+from ...forecast.prediction import SIGMA_A, arrival, point, position_variance
 from ...road_users import USES_CROSSWALK
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_RED
@@ -108,7 +108,7 @@ def _walk_window(track: Any, spot: Any, half: float, sigma_a: Any, walk: Any) ->
     t = abs(aside / across_speed)
     if t >= HORIZON:
         return
-    deviation = sqrt(spread(variance, speed_variance, sigma, t))
+    deviation = sqrt(position_variance(variance, speed_variance, sigma, t))
     walk[0], walk[1] = t - HALF_WIDTH / abs(across_speed), t + HALF_WIDTH / abs(across_speed)
     walk[2], walk[4] = along + along_speed * t, deviation / abs(across_speed)
     walk[3] = _chance_below(abs(walk[2]), half + BESIDE, deviation)
@@ -154,7 +154,9 @@ def _list_meetings(
                 ttc, pet = max(enter, walk[0], 0.0), max(enter, walk[0]) - min(leave, walk[1])
                 if front <= 0.0 or ttc >= MAX_TTC or n >= len(meetings):
                     continue
-                deviation = sqrt(spread(variance, speed_variance, sigma_a[OWN_CLASS], max(enter, 0.0))) / speed[i]
+                deviation = (
+                    sqrt(position_variance(variance, speed_variance, sigma_a[OWN_CLASS], max(enter, 0.0))) / speed[i]
+                )
                 chance = walk[3] * _chance_below(pet, MAX_PET, sqrt(deviation * deviation + walk[4] * walk[4]))
                 if chance < MIN_CHANCE:
                     continue

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ...clock import MS
 from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
 from ...forecast.prediction import Prediction
@@ -23,31 +22,33 @@ from ...fusion import SEEN_LATELY
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_STOP, IS_YELLOW
 from ...signals.states import NEVER
-from ...world import World
+from ...world import MAX_FRESH_AGE, World
 from ..braking import brakes_too_late, required_deceleration
 from ..candidate import ACT_NOW, SOON, STOP, Candidate
 from ..policy import policy_of
 from . import crossing
 
 KIND = AdvisoryKind.RED_LIGHT
-MAX_REPORT_AGE = 1500 * MS  # a connected vehicle reports once a second, or more often
-GAINING_LATE_BRAKING = (
-    2.5  # m/s^2 that stopping takes, beyond which no driver who means to stop gains speed near the line
-)
-OVERRUN_BRAKING = 5.0  # m/s^2 that stopping takes, of which
-OVERRUN_SHARE = 0.7  # is the share below which a driver who brakes overruns the line all the same
+# m/s^2 that stopping takes, beyond which no driver who means to stop gains speed near the line
+GAINING_LATE_BRAKING = 2.5
+# m/s^2 that stopping takes, beyond which a driver near the line overruns it while braking less than OVERRUN_SHARE of that
+OVERRUN_BRAKING = 5.0
+OVERRUN_SHARE = 0.7
 # m before the line within which these show; further off, drivers still gain speed and brake late, or have just begun
 NEAR_LINE = 7.0
-CRITICAL_BRAKING = 6.0  # m/s^2; no car stops before the line any more
-MOTORCYCLE_CRITICAL_BRAKING = 10.0  # m/s^2; nor does a motorcycle
-# m past the stop line at which a vehicle still stops before all crossing paths, within what tracks are sure to
+CRITICAL_BRAKING = 6.0  # m/s^2; a car from which stopping takes more no longer stops before the line
+MOTORCYCLE_CRITICAL_BRAKING = 10.0  # m/s^2; the same of a motorcycle
+# m past the stop line at which a vehicle still stops before all crossing paths, within the accuracy of tracks
 PAST_LINE = 2.0
-RANGE = 120.0  # m
-MIN_SPEED = 4.0  # m/s
-LINE_RANGE = 1.2  # m before the line within which a vehicle that stood before a red sets off, once it has
-STARTING_SPEED = 0.7  # m/s, and
+RANGE = 120.0  # m before the line
+MIN_SPEED = 4.0  # m/s; a slower vehicle is warned only when it sets off
+
+# A vehicle that stood before a red sets off once it is this near the line, and is faster and gains speed more than this.
+LINE_RANGE = 1.2  # m
+STARTING_SPEED = 0.7  # m/s
 STARTING_ACCELERATION = 0.8  # m/s^2
-OVER_LINE_RANGE = 6.0  # m past the line up to which it is warned
+
+OVER_LINE_RANGE = 6.0  # m past the line up to which a vehicle is warned
 MAX_SHOWN_DECELERATION = 9.9  # m/s^2 in the reason
 REASON = "group {group} is red when you arrive in {arrival:.1f} s: stop, braking with {needed:.1f} m/s²"
 
@@ -77,7 +78,7 @@ def _list_violators(
     which nothing well founded says that it is green when they arrive."""
     n = 0
     for i in range(len(connection)):
-        is_fresh = status[i] == SEEN_LATELY or (report[i] >= 0 and t - reported[report[i]] <= MAX_REPORT_AGE)
+        is_fresh = status[i] == SEEN_LATELY or (report[i] >= 0 and t - reported[report[i]] <= MAX_FRESH_AGE)
         if not is_fresh or connection[i] < 0 or not -OVER_LINE_RANGE < to_stop[i] < RANGE:
             continue
         group = conn_group[connection[i]]

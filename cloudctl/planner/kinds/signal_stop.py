@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ...forecast.prediction import ways
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast
 from ...schema import AdvisoryKind, SignalState, vehicle_target
 from ...signals.colours import IS_RED, IS_YELLOW
@@ -121,7 +120,7 @@ def plan(world: World, forecast: StopLineForecast, slowed: set[str]) -> list[Can
         return []
     notice = np.array([SLOWING_NOTICE if vehicle.id in slowed else NOTICE for vehicle in world.vehicles])
 
-    stops, lanes = np.empty((n, 5), np.int64), ways(code)
+    stops, lanes = np.empty((n, 5), np.int64), code.lane_links
     count = _must_stop(
         world.rows, world.path, world.connection, world.to_stop, world.speed, world.accel, code.n_lanes,
         code.conn_group, lanes.start, lanes.movement, forecast.queue_tail, signals.state, signals.seen,

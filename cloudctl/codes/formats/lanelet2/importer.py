@@ -28,11 +28,11 @@ MAX_CROSSWALK_DISTANCE = 60.0  # m from the middle within which a crosswalk belo
 MAX_CAUSES = 5  # named in a refusal; the loss report has all
 
 
-def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
-    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError, with
+def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, origin: Point | None = None) -> Imported:
+    """Return the codes of a map; `origin` is where its 0, 0 lies, for a map that is not placed. Raises CodeError, with
     the loss report."""
     with Accounts("Lanelet2", IGNORED) as accounts:
-        lanelet_map = read_lanelet2(accounts.xml(data), zero)
+        lanelet_map = read_lanelet2(accounts.xml(data), origin)
         for lanelet in lanelet_map.lanelets:
             if not lanelet.before and not lanelet.after:
                 accounts.enter(

@@ -35,9 +35,9 @@ PLAIN_TYPES = ("stop_line", "zebra", "light_bulbs", "centerline")
 MAX_CENTRE_LINE_OFFSET = 1.5  # m by which a centre line that is drawn may end off the middle between the bounds
 
 
-def read_lanelet2(root: XmlRecord, zero: Point | None) -> LaneletMap:
-    """Return a map; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
-    osm = read_osm(root, zero)
+def read_lanelet2(root: XmlRecord, origin: Point | None) -> LaneletMap:
+    """Return a map; `origin` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
+    osm = read_osm(root, origin)
     lanelet_map = LaneletMap(
         origin=osm.place,
         lanelets=[],

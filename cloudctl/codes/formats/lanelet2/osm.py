@@ -82,10 +82,10 @@ class OsmMap:
             accounts.settle(record)
 
 
-def read_osm(root: XmlRecord, zero: Point | None) -> OsmMap:
-    """Return what a file holds; `zero` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
+def read_osm(root: XmlRecord, origin: Point | None) -> OsmMap:
+    """Return what a file holds; `origin` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
     accounts = root.accounts
-    position_of_node, place = _points(root, zero)
+    position_of_node, place = _points(root, origin)
     osm_map = OsmMap(place, {}, {}, [])
 
     for element in _present(root, "way"):
@@ -130,7 +130,7 @@ def _present(root: XmlRecord, tag: str) -> Iterator[XmlRecord]:
             yield element
 
 
-def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]:
+def _points(root: XmlRecord, origin: Point | None) -> tuple[dict[str, F8], Origin]:
     """Return all nodes in metres, and the origin these count from."""
     degrees: dict[str, tuple[float, float]] = {}
     local: dict[str, tuple[float, float]] = {}
@@ -165,7 +165,7 @@ def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]
         )
 
     if len(local) == len(texts) and (len(degrees) < len(local) or not _same_places(degrees, local)):
-        return _by_metres(root.accounts, local, zero)
+        return _by_metres(root.accounts, local, origin)
 
     for name, text in texts.items():
         lat, lon = degrees.get(name, (float("nan"), float("nan")))
@@ -179,7 +179,7 @@ def _points(root: XmlRecord, zero: Point | None) -> tuple[dict[str, F8], Origin]
                 remedy="correct the map, or give every node local_x and local_y",
             )
 
-    return _by_degrees(root.accounts, degrees, zero)
+    return _by_degrees(root.accounts, degrees, origin)
 
 
 def _pair(first: str, second: str) -> tuple[float, float] | None:
@@ -204,11 +204,11 @@ def _same_places(degrees: dict[str, tuple[float, float]], local: dict[str, tuple
 
 
 def _by_metres(
-    accounts: Accounts, local: dict[str, tuple[float, float]], zero: Point | None
+    accounts: Accounts, local: dict[str, tuple[float, float]], origin: Point | None
 ) -> tuple[dict[str, F8], Origin]:
     """Return nodes by their local_x and local_y, of a map whose degrees are missing, or of another place."""
     positions = np.array(list(local.values()))
-    if zero is None:
+    if origin is None:
         accounts.losses.add(
             Loss(
                 what=LossKind.GUESSED,
@@ -227,16 +227,16 @@ def _by_metres(
             detail="its degrees are not used: local_x, local_y, and --at, say where it lies",
         )
     )
-    return dict(zip(local, positions, strict=True)), Origin(zero[0] / 1e7, zero[1] / 1e7)
+    return dict(zip(local, positions, strict=True)), Origin(origin[0] / 1e7, origin[1] / 1e7)
 
 
 def _by_degrees(
-    accounts: Accounts, degrees: dict[str, tuple[float, float]], zero: Point | None
+    accounts: Accounts, degrees: dict[str, tuple[float, float]], origin: Point | None
 ) -> tuple[dict[str, F8], Origin]:
     degree_table = np.array(list(degrees.values()))
-    origin = place = Origin(*(round(float(value), 7) for value in degree_table.mean(axis=0)))
+    degree_origin = place = Origin(*(round(float(value), 7) for value in degree_table.mean(axis=0)))
     if np.abs(degree_table).max() > MAX_UNPLACED_DEG:
-        if zero is not None:
+        if origin is not None:
             accounts.losses.add(
                 Loss(
                     what=LossKind.DIFFERS,
@@ -245,8 +245,8 @@ def _by_degrees(
                 )
             )
     else:
-        origin, place = Origin(0.0, 0.0), E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
-        if zero is None:
+        degree_origin, place = Origin(0.0, 0.0), E_TOWN if origin is None else Origin(origin[0] / 1e7, origin[1] / 1e7)
+        if origin is None:
             accounts.losses.add(
                 Loss(
                     what=LossKind.GUESSED,
@@ -257,5 +257,5 @@ def _by_degrees(
             )
 
     return dict(
-        zip(degrees, np.stack(origin.to_local(degree_table[:, 0], degree_table[:, 1]), axis=1), strict=True)
+        zip(degrees, np.stack(degree_origin.to_local(degree_table[:, 0], degree_table[:, 1]), axis=1), strict=True)
     ), place

@@ -37,8 +37,8 @@ MAX_CROSSWALK_DISTANCE = 60.0  # m from the middle within which a crosswalk belo
 MAJOR_VERSIONS = ("1", "")  # of the format's version
 
 
-def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None = None) -> Imported:
-    """Return the codes of a map; `zero` is where its 0, 0 lies, for a map without geoReference. Raises CodeError, with
+def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, origin: Point | None = None) -> Imported:
+    """Return the codes of a map; `origin` is where its 0, 0 lies, for a map without geoReference. Raises CodeError, with
     the loss report."""
     with Accounts("OpenDRIVE", IGNORED) as accounts:
         root = accounts.xml(data)
@@ -46,7 +46,7 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, zero: Point | None 
         if header is not None and header.get("revMajor") not in MAJOR_VERSIONS:
             header.unknown("revMajor", header.get("revMajor"), "read as version 1")
 
-        to_globe = to_globe_of(root, zero, accounts.losses)
+        to_globe = to_globe_of(root, origin, accounts.losses)
         roads = read_roads(root)
         signals = Signals(root, roads)
         crosswalks = read_crosswalks(roads, signals)

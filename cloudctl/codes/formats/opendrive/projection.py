@@ -23,12 +23,12 @@ REMEDY = (
 )
 
 
-def to_globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlobe:
-    """Return what makes degrees (lat, lon) of the map's x, y; `zero` is where its 0, 0 lies, and goes before its own
+def to_globe_of(root: XmlRecord, origin: Point | None, losses: set[Loss]) -> ToGlobe:
+    """Return what makes degrees (lat, lon) of the map's x, y; `origin` is where its 0, 0 lies, and goes before its own
     word. Raises CodeError."""
     text = root.findtext("header/geoReference")
     shift, rotation = _offset(root.find("header/offset"))
-    if text and zero is None:
+    if text and origin is None:
         projection = _projection(text, losses)
 
         def on_globe(xy: F8) -> F8:
@@ -48,7 +48,7 @@ def to_globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlo
 
         return on_globe
 
-    if zero is None:
+    if origin is None:
         losses.add(
             Loss(
                 what=LossKind.GUESSED,
@@ -61,11 +61,11 @@ def to_globe_of(root: XmlRecord, zero: Point | None, losses: set[Loss]) -> ToGlo
             Loss(what=LossKind.DROPPED, entity="map", detail="its geoReference is not used: --at says where it lies")
         )
 
-    origin = E_TOWN if zero is None else Origin(zero[0] / 1e7, zero[1] / 1e7)
+    map_origin = E_TOWN if origin is None else Origin(origin[0] / 1e7, origin[1] / 1e7)
 
     def about_origin(xy: F8) -> F8:
         east, north = (xy @ rotation.T).T
-        return np.stack(origin.to_geodetic(east, north), axis=1)
+        return np.stack(map_origin.to_geodetic(east, north), axis=1)
 
     return about_origin
 
