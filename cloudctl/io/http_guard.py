@@ -45,6 +45,11 @@ class HttpGuard:
         self._buckets: OrderedDict[str, tuple[int, float]] = OrderedDict()  # by address: when last asked, requests left
         self._connections: dict[str, int] = {}  # open, by address
 
+    @property
+    def watched_addresses(self) -> int:
+        """Return how many addresses' request rates are held; at most MAX_ADDRESSES."""
+        return len(self._buckets)
+
     def refusal(self, path: str, address: str, authorization: str) -> Refusal | None:
         """Return why a request is refused, None where it is to be answered. `authorization`: the header, "" where
         there is none.

@@ -95,7 +95,7 @@ def test_too_many_requests_of_one_address_are_refused_and_others_are_not(monkeyp
     assert guard.refusal("/codes", "a", "") is None
     for number in range(1000):
         guard.refusal("/codes", f"address {number}", "")
-    assert len(guard._buckets) == 100
+    assert guard.watched_addresses == 100
 
 
 def test_one_address_cannot_take_every_connection_and_silence_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_library_code_prints_nothing() -> None:
     printing = [
         str(file.relative_to(ROOT))
         for file in (ROOT / "cloudctl").rglob("*.py")
-        if file.name not in PROGRAMS
+        if file.name not in PROGRAMS and file.parent.name != "commands"
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]

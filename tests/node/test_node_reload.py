@@ -138,7 +138,10 @@ def retained(node: StartedFolder, names: list[str]) -> list[str]:
         ) as vehicle:
             assert tmp.exists()
             await asyncio.wait_for(vehicle.connected.wait(), 20)
-            await asyncio.sleep(0.5)
+            seen = -1
+            while seen < len(vehicle.codes):  # retained messages follow the connection at once
+                seen = len(vehicle.codes)
+                await asyncio.sleep(0.3)
             return [name for name, code in vehicle.codes.items() if code]
 
     return asyncio.run(look())
