@@ -138,10 +138,8 @@ def retained(node: StartedFolder, names: list[str]) -> list[str]:
         ) as vehicle:
             assert tmp.exists()
             await asyncio.wait_for(vehicle.connected.wait(), 20)
-            seen = -1
-            while seen < len(vehicle.codes):  # retained messages follow the connection at once
-                seen = len(vehicle.codes)
-                await asyncio.sleep(0.3)
+            for _ in range(10):  # retained messages follow the connection at once
+                await asyncio.sleep(0.05)
             return [name for name, code in vehicle.codes.items() if code]
 
     return asyncio.run(look())
