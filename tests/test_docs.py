@@ -14,7 +14,7 @@ PAGES = [
 PLACES = ["", "cloudctl/", "cloudctl/codes/", "cloudctl/planner/", "sim/"]  # what a path may be given from
 PATH = re.compile(r"`((?:[\w.-]+/)+(?:[\w-]+\.(?:py|pyx|c|h|mcap|osm|xodr))?)`")
 LINK = re.compile(r"\]\((?!http)([^)#]*)(#[^)]*)?\)")
-MADE_BY_USERS = ("out/", "runs/", "codes/<", "keys/", "tls/", "broker/")
+MADE_BY_USERS = ("out/", "runs/", "codes/<", "keys/", "tls/", "broker/", "gateways/", "vehicles/")
 
 
 def anchors(text: str) -> set[str]:

@@ -3,6 +3,7 @@ used.
 """
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ..settings import BrokerSection
 from .config import NodeConfig
 from .init_folder import write_broker_files
 from .peers import Peers
+from .pid_file import ReloadAnswer, write_answer
 from .publish import Publisher
 from .reload import Credentials, Reread, operator_input, read_again
 
@@ -48,6 +50,7 @@ class Reloader:
         self._file, self._parts, self._clock = file, parts, clock
         self._keys = keys
         self._credentials = Credentials(section)
+        self._number = 0  # of the reload
 
     def reload(self, running: NodeConfig) -> NodeConfig:
         """Return the configuration that is in force now: the file's, or `running` where the file cannot be used."""
@@ -71,12 +74,18 @@ class Reloader:
             log.warning("%s", line)
         gateways = ", ".join(gateway.name for gateway in reread.config.gateway) or "none"
         log.info("%s was read again; gateways: %s", self._file, gateways)
+        self._answer(None, reread.waiting)
         return reread.config
 
     def _refuse(self, running: NodeConfig, reason: str) -> NodeConfig:
         self._parts.engine.metrics.count("reload.refused")
         log.warning("configuration not taken over, what runs stays: %s", reason)
+        self._answer(reason, [])
         return running
+
+    def _answer(self, refusal: str | None, notes: list[str]) -> None:
+        self._number += 1
+        write_answer(self._file, ReloadAnswer(process=os.getpid(), number=self._number, refusal=refusal, notes=notes))
 
     def _take_over(self, reread: Reread) -> None:
         """Put keys, credentials and limits in place, and let go of intersections that are gone."""

@@ -105,10 +105,7 @@ def test_an_intersection_that_is_removed_leaves_nothing_retained_and_may_come_ba
         assert set(retained(node, names)) == set(names)
 
         kept_back = files[0].read_bytes()
-        files[0].unlink()
-        bound = node.run("reload")
-        assert bound.returncode == 0, "the file itself is sound; the node refuses what contradicts it"
-        until(lambda: "whose digital code is gone" in node.log, 20, "the refusal while a unit is bound to it")
+        _no_refused_file_lets_the_code_of_a_bound_intersection_go(node, files, names)
 
         config = tmp_path / "node.toml"
         text = config.read_text()
@@ -120,7 +117,41 @@ def test_an_intersection_that_is_removed_leaves_nothing_retained_and_may_come_ba
         files[0].write_bytes(kept_back)
         config.write_text(text)
         until(lambda: set(retained(node, names)) == set(names), 20, "that it is back")
+        assert f"{files[0]} is back: {names[0]} is served again" in node.log
         reload(node)
+
+
+def _no_refused_file_lets_the_code_of_a_bound_intersection_go(
+    node: StartedFolder, files: list[Path], names: list[str]
+) -> None:
+    """Files that are refused, and second files of the same intersection, are in the folder: none stands for it."""
+    faulty = [node.folder / "codes" / f"faulty-{number}.json" for number in range(len(files))]
+    for file in faulty:
+        file.write_text("{}")
+    copy = node.folder / "codes" / "copy.json"
+    copy.write_bytes(files[1].read_bytes())
+    code = files[0].read_bytes()
+    files[0].unlink()
+    until(lambda: f"{files[0]} is gone: the code of {names[0]} stays in force" in node.log, 20, "the missing file")
+
+    refused = node.run("reload")
+    assert refused.returncode == 2, "the command answers as the node does"
+    assert "whose digital code is gone" in refused.stderr
+    until(lambda: node.log.count("whose digital code is gone") == 1, 20, "the refusal while a unit is bound to it")
+    assert set(retained(node, names)) == set(names)
+
+    files[0].write_bytes(code)
+    until(lambda: f"{files[0]} is back, with the code of {names[0]}" in node.log, 20, "that the file is back")
+    reload(node)
+
+    renamed = files[0].with_name("renamed.json")
+    files[0].rename(renamed)
+    reload(node)
+    renamed.rename(files[0])
+    reload(node)
+    for file in (*faulty, copy):
+        file.unlink()
+    files[0].unlink()
 
 
 def over_http(node: StartedFolder) -> set[str]:
