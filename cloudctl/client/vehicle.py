@@ -22,7 +22,7 @@ from ..topics import MqttTopics, wrong_vehicle_id
 from ..traffic_messages import Traffic
 from .advisory_check import AdvisoryCheck
 from .credentials import read_vehicle_folder, tls_context
-from .reconnecting import ClockWatch, Pauses
+from .reconnecting import ClockWatch, LinkLog, Pauses, Trouble, certificate_refusal, in_brackets
 
 if TYPE_CHECKING:
     from ..io.signatures import Verifier
@@ -102,6 +102,8 @@ class Vehicle:
         self._some = asyncio.Event()
         self._seen: dict[str, int] = {}  # id -> valid_until
         self._pauses, self._clock_watch = Pauses(), ClockWatch()
+        self._standing: Trouble | None = None  # what kind `trouble` is of
+        self._link_log = LinkLog()
         self._check = AdvisoryCheck(id, self._clock_watch)
         self._verifier = _verifier(node_signature_key)
         self._task: asyncio.Task[None] | None = None
@@ -181,8 +183,8 @@ class Vehicle:
                     self._client = client
                     self.connected.set()
                     log.info("%s: connected to %s:%d", self.id, self._host, self._port)
-                    if self.taken_over == 0:
-                        self._report(None)
+                    if not (self._pauses.is_contended and self._standing is Trouble.SHARED_ID):
+                        self._clear_trouble()
                     async for message in client.messages:
                         await self._heard(str(message.topic), bytes(message.payload))  # type: ignore[arg-type]
             except (aiomqtt.MqttError, OSError, ValueError) as why:
@@ -200,37 +202,55 @@ class Vehicle:
         """
         where = f"{self._host}:{self._port}"
         if lived is None:
-            if hasattr(getattr(error, "rc", None), "value"):  # the broker's reason code
-                self._report(
-                    f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password "
-                    "and certificate"
-                )
-                return self._pauses.refused()
-            self._report(f"no MQTT broker at {where} ({error}); trying again. Check address, port and network")
-            return self._pauses.failed()
+            return self._pause_unconnected(error, where)
+
         code = getattr(getattr(error, "__cause__", None), "rc", None)
         looks_taken = self._pauses.lived(lived)
         reason = getattr(code, "value", None)
         if reason == TAKEN_OVER or (looks_taken and reason in (None, ENDED)):
             self.taken_over += 1
             self._report(
+                Trouble.SHARED_ID,
                 f"another client connects with the id {self.id!r}, and each ends the other's connection. Give "
-                "every vehicle its own id"
+                "every vehicle its own id",
             )
             return self._pauses.taken_over()
-        if self.taken_over == 0:
-            self._report(f"the MQTT broker at {where} is gone ({code or error}); trying again")
+        self._report(Trouble.NO_LINK, f"the MQTT broker at {where} is gone{in_brackets(code or error)}; trying again")
         return self._pauses.failed()
 
-    def _report(self, trouble: str | None) -> None:
-        """Pass on what stands in the way, once: until all is well, the first reason stands."""
-        if trouble is None:
-            self.trouble = None
-        elif self.trouble is None or (
-            self.taken_over == 1 and "another client" in trouble and "another client" not in self.trouble
-        ):
-            self.trouble = trouble
-            self._on_trouble(trouble)
+    def _pause_unconnected(self, error: Exception | None, where: str) -> float:
+        """Return s to wait after an attempt that led to no connection, and report why it did not."""
+        tls_fault = self._link_log.take()
+        alert = certificate_refusal(f"{tls_fault} {error}")
+        if alert is not None:
+            self._report(
+                Trouble.REFUSED,
+                f"the MQTT broker at {where} refuses the certificate of this vehicle ({alert}); trying again, ever "
+                "more seldom. Ask the node's operator: it was revoked, has ended, or is of another authority",
+            )
+            return self._pauses.refused()
+        if hasattr(getattr(error, "rc", None), "value"):  # the broker's reason code
+            self._report(
+                Trouble.REFUSED,
+                f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password "
+                "and certificate",
+            )
+            return self._pauses.refused()
+        cause = tls_fault or str(error)
+        self._report(
+            Trouble.NO_LINK,
+            f"no MQTT broker at {where}{in_brackets(cause)}; trying again. Check address, port and network",
+        )
+        return self._pauses.failed()
+
+    def _report(self, kind: Trouble, text: str) -> None:
+        """Pass on what stands in the way, once: until all is well, the first reason stands, or one that explains it."""
+        if kind.replaces(self._standing):
+            self._standing, self.trouble = kind, text
+            self._on_trouble(text)
+
+    def _clear_trouble(self) -> None:
+        self._standing = self.trouble = None
 
     def _connection(self) -> aiomqtt.Client:
         options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
@@ -247,6 +267,7 @@ class Vehicle:
             keepalive=KEEPALIVE,
             timeout=CONNECT_TIMEOUT,
             socket_options=options,
+            logger=self._link_log,
         )
         client._client.connect_timeout = CONNECT_TIMEOUT
         return client

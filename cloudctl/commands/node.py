@@ -133,8 +133,10 @@ def _add_setup(commands: Any) -> None:
 def _serve(args: argparse.Namespace) -> None:
     from ..logs import LogFormat, set_up
     from ..node import config, live
+    from ..node.pid_file import require_none_running
 
     set_up(LogFormat(args.log_format), args.log_level.upper())
+    require_none_running(args.config)
     node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
     places, address = len(node.engine.intersections), node.server.address
 

@@ -76,7 +76,10 @@ def load(path: Path) -> NodeConfig:
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist. An example is in docs/operations.md") from None
+        raise ConfigError(
+            f"{path} does not exist. Make a node's folder with: cloudctl init FOLDER, and run this in it. An example is "
+            "in docs/operations.md"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} is not TOML: {error}. Write it as UTF-8 text; an example is in docs/operations.md"

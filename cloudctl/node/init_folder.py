@@ -16,6 +16,7 @@ from ..io.broker import Tls, write_mosquitto_files
 from ..io.signatures import Signer, new_signature_key
 from ..io.zeromq import read_keys, write_keys
 from ..maps import path as shipped_map
+from ..settings import BrokerSection
 from ..topics import wrong_vehicle_id
 from .config import NodeConfig, code_files, load
 from .credentials import BROKER_NAME, NODE_NAME, Authority, check_vehicle_name, own_hosts
@@ -246,19 +247,22 @@ def revoke_vehicle(folder: Path, name: str) -> int:
     return count
 
 
+def revoked_names(section: BrokerSection) -> tuple[str, ...]:
+    """Return the vehicles whose certificates an embedded broker refuses, as its folder of certificates says."""
+    return tuple(Authority(Path(section.server_crl).parent).revoked_names()) if section.server_crl else ()
+
+
 def broker_tls(config: NodeConfig) -> Tls | None:
     """Return what an embedded broker is closed with, None where it is open."""
     section = config.broker
     if not (section.server_cert and section.server_key and section.tls_ca):
         return None
-    revocations = Path(section.server_crl) if section.server_crl else None
-    revoked = tuple(Authority(revocations.parent).revoked_names()) if revocations else ()
     return Tls(
         ca=Path(section.tls_ca),
         cert=Path(section.server_cert),
         key=Path(section.server_key),
-        crl=revocations,
-        revoked=revoked,
+        crl=Path(section.server_crl) if section.server_crl else None,
+        revoked=revoked_names(section),
     )
 
 

@@ -67,6 +67,21 @@ def path_beside(config: Path) -> Path:
     return config.with_suffix(".pid")
 
 
+def require_none_running(config: Path) -> None:
+    """Raise ReloadError where a node runs from `config` already."""
+    path = path_beside(config)
+    try:
+        with path.open() as file:
+            _require_lock(file.fileno(), path)
+            number = file.read().strip()
+    except (OSError, ReloadError):
+        return
+    raise ReloadError(
+        f"a node (process {number}) runs from {config} already, says {path}. Have it read its file again with: "
+        f"cloudctl reload {config}; or stop it first: kill {number}"
+    )
+
+
 def send_hangup(config: Path) -> int:
     """Have the node that runs from `config` read it again; return its process number. Raises ReloadError where none
     runs.

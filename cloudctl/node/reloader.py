@@ -17,7 +17,7 @@ from ..io.recording.reader import Recorder
 from ..io.zeromq import KeyPair, Server
 from ..settings import BrokerSection
 from .config import NodeConfig
-from .init_folder import write_broker_files
+from .init_folder import revoked_names, write_broker_files
 from .peers import Peers
 from .pid_file import ReloadAnswer, write_answer
 from .publish import Publisher
@@ -50,6 +50,7 @@ class Reloader:
         self._file, self._parts, self._clock = file, parts, clock
         self._keys = keys
         self._credentials = Credentials(section)
+        self._revoked = frozenset(revoked_names(section))
         self._number = 0  # of the reload
 
     def reload(self, running: NodeConfig) -> NodeConfig:
@@ -73,7 +74,8 @@ class Reloader:
         for line in reread.waiting:
             log.warning("%s", line)
         gateways = ", ".join(gateway.name for gateway in reread.config.gateway) or "none"
-        log.info("%s was read again; gateways: %s", self._file, gateways)
+        revoked = ", ".join(self._newly_revoked(reread.config.broker)) or "none"
+        log.info("%s was read again; gateways: %s; vehicles newly revoked: %s", self._file, gateways, revoked)
         self._answer(None, reread.waiting)
         return reread.config
 
@@ -82,6 +84,11 @@ class Reloader:
         log.warning("configuration not taken over, what runs stays: %s", reason)
         self._answer(reason, [])
         return running
+
+    def _newly_revoked(self, section: BrokerSection) -> list[str]:
+        """Return the vehicles that were revoked since this was last asked."""
+        before, self._revoked = self._revoked, frozenset(revoked_names(section))
+        return sorted(self._revoked - before)
 
     def _answer(self, refusal: str | None, notes: list[str]) -> None:
         self._number += 1

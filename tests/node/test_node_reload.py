@@ -13,6 +13,7 @@ from started_folder import StartedFolder
 
 from cloudctl import codes
 from cloudctl.client import Gateway, Vehicle
+from cloudctl.clock import SECOND, stopwatch
 from cloudctl.io import broker
 from cloudctl.io.zeromq import read_keys, write_keys
 from cloudctl.topics import MqttTopics
@@ -31,6 +32,9 @@ def test_reload_takes_over_what_the_operator_changes(tmp_path: Path) -> None:
         _a_file_that_cannot_be_used_changes_nothing(node)
         assert "Traceback" not in node.log
         assert node.run("reload").returncode == 0
+        second = node.run("serve")
+        assert second.returncode == 2
+        assert "runs from node.toml already" in second.stderr
     stopped = node.run("reload")
     assert stopped.returncode == 2
     assert "no node runs from" in stopped.stderr
@@ -55,6 +59,24 @@ def _a_revoked_vehicle_is_gone_and_a_new_one_is_let_in(node: StartedFolder) -> N
 
     until(lambda: not connects("car-1"), 20, "the revocation")
     assert connects("car-2")
+    assert "vehicles newly revoked: car-1" in node.log
+    reload(node)
+    assert node.log.count("vehicles newly revoked: car-1") == 1
+    _a_revoked_vehicle_says_so_once(node)
+
+
+def _a_revoked_vehicle_says_so_once(node: StartedFolder) -> None:
+    vehicle = node.script("vehicle.py")
+    assert vehicle.stdout is not None
+    try:
+        line = vehicle.stdout.readline()
+        begin = stopwatch()
+        until(lambda: stopwatch() - begin > 6 * SECOND, 20, "further attempts")
+    finally:
+        vehicle.kill()
+    assert "refuses the certificate of this vehicle (certificate revoked)" in line
+    assert "Ask the node's operator" in line
+    assert vehicle.stdout.read() == "", "one line, however often it tries"
 
 
 def _another_key_of_the_node_takes_effect(node: StartedFolder) -> None:
