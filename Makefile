@@ -41,10 +41,12 @@ clean:
 	rm -rf .venv build out *.egg-info cloudctl/*.so
 
 $(STAMP): $(SOURCES)
+	@echo "setting up .venv: a minute or two, for packages and the compiled core ..."
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps 'axe-playwright-python>=0.1.8' # for the axe-core in it: the tests drive Chromium without playwright
 	touch $@
+	@echo "done: .venv is set up; next: . .venv/bin/activate"
 
 .venv/.lint: $(STAMP)
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[lint]' && touch $@

@@ -47,10 +47,10 @@ class StartedFolder:
         command = [sys.executable, "-m", "cloudctl", *words]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
 
-    def script(self, name: str) -> subprocess.Popen[str]:
+    def script(self, name: str, *words: str) -> subprocess.Popen[str]:
         """Start one of the folder's scripts; what it prints and logs comes by `stdout`."""
         return subprocess.Popen(
-            [sys.executable, "-u", name],
+            [sys.executable, "-u", name, *words],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -14,6 +14,8 @@ from ..errors import CloudctlError
 from ..io.private_files import check_private
 
 GATEWAY_FILE, VEHICLE_FILE = "gateway.toml", "vehicle.toml"
+MAKE_GATEWAY = "cloudctl keys gateway NAME --folder FOLDER"
+MAKE_VEHICLE = "cloudctl keys vehicle NAME --folder FOLDER"
 File = TypeVar("File", bound=Struct)
 
 
@@ -48,6 +50,12 @@ class VehicleFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 def read_gateway_folder(folder: Path) -> GatewayFile:
     """Return a gateway's file; paths in it are those of its folder. Raises CredentialFolderError."""
     file = _read(folder / GATEWAY_FILE, GatewayFile)
+    for name in (file.key, file.node_key):
+        if name is not None and not (folder / name).is_file():
+            raise CredentialFolderError(
+                f"{folder / GATEWAY_FILE} names {name}, and {folder / name} does not exist. Have the node's operator "
+                f"make the folder anew: {MAKE_GATEWAY}"
+            )
     return msgspec.structs.replace(
         file,
         key=str(folder / file.key) if file.key else None,
@@ -89,14 +97,14 @@ def tls_context(file: VehicleFile) -> ssl.SSLContext | None:
 
 
 def _read(path: Path, form: type[File]) -> File:
+    command = MAKE_GATEWAY if path.name == GATEWAY_FILE else MAKE_VEHICLE
     try:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8-sig")), form)
     except OSError as error:
         raise CredentialFolderError(
-            f"{path} cannot be read: {error.strerror}. The node's operator makes it: cloudctl init, cloudctl "
-            "keys vehicle NAME"
+            f"{path} cannot be read: {error.strerror}. The node's operator makes it: {command}"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise CredentialFolderError(
-            f"{path} cannot be used: {error}. Have the node's operator make it anew: cloudctl keys vehicle NAME"
+            f"{path} cannot be used: {error}. Have the node's operator make it anew: {command}"
         ) from None

@@ -40,6 +40,9 @@ ABSENCE_INTERVALS = (3 * SECOND, 30 * SECOND)  # without a node before the first
 SYNC_AGAIN = 200 * MS  # at least between two exchanges, however many messages are refused for their time
 LINGER = SECOND // 2  # that closing waits for a connection that is just being made
 STALE_SYNC = SECOND // 2  # an answer later than that (it waited for the node to come up) is asked for again
+# of a connection's first exchange: one that took longer may have waited in the queue of a node that was starting, which
+# spoils the offset by half of it; the next one is taken instead
+MAX_FIRST_ROUND_TRIP = 50 * MS
 FLOATS = COLUMNS[1:-1]
 REFUSAL_ABSENT = 10 * SECOND  # a refusal of SPAT that comes back after so long is reported anew
 MAX_REFUSALS = 256  # that are remembered as reported
@@ -87,6 +90,7 @@ class Gateway:
         self._now = now or WallClock().now
         self._seq: dict[tuple[str, str], int] = {}
         self._synced: int | None = None  # when an exchange was last begun, monotonic
+        self._is_first_exchange = True  # of this connection
         self._ahead: int | None = None  # of this clock against a monotonic one
         self._address = address
         self._next_absence = stopwatch() + ABSENCE_INTERVALS[0]  # when the node's absence is logged
@@ -263,6 +267,7 @@ class Gateway:
     def _hello(self) -> None:
         """Begin a connection: before anything that was kept."""
         self._synced = None
+        self._is_first_exchange = True
         self._sync_interval = FIRST_SYNC
         hello = Hello(VERSION, self.name, self.rsus, self.sensors, "cloudctl")
         self.sent += self._dealer.send(TOPICS["hello"].code, self._encode(hello))
@@ -331,7 +336,9 @@ class Gateway:
             if body.accepted:
                 self._log_accepted(body.accepted)
                 self._sync_interval = SYNC_EVERY
-            if not 0 <= self._now() - body.t1 <= STALE_SYNC:  # it waited, or this clock stepped meanwhile
+            limit = MAX_FIRST_ROUND_TRIP if self._is_first_exchange else STALE_SYNC
+            self._is_first_exchange = False
+            if not 0 <= self._now() - body.t1 <= limit:  # it waited, or this clock stepped meanwhile
                 self._synced = None
             else:
                 self._send("sync", msgspec.structs.replace(body, t4=self._now(), accepted=None))

@@ -1,33 +1,89 @@
 """How long a vehicle waits before it connects again, and what its connections show about its identity and its clock."""
 
+import logging
 import random
 from collections import deque
-from enum import Enum, auto
+from enum import IntEnum
 from statistics import median
 
 from ..clock import MS, SECOND, STEP
 
 FIRST_PAUSE, MAX_PAUSE = 0.2, 0.4  # s; short: a link that is back is used within 2 s
 REFUSED_PAUSE, MAX_REFUSED_PAUSE = 1.0, 30.0  # s; a broker that refused once will mostly refuse again
-# s; of two clients with one id, each must leave the other in peace, and be back soon once it is alone
-TAKEN_PAUSE, MAX_TAKEN_PAUSE = 1.0, 15.0
-# A connection that the broker ended so soon may have been taken over: MQTT 3.1.1 and some brokers do not say so.
-SHORT_LIVED = 5 * SECOND
+TAKEN_PAUSE, MAX_TAKEN_PAUSE = (
+    1.0,
+    15.0,
+)  # s; of two clients with one id, each must leave the other in peace, and be back soon once it is alone
+SHORT_LIVED = (
+    5 * SECOND
+)  # a connection that the broker ended so soon may have been taken over, which MQTT 3.1.1 and some brokers do not tell
 MAX_SHORT_LIVED = 3  # such connections in a row
 SETTLED = 2 * int(MAX_TAKEN_PAUSE) * SECOND  # a connection that lasted longer proves that nobody else uses the id
+CERTIFICATE_ALERTS = (
+    "CERTIFICATE_REVOKED",
+    "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_UNKNOWN",
+    "CERTIFICATE_REQUIRED",
+    "BAD_CERTIFICATE",
+    "UNSUPPORTED_CERTIFICATE",
+    "UNKNOWN_CA",
+    "ACCESS_DENIED",
+)
 OFFSETS = 8  # messages among which the fastest one is taken to have had no delay
 MIN_OFFSETS = 3  # of them before anything is concluded
 AHEAD = 500 * MS  # the fastest of several messages does not take longer on the way: the clock is ahead
 BEHIND = 250 * MS  # no message comes before it was sent; NTP over mobile networks is better than that
 
 
-class Trouble(Enum):
-    """Why there is no connection to the broker."""
+class Trouble(IntEnum):
+    """What keeps a vehicle from its broker; a later one explains an earlier one."""
 
-    UNREACHABLE = auto()
-    REFUSED = auto()
-    LOST = auto()
-    ID_IN_USE = auto()  # another client connects with this id
+    NO_LINK = 1
+    REFUSED = 2
+    SHARED_ID = 3
+
+    def replaces(self, standing: "Trouble | None") -> bool:
+        """Return whether this one is reported while another stands. Two clients with one id may part again: then
+        anything else is news.
+        """
+        return standing is None or self > standing or (standing is Trouble.SHARED_ID and self is not standing)
+
+
+class LinkLog(logging.Logger):
+    """Takes what the MQTT library would log of each attempt, and keeps the newest line: the cause that TLS gives."""
+
+    def __init__(self) -> None:
+        super().__init__("cloudctl.client.mqtt", logging.ERROR)
+        self._newest = ""
+        self.addFilter(self._keep)
+
+    def take(self) -> str:
+        """Return the newest line, "" where there is none since the last call."""
+        newest, self._newest = self._newest, ""
+        return newest
+
+    def _keep(self, record: logging.LogRecord) -> bool:
+        self._newest = record.getMessage()
+        return False
+
+
+def certificate_refusal(text: str) -> str | None:
+    """Return how the other end refuses this one's certificate, by the alert of TLS (RFC 8446, 6.2) in an error's text;
+    None where it does not.
+    """
+    upper = text.upper().replace(" ", "_")
+    if "ALERT" not in upper:
+        return None
+    for alert in CERTIFICATE_ALERTS:
+        if alert in upper:
+            return alert.lower().replace("_", " ")
+    return None
+
+
+def in_brackets(cause: object) -> str:
+    """Return a cause as it stands behind a sentence, "" where it says nothing."""
+    text = str(cause)
+    return "" if not text or "Unspecified error" in text else f" ({text})"
 
 
 class Pauses:
@@ -36,6 +92,11 @@ class Pauses:
     def __init__(self) -> None:
         self._failures = self._refusals = self._takeovers = self._short = 0
         self._last_takeover_pause = 0.0  # s
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether another client may still use this one's id."""
+        return self._takeovers > 0
 
     def failed(self) -> float:
         """Return s to wait after a broker could not be reached, or was lost."""
@@ -53,7 +114,7 @@ class Pauses:
         self._last_takeover_pause = _jittered(TAKEN_PAUSE * 2.0 ** min(self._takeovers - 1, 10), MAX_TAKEN_PAUSE)
         return self._last_takeover_pause
 
-    def connection_lasted(self, duration: int) -> bool:
+    def lived(self, duration: int) -> bool:
         """Take in that a connection was made and lasted `duration` ns; return whether, ended by the broker, it looks
         taken over.
 

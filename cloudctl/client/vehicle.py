@@ -1,4 +1,4 @@
-"""A vehicle's connection to the broker, for asyncio: advisories as they come, states and requests; it reconnects by
+"""For vehicle clients: subscribe, and get few, timely, explained, still-valid advisories. asyncio, reconnecting by
 itself.
 """
 
@@ -22,7 +22,7 @@ from ..topics import MqttTopics, wrong_vehicle_id
 from ..traffic_messages import Traffic
 from .advisory_check import AdvisoryCheck
 from .credentials import read_vehicle_folder, tls_context
-from .reconnecting import ClockWatch, Pauses, Trouble
+from .reconnecting import ClockWatch, LinkLog, Pauses, Trouble, certificate_refusal, in_brackets
 
 if TYPE_CHECKING:
     from ..io.signatures import Verifier
@@ -41,18 +41,19 @@ log = logging.getLogger("cloudctl.client")
 class Vehicle:
     """One vehicle's connection.
 
-    `async with Vehicle("car-1", host, port) as vehicle:` then `async for advisory in vehicle.advisories():`.
-
-    An advisory that came too late is never yielded: it is acknowledged as expired and counted in `expired`. Nor is one
-    that is for another vehicle, valid for longer than any may be, made later than it came, or of an earlier run of the
-    node (`refused_advisories`). With `node_signature_key` (base64) only advisories that the node has signed are yielded.
-
-    `tls` is an ssl.SSLContext. `on_reject` is called with each reason for which the node refused a message (`rejected`
-    counts them); without it, each different one is logged once. What prevents the connection (no broker, a broker that
-    refuses, a second client with this id), and a clock that is off, is in `trouble` and passed to `on_trouble` once, or
-    logged as a warning.
-
-    Raises ValueError for an id that cannot be used, SignatureError for a key that is none.
+    `async with Vehicle("car-1", host, port) as vehicle:` then `async for advisory in vehicle.advisories():`. An
+    advisory that came too
+    late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext.
+    `on_reject` is called with each
+    reason for which the node refused a message (`rejected` counts them); without it, each different one is logged
+    once. What stands in the way
+    (no broker, a broker that refuses, a second client with this id, a clock that is off) is in `trouble` and passed
+    to `on_trouble` once, or logged
+    as a warning. With `node_signature_key` (base64) only advisories that the node has signed are given; an advisory
+    that is for another vehicle, valid for
+    longer than any, made later than it came, or of an earlier run of the node never is (`refused_advisories`). Raises
+    ValueError for an id that
+    cannot be used, SignatureError for a key that is none.
     """
 
     def __init__(
@@ -77,15 +78,10 @@ class Vehicle:
                 "other vehicle has"
             )
         self.id = id
-        self.received = 0  # advisories, each once
-        self.expired = 0  # of them, those that came too late
-        self.dropped = 0  # of them, those for which there was no room
-        self.refused_advisories = 0  # not signed, not for this vehicle, or of an impossible time
-        self.unreadable = 0  # messages of the node
-        self.rejected = 0  # messages that the node refused
-        self.taken_over = 0  # times that another client with this id ended the connection
+        self.expired = self.dropped = self.received = self.unreadable = self.rejected = self.taken_over = 0
+        self.refused_advisories = 0  # that were not signed, not for this vehicle, or of a time that cannot be
         self.clock_error: float | None = (
-            None  # s that this vehicle's clock is ahead of the node's; None: right, or unknown
+            None  # s this vehicle's clock is ahead of the node's; None: right, or not known
         )
         self.trouble: str | None = None
         self.connected = asyncio.Event()
@@ -93,26 +89,27 @@ class Vehicle:
         self.traffic: dict[str, Traffic] = {}  # newest, by intersection, of those subscribed to
         self.codes: dict[str, bytes] = {}  # compact digital codes, by intersection, of those subscribed to
         self.announced: dict[str, bytes] = {}  # compact codes that are to follow
-        # Holidays and make-up days that rules ask for, by intersection, as `codes.days` reads them.
-        self.calendars: dict[str, bytes] = {}
+        self.calendars: dict[
+            str, bytes
+        ] = {}  # holidays and make-up days that rules ask for, as `codes.days` reads them
         self._host, self._port, self._version, self._tls = host.strip("[]"), port, version, tls
         self._username, self._password = username, password
         self._intersections = intersections
         self._now = now or WallClock().now
         self._on_trouble = on_trouble or (lambda text: log.warning("%s: %s", id, text))
         self._client: aiomqtt.Client | None = None
-        # (until when it may be yielded, ns by this vehicle's clock; the advisory)
-        self._waiting: deque[tuple[int, Advisory]] = deque()
-        self._has_waiting = asyncio.Event()
-        self._seen: dict[str, int] = {}  # advisory id -> valid_until, ns
+        self._waiting: deque[tuple[int, Advisory]] = deque()  # until when each is given, by this vehicle's clock
+        self._some = asyncio.Event()
+        self._seen: dict[str, int] = {}  # id -> valid_until
         self._pauses, self._clock_watch = Pauses(), ClockWatch()
+        self._standing: Trouble | None = None  # what kind `trouble` is of
+        self._link_log = LinkLog()
         self._check = AdvisoryCheck(id, self._clock_watch)
         self._verifier = _verifier(node_signature_key)
         self._task: asyncio.Task[None] | None = None
         self._on_reject = on_reject or self._log_reject
         self._logged: set[tuple[str, str]] = set()  # fields and rules
         self._closing = False
-        self._trouble_kind: Trouble | None = None
         self._decode = msgspec.json.Decoder(Advisory).decode
         self._encode = msgspec.json.Encoder().encode
 
@@ -131,7 +128,7 @@ class Vehicle:
         return cls(file.id, file.host, file.port, **options)
 
     async def __aenter__(self) -> "Vehicle":
-        self._task = asyncio.get_running_loop().create_task(self._stay_connected())
+        self._task = asyncio.get_running_loop().create_task(self._keep())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -144,14 +141,14 @@ class Vehicle:
     async def advisories(self) -> AsyncIterator[Advisory]:
         """Yield advisories as they come, each once and only while it is valid."""
         while True:
-            await self._has_waiting.wait()
+            await self._some.wait()
             while self._waiting:
                 until, advisory = self._waiting.popleft()
                 if self._now() < until:
                     yield advisory
                 else:
                     await self._too_late(advisory)
-            self._has_waiting.clear()
+            self._some.clear()
 
     async def report(self, state: VehicleState) -> bool:
         """Publish this vehicle's state; False while there is no connection (it is not kept: the next one is newer)."""
@@ -162,7 +159,7 @@ class Vehicle:
         return await self._publish("requests", request)
 
     async def acknowledge(self, advisory: Advisory, outcome: Any) -> bool:
-        """Publish what was done with an advisory: applied, declined or expired."""
+        """Say what was done with an advisory: applied, declined or expired."""
         return await self._publish("acks", Ack(self._now(), advisory.id, outcome))
 
     async def _publish(self, leaf: str, body: msgspec.Struct) -> bool:
@@ -176,7 +173,7 @@ class Vehicle:
 
     # --- staying connected ---
 
-    async def _stay_connected(self) -> None:
+    async def _keep(self) -> None:
         while not self._closing:
             begun, error = stopwatch(), None
             client = self._connection()
@@ -186,67 +183,74 @@ class Vehicle:
                     self._client = client
                     self.connected.set()
                     log.info("%s: connected to %s:%d", self.id, self._host, self._port)
-                    if self.taken_over == 0:
+                    if not (self._pauses.is_contended and self._standing is Trouble.SHARED_ID):
                         self._clear_trouble()
                     async for message in client.messages:
-                        await self._on_message(str(message.topic), bytes(message.payload))  # type: ignore[arg-type]
+                        await self._heard(str(message.topic), bytes(message.payload))  # type: ignore[arg-type]
             except (aiomqtt.MqttError, OSError, ValueError) as why:
                 error = why
             finally:
                 _reset(client)
-            duration = stopwatch() - begun if self.connected.is_set() else None
+            lived = stopwatch() - begun if self.connected.is_set() else None
             self.connected.clear()
             if not self._closing:
-                await asyncio.sleep(self._pause(error, duration))
+                await asyncio.sleep(self._pause(error, lived))
 
-    def _pause(self, error: Exception | None, duration: int | None) -> float:
-        """Return s to wait before the next attempt, and report why the last one ended. `duration` is how long (ns) it was
-        connected, None where it never was.
+    def _pause(self, error: Exception | None, lived: int | None) -> float:
+        """Return s to wait before the next attempt, and report why the last one ended; `lived` ns it was connected,
+        None where it never was.
         """
         where = f"{self._host}:{self._port}"
-        if duration is None:
-            if hasattr(getattr(error, "rc", None), "value"):  # the broker's reason code
-                self._report(
-                    Trouble.REFUSED,
-                    f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password "
-                    "and certificate",
-                )
-                return self._pauses.refused()
-            self._report(
-                Trouble.UNREACHABLE,
-                f"no MQTT broker at {where} ({error}); trying again. Check address, port and network",
-            )
-            return self._pauses.failed()
+        if lived is None:
+            return self._pause_unconnected(error, where)
 
         code = getattr(getattr(error, "__cause__", None), "rc", None)
-        looks_taken_over = self._pauses.connection_lasted(duration)
+        looks_taken = self._pauses.lived(lived)
         reason = getattr(code, "value", None)
-        if reason == TAKEN_OVER or (looks_taken_over and reason in (None, ENDED)):
+        if reason == TAKEN_OVER or (looks_taken and reason in (None, ENDED)):
             self.taken_over += 1
             self._report(
-                Trouble.ID_IN_USE,
+                Trouble.SHARED_ID,
                 f"another client connects with the id {self.id!r}, and each ends the other's connection. Give "
                 "every vehicle its own id",
             )
             return self._pauses.taken_over()
-        if self.taken_over == 0:
-            self._report(Trouble.LOST, f"the MQTT broker at {where} is gone ({code or error}); trying again")
+        self._report(Trouble.NO_LINK, f"the MQTT broker at {where} is gone{in_brackets(code or error)}; trying again")
+        return self._pauses.failed()
+
+    def _pause_unconnected(self, error: Exception | None, where: str) -> float:
+        """Return s to wait after an attempt that led to no connection, and report why it did not."""
+        tls_fault = self._link_log.take()
+        alert = certificate_refusal(f"{tls_fault} {error}")
+        if alert is not None:
+            self._report(
+                Trouble.REFUSED,
+                f"the MQTT broker at {where} refuses the certificate of this vehicle ({alert}); trying again, ever "
+                "more seldom. Ask the node's operator: it was revoked, has ended, or is of another authority",
+            )
+            return self._pauses.refused()
+        if hasattr(getattr(error, "rc", None), "value"):  # the broker's reason code
+            self._report(
+                Trouble.REFUSED,
+                f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password "
+                "and certificate",
+            )
+            return self._pauses.refused()
+        cause = tls_fault or str(error)
+        self._report(
+            Trouble.NO_LINK,
+            f"no MQTT broker at {where}{in_brackets(cause)}; trying again. Check address, port and network",
+        )
         return self._pauses.failed()
 
     def _report(self, kind: Trouble, text: str) -> None:
-        """Pass on why there is no connection, once: the first reason stands until there is one, but for an id in use, of
-        which a lost connection is the first sign."""
-        is_id_found_in_use = (
-            kind is Trouble.ID_IN_USE and self.taken_over == 1 and self._trouble_kind is not Trouble.ID_IN_USE
-        )
-        if self._trouble_kind is None or is_id_found_in_use:
-            self._trouble_kind = kind
-            self.trouble = text
+        """Pass on what stands in the way, once: until all is well, the first reason stands, or one that explains it."""
+        if kind.replaces(self._standing):
+            self._standing, self.trouble = kind, text
             self._on_trouble(text)
 
     def _clear_trouble(self) -> None:
-        self._trouble_kind = None
-        self.trouble = None
+        self._standing = self.trouble = None
 
     def _connection(self) -> aiomqtt.Client:
         options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
@@ -263,6 +267,7 @@ class Vehicle:
             keepalive=KEEPALIVE,
             timeout=CONNECT_TIMEOUT,
             socket_options=options,
+            logger=self._link_log,
         )
         client._client.connect_timeout = CONNECT_TIMEOUT
         return client
@@ -284,7 +289,7 @@ class Vehicle:
 
     # --- what comes ---
 
-    async def _on_message(self, topic: str, payload: bytes) -> None:
+    async def _heard(self, topic: str, payload: bytes) -> None:
         *_, branch, name = topic.split("/")
         try:
             if name == "next" and branch in self._intersections:
@@ -304,7 +309,7 @@ class Vehicle:
                 else:
                     self.traffic.pop(branch, None)  # the node has stopped: what it retained is cleared
             else:
-                await self._take_in(topic, payload)
+                await self._advised(topic, payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.unreadable += 1
 
@@ -314,7 +319,7 @@ class Vehicle:
             self._logged.add(key)
             log.warning("%s: refused %s", self.id, reject)
 
-    async def _take_in(self, topic: str, payload: bytes) -> None:
+    async def _advised(self, topic: str, payload: bytes) -> None:
         """Take an advisory in, where it is proven and meant for this vehicle; each is handed on once."""
         if self._verifier is not None and not self._verifier.verify(topic, payload):
             self._refuse_advisory("it is not signed by the node", payload)
@@ -337,9 +342,9 @@ class Vehicle:
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             self.dropped += 1
-        # A clock that is behind must not keep advice for longer than the node meant.
+        # a clock that is behind must not keep advice for longer than the node meant
         self._waiting.append((min(advisory.valid_until, now + advisory.valid_until - advisory.t), advisory))
-        self._has_waiting.set()
+        self._some.set()
 
     def _refuse_advisory(self, fault: str, payload: bytes) -> None:
         """Count an advisory that is not handed on, and report the first of each run of them."""

@@ -109,6 +109,20 @@ def _add_setup(commands: Any) -> None:
     vehicle.add_argument(
         "--folder", type=Path, default=Path(), help="the node's folder, of cloudctl init (default: this one)"
     )
+    gateway = add_command(keys, "gateway", "make the keys of a gateway: a folder to give to it", _keys_gateway)
+    gateway.add_argument("name", help="the gateway's name")
+    gateway.add_argument(
+        "--folder", type=Path, default=Path(), help="the node's folder, of cloudctl init (default: this one)"
+    )
+    gateway.add_argument(
+        "--rsu",
+        action="append",
+        default=[],
+        metavar="NAME=INTERSECTION",
+        help="a roadside unit of it, and its intersection; may be repeated (default: one new unit, where the node has "
+        "a single intersection)",
+    )
+    gateway.add_argument("--address", help="where it reaches the node, tcp://HOST:PORT (default: by the node's file)")
     revoke = add_command(keys, "revoke", "withdraw a vehicle's certificate; then: cloudctl reload", _keys_revoke)
     revoke.add_argument("name", help="the vehicle's id")
     revoke.add_argument(
@@ -119,8 +133,10 @@ def _add_setup(commands: Any) -> None:
 def _serve(args: argparse.Namespace) -> None:
     from ..logs import LogFormat, set_up
     from ..node import config, live
+    from ..node.pid_file import require_none_running
 
     set_up(LogFormat(args.log_format), args.log_level.upper())
+    require_none_running(args.config)
     node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
     places, address = len(node.engine.intersections), node.server.address
 
@@ -135,11 +151,13 @@ def _serve(args: argparse.Namespace) -> None:
 
 def _reload(args: argparse.Namespace) -> None:
     from ..node.config import code_files, load
-    from ..node.pid_file import send_hangup
+    from ..node.pid_file import reload_node
 
     code_files(load(args.config))  # a file that cannot be used is refused here, where its reader is
-    number = send_hangup(args.config)
-    print(f"the node (process {number}) reads {args.config} again; its log says what it takes over")
+    answer = reload_node(args.config)
+    print(f"the node (process {answer.process}) has read {args.config} again, and taken it over")
+    for note in answer.notes:
+        print(f"note: {note}")
 
 
 @contextlib.contextmanager
@@ -239,6 +257,28 @@ def _keys_vehicle(args: argparse.Namespace) -> None:
 
     folder = add_vehicle(args.folder, args.name)
     print(f"wrote {folder}: give it to the vehicle, over a way that nobody else can read")
+    print(
+        f"next: Vehicle.from_folder connects with it; to try it, in {args.folder}: python vehicle.py vehicles/{args.name}"
+    )
+
+
+def _keys_gateway(args: argparse.Namespace) -> None:
+    from ..node.init_folder import InitError, add_gateway
+
+    rsus: dict[str, str] = {}
+    for text in args.rsu:
+        rsu, equals, intersection = text.partition("=")
+        if not (rsu and equals and intersection) or rsu in rsus:
+            raise InitError(
+                f"--rsu {text!r} must be NAME=INTERSECTION, each name once, such as rsu-2=UST1.110115403..."
+            )
+        rsus[rsu] = intersection
+
+    made = add_gateway(args.folder, args.name, rsus, args.address)
+    print(f"wrote {made.folder}: give it to the gateway's engineers, over a way that nobody else can read")
+    print(f"1. add to {args.folder / 'node.toml'}:\n\n{made.section}")
+    print(f"2. where the node runs: cloudctl reload {args.folder / 'node.toml'}")
+    print(f"3. the gateway connects with Gateway.from_folder; to try it: python gateway.py gateways/{args.name}")
 
 
 def _keys_revoke(args: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from ..errors import CloudctlError
 from ..fusion import MAX_TRACKS
 from ..io.private_files import PrivateFileError
-from ..io.zeromq import KeyPair, check_key, read_keys
+from ..io.zeromq import KeyPair, ZeroMqError, check_key, read_keys
 from ..planner.priority import LEVEL
 from ..settings import (
     BrokerSection,
@@ -76,7 +76,10 @@ def load(path: Path) -> NodeConfig:
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist. An example is in docs/operations.md") from None
+        raise ConfigError(
+            f"{path} does not exist. Make a node's folder with: cloudctl init FOLDER, and run this in it. An example is "
+            "in docs/operations.md"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} is not TOML: {error}. Write it as UTF-8 text; an example is in docs/operations.md"
@@ -87,6 +90,7 @@ def load(path: Path) -> NodeConfig:
         config = msgspec.convert(table, NodeConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain(violation_of(error))}") from None
+    config = _with_keys_of_files(config, path)
     _check(config, path)
     config = _located(config, path.resolve().parent)
     _check_security(config, path)
@@ -117,6 +121,7 @@ class Bound(NamedTuple):
     unit: str
 
 
+KEY_LENGTH = 40  # characters of a CURVE key as text (Z85)
 MIN_TOKEN = 16  # characters: 96 bits and more where they are random
 # What a WebSocket protocol's name may hold, and an address too.
 TOKEN_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
@@ -164,6 +169,25 @@ def _check_address(where: str, address: str, path: Path) -> None:
         )
 
 
+def _with_keys_of_files(config: NodeConfig, path: Path) -> NodeConfig:
+    """Return the configuration with each gateway's key as text, where a .pub file was named. Raises ConfigError."""
+    gateways = []
+    for gateway in config.gateway:
+        key = gateway.key
+        # a key as text may end in ".pub", too: it has 40 characters
+        if key is not None and key.endswith(".pub") and (len(key) != KEY_LENGTH or (path.parent / key).is_file()):
+            try:
+                key = read_keys(path.resolve().parent / key).public
+            except (ZeroMqError, PrivateFileError, OSError) as error:
+                raise ConfigError(
+                    f"{path}: gateway {gateway.name!r}: key = {gateway.key!r} is taken as a .pub file: {error}. A "
+                    "gateway's folder is made by: cloudctl keys gateway NAME; or write the text after public = of its "
+                    ".pub file"
+                ) from None
+        gateways.append(msgspec.structs.replace(gateway, key=key))
+    return msgspec.structs.replace(config, gateway=tuple(gateways))
+
+
 def _check(config: NodeConfig, path: Path) -> None:
     _check_numbers(config, path)
     _check_address("[node] bind", config.node.bind, path)
@@ -174,7 +198,8 @@ def _check(config: NodeConfig, path: Path) -> None:
         names.add(gateway.name)
         if config.node.curve and gateway.key is None:
             raise ConfigError(
-                f'{path}: gateway {gateway.name!r} has no key. Write key = "..." with the public key of its .pub file'
+                f'{path}: gateway {gateway.name!r} has no key. Write key = "..." with the text after public = of its '
+                ".pub file, or the path of that file; cloudctl keys gateway NAME makes one"
             )
         if gateway.key is not None:
             check_key(gateway.key, f"{path}: gateway {gateway.name}")

@@ -12,12 +12,15 @@ from ..geo import Origin
 APPROACH = 200.0  # m before the stop line at which the vehicle of the example begins
 MIN_APPROACH = 60.0  # m; a shorter lane shows little
 SPEED = 13.0  # m/s
+GATEWAY_NAME, VEHICLE_NAME = "gateway-1", "car-1"  # whose folders the scripts take where none is given
 DEGREE = 1e-7  # of the digital code's coordinates
 
 GATEWAY = '''\
 """A roadside unit: sends ten times a second which cars its camera sees and what the signals show."""
 
+import contextlib
 import logging
+import sys
 import time
 
 from cloudctl.client import Gateway, Group, SignalState
@@ -25,9 +28,11 @@ from cloudctl.client import Gateway, Group, SignalState
 SECOND = 1_000_000_000  # ns
 RED, GREEN, YELLOW = SignalState.RED, SignalState.GREEN_PROTECTED, SignalState.YELLOW_PROTECTED
 PHASES = ((20, RED), (37, GREEN), (40, YELLOW))  # until which second of a cycle of 40 s each lasts
+FOLDER = sys.argv[1] if len(sys.argv) > 1 else "gateways/@GATEWAY@"
 logging.basicConfig(level=logging.INFO, format="gateway: %(message)s")
 
-with Gateway.from_folder("gateways/gateway-1") as gateway:
+with contextlib.suppress(KeyboardInterrupt), Gateway.from_folder(FOLDER) as gateway:
+    rsu = gateway.rsus[0]
     while True:
         now = time.time_ns()
         begin = now - now % (40 * SECOND)
@@ -35,10 +40,10 @@ with Gateway.from_folder("gateways/gateway-1") as gateway:
         end = begin + seconds * SECOND
         shown = Group(group=@GROUP@, state=state, min_end=end, max_end=end, likely_end=end)
         others = [Group(group=number, state=RED) for number in @OTHERS@]
-        gateway.signal("rsu-1", "@INTERSECTION@", @REVISION@, [shown, *others])
+        gateway.signal(rsu, "@INTERSECTION@", @REVISION@, [shown, *others])
 
         car = {"x": @EAST@, "y": @NORTH@, "heading": @HEADING@, "class": "car"}  # m east and north of the origin
-        gateway.perception("rsu-1", "camera-1", @LAT@, @LON@, [car] if state == RED else [])
+        gateway.perception(rsu, "camera-1", @LAT@, @LON@, [car] if state == RED else [])
         gateway.poll(100)  # takes in what the node answers
 '''
 
@@ -46,12 +51,15 @@ VEHICLE = '''\
 """A connected vehicle: drives towards the stop line again and again, and shows what it is advised."""
 
 import asyncio
+import contextlib
 import logging
+import sys
 import time
 
 from cloudctl.client import Vehicle, VehicleState
 
 START, STOP_LINE = (@START_LAT@, @START_LON@), (@END_LAT@, @END_LON@)  # degrees, @DISTANCE@ m apart
+FOLDER = sys.argv[1] if len(sys.argv) > 1 else "vehicles/@VEHICLE@"
 logging.basicConfig(level=logging.INFO, format="vehicle: %(message)s")
 
 
@@ -65,7 +73,7 @@ async def drive(vehicle: Vehicle) -> None:
 
 
 async def main() -> None:
-    async with Vehicle.from_folder("vehicles/car-1") as vehicle:
+    async with Vehicle.from_folder(FOLDER) as vehicle:
         driving = asyncio.create_task(drive(vehicle))
         async for advisory in vehicle.advisories():  # each once, and only while it is valid
             print(f"{advisory.kind}: {advisory.reason}", flush=True)
@@ -73,7 +81,8 @@ async def main() -> None:
         await driving
 
 
-asyncio.run(main())
+with contextlib.suppress(KeyboardInterrupt):
+    asyncio.run(main())
 '''
 
 
@@ -102,6 +111,8 @@ def example_scripts(code: IntersectionCode) -> dict[str, str]:
 
     others = [group.id for group in code.signal_groups if group.id != approach.connection.group]
     values = {
+        "GATEWAY": GATEWAY_NAME,
+        "VEHICLE": VEHICLE_NAME,
         "GROUP": approach.connection.group,
         "OTHERS": tuple(others),
         "INTERSECTION": code.id,

@@ -3,6 +3,8 @@ All of it belongs together, and is closed.
 """
 
 import importlib.util
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,15 +14,17 @@ from ..codes.formats.detect import read_any
 from ..errors import CloudctlError
 from ..io.broker import Tls, write_mosquitto_files
 from ..io.signatures import Signer, new_signature_key
-from ..io.zeromq import write_keys
+from ..io.zeromq import read_keys, write_keys
 from ..maps import path as shipped_map
-from .config import NodeConfig, load
+from ..settings import BrokerSection
+from ..topics import wrong_vehicle_id
+from .config import NodeConfig, code_files, load
 from .credentials import BROKER_NAME, NODE_NAME, Authority, check_vehicle_name, own_hosts
-from .example_scripts import example_scripts
+from .example_scripts import GATEWAY_NAME, VEHICLE_NAME, example_scripts
 
 DEFAULT_MAP = "intersection.json"
 NODE_FILE = "node.toml"
-GATEWAY_NAME, VEHICLE_NAME = "gateway-1", "car-1"
+IGNORE_FILE = ".gitignore"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GATEWAY_PORT, BROKER_PORT, HTTP_PORT = 7788, 8883, 8080  # TCP; 8883 is that of MQTT over TLS
 
@@ -45,9 +49,12 @@ server_cert = "tls/broker.pem"
 server_key = "tls/broker.key"
 server_crl = "tls/crl.pem"
 
-{http}[[gateway]]
-name = "{gateway}"
-key = "{gateway_key}"
+{http}{gateway}"""
+
+GATEWAY = """\
+[[gateway]]
+name = "{name}"
+key = "{key}"
 rsus = {{ {rsus} }}
 """
 
@@ -85,6 +92,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
         )
     intersections = _read_map(map_file)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / IGNORE_FILE).write_text("*\n")  # first of all: nothing secret is ever added to a repository by mistake
 
     code_folder = folder / "codes"
     code_folder.mkdir(exist_ok=True)
@@ -98,7 +106,10 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
     authority.issue_client(NODE_NAME, folder / "tls" / "node.pem")
 
     bindings = {f"rsu-{number + 1}": code.id for number, code in enumerate(intersections)}
-    public_key = _write_gateway(folder, host, ports, list(bindings))
+    address = f"[{host}]" if ":" in host else host
+    gateway_section = _write_gateway(
+        folder / "gateways" / GATEWAY_NAME, f"tcp://{address}:{ports.gateways}", folder / "keys" / "node.pub", bindings
+    )
     bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
     text = NODE.format(
         bind=bind,
@@ -106,9 +117,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
         host=host,
         port=ports.gateways,
         mqtt_port=ports.broker,
-        gateway=GATEWAY_NAME,
-        gateway_key=public_key,
-        rsus=", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in bindings.items()),
+        gateway=gateway_section,
     )
     if is_signed:
         new_signature_key(folder / "keys" / "signature.key")
@@ -156,6 +165,79 @@ def add_vehicle(folder: Path, name: str) -> Path:
     return target
 
 
+class NewGateway(NamedTuple):
+    """The folder that is given to a gateway, and the lines that the node's file needs to let it in."""
+
+    folder: Path
+    section: str
+    rsus: dict[str, str]  # roadside unit -> intersection
+
+
+def add_gateway(folder: Path, name: str, rsus: Mapping[str, str], address: str | None = None) -> NewGateway:
+    """Make the credentials of a gateway in a node's folder. `rsus`: the intersection of each of its roadside units,
+    none: one new unit, where the node has a single intersection; `address`: where it reaches the node (None: as the
+    node's file says).
+
+    Raises InitError, ConfigError, ZeroMqError, CodeError.
+    """
+    if (rule := wrong_vehicle_id(name)) or name in (".", ".."):
+        raise InitError(
+            f"name = {name!r} {rule or 'is no name'}. Choose up to 64 letters, digits, '-', '_', '.' or ':' that no "
+            "other gateway has"
+        )
+    config = load(folder / NODE_FILE)
+    if any(gateway.name == name for gateway in config.gateway):
+        raise InitError(f"gateway {name!r} stands in {folder / NODE_FILE} already. Choose another name")
+    if config.node.key is None:
+        raise InitError(f"{folder / NODE_FILE}: [node] key is missing. Run this in a folder of: cloudctl init FOLDER")
+
+    bindings = _checked_bindings(config, rsus)
+    target = folder / "gateways" / name
+    node_key = Path(config.node.key).with_suffix(".pub")
+    if not node_key.exists():
+        node_key.write_text(f'public = "{read_keys(Path(config.node.key)).public}"\n')
+    section = _write_gateway(target, address or _gateway_address(config), node_key, bindings)
+    return NewGateway(target, section, bindings)
+
+
+def _checked_bindings(config: NodeConfig, rsus: Mapping[str, str]) -> dict[str, str]:
+    """Return the intersection of each roadside unit; raise InitError for one that the node would refuse."""
+    intersections = sorted({code.id for code in codes.load_all(code_files(config))})
+    taken = {rsu: place for gateway in config.gateway for rsu, place in gateway.rsus.items()}
+    if not rsus:
+        if len(intersections) != 1:
+            raise InitError(
+                f"the node has {len(intersections)} intersections: say at which the gateway's units are, with --rsu "
+                f"NAME=INTERSECTION for each. Intersections: {', '.join(intersections)}"
+            )
+        number = next(number for number in range(1, len(taken) + 2) if f"rsu-{number}" not in taken)
+        return {f"rsu-{number}": intersections[0]}
+
+    for rsu, intersection in rsus.items():
+        if intersection not in intersections:
+            raise InitError(
+                f"--rsu {rsu}={intersection}: the node has no such intersection. Take one of: "
+                f"{', '.join(intersections)}"
+            )
+        if taken.get(rsu, intersection) != intersection:
+            raise InitError(f"--rsu {rsu}={intersection}: {rsu!r} is at {taken[rsu]!r} already. Choose another id")
+    return dict(rsus)
+
+
+def _gateway_address(config: NodeConfig) -> str:
+    """Return where gateways reach the node, by its file."""
+    bind = config.node.bind
+    if not bind.startswith("tcp://"):
+        return bind
+    bound, _, port = bind.removeprefix("tcp://").rpartition(":")
+    host = config.broker.public_host or bound
+    if host in ("*", "0.0.0.0", "[::]", "::"):
+        raise InitError(
+            f"[node] bind = {bind!r} does not say where gateways reach the node. Give --address tcp://HOST:{port}"
+        )
+    return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
+
+
 def revoke_vehicle(folder: Path, name: str) -> int:
     """Revoke a vehicle's certificates; return how many. A node that runs takes it over when it is reloaded. Raises
     CredentialError.
@@ -165,19 +247,22 @@ def revoke_vehicle(folder: Path, name: str) -> int:
     return count
 
 
+def revoked_names(section: BrokerSection) -> tuple[str, ...]:
+    """Return the vehicles whose certificates an embedded broker refuses, as its folder of certificates says."""
+    return tuple(Authority(Path(section.server_crl).parent).revoked_names()) if section.server_crl else ()
+
+
 def broker_tls(config: NodeConfig) -> Tls | None:
     """Return what an embedded broker is closed with, None where it is open."""
     section = config.broker
     if not (section.server_cert and section.server_key and section.tls_ca):
         return None
-    revocations = Path(section.server_crl) if section.server_crl else None
-    revoked = tuple(Authority(revocations.parent).revoked_names()) if revocations else ()
     return Tls(
         ca=Path(section.tls_ca),
         cert=Path(section.server_cert),
         key=Path(section.server_key),
-        crl=revocations,
-        revoked=revoked,
+        crl=Path(section.server_crl) if section.server_crl else None,
+        revoked=revoked_names(section),
     )
 
 
@@ -236,31 +321,33 @@ def _read_map(map_file: Path | None) -> list[IntersectionCode]:
     return list(read_any(data, source.name))
 
 
-def _write_gateway(folder: Path, host: str, ports: Ports, rsus: list[str]) -> str:
-    """Write the credentials of the first gateway; return its public key."""
-    target = folder / "gateways" / GATEWAY_NAME
+def _write_gateway(target: Path, address: str, node_key: Path, bindings: Mapping[str, str]) -> str:
+    """Write the credentials of a gateway into a folder of its name; return its section of the node's file."""
     keys = write_keys(target / "gateway")
-    (target / "node.pub").write_bytes((folder / "keys" / "node.pub").read_bytes())
-    address = f"[{host}]" if ":" in host else host
-    names = ", ".join(f'"{rsu}"' for rsu in rsus)
+    (target / "node.pub").write_bytes(node_key.read_bytes())
+    names = ", ".join(json.dumps(rsu) for rsu in bindings)
     lines = [
-        f'name = "{GATEWAY_NAME}"',
-        f'address = "tcp://{address}:{ports.gateways}"',
+        f'name = "{target.name}"',
+        f'address = "{address}"',
         f"rsus = [{names}]",
         'key = "gateway.key"',
         'node_key = "node.pub"',
     ]
     (target / "gateway.toml").write_text("\n".join(lines) + "\n")
-    return keys.public
+
+    rsus = ", ".join(f'{json.dumps(rsu)} = "{intersection}"' for rsu, intersection in bindings.items())
+    return GATEWAY.format(name=target.name, key=keys.public, rsus=rsus)
 
 
 def _summary(folder: Path, intersections: list[IntersectionCode], scripts: list[str]) -> list[str]:
     lines = [
         f"{folder / NODE_FILE}: a closed node of {len(intersections)} intersection(s), {intersections[0].id}",
-        f"{folder / 'gateways' / GATEWAY_NAME}: for the gateway's engineers",
+        f"{folder / 'gateways' / GATEWAY_NAME}: for the gateway's engineers; further ones: cloudctl keys gateway NAME "
+        f"--folder {folder}",
         f"{folder / 'vehicles' / VEHICLE_NAME}: for a vehicle; further ones: cloudctl keys vehicle NAME "
         f"--folder {folder}",
         f"{folder / 'tls' / 'ca.key'}: signs vehicles; whoever has it can make any vehicle",
+        f"{folder / IGNORE_FILE}: keeps the whole folder out of git, for it holds secret keys",
     ]
     if not scripts:
         return [

@@ -1,16 +1,21 @@
 """The gateways that are connected: which connection is whose, and what is sent back to each."""
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 
 import msgspec
 
+from ..clock import SECOND, stopwatch
 from ..io.zeromq import Received, Server
 from ..metrics import Metrics
+from ..rates import Repeats
 from ..schema import RawMessage, Sync
 from ..settings import EngineConfig
 from ..topics import KIND_OF_CODE, TOPICS, gateway_kind
 
+CONNECTION_INTERVAL = 10 * SECOND  # between two log lines on one gateway's connections; each is counted
+MAX_CONNECTIONS = 3  # of one gateway in that time: beyond it, two clients take each other's place
 MAX_PEERS = 10_000  # gateways whose connection is remembered for replies
 COUNTED_KINDS = ("perception", "signal", "hazard", "health")  # that a gateway is told the number of
 log = logging.getLogger("cloudctl.node.peers")
@@ -23,6 +28,9 @@ class Peers:
         self.allowed = allowed
         self._server, self._metrics = server, metrics
         self._connections: dict[str, bytes] = {}  # by gateway
+        self._repeats = Repeats(CONNECTION_INTERVAL, MAX_PEERS)
+        self._shared = Repeats(CONNECTION_INTERVAL, MAX_PEERS)
+        self._recent: dict[str, deque[int]] = {}  # by gateway: when it last connected
         self._encode = msgspec.msgpack.Encoder().encode
 
     def message_of(self, received: Received) -> RawMessage:
@@ -47,7 +55,28 @@ class Peers:
             return
         is_new = name not in self._connections
         self._connections[name] = peer
-        log.info("gateway %s is connected%s", name, "" if is_new else " again")
+        self._metrics.count("gateway.connected", name)
+        self._log_connection(name, is_new, stopwatch())
+
+    def _log_connection(self, name: str, is_new: bool, now: int) -> None:
+        """Log that a gateway is connected, seldom; and where its key is in use twice, that."""
+        recent = self._recent.setdefault(name, deque(maxlen=MAX_CONNECTIONS + 1))
+        recent.append(now)
+        is_shared = len(recent) > MAX_CONNECTIONS and now - recent[0] <= CONNECTION_INTERVAL
+        if is_shared and self._shared.again(name, now) is not None:
+            log.warning(
+                "two clients seem to share the key of gateway %s: it has connected more than %d times in %d s. Each "
+                "message takes the other's place, and its answers. Give each gateway a key of its own: cloudctl keys "
+                "gateway NAME",
+                name,
+                MAX_CONNECTIONS,
+                CONNECTION_INTERVAL // SECOND,
+            )
+
+        repeated = self._repeats.again(name, now)
+        if repeated is not None:
+            more = f" ({repeated} more times since the last line)" if repeated else ""
+            log.info("gateway %s is connected%s%s", name, "" if is_new else " again", more)
 
     def _accepted(self, gateway: str, config: EngineConfig) -> dict[str, int]:
         """Return how many messages of each kind were accepted; perception is counted by roadside unit."""

@@ -52,6 +52,7 @@ class Publisher:
         self._with_days: set[str] = set()  # intersections whose calendar is retained
         self.known_files: dict[Path, str] = {}  # the intersection of each file of a code
         self.retired: set[str] = set()  # intersections whose files are gone
+        self._missing: set[Path] = set()  # known files that are gone, while the node has not been reloaded
 
     def know(self, intersections: dict[Path, str]) -> None:
         """Take in which intersection each file of a code is of."""
@@ -66,6 +67,7 @@ class Publisher:
         intersections = {self.known_files.pop(file) for file in gone} - set(self.known_files.values())
         for file in gone:
             self._seen.pop(file, None)
+            self._missing.discard(file)
 
         for name in sorted(intersections):
             self.retired.add(name)
@@ -184,6 +186,7 @@ class Publisher:
         except ConfigError:
             return []  # all files gone: what is loaded stays in force
 
+        self._notice_missing(set(files))
         for path in files:
             stamp = _stamp(path)
             if self._seen.get(path) == stamp:
@@ -202,6 +205,16 @@ class Publisher:
         self._watch_days(t, bool(announced))
         return announced
 
+    def _notice_missing(self, files: set[Path]) -> None:
+        """Log each known file that is gone, and that is back."""
+        for path, name in self.known_files.items():
+            if path not in files and path not in self._missing:
+                self._missing.add(path)
+                log.warning("%s is gone: the code of %s stays in force until the node is reloaded", path, name)
+            elif path in files and path in self._missing:
+                self._missing.discard(path)
+                log.info("%s is back, with the code of %s", path, name)
+
     def _take_in(self, path: Path, t: int) -> str | None:
         """Give the engine a file's code as an input of a step; return its intersection, None where it was refused."""
         answer = self._given(path, t)
@@ -209,7 +222,9 @@ class Publisher:
             self._refused.pop(path, None)
             self._engine.metrics.count("code.announced", answer.name)
             self.known_files[path] = answer.name
-            self.retired.discard(answer.name)
+            if answer.name in self.retired:
+                self.retired.discard(answer.name)
+                log.info("%s is back: %s is served again", path, answer.name)
             return answer.name
         if self._refused.get(path) != answer.refusal:
             self._refused[path] = answer.refusal

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from .. import codes
 from ..io.zeromq import KeyPair
 from ..schema import RawMessage
 from ..settings import BrokerSection
@@ -96,19 +97,28 @@ def _is_changeable(section: str, key: str, running: NodeConfig) -> bool:
 
 
 def _check_bindings(wanted: NodeConfig, files: list[Path], intersections: dict[Path, str]) -> None:
-    """Raise ConfigError for a roadside unit that is bound to an intersection whose code is gone."""
-    present = {intersections[file] for file in files if file in intersections}
-    gone = set(intersections.values()) - present
-    if len(files) > len(present):
-        return  # a file that is not known yet may be the intersection's, under another name
+    """Raise ConfigError for a roadside unit that is bound to an intersection of which no file holds a code."""
+    present = set()
+    for file in files:
+        present.add(intersections[file] if file in intersections else _readable_intersection(file))
 
     for gateway in wanted.gateway:
         for rsu, intersection in gateway.rsus.items():
-            if intersection in gone:
+            if intersection not in present:
                 raise ConfigError(
-                    f"[[gateway]] {gateway.name!r}: rsus: {rsu!r} is at {intersection!r}, whose digital code is gone. "
-                    "Take the unit out, or put the code back"
+                    f"[[gateway]] {gateway.name!r}: rsus: {rsu!r} is at {intersection!r}, whose digital code is gone or was never there: "
+                    "no file under [node] codes that can be used is of it. Take the unit out, or put the code back"
                 )
+
+
+def _readable_intersection(file: Path) -> str | None:
+    """Return which intersection a file is of that the node has not taken in: the code may have been renamed; None
+    where the node could not take it in either.
+    """
+    try:
+        return codes.load(file).id
+    except (codes.CodeError, OSError):
+        return None
 
 
 def _fingerprint(section: BrokerSection) -> tuple[object, ...]:

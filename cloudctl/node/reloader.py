@@ -3,6 +3,7 @@ used.
 """
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from ..io.recording.reader import Recorder
 from ..io.zeromq import KeyPair, Server
 from ..settings import BrokerSection
 from .config import NodeConfig
-from .init_folder import write_broker_files
+from .init_folder import revoked_names, write_broker_files
 from .peers import Peers
+from .pid_file import ReloadAnswer, write_answer
 from .publish import Publisher
 from .reload import Credentials, Reread, operator_input, read_again
 
@@ -48,6 +50,8 @@ class Reloader:
         self._file, self._parts, self._clock = file, parts, clock
         self._keys = keys
         self._credentials = Credentials(section)
+        self._revoked = frozenset(revoked_names(section))
+        self._number = 0  # of the reload
 
     def reload(self, running: NodeConfig) -> NodeConfig:
         """Return the configuration that is in force now: the file's, or `running` where the file cannot be used."""
@@ -70,13 +74,25 @@ class Reloader:
         for line in reread.waiting:
             log.warning("%s", line)
         gateways = ", ".join(gateway.name for gateway in reread.config.gateway) or "none"
-        log.info("%s was read again; gateways: %s", self._file, gateways)
+        revoked = ", ".join(self._newly_revoked(reread.config.broker)) or "none"
+        log.info("%s was read again; gateways: %s; vehicles newly revoked: %s", self._file, gateways, revoked)
+        self._answer(None, reread.waiting)
         return reread.config
 
     def _refuse(self, running: NodeConfig, reason: str) -> NodeConfig:
         self._parts.engine.metrics.count("reload.refused")
         log.warning("configuration not taken over, what runs stays: %s", reason)
+        self._answer(reason, [])
         return running
+
+    def _newly_revoked(self, section: BrokerSection) -> list[str]:
+        """Return the vehicles that were revoked since this was last asked."""
+        before, self._revoked = self._revoked, frozenset(revoked_names(section))
+        return sorted(self._revoked - before)
+
+    def _answer(self, refusal: str | None, notes: list[str]) -> None:
+        self._number += 1
+        write_answer(self._file, ReloadAnswer(process=os.getpid(), number=self._number, refusal=refusal, notes=notes))
 
     def _take_over(self, reread: Reread) -> None:
         """Put keys, credentials and limits in place, and let go of intersections that are gone."""

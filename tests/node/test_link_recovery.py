@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from deadlines import until
 from gateway_frames import accepted, frame
@@ -12,10 +13,12 @@ from node_process import NodeProcess
 from paths import ROOT
 
 from cloudctl.client import Gateway
-from cloudctl.clock import SECOND, SteadyClock, WallClock, stopwatch
+from cloudctl.clock import MS, SECOND, SteadyClock, WallClock, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
 from cloudctl.io.zeromq import Server, new_keys
+from cloudctl.schema import Sync
+from cloudctl.topics import TOPICS
 
 CLOCK_PATCH = """import os, time
 _real = time.time_ns
@@ -162,3 +165,31 @@ def test_while_the_node_is_away_a_gateway_keeps_the_newest_of_each_stream_and_co
     assert received[0] == b"H"
     gateway.close()
     server.close()
+
+
+def test_an_exchange_that_waited_for_a_node_to_start_gives_no_offset() -> None:
+    """The node's socket is there before it reads: half of what the first exchange waited would be taken for an offset."""
+    server = Server("tcp://127.0.0.1:*", keys=None, allowed={})
+    finished: list[Sync] = []
+    with Gateway(server.address, ["rsu-1"], name="g") as gateway:
+        until(lambda: gateway.poll(20) or gateway.state == "connected")
+        begin = stopwatch()
+        until(lambda: gateway.poll(20) or stopwatch() - begin > 300 * MS)
+
+        def is_answered() -> bool:
+            for received in server.drain(100):
+                if received.kind == TOPICS["sync"].code:
+                    sync = msgspec.msgpack.decode(received.body, type=Sync)
+                    now = WallClock().now()
+                    answer = msgspec.structs.replace(sync, t2=now, t3=now)
+                    if sync.t4 is None:
+                        server.send(received.peer, received.kind, msgspec.msgpack.encode(answer))
+                    else:
+                        finished.append(sync)
+            gateway.poll(5)
+            return bool(finished)
+
+        until(is_answered, 20, "an exchange")
+    server.close()
+    first = finished[0]
+    assert first.t4 - first.t1 - (first.t3 - first.t2) < 250 * MS

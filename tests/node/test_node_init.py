@@ -1,5 +1,7 @@
 """`cloudctl init`: what it writes belongs together, is closed, and closes the loop."""
 
+import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from cloudctl.io import broker
 from cloudctl.io.private_files import PrivateFileError
 from cloudctl.node.config import load
 from cloudctl.node.example_scripts import example_scripts
-from cloudctl.node.init_folder import Ports, add_vehicle, init_folder
+from cloudctl.node.init_folder import Ports, add_gateway, add_vehicle, init_folder
 
 needs_mosquitto = pytest.mark.skipif(broker.mosquitto() is None, reason="a closed broker needs mosquitto on PATH")
 
@@ -38,6 +40,85 @@ class Lines:
                 self.seen.append(self._queue.get_nowait())
             except Empty:
                 return any(text in line for line in self.seen)
+
+
+@pytest.mark.timeout(300)  # the first start on a machine compiles
+@needs_mosquitto
+def test_a_second_gateway_and_vehicle_are_let_in_by_the_printed_lines_and_end_by_ctrl_c(tmp_path: Path) -> None:
+    with StartedFolder(tmp_path) as node:
+        made = node.run("keys", "gateway", "gateway-2")
+        assert made.returncode == 0, made.stderr
+        assert "gateways/gateway-2" in made.stdout
+        assert "cloudctl reload node.toml" in made.stdout
+        section = made.stdout[made.stdout.index("[[gateway]]") : made.stdout.index("2. ")]
+        config = node.folder / "node.toml"
+        config.write_text(f"{config.read_text()}\n{section}")
+        assert node.run("reload").returncode == 0
+        vehicle = node.run("keys", "vehicle", "car-2")
+        assert "python vehicle.py vehicles/car-2" in vehicle.stdout
+
+        scripts = [node.script("gateway.py", "gateways/gateway-2"), node.script("vehicle.py", "vehicles/car-2")]
+        lines = [Lines(script) for script in scripts]
+        try:
+            until(lambda: lines[0].has("gateway-2: accepted by the node:"), 30, "what was accepted")
+            until(lambda: lines[1].has("queue: standing queue"), 60, "an advisory with its reason")
+            for script in scripts:
+                script.send_signal(signal.SIGINT)
+            assert [script.wait(20) for script in scripts] == [0, 0]
+        finally:
+            for script in scripts:
+                script.kill()
+                script.wait()
+        assert not any(seen.has("Traceback") or seen.has("refused Signal") for seen in lines)
+        assert "gateway gateway-2 is connected" in node.log
+
+
+def test_the_folder_of_a_gateway_belongs_to_the_node_and_a_wrong_one_is_never_made(tmp_path: Path) -> None:
+    init_folder(tmp_path, maps.path("corridor.net.xml.gz"), "node.example", Ports(7000, 8000))
+    places = sorted(load(tmp_path / "node.toml").gateway[0].rsus.values())
+    made = add_gateway(tmp_path, "west", {"rsu-77": places[0]})
+    file = read_gateway_folder(made.folder)
+    assert (file.name, file.address, file.rsus) == ("west", "tcp://node.example:7000", ("rsu-77",))
+    assert (made.folder / "node.pub").read_bytes() == (tmp_path / "keys/node.pub").read_bytes()
+
+    node_file = tmp_path / "node.toml"
+    node_file.write_text(f"{node_file.read_text()}\n{made.section}")
+    public = tomllib.loads((made.folder / "gateway.pub").read_text())["public"]
+    assert load(node_file).allowed()[public] == "west"
+    by_path = node_file.read_text().replace(f'"{public}"', '"gateways/west/gateway.pub"')
+    node_file.write_text(by_path)
+    assert load(node_file).allowed()[public] == "west", "the path of the .pub file is the key in it"
+
+    before = sorted(tmp_path.rglob("*"))
+    for name, rsus, reason in (
+        ("west", {"rsu-78": places[0]}, "already"),
+        ("a/b", {"rsu-78": places[0]}, "name = "),
+        ("..", {"rsu-78": places[0]}, "name = "),
+        ("east", {}, "--rsu NAME=INTERSECTION"),
+        ("east", {"rsu-78": "nowhere"}, "no such intersection"),
+        ("east", {"rsu-77": places[1]}, "already"),
+    ):
+        with pytest.raises(CloudctlError, match=reason):
+            add_gateway(tmp_path, name, rsus)
+    assert sorted(tmp_path.rglob("*")) == before
+
+    (made.folder / "gateway.pub").unlink()
+    with pytest.raises(CloudctlError, match="text after public ="):
+        load(node_file)
+    for gone in ("gateway.key", "gateway.toml"):
+        (made.folder / gone).unlink()
+        with pytest.raises(CloudctlError, match="cloudctl keys gateway NAME"):
+            read_gateway_folder(made.folder)
+
+
+def test_nothing_of_the_folder_is_ever_added_to_a_repository(tmp_path: Path) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("git is not on PATH")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    summary = init_folder(tmp_path / "n", None, "127.0.0.1", Ports())
+    assert any(".gitignore" in line for line in summary)
+    command = ["git", "-C", str(tmp_path), "status", "--porcelain"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == b""
 
 
 @pytest.mark.timeout(300)  # the first start on a machine compiles

@@ -13,6 +13,7 @@ from started_folder import StartedFolder
 
 from cloudctl import codes
 from cloudctl.client import Gateway, Vehicle
+from cloudctl.clock import SECOND, stopwatch
 from cloudctl.io import broker
 from cloudctl.io.zeromq import read_keys, write_keys
 from cloudctl.topics import MqttTopics
@@ -31,6 +32,9 @@ def test_reload_takes_over_what_the_operator_changes(tmp_path: Path) -> None:
         _a_file_that_cannot_be_used_changes_nothing(node)
         assert "Traceback" not in node.log
         assert node.run("reload").returncode == 0
+        second = node.run("serve")
+        assert second.returncode == 2
+        assert "runs from node.toml already" in second.stderr
     stopped = node.run("reload")
     assert stopped.returncode == 2
     assert "no node runs from" in stopped.stderr
@@ -55,6 +59,24 @@ def _a_revoked_vehicle_is_gone_and_a_new_one_is_let_in(node: StartedFolder) -> N
 
     until(lambda: not connects("car-1"), 20, "the revocation")
     assert connects("car-2")
+    assert "vehicles newly revoked: car-1" in node.log
+    reload(node)
+    assert node.log.count("vehicles newly revoked: car-1") == 1
+    _a_revoked_vehicle_says_so_once(node)
+
+
+def _a_revoked_vehicle_says_so_once(node: StartedFolder) -> None:
+    vehicle = node.script("vehicle.py")
+    assert vehicle.stdout is not None
+    try:
+        line = vehicle.stdout.readline()
+        begin = stopwatch()
+        until(lambda: stopwatch() - begin > 6 * SECOND, 20, "further attempts")
+    finally:
+        vehicle.kill()
+    assert "refuses the certificate of this vehicle (certificate revoked)" in line
+    assert "Ask the node's operator" in line
+    assert vehicle.stdout.read() == "", "one line, however often it tries"
 
 
 def _another_key_of_the_node_takes_effect(node: StartedFolder) -> None:
@@ -105,10 +127,7 @@ def test_an_intersection_that_is_removed_leaves_nothing_retained_and_may_come_ba
         assert set(retained(node, names)) == set(names)
 
         kept_back = files[0].read_bytes()
-        files[0].unlink()
-        bound = node.run("reload")
-        assert bound.returncode == 0, "the file itself is sound; the node refuses what contradicts it"
-        until(lambda: "whose digital code is gone" in node.log, 20, "the refusal while a unit is bound to it")
+        _no_refused_file_lets_the_code_of_a_bound_intersection_go(node, files, names)
 
         config = tmp_path / "node.toml"
         text = config.read_text()
@@ -120,7 +139,41 @@ def test_an_intersection_that_is_removed_leaves_nothing_retained_and_may_come_ba
         files[0].write_bytes(kept_back)
         config.write_text(text)
         until(lambda: set(retained(node, names)) == set(names), 20, "that it is back")
+        assert f"{files[0]} is back: {names[0]} is served again" in node.log
         reload(node)
+
+
+def _no_refused_file_lets_the_code_of_a_bound_intersection_go(
+    node: StartedFolder, files: list[Path], names: list[str]
+) -> None:
+    """Files that are refused, and second files of the same intersection, are in the folder: none stands for it."""
+    faulty = [node.folder / "codes" / f"faulty-{number}.json" for number in range(len(files))]
+    for file in faulty:
+        file.write_text("{}")
+    copy = node.folder / "codes" / "copy.json"
+    copy.write_bytes(files[1].read_bytes())
+    code = files[0].read_bytes()
+    files[0].unlink()
+    until(lambda: f"{files[0]} is gone: the code of {names[0]} stays in force" in node.log, 20, "the missing file")
+
+    refused = node.run("reload")
+    assert refused.returncode == 2, "the command answers as the node does"
+    assert "whose digital code is gone" in refused.stderr
+    until(lambda: node.log.count("whose digital code is gone") == 1, 20, "the refusal while a unit is bound to it")
+    assert set(retained(node, names)) == set(names)
+
+    files[0].write_bytes(code)
+    until(lambda: f"{files[0]} is back, with the code of {names[0]}" in node.log, 20, "that the file is back")
+    reload(node)
+
+    renamed = files[0].with_name("renamed.json")
+    files[0].rename(renamed)
+    reload(node)
+    renamed.rename(files[0])
+    reload(node)
+    for file in (*faulty, copy):
+        file.unlink()
+    files[0].unlink()
 
 
 def over_http(node: StartedFolder) -> set[str]:

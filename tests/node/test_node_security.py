@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from deadlines import until
 from mqtt_client import MqttClient
+from started_folder import StartedFolder
 
-from cloudctl.clock import SECOND, WallClock, sleep_until
+from cloudctl.client import Gateway
+from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.io import broker
 from cloudctl.io.private_files import PrivateFileError
 from cloudctl.io.zeromq import Dealer, Server, new_keys, read_keys
 from cloudctl.node.config import ConfigError, load
 from cloudctl.node.init_folder import Ports, add_vehicle, broker_tls, init_folder, revoke_vehicle, write_broker_files
+from cloudctl.schema import VERSION, Health
 from cloudctl.topics import MqttTopics
 
 pytestmark = pytest.mark.skipif(broker.mosquitto() is None, reason="a closed broker needs mosquitto on PATH")
@@ -302,3 +305,23 @@ def test_a_broker_without_tls_and_without_the_explicit_line_is_refused(tmp_path:
         (tmp_path / "node.toml").write_text("[node]\ncurve = false\n" + text)
         with pytest.raises(ConfigError, match="or write open = true"):
             load(tmp_path / "node.toml")
+
+
+@pytest.mark.timeout(300)  # the first start on a machine compiles
+def test_two_clients_with_one_gateways_key_are_named_and_flood_no_log(tmp_path: Path) -> None:
+    with StartedFolder(tmp_path / "n") as node:
+        folder = node.folder / "gateways" / "gateway-1"
+        one, other = (Gateway.from_folder(folder, on_reject=lambda _: None) for _ in range(2))
+        with one, other:
+            begin = stopwatch()
+
+            def both_send() -> bool:
+                for gateway in (one, other):
+                    gateway.health(Health(VERSION, "rsu-1", WallClock().now()))
+                    gateway.poll(20)
+                return stopwatch() - begin > 8 * SECOND
+
+            until(both_send, 40, "8 s of two clients")
+        until(lambda: node.count("gateway.connected") > 50, 20, "that each takes the other's place")
+        assert node.log.count("two clients seem to share the key of gateway gateway-1") == 1
+        assert 1 <= node.log.count("gateway gateway-1 is connected") <= 2

@@ -70,6 +70,23 @@ def test_two_vehicles_with_one_id_notice_it_report_it_once_and_give_each_other_r
     asyncio.run(scene())
 
 
+@needs_mosquitto
+def test_after_a_clash_of_ids_a_vehicle_still_reports_that_its_broker_is_gone(mosquitto: broker.Broker) -> None:
+    async def scene() -> None:
+        troubles: list[str] = []
+        async with Vehicle("car", port=mosquitto.port, on_trouble=troubles.append) as vehicle:
+            async with Vehicle("car", port=mosquitto.port, on_trouble=lambda _: None):
+                await when(lambda: any("another client" in text for text in troubles), 30)
+            await when(vehicle.connected.is_set, 40)
+            before = len(troubles)
+            mosquitto.process.kill()
+            mosquitto.process.wait()
+            await when(lambda: any("MQTT broker" in text for text in troubles[before:]), 60)
+            assert vehicle.trouble in troubles[before:]
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("id", ["", "a/b", "/", "+", "car#1", "a\0b", "x" * 65, "$SYS", "a\nb"])
 def test_an_id_that_topics_cannot_carry_is_refused_with_value_rule_and_remedy(id: str) -> None:
     with pytest.raises(ValueError, match=r"^id = .* (is empty|contains|has|begins).*Choose an id"):
