@@ -1,4 +1,6 @@
-"""Looks every installed dependency up in a database of known vulnerabilities, where that can be reached: exit status 1 where one has any."""
+"""Looks every installed dependency up in a database of known vulnerabilities, where that can be reached: exit status 1
+where one has any.
+"""
 
 import json
 import subprocess
@@ -29,6 +31,7 @@ vulnerable = [package for package in report["dependencies"] if package.get("vuln
 for package in vulnerable:
     ids = ", ".join(entry["id"] for entry in package["vulns"])
     print(
-        f"{package['name']} {package['version']} has known vulnerabilities: {ids}. Raise its lower bound in pyproject.toml"
+        f"{package['name']} {package['version']} has known vulnerabilities: {ids}. Raise its lower bound in"
+        " pyproject.toml"
     )
 sys.exit(bool(vulnerable))

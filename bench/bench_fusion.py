@@ -1,4 +1,6 @@
-"""The tracker beside others on the same detections: accuracy and speed, all in one run. Needs the `peers` extra: make bench-fusion."""
+"""The tracker beside others on the same detections: accuracy and speed, all in one run. Needs the `peers` extra: make
+bench-fusion.
+"""
 
 import argparse
 import sys
@@ -52,7 +54,9 @@ def accuracy(make: Callable[[], Peer], case: Case) -> dict[str, float]:
 
 
 def pooled(make: Callable[[], Peer]) -> Callable[[], Peer]:
-    """Return the tracker fed at each tick with what came since the last, clustered: what users of trackers without times do."""
+    """Return the tracker fed at each tick with what came since the last, clustered: what users of trackers without
+    times do.
+    """
 
     class Pooled:
         def __init__(self) -> None:
@@ -91,7 +95,9 @@ def accuracy_table(peers: dict[str, Callable[[], Peer]], cases: Sequence[Case]) 
 def took(
     make: Callable[[], Peer], frames: list[tuple[int, np.ndarray]], rows: Sequence[Any] = ()
 ) -> tuple[list[int], int]:
-    """Return ns of each scan, folded in and the tracks read, and ns of processor time of all; `rows` are the detections as our tracker takes them."""
+    """Return ns of each scan, folded in and the tracks read, and ns of processor time of all; `rows` are the detections
+    as our tracker takes them.
+    """
     peer, out, busy = make(), list[int](), cpu()
     for k, (t, xy) in enumerate(frames):
         if rows and isinstance(peer, Ours):
@@ -107,7 +113,9 @@ def took(
 
 
 def speed_table(peers: dict[str, Callable[[], Peer]], sizes: Sequence[int], rounds: int) -> str:
-    """Detections a second of processor time through Python (scan in, tracks out), interleaved, medians of rounds; ratios within the run."""
+    """Detections a second of processor time through Python (scan in, tracks out), interleaved, medians of rounds;
+    ratios within the run.
+    """
     rates: dict[str, list[float]] = {name: [] for name in peers}
     tails = []
     for n in sizes:
@@ -128,8 +136,8 @@ def speed_table(peers: dict[str, Callable[[], Peer]], sizes: Sequence[int], roun
         for name in peers:
             rates[name].append(median(found[name]) if found[name] else float("nan"))
         tails.append(
-            f"n = {n}: {total:,} detections; one scan of ours, folded in and read, p99 {min(worst):.0f} us in the quietest round, "
-            f"{median(worst):.0f} us in the median one"
+            f"n = {n}: {total:,} detections; one scan of ours, folded in and read, p99 {min(worst):.0f} us in the"
+            f" quietest round, {median(worst):.0f} us in the median one"
         )
     base = [rates[name] for name in ("minimal C", "cloudctl") if name in rates]
     cells = []
@@ -165,7 +173,9 @@ def accuracy_ours(case: Case) -> dict[str, float]:
 
 
 def columns(seeds: Sequence[int]) -> str:
-    """Return what each column of a detection is worth, left out, alone, or wrong: none may make it worse than places alone."""
+    """Return what each column of a detection is worth, left out, alone, or wrong: none may make it worse than places
+    alone.
+    """
     cases = [driving(seed) for seed in seeds]
     rows = []
     for name in CHANGES:

@@ -1,4 +1,6 @@
-"""The tracker's time against what surrounds a detection: other intersections in turn, a crowd in one place, more road users. Ours alone, interleaved, in processor time."""
+"""The tracker's time against what surrounds a detection: other intersections in turn, a crowd in one place, more road
+users. Ours alone, interleaved, in processor time.
+"""
 
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -19,7 +21,9 @@ ROOM = 16_384
 
 
 def in_turn(count: int, scans: int, batch: bool = False) -> float:
-    """Return ns a detection where `count` intersections of 60 road users get their scans in turn and their tracks are read."""
+    """Return ns a detection where `count` intersections of 60 road users get their scans in turn and their tracks are
+    read.
+    """
     case = one_sensor(7, 60, WARM + scans)
     fusions = [Fusion() for _ in range(count)]
     for scan in case.scans[:WARM]:
@@ -43,7 +47,9 @@ def in_turn(count: int, scans: int, batch: bool = False) -> float:
 
 
 def crowd(within: float | None, standing: bool, scans: int = 120) -> list[float]:
-    """Return the ms of each scan of PEOPLE detections in a disc of a radius (m), or spread out; the same people, or others each time."""
+    """Return the ms of each scan of PEOPLE detections in a disc of a radius (m), or spread out; the same people, or
+    others each time.
+    """
     rng, fusion, spent = np.random.default_rng(1), Fusion(FusionConfig(max_tracks=ROOM)), []
 
     def places() -> np.ndarray:

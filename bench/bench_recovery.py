@@ -84,12 +84,11 @@ class Rig:
             f"listener {self.mqtt} 0.0.0.0\nallow_anonymous true\nset_tcp_nodelay true\nuser root\nlog_dest none\n"
         )
         (folder / "node.toml").write_text(
-            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\nstatus = '
-            '"status.json"\n'
-            f'[broker]\nopen = true\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport = {self.mqtt}\nembedded = '
-            f"{str(embedded).lower()}\n[plan]\nrefresh = 0.0\n"
-            f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nkey = "{self.keys.public}"\nrsus = '
-            f'{{ r0 = "{self.code.code.id}" }}\n'
+            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\nstatus ='
+            f' "status.json"\n[broker]\nopen = true\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport ='
+            f" {self.mqtt}\nembedded = {str(embedded).lower()}\n[plan]\nrefresh = 0.0\n[record]\npath ="
+            f' "run.mcap"\n[[gateway]]\nname = "g"\nkey = "{self.keys.public}"\nrsus = {{ r0 = "{self.code.code.id}"'
+            " }\n"
         )
 
     async def __aenter__(self) -> "Rig":

@@ -1,4 +1,6 @@
-"""Replay one intersection with 3 RSUs x 10 Hz x 40 objects: times real time, and the proof that it gives the same bytes."""
+"""Replay one intersection with 3 RSUs x 10 Hz x 40 objects: times real time, and the proof that it gives the same
+bytes.
+"""
 
 import tempfile
 from pathlib import Path

@@ -1,6 +1,8 @@
-"""The live page: what nobody, ten readers and twenty that never read cost the loop; frames a second, first picture and seek in Chromium.
+"""The live page: what nobody, ten readers and twenty that never read cost the loop; frames a second, first picture and
+seek in Chromium.
 
-20 intersections with 60 road users each, 10 frames a second each, in real time in a process of its own; the time is from a frame's own stamp to the end
+20 intersections with 60 road users each, 10 frames a second each, in real time in a process of its own; the time is
+from a frame's own stamp to the end
 of its step. Rounds are taken in turn. The page's figures need Chromium, and are taken without a GPU.
 """
 
@@ -118,7 +120,10 @@ def cost() -> str:
         ],
         rows,
     )
-    return f"{text}\n{READERS} readers got {rate / 1e6:.1f} MB/s together; {DEAF} that never read: memory {memory[-1] - memory[0]:+.1f} MB"
+    return (
+        f"{text}\n{READERS} readers got {rate / 1e6:.1f} MB/s together; {DEAF} that never read: memory"
+        f" {memory[-1] - memory[0]:+.1f} MB"
+    )
 
 
 def resident(pid: int) -> float:
@@ -154,8 +159,9 @@ def nobody() -> str:
         listed = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in world.tracks.tolist()])
     slow = (cpu() - begun) / 100 / 1000
     return (
-        f"nobody looks: {median(seen[200:]) / 1000:.2f} us of a step of {median(steps[200:]) / 1000:.0f} us, {share:.2%} of the loop\n"
-        f"a snapshot of {len(world.tracks)} tracks: {took:.0f} us, {len(block)} bytes (a JSON list of maps: {slow:.0f} us, {len(listed)} bytes)"
+        f"nobody looks: {median(seen[200:]) / 1000:.2f} us of a step of {median(steps[200:]) / 1000:.0f} us,"
+        f" {share:.2%} of the loop\na snapshot of {len(world.tracks)} tracks: {took:.0f} us, {len(block)} bytes (a JSON"
+        f" list of maps: {slow:.0f} us, {len(listed)} bytes)"
     )
 
 
@@ -171,8 +177,9 @@ def frames(browser: Browser, address: str, script: str) -> tuple[float, float, f
     browser.run(script)
     rest(2.0)
     found = browser.run(
-        "new Promise((done) => { const begun = performance.now(); const draws = cloudctl.stats.draws; let n = 0; const tick = (now) => { n += 1;"
-        " if (now - begun < 5000) requestAnimationFrame(tick); else done([1000 * n / (now - begun), cloudctl.stats.drawMs]); }; requestAnimationFrame(tick); })"
+        "new Promise((done) => { const begun = performance.now(); const draws = cloudctl.stats.draws; let n = 0; const"
+        " tick = (now) => { n += 1; if (now - begun < 5000) requestAnimationFrame(tick); else done([1000 * n / (now -"
+        " begun), cloudctl.stats.drawMs]); }; requestAnimationFrame(tick); })"
     )
     return first, found[0], found[1]
 
@@ -213,7 +220,10 @@ def seek() -> str:
         stop()
         thread.join(20)
         size = path.stat().st_size / 1e6
-    return f"recording of an hour ({size:.0f} MB, 3 units x 10 Hz x 40 objects): first picture {first:.0f} ms; click to picture median {median(took):.0f} ms, longest {max(took):.0f} ms of {SEEKS}"
+    return (
+        f"recording of an hour ({size:.0f} MB, 3 units x 10 Hz x 40 objects): first picture {first:.0f} ms; click to"
+        f" picture median {median(took):.0f} ms, longest {max(took):.0f} ms of {SEEKS}"
+    )
 
 
 SEEK = """new Promise((done) => {
@@ -256,7 +266,9 @@ def write_hour(path: Path) -> None:
 
 
 def served(path: Path, shown: list[str]) -> tuple[threading.Thread, Any]:
-    """Serve a recording's page in a process of its own; its address is put into `shown`. Returns a thread that waits for it, and what ends it."""
+    """Serve a recording's page in a process of its own; its address is put into `shown`. Returns a thread that waits
+    for it, and what ends it.
+    """
     import subprocess
     import sys
 
@@ -278,6 +290,7 @@ def run() -> str:
         else ["no Chromium here, so that the page itself is not measured: apt-get install chromium"]
     )
     parts.append(
-        "must: nobody <= 1 % of the loop; 10 readers p99 <= 1.1 x; never read 1.0 x; >= 50 frames/s; first picture <= 700 ms; seek <= 500 ms"
+        "must: nobody <= 1 % of the loop; 10 readers p99 <= 1.1 x; never read 1.0 x; >= 50 frames/s; first picture <="
+        " 700 ms; seek <= 500 ms"
     )
     return "\n\n".join(parts)

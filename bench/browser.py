@@ -1,4 +1,6 @@
-"""A headless Chromium that is driven over its own debugging protocol, for tests and measurements of the page. No driver has to be installed."""
+"""A headless Chromium that is driven over its own debugging protocol, for tests and measurements of the page. No driver
+has to be installed.
+"""
 
 import asyncio
 import base64
@@ -117,7 +119,8 @@ class Browser:
         deadline = stopwatch() + int(seconds * SECOND)
         while True:
             found = self.run(
-                f"(() => {{ try {{ const found = {script}; return found instanceof Node ? true : found }} catch {{ return null }} }})()"
+                f"(() => {{ try {{ const found = {script}; return found instanceof Node ? true : found }} catch {{"
+                " return null } })()"
             )
             if found:
                 return found

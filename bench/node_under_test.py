@@ -154,7 +154,9 @@ class NodeUnderTest:
 
 
 def tracebacks(text: str) -> tuple[int, list[str]]:
-    """Return how many tracebacks a standard error holds that nothing guarded, and the lines of those faults that were."""
+    """Return how many tracebacks a standard error holds that nothing guarded, and the lines of those faults that
+    were.
+    """
     guarded = [line for line in text.splitlines() if " ERROR cloudctl.node: fault in " in line]
     first = [line for line in guarded if " again, " not in line]
     return max(text.count("Traceback (most recent call last)") - len(first), 0), first

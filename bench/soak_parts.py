@@ -112,7 +112,8 @@ class Log:
 def run_vehicles(
     pipe: Connection, crossings: Sequence[Crossing], port: int, control: Any, newest: Any, errors: str
 ) -> None:
-    """Drive the connected vehicles of all crossings until the pipe has a message, what they print in the file `errors`; answer
+    """Drive the connected vehicles of all crossings until the pipe has a message, what they print in the file `errors`;
+    answer
     with every `Delivery`, and how many connections would not close."""
     with open(errors, "w") as file:
         os.dup2(file.fileno(), 2)

@@ -1,4 +1,6 @@
-"""What the benches of the live page look at: intersections on a grid that are driven in real time, and pages that read or do not."""
+"""What the benches of the live page look at: intersections on a grid that are driven in real time, and pages that read
+or do not.
+"""
 
 import asyncio
 import json
@@ -170,8 +172,9 @@ def deaf(address: str, intersections: int) -> socket.socket:
     host, port = address.removeprefix("http://").split(":")
     stream = socket.create_connection((host, int(port)))
     stream.sendall(
-        f"GET /view/socket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {'A' * 22}==\r\n"
-        f"Sec-WebSocket-Version: 13\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        f"GET /view/socket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection:"
+        f" Upgrade\r\nSec-WebSocket-Key: {'A' * 22}==\r\nSec-WebSocket-Version: 13\r\nAuthorization: Bearer"
+        f" {TOKEN}\r\n\r\n".encode()
     )
     text = json.dumps({"watch": list(range(intersections)), "zone": True}).encode()
     head = bytes([0x81, 0x80 | len(text)]) if len(text) < 126 else bytes([0x81, 0xFE]) + len(text).to_bytes(2, "big")

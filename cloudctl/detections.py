@@ -1,4 +1,6 @@
-"""Detections and tracks as arrays, and what is taken for detections: by the names of its columns, or refused with the reason and the remedy."""
+"""Detections and tracks as arrays, and what is taken for detections: by the names of its columns, or refused with the
+reason and the remedy.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -50,9 +52,12 @@ HIGHEST = {name: int(np.iinfo(DETECTION[name]).max) for name in COLUMNS if name 
 def detections(xy: ArrayLike, **columns: ArrayLike | None) -> Rows:
     """Return rows for `Fusion.update`, one per position: NaN, "not measured", in every column that is not given.
 
-    xy: [n, 2], metres east and north. Each column is one value for all rows, or one value per row: vx, vy (m/s); heading (rad, counter-clockwise from east);
-    length, width, height (m, over 0); var_x, var_y (m^2, over 0), cov_xy (m^2); confidence (0..1); class_ (ObjectClass, 0 is unknown);
-    id, which a source of tracks gives; vehicle, the number (over 0) under which a connected vehicle reports. Raises TypeError for what is no array of numbers and
+    xy: [n, 2], metres east and north. Each column is one value for all rows, or one value per row: vx, vy (m/s);
+    heading (rad, counter-clockwise from east);
+    length, width, height (m, over 0); var_x, var_y (m^2, over 0), cov_xy (m^2); confidence (0..1); class_ (ObjectClass,
+    0 is unknown);
+    id, which a source of tracks gives; vehicle, the number (over 0) under which a connected vehicle reports. Raises
+    TypeError for what is no array of numbers and
     for an unknown column, ValueError for a wrong shape and for a whole number out of range.
     """
     places = _numbers("xy", xy)
@@ -78,9 +83,11 @@ def detections(xy: ArrayLike, **columns: ArrayLike | None) -> Rows:
 
 
 def as_rows(given: object) -> Rows:
-    """Return what was given as detections as a contiguous ndarray[DETECTION]: columns go by their names, in any order, type and byte order.
+    """Return what was given as detections as a contiguous ndarray[DETECTION]: columns go by their names, in any order,
+    type and byte order.
 
-    An array of numbers of the shape (n, 2) is taken for positions. Raises TypeError for anything that could be taken wrong.
+    An array of numbers of the shape (n, 2) is taken for positions. Raises TypeError for anything that could be taken
+    wrong.
     """
     if type(given) is np.ndarray and given.dtype is DETECTION and given.ndim == 1:
         return np.ascontiguousarray(given)
@@ -93,7 +100,8 @@ def as_rows(given: object) -> Rows:
         if given.size == 0 or (given.ndim == 2 and given.shape[1] == 2):
             return detections(given)
         raise TypeError(
-            f"detections is an array of {given.dtype} of the shape {given.shape}: without columns it must be positions, (n, 2). {HOW}"
+            f"detections is an array of {given.dtype} of the shape {given.shape}: without columns it must be positions,"
+            f" (n, 2). {HOW}"
         )
     if given.ndim != 1:
         raise TypeError(
@@ -142,7 +150,9 @@ def explain(rows: Rows, row: int, name: str) -> str:
 
 
 def whole_numbers(name: str, given: object, dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    """Return a fresh array of whole numbers, which nobody else can change meanwhile; TypeError for others, ValueError for one that `dtype` cannot hold."""
+    """Return a fresh array of whole numbers, which nobody else can change meanwhile; TypeError for others, ValueError
+    for one that `dtype` cannot hold.
+    """
     if type(given) is np.ndarray and given.dtype == dtype and given.ndim == 1:
         return given.copy()
     values = _numbers(name, given)
@@ -150,7 +160,8 @@ def whole_numbers(name: str, given: object, dtype: type[np.integer[Any]]) -> NDA
         values = values.astype(np.int64)
     if values.dtype.kind not in "iu" or values.ndim != 1:
         raise TypeError(
-            f"{name} is an array of {values.dtype} of the shape {values.shape}: must be whole numbers, (n,). Use np.array(values, np.{dtype.__name__})"
+            f"{name} is an array of {values.dtype} of the shape {values.shape}: must be whole numbers, (n,). Use"
+            f" np.array(values, np.{dtype.__name__})"
         )
     bounds = np.iinfo(dtype)
     wrong = np.flatnonzero((values < bounds.min) | (values > bounds.max))
@@ -171,7 +182,8 @@ def _numbers(name: str, given: object) -> NDArray[Any]:
         raise TypeError(f"{name} is not an array of numbers: {error}. Make its rows alike") from error
     if values.size and values.dtype.kind not in "iuf":
         raise TypeError(
-            f"{name} is of {values.dtype}: must be numbers. Use NaN for what was not measured, and an array with one value per row"
+            f"{name} is of {values.dtype}: must be numbers. Use NaN for what was not measured, and an array with one"
+            " value per row"
         )
     return values
 
@@ -179,7 +191,8 @@ def _numbers(name: str, given: object) -> NDArray[Any]:
 def _put(rows: Rows, name: str, values: NDArray[Any]) -> None:
     if values.shape not in ((), rows.shape):
         raise ValueError(
-            f"{name} has the shape {values.shape}: must be one value, or {rows.shape} as there are rows. Give it for every row, NaN where not measured"
+            f"{name} has the shape {values.shape}: must be one value, or {rows.shape} as there are rows. Give it for"
+            " every row, NaN where not measured"
         )
     if name in MEASURED:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as that
@@ -189,6 +202,7 @@ def _put(rows: Rows, name: str, values: NDArray[Any]) -> None:
     if len(wrong):
         value = values.reshape(-1)[wrong[0]]
         raise ValueError(
-            f"{name}[{wrong[0]}] = {value}: must be a whole number within 0..{HIGHEST[name]}. Leave the column out where it is not known"
+            f"{name}[{wrong[0]}] = {value}: must be a whole number within 0..{HIGHEST[name]}. Leave the column out"
+            " where it is not known"
         )
     rows[name] = values

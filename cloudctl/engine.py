@@ -172,7 +172,8 @@ class Engine:
         """Begin a run at its first step, and again where time went back: the caller lets that happen only when the
         machine's clock was set back.
 
-        What was noted at a later time cannot be compared with what comes now: tracks, signals and the advisories sent are
+        What was noted at a later time cannot be compared with what comes now: tracks, signals and the advisories sent
+        are
         dropped. Roadside units keep their sequence numbers, and ids go on counting.
         """
         previous = self._t

@@ -1,7 +1,9 @@
 """The Python face of the compiled tracker: arrays in, arrays out.
 
-`Fusion.update` takes the scans of any source in any order of arrival; a late one is folded in at its own time. The filter is a
-constant-velocity Kalman filter for each road user, with globally optimal association inside the gate and a Bayesian existence
+`Fusion.update` takes the scans of any source in any order of arrival; a late one is folded in at its own time. The
+filter is a
+constant-velocity Kalman filter for each road user, with globally optimal association inside the gate and a Bayesian
+existence
 probability; `cext/` holds it, and `cext/track.h` its types.
 """
 
@@ -38,7 +40,9 @@ STATE_VERSION = 1  # counts up whenever a field of fusion_t or track_t (cext/tra
 
 
 class Fusion:
-    """The tracker of one intersection. Any thread may call it: one at a time is in it, the others wait. It can be copied and pickled."""
+    """The tracker of one intersection. Any thread may call it: one at a time is in it, the others wait. It can be
+    copied and pickled.
+    """
 
     def __init__(self, config: FusionConfig | None = None) -> None:
         """Make a tracker without tracks; `config` is checked when it is made."""
@@ -69,11 +73,14 @@ class Fusion:
         self.core.set_motion(figures)
 
     def add_source(self, source_id: int, config: SourceConfig) -> None:
-        """Describe a source (0..MAX_SOURCES - 1) as far as it is known; one that was never added works with the defaults."""
+        """Describe a source (0..MAX_SOURCES - 1) as far as it is known; one that was never added works with the
+        defaults.
+        """
         source_id = _check_source(source_id)
         if not isinstance(config, SourceConfig):
             raise TypeError(
-                f"config is {type(config).__name__}: must be a SourceConfig. Write SourceConfig(x=..., y=..., range_m=...)"
+                f"config is {type(config).__name__}: must be a SourceConfig. Write SourceConfig(x=..., y=...,"
+                " range_m=...)"
             )
         self.core.source(
             source_id,
@@ -93,15 +100,21 @@ class Fusion:
         )
 
     def blind(self, source_id: int, blind: bool) -> None:
-        """Set whether what a source does not see proves nothing: it is known to be dead, or its clock to be wrong. Its detections are used."""
+        """Set whether what a source does not see proves nothing: it is known to be dead, or its clock to be wrong. Its
+        detections are used.
+        """
         self.core.blind(_check_source(source_id), bool(blind))
 
     def update(self, t_ns: int, source_id: int, detections: Rows) -> None:
-        """Fold in one scan: `detections` of a source at `t_ns`; any order of arrival, any interval. A scan in which nothing was seen counts too.
+        """Fold in one scan: `detections` of a source at `t_ns`; any order of arrival, any interval. A scan in which
+        nothing was seen counts too.
 
-        `detections` is what the function `detections` returns, an array with columns of DETECTION (in any order; those left out are not measured), or
-        positions [n, 2]; NaN in a column other than x and y means not measured. Raises TypeError for an array that could be taken wrong and for a time
-        that is no whole number of ns, ValueError naming row, field, rule and remedy of a value that cannot be; nothing of the scan is folded in then.
+        `detections` is what the function `detections` returns, an array with columns of DETECTION (in any order; those
+        left out are not measured), or
+        positions [n, 2]; NaN in a column other than x and y means not measured. Raises TypeError for an array that
+        could be taken wrong and for a time
+        that is no whole number of ns, ValueError naming row, field, rule and remedy of a value that cannot be; nothing
+        of the scan is folded in then.
         """
         if type(t_ns) is not int or not -MAX_TIME <= t_ns <= MAX_TIME:
             t_ns = _check_time(t_ns)
@@ -117,17 +130,23 @@ class Fusion:
             raise ValueError(f"detections[{wrong[0]}].{explain(rows, *wrong)}")
 
     def tracks(self, t_ns: int) -> Rows:
-        """Return the confirmed tracks predicted to `t_ns`: a fresh ndarray[TRACK], sorted by id. None once the last scan is `coast_ms` ago."""
+        """Return the confirmed tracks predicted to `t_ns`: a fresh ndarray[TRACK], sorted by id. None once the last
+        scan is `coast_ms` ago.
+        """
         if type(t_ns) is not int or not -MAX_TIME <= t_ns <= MAX_TIME:
             t_ns = _check_time(t_ns)
         return self.core.tracks(t_ns, TRACK)
 
     def stats(self) -> dict[str, Any]:
-        """Return counts: tracks, scans too old and too far ahead, times that the time was set anew, detections left out where they were too many in one
-        place, births refused for want of room, merged; of each source its health; the wrong claims; and `warnings`, each with its remedy.
+        """Return counts: tracks, scans too old and too far ahead, times that the time was set anew, detections left out
+        where they were too many in one
+        place, births refused for want of room, merged; of each source its health; the wrong claims; and `warnings`,
+        each with its remedy.
 
-        A source's health: scans, late, refused, detections; sigma (m), bias_x, bias_y (m), lag (s), p_detect and clutter (1/m^2) as found;
-        residual (mean squared normalized residual, 2 when all is right); scale (variance found / given); weight (detections behind it).
+        A source's health: scans, late, refused, detections; sigma (m), bias_x, bias_y (m), lag (s), p_detect and
+        clutter (1/m^2) as found;
+        residual (mean squared normalized residual, 2 when all is right); scale (variance found / given); weight
+        (detections behind it).
         A wrong claim: vehicle, how often (count), when (t, ns) and where (x, y) its report was last contradicted.
         """
         found = self.core.stats()
@@ -138,13 +157,17 @@ class Fusion:
         return found
 
     def state(self) -> bytes:
-        """Return everything the tracker knows, configuration and sources too: `Fusion.restore` makes of it a tracker that goes on with the same bytes."""
+        """Return everything the tracker knows, configuration and sources too: `Fusion.restore` makes of it a tracker
+        that goes on with the same bytes.
+        """
         saved = self.core.save()
         return STATE.pack(STATE_MAGIC, STATE_VERSION, 0, *_core.STATE_SIZES, crc32(saved)) + saved
 
     @classmethod
     def restore(cls, state: bytes) -> "Fusion":
-        """Return the tracker whose `state` this is. Raises ValueError where it is damaged or another version's: it is checked whole, from wherever it comes."""
+        """Return the tracker whose `state` this is. Raises ValueError where it is damaged or another version's: it is
+        checked whole, from wherever it comes.
+        """
         if not isinstance(state, bytes | bytearray | memoryview):
             raise TypeError(f"state is {type(state).__name__}: must be bytes. Give what Fusion.state() returned")
         state = bytes(state)
@@ -153,7 +176,8 @@ class Fusion:
         _, version, spare, *sizes, checksum = STATE.unpack_from(state)
         if version != STATE_VERSION or spare or tuple(sizes) != _core.STATE_SIZES:
             raise ValueError(
-                f"state of version {version}, sizes {sizes}: this is version {STATE_VERSION}, {list(_core.STATE_SIZES)}. Save it with the same version of cloudctl"
+                f"state of version {version}, sizes {sizes}: this is version {STATE_VERSION},"
+                f" {list(_core.STATE_SIZES)}. Save it with the same version of cloudctl"
             )
         saved = state[STATE.size :]
         if crc32(saved) != checksum:
@@ -181,7 +205,8 @@ def update_batch(
 ) -> None:
     """Fold in many scans of many intersections in one call without the GIL.
 
-    Frame k, `rows[offsets[k]:offsets[k + 1]]` (as in `Fusion.update`), goes to `fusions[k]` as of `sources[k]` at `t_ns[k]`. Raises TypeError or
+    Frame k, `rows[offsets[k]:offsets[k + 1]]` (as in `Fusion.update`), goes to `fusions[k]` as of `sources[k]` at
+    `t_ns[k]`. Raises TypeError or
     ValueError as `update` does; nothing of any frame is folded in then.
     """
     trackers = []
@@ -234,12 +259,15 @@ def _frame_faults(refused: int, unmeasured: int, first: list[tuple[int, str, str
 
 
 def check_core() -> None:
-    """Raise ImportError where the compiled core was built for another wire than `schema` describes: it would misread every message."""
+    """Raise ImportError where the compiled core was built for another wire than `schema` describes: it would misread
+    every message.
+    """
     wire = {"classes": len(ObjectClass), "objects": MAX_OBJECTS, "object_bytes": OBJECT_BYTES}
     for name, value in wire.items():
         if _core.LIMITS[name] != value:
             raise ImportError(
-                f"cloudctl._core was built for {name} = {_core.LIMITS[name]}, schema.py says {value}. Change both (cext/track.h), and build it again"
+                f"cloudctl._core was built for {name} = {_core.LIMITS[name]}, schema.py says {value}. Change both"
+                " (cext/track.h), and build it again"
             )
 
 
@@ -250,7 +278,8 @@ def _check_source(source_id: int) -> int:
     source_id = _whole("source_id", source_id, "Sources are numbered: give 0 where there is one")
     if not 0 <= source_id < MAX_SOURCES:
         raise ValueError(
-            f"source {source_id}: sources are numbered 0..{MAX_SOURCES - 1}. Number them in the order in which you meet them"
+            f"source {source_id}: sources are numbered 0..{MAX_SOURCES - 1}. Number them in the order in which you meet"
+            " them"
         )
     return source_id
 

@@ -1,4 +1,6 @@
-"""What a source's statistics mean for the people who run it: each warning names the source, what it sends and the remedy."""
+"""What a source's statistics mean for the people who run it: each warning names the source, what it sends and the
+remedy.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -47,7 +49,10 @@ def _column_warnings(source: dict[str, Any]) -> Iterator[str]:
             "Give vx, vy in m/s east and north, or leave them out"
         )
     if source["zero_velocity"] == "rejected":
-        yield "it reports a velocity of exactly 0 for road users that move, which is not used. Leave out what is not measured"
+        yield (
+            "it reports a velocity of exactly 0 for road users that move, which is not used. Leave out what is not"
+            " measured"
+        )
     if source["scans"] >= MIN_SCANS and source["doubled"] > MAX_DOUBLED * source["detections"]:
         yield (
             f"{source['doubled']} of its detections are another one of the same scan again, and are left out. "
@@ -58,6 +63,6 @@ def _column_warnings(source: dict[str, Any]) -> Iterator[str]:
 def _offset_warnings(source: dict[str, Any], several: bool) -> Iterator[str]:
     if several and source["weight"] > 300 and not source["latency_observable"] and source["kind"] != "cooperative":
         yield (
-            "its latency cannot be told from its bias, for all road users it shares with others move alike; the latency stays "
-            f"at {1000 * source['lag']:.0f} ms. Give latency_ms and bias_m where they are known"
+            "its latency cannot be told from its bias, for all road users it shares with others move alike; the"
+            f" latency stays at {1000 * source['lag']:.0f} ms. Give latency_ms and bias_m where they are known"
         )

@@ -1,4 +1,6 @@
-"""What a tracker and its sources can be told: every value has a range, and one outside it is refused with the field, the rule and the remedy."""
+"""What a tracker and its sources can be told: every value has a range, and one outside it is refused with the field,
+the rule and the remedy.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -70,7 +72,9 @@ WHOLE = {"max_tracks", "coast_ms", "window_ms", "jump_ms"}
 
 @dataclass(frozen=True)
 class Motion:
-    """How a class of road user moves: spectral densities of acceleration (m^2/s^3) and of the turn rate (rad^2/s^3), rates of change (1/s)."""
+    """How a class of road user moves: spectral densities of acceleration (m^2/s^3) and of the turn rate (rad^2/s^3),
+    rates of change (1/s).
+    """
 
     straight: float  # acceleration's, of the constant-velocity model
     turning: float  # acceleration's, of the turning model
@@ -107,7 +111,8 @@ class FusionConfig:
         _check_ranges(self, FUSION_RANGES)
         if self.drop >= self.confirm:
             raise ValueError(
-                f"FusionConfig.drop = {self.drop}: must be below confirm ({self.confirm}). Leave it out for the default, 0.01"
+                f"FusionConfig.drop = {self.drop}: must be below confirm ({self.confirm}). Leave it out for the"
+                " default, 0.01"
             )
         _check_motion(self.motion)
         _check_without(self.without)
@@ -115,10 +120,13 @@ class FusionConfig:
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """What is known of one source: its place (m), field of view (rad), range (m), noise, detection probability and clutter (per m^2).
+    """What is known of one source: its place (m), field of view (rad), range (m), noise, detection probability and
+    clutter (per m^2).
 
-    Without `x` and `y` it is taken to look where it has seen road users, and `heading`, `fov` and `range_m` say nothing. Noise, bias (m), latency (ms),
-    detection probability and clutter are where the estimates begin; `Fusion.stats` has where they are. Raises ValueError or TypeError naming
+    Without `x` and `y` it is taken to look where it has seen road users, and `heading`, `fov` and `range_m` say
+    nothing. Noise, bias (m), latency (ms),
+    detection probability and clutter are where the estimates begin; `Fusion.stats` has where they are. Raises
+    ValueError or TypeError naming
     the field, its value, the rule and the remedy.
     """
 
@@ -138,7 +146,8 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if (self.x is None) != (self.y is None):
             raise ValueError(
-                f"SourceConfig.x, y = {self.x}, {self.y}: one is given without the other. Give both, or neither where its place is not known"
+                f"SourceConfig.x, y = {self.x}, {self.y}: one is given without the other. Give both, or neither where"
+                " its place is not known"
             )
         _check_ranges(
             self,
@@ -150,11 +159,13 @@ class SourceConfig:
         )
         if not isinstance(self.kind, str) or self.kind not in KINDS:
             raise ValueError(
-                f"SourceConfig.kind = {self.kind!r}: must be one of {', '.join(KINDS)}. detections is what sensors send; tracks, what has ids that stay"
+                f"SourceConfig.kind = {self.kind!r}: must be one of {', '.join(KINDS)}. detections is what sensors"
+                " send; tracks, what has ids that stay"
             )
         if isinstance(self.bias_m, str) or not hasattr(self.bias_m, "__len__") or len(self.bias_m) != 2:
             raise TypeError(
-                f"SourceConfig.bias_m = {self.bias_m!r}: must be two numbers, east and north in m. Leave it out for none"
+                f"SourceConfig.bias_m = {self.bias_m!r}: must be two numbers, east and north in m. Leave it out for"
+                " none"
             )
         for axis, value in zip("xy", self.bias_m, strict=True):
             check_number(f"SourceConfig.bias_m ({axis})", value, Range(-100, 100, "m"), "Leave it out for none")

@@ -222,7 +222,8 @@ class Health(Struct, frozen=True, rename={"version": "v", "rsu": "r", "sensors":
 
 
 class Sync(Struct, frozen=True, rename={"version": "v", "gateway": "g", "accepted": "n"}):
-    """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries t4.
+    """Clock comparison: the gateway sends t1; the node answers t2 (received) and t3 (sent); the gateway's next carries
+    t4.
 
     The node's answer also says how many messages of each kind it has accepted of this gateway since it started.
     """

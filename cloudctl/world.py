@@ -117,7 +117,8 @@ def build(
 ) -> World:
     """Make the snapshot of an intersection at `t` ns.
 
-    `tracks`: as `Fusion.tracks` gives them. `signals`: as received. `reports`, `next_signals`: by handle. `previous`: the
+    `tracks`: as `Fusion.tracks` gives them. `signals`: as received. `reports`, `next_signals`: by handle. `previous`:
+    the
     snapshot before this one. `share`, `stopped`: as `TrafficState` found them; without them all movements are alike,
     and no vehicle is stopped. `doubts`: by index of the group. `rules`: the rule table of the code with the days of a
     calendar; without it no day is a holiday.

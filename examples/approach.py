@@ -1,4 +1,6 @@
-"""A car that drives up to the shipped intersection, again and again: where it is depends on the clock alone, so that the gateway sees what the vehicle reports."""
+"""A car that drives up to the shipped intersection, again and again: where it is depends on the clock alone, so that
+the gateway sees what the vehicle reports.
+"""
 
 from math import atan2
 from typing import NamedTuple
@@ -16,7 +18,9 @@ NANOSECONDS = 1_000_000_000
 
 
 class Pose(NamedTuple):
-    """Where the car is: m east and north of the intersection's reference point, degrees, rad counter-clockwise from east."""
+    """Where the car is: m east and north of the intersection's reference point, degrees, rad counter-clockwise from
+    east.
+    """
 
     x: float
     y: float
@@ -26,7 +30,9 @@ class Pose(NamedTuple):
 
 
 def _approach() -> np.ndarray:
-    """Return the line of the first lane for vehicles that has a stop line, in driving direction, up to that line: float64[n, 2], m."""
+    """Return the line of the first lane for vehicles that has a stop line, in driving direction, up to that line:
+    float64[n, 2], m.
+    """
     lanes = {lane.id: lane for lane in CODE.lanes if lane.use == "vehicle"}
     stop = next(stop for stop in CODE.stop_lines if stop.lane in lanes)
     lat_e7, lon_e7 = np.array(lanes[stop.lane].points, float).T

@@ -14,14 +14,18 @@ from cloudctl.schema import Group, SignalState
 
 
 def objects_at(t_ns: int) -> list[dict[str, object]]:
-    """Return what the camera sees: the car of `approach.py`. Metres east and north of the origin that goes with the frame."""
+    """Return what the camera sees: the car of `approach.py`. Metres east and north of the origin that goes with the
+    frame.
+    """
     car = pose(t_ns)
     velocity = {"vx": SPEED * math.cos(car.heading), "vy": SPEED * math.sin(car.heading)}
     return [{"id": 1, "x": car.x, "y": car.y, **velocity, "length": 4.6, "width": 1.8, "class": "car"}]
 
 
 def groups_at(t_ns: int) -> list[Group]:
-    """Return every signal group red for 12 s more, then green for 20 s: as if the vehicle always came at the wrong moment."""
+    """Return every signal group red for 12 s more, then green for 20 s: as if the vehicle always came at the wrong
+    moment.
+    """
     end = t_ns + 12 * NANOSECONDS
     return [
         Group(
@@ -47,7 +51,8 @@ def main(address: str, keys: str, seconds: float) -> None:
         while time.monotonic() < end:
             now = time.time_ns()
             gateway.perception("rsu-1", "camera-1", ORIGIN.lat, ORIGIN.lon, objects_at(now), now)
-            # The revision says which digital code the groups belong to; with another one the node withholds advice and says so.
+            # The revision says which digital code the groups belong to; with another one the node withholds advice and
+            # says so.
             gateway.signal("rsu-1", CODE.id, CODE.revision, groups_at(now), now)
             gateway.poll(0)  # prints why, where something was refused
             time.sleep(0.1)

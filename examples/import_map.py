@@ -20,7 +20,8 @@ def main(path: Path, out: Path) -> None:
 
     for number, code in enumerate(imported):
         print(
-            f"{code.id}: {len(code.lanes)} lanes, {len(code.connections)} movements, {len(code.signal_groups)} signal groups"
+            f"{code.id}: {len(code.lanes)} lanes, {len(code.connections)} movements, {len(code.signal_groups)} signal"
+            " groups"
         )
         for finding in codes.validate(code):
             print(f"  {finding}")

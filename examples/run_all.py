@@ -1,4 +1,5 @@
-"""Starts a node with a broker of its own, runs gateway and vehicle against it, replays what it recorded, then runs the other examples.
+"""Starts a node with a broker of its own, runs gateway and vehicle against it, replays what it recorded, then runs the
+other examples.
 
 python examples/run_all.py OUT
 """
@@ -28,7 +29,9 @@ def run(name: str, *words: str) -> None:
 
 @contextmanager
 def node(folder: Path) -> Iterator[tuple[str, int, int]]:
-    """Run a node as an operator does: keys, one file, one command. Yields its address, and the broker's port and MQTT version."""
+    """Run a node as an operator does: keys, one file, one command. Yields its address, and the broker's port and MQTT
+    version.
+    """
     port, mqtt = broker.free_port(), broker.free_port()
     version = 5 if broker.mosquitto() else 4  # the broker in Python speaks MQTT 3.1.1
     for name in ("node", "gateway-1"):

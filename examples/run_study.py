@@ -1,6 +1,7 @@
 """A short study in closed loop: the same trips of the shipped corridor without and with advice, in SUMO.
 
-python examples/run_study.py OUT     about a minute; `cloudctl sim study --help` has what a real study needs: seeds, time, comparisons
+python examples/run_study.py OUT     about a minute; `cloudctl sim study --help` has what a real study needs: seeds,
+time, comparisons
 """
 
 import sys

@@ -34,7 +34,8 @@ def main() -> None:
     for track in tracks:
         kind = ObjectClass(track["class"]).name.lower()
         print(
-            f"track {track['id']}: {kind} at {track['x']:.1f}, {track['y']:.1f} m, {track['vx']:.1f} m/s, existence {track['existence']:.2f}"
+            f"track {track['id']}: {kind} at {track['x']:.1f}, {track['y']:.1f} m, {track['vx']:.1f} m/s, existence"
+            f" {track['existence']:.2f}"
         )
     assert len(tracks) == 2, "each road user is one track, though two sensors see it"
 

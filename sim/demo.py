@@ -29,9 +29,15 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     proofs = [_proof(result) for result in replays]
     page = out / "report.html"
     notes = [
-        f"Each scenario ran {seconds:.0f} s in real time over ZeroMQ (CURVE) and MQTT ({live[0]['broker']}), after "
-        f"{WARM_UP['corridor']:.0f} s of traffic; gateways, node, broker and vehicle clients each in a process of their own.",
-        f"The study ran {study_seconds:.0f} s of the same scenarios in one process, seeds 1 to {seeds}, every motor vehicle connected.",
+        (
+            f"Each scenario ran {seconds:.0f} s in real time over ZeroMQ (CURVE) and MQTT ({live[0]['broker']}), after"
+            f" {WARM_UP['corridor']:.0f} s of traffic; gateways, node, broker and vehicle clients each in a process of"
+            " their own."
+        ),
+        (
+            f"The study ran {study_seconds:.0f} s of the same scenarios in one process, seeds 1 to {seeds}, every motor"
+            " vehicle connected."
+        ),
         *(f"Replay of {Path(r['recording']).name}: {proof}." for r, proof in zip(live, proofs, strict=True)),
         "Run it again with: make demo",
     ]

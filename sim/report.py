@@ -41,7 +41,9 @@ th{color:#566472;font-weight:600}figure{margin:1rem 0}figure svg{max-width:100%;
 
 
 def write(path: Path, live: Sequence[dict[str, Any]], study: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
-    """Write the page. `live`: runs over sockets; `study`: runs with and without advice, same seeds; `notes`: sentences on how it was run."""
+    """Write the page. `live`: runs over sockets; `study`: runs with and without advice, same seeds; `notes`: sentences
+    on how it was run.
+    """
     plt.rcParams.update(
         {
             "font.size": 10,
@@ -67,10 +69,11 @@ def write(path: Path, live: Sequence[dict[str, Any]], study: Sequence[dict[str, 
         _method(notes),
     ]
     page = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>cloudctl run</title>"
-        f"<style>{STYLE}</style><body><h1>The whole loop</h1><p class=lead>SUMO traffic, roadside sensors, RSU gateways over ZeroMQ, "
-        f"the node, MQTT, vehicle clients that follow the advice.</p>{''.join(parts)}"
-        f"<footer>cloudctl {__version__}, Python {platform.python_version()}, {html.escape(platform.platform())}</footer></body></html>"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport"
+        f" content='width=device-width'><title>cloudctl run</title><style>{STYLE}</style><body><h1>The whole"
+        " loop</h1><p class=lead>SUMO traffic, roadside sensors, RSU gateways over ZeroMQ, the node, MQTT, vehicle"
+        f" clients that follow the advice.</p>{''.join(parts)}<footer>cloudctl {__version__}, Python"
+        f" {platform.python_version()}, {html.escape(platform.platform())}</footer></body></html>"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page)
@@ -100,8 +103,9 @@ def _cards(live: Sequence[dict[str, Any]], study: Sequence[dict[str, Any]]) -> s
 
 def _latency(live: Sequence[dict[str, Any]]) -> str:
     out = [
-        "<h2>Latency, hop by hop</h2><p>Sensor to node contains what the sensors are modelled to take: 40 ms, an exponential of 15 ms, "
-        "and 2 % of frames 150 ms late. The planned advisory rests on the newest frame then received.</p>"
+        "<h2>Latency, hop by hop</h2><p>Sensor to node contains what the sensors are modelled to take: 40 ms, an"
+        " exponential of 15 ms, and 2 % of frames 150 ms late. The planned advisory rests on the newest frame then"
+        " received.</p>"
     ]
     for run in live:
         rows = [
@@ -139,8 +143,9 @@ def _fusion(live: Sequence[dict[str, Any]]) -> str:
             if len(run["fusion"]["intersections"]) > 1:
                 rows.append([f"&nbsp; {html.escape(place)}", *(_number(figures.get(k)) for k in FUSION)])
     return (
-        "<h2>Fusion against SUMO's truth</h2><p>Within 80 m of each intersection, five times a second, matched within 2 m: what the node knew at a "
-        "moment, from what had arrived by then, against who was there at that moment.</p>" + _table(["", *names], rows)
+        "<h2>Fusion against SUMO's truth</h2><p>Within 80 m of each intersection, five times a second, matched within 2"
+        " m: what the node knew at a moment, from what had arrived by then, against who was there at that moment.</p>"
+        + _table(["", *names], rows)
     )
 
 
@@ -168,7 +173,8 @@ def _effect(study: Sequence[dict[str, Any]]) -> str:
     axis.set(ylabel="with advice / without", ylim=(0, 1.25))
     axis.legend(frameon=False, fontsize=9, ncols=2)
     return (
-        "<h2>What the advice changes</h2><p>The same seeds with and without advice, means of a motor trip that ended; fuel by HBEFA4.</p>"
+        "<h2>What the advice changes</h2><p>The same seeds with and without advice, means of a motor trip that ended;"
+        " fuel by HBEFA4.</p>"
         + _table(["", *names], rows)
         + _svg(figure, "Ratios to no advice, means over the seeds; lower is better.")
     )

@@ -1,6 +1,8 @@
-"""A test of any importer: what it does not know, on each element that it reads, must show up in its report, its refusal, or its codes.
+"""A test of any importer: what it does not know, on each element that it reads, must show up in its report, its
+refusal, or its codes.
 
-Plug an importer in with one `Sample` in tests/codes/test_accounting.py; its file should have every element that the importer reads.
+Plug an importer in with one `Sample` in tests/codes/test_accounting.py; its file should have every element that the
+importer reads.
 """
 
 import copy
@@ -18,7 +20,9 @@ ODD = "zzvalue"
 
 
 class Sample(NamedTuple):
-    """One importer and a file for it. `ignored` is the importer's own table; `free` are values of which any text is right: path@name -> why."""
+    """One importer and a file for it. `ignored` is the importer's own table; `free` are values of which any text is
+    right: path@name -> why.
+    """
 
     name: str
     read: Callable[[bytes], Imported]
@@ -48,7 +52,9 @@ def outcome(sample: Sample, data: bytes) -> Outcome:
 
 
 def silent_names(sample: Sample) -> list[str]:
-    """Return the places where an unknown attribute (or key), and those where an unknown element (or object), goes in silence."""
+    """Return the places where an unknown attribute (or key), and those where an unknown element (or object), goes in
+    silence.
+    """
     odd = _with_odd_names(sample)
     told = outcome(sample, odd.data)
     return [

@@ -12,7 +12,9 @@ BASE = ["-std=c11", "-g", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"
 
 
 def build(compiler: str, out: Path, main: str, flags: list[str], core: list[str] = CORE) -> Path:
-    """Compile a programme with the core; skips, saying so, where this compiler cannot. The includes of `flags` come before ours."""
+    """Compile a programme with the core; skips, saying so, where this compiler cannot. The includes of `flags` come
+    before ours.
+    """
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler} here")
     done = subprocess.run(

@@ -21,7 +21,9 @@ def until(done: Callable[[], Any], seconds: float = 20.0, what: str = "it") -> A
 
 
 async def when(done: Callable[[], object], seconds: float = 20.0, what: str = "it") -> float:
-    """Return after how many s `done` was true, the event loop running meanwhile; fails when it was not within `seconds`."""
+    """Return after how many s `done` was true, the event loop running meanwhile; fails when it was not within
+    `seconds`.
+    """
     begin = stopwatch()
     while not done():
         assert stopwatch() - begin < seconds * SECOND, f"{what} did not happen within {seconds:.0f} s"

@@ -38,7 +38,9 @@ def said(tags: dict[str, str]) -> str:
 
 
 def crossing(swap: bool = False, origin: Origin = HERE) -> Drawing:
-    """Return the map: W to E at y = -2, S to N at x = 2, each 4 m wide; 40 km/h from the west; a light for each, named in two ways."""
+    """Return the map: W to E at y = -2, S to N at x = 2, each 4 m wide; 40 km/h from the west; a light for each, named
+    in two ways.
+    """
     d = Drawing(origin)
     lights = [d.way((12, y), (12, y + 1), type="traffic_light", name=f"Light {k}") for k, y in ((3, -6), (7, 6))]
     stops = [d.way((-12, 1), (-12, -5), type="stop_line"), d.way((-0.5, -12), (4.5, -12), type="stop_line")]

@@ -41,8 +41,9 @@ def road(
         + (f"<right>{right}</right>" if right else "")
     )
     return (
-        f'<road id="{number}" length="{length}" junction="{junction}" rule="{rule}"><link>{link}</link>{type_}<planView>{geometry}</planView>'
-        f'<lanes>{offset}<laneSection s="0">{sides}</laneSection></lanes>{inside}</road>'
+        f'<road id="{number}" length="{length}" junction="{junction}"'
+        f' rule="{rule}"><link>{link}</link>{type_}<planView>{geometry}</planView><lanes>{offset}<laneSection'
+        f' s="0">{sides}</laneSection></lanes>{inside}</road>'
     )
 
 
@@ -64,9 +65,12 @@ def crossing(
     exits: Extra | None = None,
     links: Extra | None = None,
 ) -> bytes:
-    """Return the map. Per road: `ingress` what stands in its lane to the junction, `lanes` further lanes on that side, `inside` signals and objects, `types` its
+    """Return the map. Per road: `ingress` what stands in its lane to the junction, `lanes` further lanes on that side,
+    `inside` signals and objects, `types` its
     types, `kinds` the type of that lane. `exits` are further lanes on the other side, `links` further lane
-    links of a connecting road, whose further lanes stand in `lanes`, too. `both`: connecting roads only for one way of each pair, with lanes for both; `width` of lanes on the left and right."""
+    links of a connecting road, whose further lanes stand in `lanes`, too. `both`: connecting roads only for one way of
+    each pair, with lanes for both; `width` of lanes on the left and right.
+    """
     ingress, lanes, inside, types, kinds, exits, links = (
         ingress or {},
         lanes or {},
@@ -104,7 +108,10 @@ def crossing(
         if both and a > b:
             continue
         length, view = _path(a, b)
-        ways = f'<predecessor elementType="road" elementId="{a}" contactPoint="end"/><successor elementType="road" elementId="{b}" contactPoint="end"/>'
+        ways = (
+            f'<predecessor elementType="road" elementId="{a}" contactPoint="end"/><successor elementType="road"'
+            f' elementId="{b}" contactPoint="end"/>'
+        )
         sides = {
             to: lane(to, width_of[to], f'<predecessor id="{to}"/><successor id="{away}"/>') + lanes.get(number, ""),
             away: lane(away, width_of[away], f'<predecessor id="{away}"/><successor id="{to}"/>') if both else "",
@@ -130,10 +137,14 @@ def crossing(
             + (f'<laneLink from="{away}" to="{away}"/>' if both else "")
         )
         connections.append(
-            f'<connection id="{number}" incomingRoad="{a}" connectingRoad="{number}" contactPoint="start">{rows_of}</connection>'
+            f'<connection id="{number}" incomingRoad="{a}" connectingRoad="{number}"'
+            f' contactPoint="start">{rows_of}</connection>'
         )
     whole = f'<junction id="100" name="X">{"".join(connections)}{junction}</junction>'
-    return f'<OpenDRIVE{attributes}><header revMajor="1" revMinor="6">{header}</header>{"".join(rows)}{whole}{tail}</OpenDRIVE>'.encode()
+    return (
+        f'<OpenDRIVE{attributes}><header revMajor="1"'
+        f' revMinor="6">{header}</header>{"".join(rows)}{whole}{tail}</OpenDRIVE>'.encode()
+    )
 
 
 def _path(a: int, b: int) -> tuple[float, str]:
@@ -178,7 +189,10 @@ def light(
     """Return a light; `lanes` as "-1" or "-2 1", "" for no validity."""
     ends = lanes.split()
     validity = f'<validity fromLane="{ends[0]}" toLane="{ends[-1]}"/>' if ends else ""
-    return f'<signal s="{s}" t="{t}" id="{number}" name="l{number}" dynamic="yes" orientation="{along}" zOffset="3" country="OpenDRIVE" type="{kind}" subtype="{subtype}" value="-1">{validity}</signal>'
+    return (
+        f'<signal s="{s}" t="{t}" id="{number}" name="l{number}" dynamic="yes" orientation="{along}" zOffset="3"'
+        f' country="OpenDRIVE" type="{kind}" subtype="{subtype}" value="-1">{validity}</signal>'
+    )
 
 
 def signals(*rows: str) -> str:

@@ -69,7 +69,9 @@ def lasting(code: IntersectionCode) -> IntersectionCode:
 
 
 def let_in(code: IntersectionCode, lane: Lane, at: dict) -> set[str]:
-    """Return the classes that decide what a lane is for and may use it at each of the times and on each part of it, asked of the rules one by one."""
+    """Return the classes that decide what a lane is for and may use it at each of the times and on each part of it,
+    asked of the rules one by one.
+    """
     named = {DECIDES[use] for use in (lane.use, *lane.shared)}
     cuts = sorted({0.0, *(s for place in at[lane.id] for s in (place.s_from, min(place.s_to, 1e3)))})
     parts = [(a + b) / 2 for a, b in itertools.pairwise(cuts)] or [None]

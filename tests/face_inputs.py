@@ -1,4 +1,5 @@
-"""Anything at all for the tracker's face. Each trial either works or raises TypeError or ValueError with a remedy; nothing ends the interpreter.
+"""Anything at all for the tracker's face. Each trial either works or raises TypeError or ValueError with a remedy;
+nothing ends the interpreter.
 
 By hand against a core with sanitizers: tests/tracker/test_face_sanitized.py has the commands.
 """

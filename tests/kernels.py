@@ -66,7 +66,9 @@ def pointer(values: np.ndarray) -> ctypes.c_void_p:
 
 
 def assigned(core: ctypes.CDLL, table: np.ndarray, miss: float) -> tuple[np.ndarray, float]:
-    """Return each row's column (-1: none) in the core's assignment of a table of costs, and what it costs together; a row without costs `miss`."""
+    """Return each row's column (-1: none) in the core's assignment of a table of costs, and what it costs together; a
+    row without costs `miss`.
+    """
     n, m = table.shape
     rows, columns = np.nonzero(np.isfinite(table))
     start = np.searchsorted(rows, np.arange(n + 1)).astype(np.int32)

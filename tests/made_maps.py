@@ -1,4 +1,6 @@
-"""Small MAP messages made here: four one-lane roads that cross, as J2735 in the data exchange's JSON and as YD/T 3709."""
+"""Small MAP messages made here: four one-lane roads that cross, as J2735 in the data exchange's JSON and as YD/T
+3709.
+"""
 
 from typing import Any
 
@@ -65,7 +67,9 @@ def limit(kind: str, steps: int) -> Tree:
 
 
 def j2735(*lanes: Tree, limits: tuple[Tree, ...] = (limit("vehicleMaxSpeed", 833),), **more: Any) -> Tree:
-    """Return a MAP: lane 1 leads east to 2, lane 3 north to 4; lanes given take the place of those with their number."""
+    """Return a MAP: lane 1 leads east to 2, lane 3 north to 4; lanes given take the place of those with their
+    number.
+    """
     whole = {
         1: lane(1, "in", [node(-1000, -175), node(-5000, 0)], join(2, 1)),
         2: lane(2, "out", [node(1000, -175), node(5000, 0)]),

@@ -1,4 +1,6 @@
-"""Trials in the form of Mcity's perception evaluation: a vehicle with RTK drives through what roadside units report late and with noise."""
+"""Trials in the form of Mcity's perception evaluation: a vehicle with RTK drives through what roadside units report
+late and with noise.
+"""
 
 import json
 from pathlib import Path
@@ -16,13 +18,17 @@ NOISE = 0.25  # m, 1 sigma of a detection by axis
 
 
 def position(t: np.ndarray) -> np.ndarray:
-    """Return float64[n, 2], m, on a circle about the middle of the intersection: turning all the time, it shows a delay in each direction."""
+    """Return float64[n, 2], m, on a circle about the middle of the intersection: turning all the time, it shows a delay
+    in each direction.
+    """
     angle = SPEED * t / TURN_RADIUS
     return TURN_RADIUS * np.column_stack([np.cos(angle), np.sin(angle)])
 
 
 def make_trials(folder: Path, *, latency: float, seconds: float = 60.0, seed: int = 1) -> None:
-    """Write trials 2 (of the probe) and 3 into `folder`; a scan's stamp is `latency` s after the moment at which the units saw the vehicle."""
+    """Write trials 2 (of the probe) and 3 into `folder`; a scan's stamp is `latency` s after the moment at which the
+    units saw the vehicle.
+    """
     rng = np.random.default_rng(seed)
     origin = Origin(*mcity.CENTRE)
     for part in ("dets", "gts"):

@@ -1,7 +1,9 @@
 """Makes the messages and recordings of tests/data anew: `PYTHONPATH=. python tests/make_data.py`.
 
-They have the shapes that roadside units, the ODE of the US DOT and data sets of intersections have, and the content of the shipped
-intersection, so that a clean clone tests what else needs recordings that may not be passed on. test_made_data.py holds script and files together.
+They have the shapes that roadside units, the ODE of the US DOT and data sets of intersections have, and the content of
+the shipped
+intersection, so that a clean clone tests what else needs recordings that may not be passed on. test_made_data.py holds
+script and files together.
 """
 
 import json
@@ -44,7 +46,9 @@ Moment = tuple[int, tuple[Group, ...]]  # ms from T, and what every group shows
 
 
 def frames() -> dict[str, list[dict[str, str]]]:
-    """Return frames by kind: maps of the shipped codes, SPaT with and without faults, requests, and kinds that are not read."""
+    """Return frames by kind: maps of the shipped codes, SPaT with and without faults, requests, and kinds that are not
+    read.
+    """
     maps_sent = [write_map(codes.load(maps.path(name)), INTERSECTION, region=10, frame=True) for name in SHAPES]
     request = {"id": {"id": INTERSECTION}, "requestID": 1, "requestType": "priorityRequest", "inBoundLane": ("lane", 1)}
     sender = {"id": ("stationID", 7)}
@@ -98,7 +102,9 @@ def ode_spat(groups: tuple[Group, ...]) -> dict[str, Any]:
 
 
 def processed_spat(groups: tuple[Group, ...], *, revision: int, late_ms: int) -> dict[str, Any]:
-    """Return a SPaT as the ODE's monitor keeps it: with a time stamp that its player fills in, `late_ms` before the moment of playing."""
+    """Return a SPaT as the ODE's monitor keeps it: with a time stamp that its player fills in, `late_ms` before the
+    moment of playing.
+    """
     states = []
     for group in groups:
         timing = {"minEndTime": f"@{tenths(group.min_end) / 10}@", "maxEndTime": f"@{tenths(group.max_end) / 10}@"}
@@ -170,7 +176,9 @@ def line(kind: str, ms: int, body: dict[str, Any]) -> str:
 
 
 def lights() -> list[str]:
-    """Return eight heads of a four-phase signal as a data set records them: a row where anything changes; 0 red, 1 green, 3 yellow."""
+    """Return eight heads of a four-phase signal as a data set records them: a row where anything changes; 0 red, 1
+    green, 3 yellow.
+    """
     rows = ["RawFrameID,timestamp(ms)," + ",".join(f"Traffic light {k}" for k in range(1, 9))]
     frame, last = 0, None
     for cycle in range(4):

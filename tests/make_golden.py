@@ -1,4 +1,6 @@
-"""Makes tests/golden/run.mcap anew: `PYTHONPATH=. python tests/make_golden.py`. Do so only in a commit that says why what the node says has changed."""
+"""Makes tests/golden/run.mcap anew: `PYTHONPATH=. python tests/make_golden.py`. Do so only in a commit that says why
+what the node says has changed.
+"""
 
 from paths import GOLDEN
 

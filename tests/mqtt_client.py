@@ -16,7 +16,9 @@ class MqttClient:
     def __init__(
         self, port: int, *, credentials: Path | None = None, authority: Path | None = None, client_id: str = ""
     ) -> None:
-        """`credentials`: a vehicle's folder; `authority`: trust this one, and show no certificate; neither: in clear."""
+        """`credentials`: a vehicle's folder; `authority`: trust this one, and show no certificate; neither: in
+        clear.
+        """
         self.messages: list[tuple[str, bytes]] = []
         self.lost = 0
         self._subscribed: set[int] = set()

@@ -13,5 +13,7 @@ MCITY = Path(os.environ.get("CLOUDCTL_MCITY", OUTSIDE / "data" / "mcity"))
 
 
 def outside(*names: str) -> list[Path]:
-    """Return those files of OUTSIDE that are here, for the parameters of tests that read the project's own files as well."""
+    """Return those files of OUTSIDE that are here, for the parameters of tests that read the project's own files as
+    well.
+    """
     return [path for name in names if (path := OUTSIDE / name).exists()]

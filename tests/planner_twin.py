@@ -1,4 +1,6 @@
-"""The planners' kernels once more, plainly: every pair, every path, no tables, no order of work. The compiled ones must agree with these."""
+"""The planners' kernels once more, plainly: every pair, every path, no tables, no order of work. The compiled ones must
+agree with these.
+"""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -61,7 +63,9 @@ def way(world: World, i: int) -> list[tuple[int, float]]:
 
 
 def leader(world: World, i: int, reach: float) -> tuple[int, float]:
-    """Return who is next on a track's way, and m between the two; (-1, inf) where nobody is. Of two at one place the later row is ahead."""
+    """Return who is next on a track's way, and m between the two; (-1, inf) where nobody is. Of two at one place the
+    later row is ahead.
+    """
     found = (inf, -1)
     for path, base in way(world, i):
         if base - world.s[i] >= reach:
@@ -92,7 +96,9 @@ def held_up(world: World, reach: float, free: set[int]) -> set[int]:
 
 
 def passes(world: World) -> list[tuple[float, bool, int]]:
-    """Return (s until it passes its stop line, whether in the green that shows, how many are behind it) by track that comes to one."""
+    """Return (s until it passes its stop line, whether in the green that shows, how many are behind it) by track that
+    comes to one.
+    """
     code, signals, out = world.code, world.signals, [(inf, False, 0)] * len(world.tracks)
     lanes: dict[int, list[int]] = {}
     for i in range(len(world.tracks)):
@@ -141,7 +147,9 @@ def passes(world: World) -> list[tuple[float, bool, int]]:
 
 
 def meetings(world: World) -> dict[tuple[int, int, float], float]:
-    """Return the chance of meeting by (track, track, TTC to a ms), of every pair of tracks at every conflict of their movements."""
+    """Return the chance of meeting by (track, track, TTC to a ms), of every pair of tracks at every conflict of their
+    movements.
+    """
     code, chances, out = world.code, movements(world), {}
     standing: list[dict[int, float]] = []
     for i in range(len(world.tracks)):
@@ -208,7 +216,9 @@ def meetings(world: World) -> dict[tuple[int, int, float], float]:
 
 
 def along(world: World, i: int, t: float) -> np.ndarray | None:
-    """Return x, y where a road user on a lane will be in `t` s: a vehicle along it, others straight on; None where the way ends before."""
+    """Return x, y where a road user on a lane will be in `t` s: a vehicle along it, others straight on; None where the
+    way ends before.
+    """
     code, track = world.code, world.tracks[i]
     if not FOLLOWS_LANE[track["class"]]:
         return np.array([track["x"] + track["vx"] * t, track["y"] + track["vy"] * t])
@@ -229,7 +239,9 @@ def below(value: float, limit: float, sigma: float) -> float:
 
 
 def crossings(world: World) -> dict[tuple[int, int, float], float]:
-    """Return the chance of meeting by (connected vehicle, walker, TTC to a ms), of every walker at every crosswalk on the vehicle's way."""
+    """Return the chance of meeting by (connected vehicle, walker, TTC to a ms), of every walker at every crosswalk on
+    the vehicle's way.
+    """
     code, out = world.code, {}
     walkers = [
         j for j in range(len(world.tracks)) if world.tracks["class"][j] in (ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE)
@@ -296,7 +308,9 @@ def own_sigma(world: World, i: int, t: float) -> float:
 def crosses(
     track: np.void, place: np.ndarray, way: np.ndarray, reach: float
 ) -> tuple[float, float, float, float, float] | None:
-    """Return when a walker comes to a vehicle's path and leaves it, how far along it, the chance of that and its deviation; None: never."""
+    """Return when a walker comes to a vehicle's path and leaves it, how far along it, the chance of that and its
+    deviation; None: never.
+    """
     at, velocity = np.array([track["x"], track["y"]]) - place, np.array([track["vx"], track["vy"]], float)
     pace, normal = float(np.hypot(*velocity)), np.array([-way[1], way[0]])
     off, along, across = float(at @ normal), float(at @ way), float(velocity @ normal)
@@ -321,7 +335,9 @@ def crosses(
 
 
 def concerned(world: World, violators: list[int], behind: Mapping[int, tuple[float, int]]) -> dict[int, float]:
-    """Return by connected track, and not a violator itself, its chance to conflict with the likeliest of `violators`; `behind`: (gap, leader) of each track."""
+    """Return by connected track, and not a violator itself, its chance to conflict with the likeliest of `violators`;
+    `behind`: (gap, leader) of each track.
+    """
     code, chances, out = world.code, movements(world), {}
 
     def arrives(i: int, own: int, far: float) -> float:
@@ -399,7 +415,9 @@ def ahead_of(world: World, row: int, path: int, s: float) -> float | None:
 
 
 def nearest_hazards(world: World) -> dict[str, tuple[Hazard, float]]:
-    """Return of what each connected vehicle is to be warned, and how far that is (m): the highest priority, then the nearest."""
+    """Return of what each connected vehicle is to be warned, and how far that is (m): the highest priority, then the
+    nearest.
+    """
     out: dict[str, tuple[Hazard, float]] = {}
     for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
         choices = []

@@ -13,7 +13,9 @@ YELLOW = int(SignalState.YELLOW_PROTECTED)
 
 
 def random_world(code: CompiledCode, seed: int, people: bool = False) -> World:
-    """Return an intersection with up to fourteen vehicles before it and in it, some of which say where they go, and, on demand, people about its crosswalks."""
+    """Return an intersection with up to fourteen vehicles before it and in it, some of which say where they go, and, on
+    demand, people about its crosswalks.
+    """
     rng = np.random.default_rng(seed)
     stage = Stage(code)
     stage.state, stage.left = int(rng.choice([RED, GREEN, YELLOW])), float(rng.uniform(0.0, 40.0))

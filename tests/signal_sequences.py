@@ -1,4 +1,6 @@
-"""Sequences of signal states for tests: what the shipped intersection shows, message by message, and which checks it trips."""
+"""Sequences of signal states for tests: what the shipped intersection shows, message by message, and which checks it
+trips.
+"""
 
 from collections.abc import Iterator
 

@@ -90,7 +90,9 @@ def changed(value: dict, draw: st.DrawFn) -> dict:
 
 
 def good_of(reading: Callable[[], Spats]) -> Spats:
-    """Return what a reader found; nothing where it raised CodeError, whose findings, as all refusals, say what to do."""
+    """Return what a reader found; nothing where it raised CodeError, whose findings, as all refusals, say what to
+    do.
+    """
     try:
         found = reading()
     except codes.CodeError as error:

@@ -36,7 +36,9 @@ class Stage:
 
     def put(self, lane: int, before: float, speed: float, kind: str | None = "car", connection: int | None = None, turned: bool = False,
             automated: bool = False, **track: float) -> int:  # fmt: skip
-        """Put a vehicle `before` m before the stop line of a lane; connected unless `kind` is None. Returns its handle."""
+        """Put a vehicle `before` m before the stop line of a lane; connected unless `kind` is None. Returns its
+        handle.
+        """
         code = self.code
         stop = code.lane_stop_s[lane] if not np.isnan(code.lane_stop_s[lane]) else code.path_length[lane]
         if kind and connection is None:

@@ -1,4 +1,6 @@
-"""What holds of every test: it waits with an end, asks only what is public, and shares what it shares in a module of helpers."""
+"""What holds of every test: it waits with an end, asks only what is public, and shares what it shares in a module of
+helpers.
+"""
 
 import ast
 from collections.abc import Iterator

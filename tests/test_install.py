@@ -1,4 +1,6 @@
-"""What is installed: an sdist holds what a build needs, and the wheel made of it holds the whole product and needs no compiler."""
+"""What is installed: an sdist holds what a build needs, and the wheel made of it holds the whole product and needs no
+compiler.
+"""
 
 import os
 import re
@@ -30,7 +32,8 @@ def interpreter(version: str) -> str | None:
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
-# Each version takes minutes, most of them for what cloudctl depends on: all of them only where they are asked for (`make pythons`).
+# Each version takes minutes, most of them for what cloudctl depends on: all of them only where they are asked for
+# (`make pythons`).
 ASKED = VERSIONS if os.environ.get("CLOUDCTL_TEST_PYTHONS") == "all" else [OWN]
 
 
@@ -85,8 +88,8 @@ def test_a_wheel_of_the_sdist_holds_the_whole_product_and_runs_without_the_tree(
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import cloudctl, cloudctl._core; from cloudctl import codes, maps;"
-        "assert cloudctl.__file__.startswith(sys.argv[1]); print(codes.load(maps.path('intersection.json')).id)"
+        "import sys; sys.path.insert(0, sys.argv[1]); import cloudctl, cloudctl._core; from cloudctl import codes,"
+        " maps;assert cloudctl.__file__.startswith(sys.argv[1]); print(codes.load(maps.path('intersection.json')).id)"
     )
     assert run(sys.executable, "-P", "-c", program, site, cwd=tmp_path).startswith("UST1.")
 

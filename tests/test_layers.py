@@ -1,4 +1,6 @@
-"""The layers of the design, enforced: a module imports only from lower layers, and a few libraries have one importer each."""
+"""The layers of the design, enforced: a module imports only from lower layers, and a few libraries have one importer
+each.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# For each package, its modules and sub-packages from the lowest layer to the highest. One layer's members do not import one another.
+# For each package, its modules and sub-packages from the lowest layer to the highest. One layer's members do not import
+# one another.
 # A package that is not listed has no order of its own, beside having no circle.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl": (

@@ -1,4 +1,6 @@
-"""Two copies of cloudctl in one process are refused: a copy in a folder, and this one, which the interpreter has installed."""
+"""Two copies of cloudctl in one process are refused: a copy in a folder, and this one, which the interpreter has
+installed.
+"""
 
 import os
 import shutil

@@ -1,4 +1,5 @@
-"""The tracker's kernels in plain NumPy, written to be read: full matrices, no packing, libm's functions. The C must agree with these.
+"""The tracker's kernels in plain NumPy, written to be read: full matrices, no packing, libm's functions. The C must
+agree with these.
 
 A model is (x, p): mean float64[4 or 5] (x, y, vx, vy, turn rate) and covariance float64[n, n]. An interacting pair is
 (straight, turning, turns) with the probability of the turning model.

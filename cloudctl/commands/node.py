@@ -119,8 +119,10 @@ def _add_setup(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=INTERSECTION",
-        help="a roadside unit of it, and its intersection; may be repeated (default: one new unit, where the node has "
-        "a single intersection)",
+        help=(
+            "a roadside unit of it, and its intersection; may be repeated (default: one new unit, where the node has "
+            "a single intersection)"
+        ),
     )
     gateway.add_argument("--address", help="where it reaches the node, tcp://HOST:PORT (default: by the node's file)")
     revoke = add_command(keys, "revoke", "withdraw a vehicle's certificate; then: cloudctl reload", _keys_revoke)
@@ -201,8 +203,7 @@ def _replay(args: argparse.Namespace) -> int:
         )
     for (place, cause), count in result.faults.items():
         print(
-            f"fault of the node in {place}, {count} times: {cause}\n"
-            f"{result.tracebacks.get((place, cause), '')}".rstrip()
+            f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip()
         )
     return int(bool(result.faults) or bool(args.compare and not result.identical))
 
@@ -258,7 +259,8 @@ def _keys_vehicle(args: argparse.Namespace) -> None:
     folder = add_vehicle(args.folder, args.name)
     print(f"wrote {folder}: give it to the vehicle, over a way that nobody else can read")
     print(
-        f"next: Vehicle.from_folder connects with it; to try it, in {args.folder}: python vehicle.py vehicles/{args.name}"
+        f"next: Vehicle.from_folder connects with it; to try it, in {args.folder}: python vehicle.py"
+        f" vehicles/{args.name}"
     )
 
 

@@ -33,7 +33,8 @@ SPEED_SPREAD = 1.5  # m/s, 1 sigma of drivers' speeds before a turn
 MIN_CHANCE = 0.05  # of a movement
 MIN_SPEED = 1.0  # m/s; a stationary vehicle may set off
 BELIEVED_TIME = 1.0  # s for which a measured acceleration is believed
-# s for which a measured gain of speed is believed where its end is known: after a green begins, vehicles gain speed until
+# s for which a measured gain of speed is believed where its end is known: after a green begins, vehicles gain speed
+# until
 # they have the movement's own
 MAX_GAINING_TIME = 3.0
 SIGMA_A = np.array([0.8, 0.8, 0.6, 0.6, 1.0, 0.6, 0.4, 0.0])  # m/s^2 by ObjectClass: unmodelled acceleration, 1 sigma

@@ -72,7 +72,8 @@ NO_CONTACT = LastContact(received=-ABSENCE, resent=-RESEND_INTERVAL)
 
 
 class Egress:
-    """The node's connection to a broker. `on_vehicle_message(kind, vehicle, body)` gets what vehicles send, on the event
+    """The node's connection to a broker. `on_vehicle_message(kind, vehicle, body)` gets what vehicles send, on the
+    event
     loop."""
 
     def __init__(
@@ -298,7 +299,8 @@ class Egress:
         return logging.INFO if self._hellos <= MAX_HELLO_LINES else logging.DEBUG
 
     def _note_contact(self, vehicle: str, is_hello: bool) -> None:
-        """Note a message of a vehicle; where it has (re)connected, as its hello shows, or was silent, send again what is
+        """Note a message of a vehicle; where it has (re)connected, as its hello shows, or was silent, send again what
+        is
         still valid for it."""
         now = stopwatch()
         if vehicle not in self._vehicles or is_hello:

@@ -77,8 +77,8 @@ def load(path: Path) -> NodeConfig:
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
-            f"{path} does not exist. Make a node's folder with: cloudctl init FOLDER, and run this in it. An example is "
-            "in docs/operations.md"
+            f"{path} does not exist. Make a node's folder with: cloudctl init FOLDER, and run this in it. An example is"
+            " in docs/operations.md"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(

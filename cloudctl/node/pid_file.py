@@ -131,8 +131,8 @@ def reload_node(config: Path, timeout: int = ANSWER_TIMEOUT) -> ReloadAnswer:
         else:
             return answer
     raise ReloadError(
-        f"the node (process {process}) was asked to read {config} again, and has not answered for {timeout // SECOND} s. "
-        "Its log says what stands in the way"
+        f"the node (process {process}) was asked to read {config} again, and has not answered for {timeout // SECOND}"
+        " s. Its log says what stands in the way"
     )
 
 

@@ -106,8 +106,9 @@ def _check_bindings(wanted: NodeConfig, files: list[Path], intersections: dict[P
         for rsu, intersection in gateway.rsus.items():
             if intersection not in present:
                 raise ConfigError(
-                    f"[[gateway]] {gateway.name!r}: rsus: {rsu!r} is at {intersection!r}, whose digital code is gone or was never there: "
-                    "no file under [node] codes that can be used is of it. Take the unit out, or put the code back"
+                    f"[[gateway]] {gateway.name!r}: rsus: {rsu!r} is at {intersection!r}, whose digital code is gone or"
+                    " was never there: no file under [node] codes that can be used is of it. Take the unit out, or put"
+                    " the code back"
                 )
 
 

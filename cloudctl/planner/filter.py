@@ -35,7 +35,9 @@ class Key(NamedTuple):
 
 
 class Persistence(NamedTuple):
-    """When a proposal was first made, without an absence of more than MAX_ABSENCE since, and when it was made last; ns."""
+    """When a proposal was first made, without an absence of more than MAX_ABSENCE since, and when it was made last;
+    ns.
+    """
 
     since: int
     last: int
@@ -151,7 +153,8 @@ class AdvisoryFilter:
     def _is_wanted(self, t: int, candidate: Candidate) -> bool:
         """Return whether a proposal would tell its target more than it knows.
 
-        Advice to stop at the signal would not while speed advice to stop has long to go. Close to the end of that it takes
+        Advice to stop at the signal would not while speed advice to stop has long to go. Close to the end of that it
+        takes
         over, even as a renewal. Any other renewal is wanted while what it renews is valid.
         """
         stop_advised = self._stop_advised(t, candidate)

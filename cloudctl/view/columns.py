@@ -1,10 +1,14 @@
 """The binary format of the live page: little-endian columns behind an 8-byte head whose first byte is the version.
 
-A message is one frame after the other. Each frame is `HEAD` (version, kind, 0, bytes of the body), the body, and zeros up to a multiple of 8, so that
-every column can be read in place. Bodies of `FrameKind.SNAPSHOT` and `OVERVIEW` are a fixed part and then columns, wider ones first (4, 2, 1 bytes):
-all are aligned by their order alone. All other bodies are JSON. `page/format.js` reads the same tables; a test holds the two together.
+A message is one frame after the other. Each frame is `HEAD` (version, kind, 0, bytes of the body), the body, and zeros
+up to a multiple of 8, so that
+every column can be read in place. Bodies of `FrameKind.SNAPSHOT` and `OVERVIEW` are a fixed part and then columns,
+wider ones first (4, 2, 1 bytes):
+all are aligned by their order alone. All other bodies are JSON. `page/format.js` reads the same tables; a test holds
+the two together.
 
-Distances are m east and north of the intersection's origin, speeds m/s, angles rad counter-clockwise from east, times of day ms since 1970 (UTC, float64:
+Distances are m east and north of the intersection's origin, speeds m/s, angles rad counter-clockwise from east, times
+of day ms since 1970 (UTC, float64:
 exact to a microsecond), other times s. NaN, in a column of whole numbers -1: not known.
 """
 
@@ -94,7 +98,9 @@ def json_frame(kind: FrameKind, value: object) -> bytes:
 
 
 def in_order(*tables: tuple[Column, ...]) -> list[tuple[int, Column]]:
-    """Return the columns of some tables as they stand in a body, with the number of each one's table: by width, the widest first."""
+    """Return the columns of some tables as they stand in a body, with the number of each one's table: by width, the
+    widest first.
+    """
     rows = [(number, column) for number, table in enumerate(tables) for column in table]
     return sorted(rows, key=lambda row: -np.dtype(row[1].type).itemsize)
 
@@ -108,7 +114,9 @@ OVERVIEW_ORDER: Final = in_order(OVERVIEW_COLUMNS)
 
 
 def snapshot(index: int, world: World, shown: Signals) -> bytes:
-    """Return the frame of an intersection's newest world; `shown` are its signals as received, where `world` has what may be believed of them."""
+    """Return the frame of an intersection's newest world; `shown` are its signals as received, where `world` has what
+    may be believed of them.
+    """
     tracks = world.tracks
     names = "\n".join(vehicle.id for vehicle in world.vehicles).encode()
     connected = world.report + 1  # 0: not connected; k: the k-th of the names
@@ -141,7 +149,9 @@ def snapshot(index: int, world: World, shown: Signals) -> bytes:
 
 
 def group_columns(t: int, world: World, shown: Signals) -> dict[str, NDArray[np.generic]]:
-    """Return the columns of the signal groups at `t` ns: the state as it is displayed, the times as far as they may be believed."""
+    """Return the columns of the signal groups at `t` ns: the state as it is displayed, the times as far as they may be
+    believed.
+    """
     believed = world.signals
     seen = shown.seen if shown.seen is not None else np.full(len(shown.state), shown.t)
     overdue = shown.overdue if shown.overdue is not None else np.zeros(len(shown.state), np.bool_)

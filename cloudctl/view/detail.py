@@ -1,4 +1,6 @@
-"""One track, whole: covariance, predicted path, what was advised to it and what was not, and how long each hop of its messages took."""
+"""One track, whole: covariance, predicted path, what was advised to it and what was not, and how long each hop of its
+messages took.
+"""
 
 from collections import OrderedDict, deque
 from statistics import median
@@ -31,7 +33,9 @@ class Hops:
         self._ack = msgspec.json.Decoder(Ack).decode
 
     def received(self, t: int, datum: RawMessage) -> None:
-        """Take in a message of the vehicle that was received at `t` ns; one that cannot be read is refused elsewhere."""
+        """Take in a message of the vehicle that was received at `t` ns; one that cannot be read is refused
+        elsewhere.
+        """
         try:
             if datum.kind == "state":
                 self._note("vehicle_to_node", t - self._state(datum.body).t)

@@ -1,6 +1,8 @@
-"""Collects what open pages show, once a step of the engine. While no page is open it keeps only the newest refusals and traffic reports.
+"""Collects what open pages show, once a step of the engine. While no page is open it keeps only the newest refusals and
+traffic reports.
 
-Everything a page sees is encoded once and given to each page that watches it. Nothing here changes what the engine does: it reads worlds that were
+Everything a page sees is encoded once and given to each page that watches it. Nothing here changes what the engine
+does: it reads worlds that were
 planned anyway, and asks an intersection to note what it withholds only while a page watches that intersection.
 """
 
@@ -75,7 +77,9 @@ class Observer:
     # --- pages that open, ask and close ---
 
     def open(self, wake: Callable[[], None]) -> Viewer:
-        """Return a new page's viewer, with what it begins with. Raises ViewError where there are MAX_VIEWERS already."""
+        """Return a new page's viewer, with what it begins with. Raises ViewError where there are MAX_VIEWERS
+        already.
+        """
         if len(self.viewers) >= MAX_VIEWERS:
             raise ViewError(
                 "viewers",
@@ -132,7 +136,9 @@ class Observer:
         return self._watchers.get(index, [])
 
     def _begin_again(self) -> None:
-        """Take in that the node serves other intersections now: pages get a new list, and ask again for what is in view."""
+        """Take in that the node serves other intersections now: pages get a new list, and ask again for what is in
+        view.
+        """
         for viewer in self.viewers:
             viewer.watched, viewer.selected = (), None
             viewer.clear()

@@ -18,7 +18,9 @@ REST = 0.01  # s
 async def show_recording(
     path: Path, bind: str, ready: Callable[[str], None], until: asyncio.Event | None = None, debug: bool = False
 ) -> None:
-    """Serve a recording's page at `bind` (host:port) until `until` is set or SIGINT comes; `ready` gets the address to open. Raises RecordingError, HttpServerError."""
+    """Serve a recording's page at `bind` (host:port) until `until` is set or SIGINT comes; `ready` gets the address to
+    open. Raises RecordingError, HttpServerError.
+    """
     stop = until or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,10 @@
-"""A recording as the page's source: the same engine, driven as fast as the page plays it, and shown by the same observer.
+"""A recording as the page's source: the same engine, driven as fast as the page plays it, and shown by the same
+observer.
 
-A jump makes a fresh engine and lets it see WARM_UP of what came before: the picture is then within centimetres of the run's own, though tracks and
-advisories have other ids, so that the advisories shown are the recorded ones. In frame-exact mode the run is repeated from its first step: every id is the
+A jump makes a fresh engine and lets it see WARM_UP of what came before: the picture is then within centimetres of the
+run's own, though tracks and
+advisories have other ids, so that the advisories shown are the recorded ones. In frame-exact mode the run is repeated
+from its first step: every id is the
 run's own, and each advisory is compared with the recorded one, byte by byte.
 """
 
@@ -198,7 +201,10 @@ class Player:
         payloads = tuple(encode(advisory) for advisory in out.advisories)
         self._compared += len(payloads)
         if payloads != step.advisories and not self._difference:
-            self._difference = f"differs from the recording at {step.t} ns: {len(payloads)} advisories, recorded {len(step.advisories)}"
+            self._difference = (
+                f"differs from the recording at {step.t} ns: {len(payloads)} advisories, recorded"
+                f" {len(step.advisories)}"
+            )
 
     # --- what pages are told ---
 

@@ -1,6 +1,8 @@
-"""Why a connected vehicle is given no speed advice, in words: the conditions of `planner.kinds.glosa`, one by one, in the order in which it asks for them.
+"""Why a connected vehicle is given no speed advice, in words: the conditions of `planner.kinds.glosa`, one by one, in
+the order in which it asks for them.
 
-What was proposed and not sent is noted by the filter (`planner.Withheld`); here is why there was no proposal. A test holds the two together: a vehicle
+What was proposed and not sent is noted by the filter (`planner.Withheld`); here is why there was no proposal. A test
+holds the two together: a vehicle
 without a proposal has a reason, one with a proposal has none.
 """
 
@@ -31,12 +33,14 @@ def why_no_advice(world: World, row: int) -> list[str]:
     policy = policy_of(vehicle.state)
     if AdvisoryKind.GLOSA in policy.suppressed_kinds:
         reasons.append(
-            f"vehicles of class {vehicle.state.kind} are not given: {', '.join(sorted(kind.value for kind in policy.suppressed_kinds))}"
+            f"vehicles of class {vehicle.state.kind} are not given:"
+            f" {', '.join(sorted(kind.value for kind in policy.suppressed_kinds))}"
         )
     sigma = float(np.sqrt(max(world.tracks["var_x"][row], world.tracks["var_y"][row])))
     if sigma > policy.position:
         reasons.append(
-            f"its position is known to {sigma:.1f} m only; advice that needs its lane is withheld beyond {policy.position:.1f} m"
+            f"its position is known to {sigma:.1f} m only; advice that needs its lane is withheld beyond"
+            f" {policy.position:.1f} m"
         )
     on_the_way = _on_the_way(world, row) or _at_the_signal(world, row)
     return [*reasons, on_the_way] if on_the_way else reasons
@@ -72,12 +76,21 @@ def _at_the_signal(world: World, row: int) -> str | None:
     name, signals = world.code.group_ids[group], world.signals
     times = forecast_stop_lines(world)
     if times.in_doubt[row]:
-        return f"it comes near the end of the green of group {name}: whether it passes cannot be said, so it is not held back"
+        return (
+            f"it comes near the end of the green of group {name}: whether it passes cannot be said, so it is not held"
+            " back"
+        )
     if signals.confidence[group] < MIN_CONFIDENCE:
-        return f"the controller gives the end of group {name} a confidence of {signals.confidence[group]:.2f}: at least {MIN_CONFIDENCE} is needed"
+        return (
+            f"the controller gives the end of group {name} a confidence of {signals.confidence[group]:.2f}: at least"
+            f" {MIN_CONFIDENCE} is needed"
+        )
     low, high = int(signals.min_end[group]), int(signals.max_end[group])
     if low < NEVER and high < NEVER and high - low > MAX_SPREAD * 1e9:
-        return f"group {name} may end within {(high - low) / 1e9:.0f} s: that is too uncertain for a speed (at most {MAX_SPREAD:.0f} s)"
+        return (
+            f"group {name} may end within {(high - low) / 1e9:.0f} s: that is too uncertain for a speed (at most"
+            f" {MAX_SPREAD:.0f} s)"
+        )
     if times.in_present_green[row]:
         return None
     if times.time[row] >= UNKNOWN_TIME:
@@ -85,7 +98,10 @@ def _at_the_signal(world: World, row: int) -> str | None:
             return f"what signal group {name} shows is not known, or not believed"
         return f"when it can pass is not known: group {name} gives no end, or no next green, that can be believed"
     if _holds_up(world)[row]:
-        return "somebody close behind leaves the road before the signal, or passes in a green of its own: going slowly would hold it up"
+        return (
+            "somebody close behind leaves the road before the signal, or passes in a green of its own: going slowly"
+            " would hold it up"
+        )
     return None
 
 

@@ -1,7 +1,10 @@
-"""The page over HTTP: its files, and the one WebSocket that everything it shows comes through. The web server's own module is handed in.
+"""The page over HTTP: its files, and the one WebSocket that everything it shows comes through. The web server's own
+module is handed in.
 
-The files are the same for everybody. The socket needs the token: a browser cannot send a header with it, so that it stands beside the protocol's name
-(`Sec-WebSocket-Protocol: cloudctl.view.1, token.TOKEN`); other clients may send `Authorization: Bearer TOKEN`. A request that another site's page makes
+The files are the same for everybody. The socket needs the token: a browser cannot send a header with it, so that it
+stands beside the protocol's name
+(`Sec-WebSocket-Protocol: cloudctl.view.1, token.TOKEN`); other clients may send `Authorization: Bearer TOKEN`. A
+request that another site's page makes
 is refused by its `Origin`.
 """
 
@@ -30,7 +33,10 @@ TOKEN_PREFIX = "token."
 TOKEN_BYTES = 18
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none';"
+        " form-action 'self'; frame-ancestors 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -65,7 +71,9 @@ class PageFile(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """What the page is served with: what is observed, the token it needs, further sites whose pages may open the socket, and a recording's player."""
+    """What the page is served with: what is observed, the token it needs, further sites whose pages may open the
+    socket, and a recording's player.
+    """
 
     observer: Observer
     token: str
@@ -110,7 +118,9 @@ class ViewRoutes:
     # --- who may look ---
 
     async def _access(self, request: Any) -> Any:
-        """Answer whether the socket would be opened for this request, and if not, why: a browser does not tell its page."""
+        """Answer whether the socket would be opened for this request, and if not, why: a browser does not tell its
+        page.
+        """
         return self._refusal(request) or self._web.json_response({"access": True})
 
     def _refusal(self, request: Any) -> Any:

@@ -1,4 +1,6 @@
-"""The drawing of an intersection as the page needs it: lines in m of the intersection's own frame, rounded to the centimetre."""
+"""The drawing of an intersection as the page needs it: lines in m of the intersection's own frame, rounded to the
+centimetre.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""What waits for each open page. A slow page waits alone: of each thing it gets the newest when it reads again, and nothing grows meanwhile."""
+"""What waits for each open page. A slow page waits alone: of each thing it gets the newest when it reads again, and
+nothing grows meanwhile.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -29,7 +31,9 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Viewer:
-    """One open page: what it watches, and what waits to be sent to it. `wake` is called when something begins to wait."""
+    """One open page: what it watches, and what waits to be sent to it. `wake` is called when something begins to
+    wait.
+    """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.watched: tuple[int, ...] = ()
@@ -74,7 +78,8 @@ class Viewer:
         self._events.clear()
 
     def take(self) -> bytes:
-        """Return all that waits as one message; b"" where nothing does. First what the rest is understood by: the list of intersections,
+        """Return all that waits as one message; b"" where nothing does. First what the rest is understood by: the list
+        of intersections,
         whether a recording has jumped, the drawings."""
         newest, self._newest = self._newest, {}
         frames = [newest[key] for key in sorted(newest, key=lambda key: (key[0] not in FIRST, key))]

@@ -70,7 +70,9 @@ class Zone:
         self._columns["queue_m"][index] = max((lane.queue_m for lane in report.lanes), default=0.0)
 
     def look(self, t: int) -> bytes | None:
-        """Look at the next few intersections; return the frame when all were looked at, at most once in LOOK_INTERVAL."""
+        """Look at the next few intersections; return the frame when all were looked at, at most once in
+        LOOK_INTERVAL.
+        """
         if self._next == 0:
             if 0 <= t - self._begun < LOOK_INTERVAL:
                 return None

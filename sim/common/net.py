@@ -1,4 +1,6 @@
-"""What plots need of a SUMO network: the lengths of edges, and the signalled links with their column of the signal's state."""
+"""What plots need of a SUMO network: the lengths of edges, and the signalled links with their column of the signal's
+state.
+"""
 
 import gzip
 import xml.etree.ElementTree as ET
@@ -12,7 +14,9 @@ INSIDE, PAST_SIGNALS = "inside an intersection", "past the last signal"
 
 @dataclass(frozen=True)
 class Link:
-    """One connection of a network; `lane` is the junction's own lane it runs over, `signal` is "" where there is none."""
+    """One connection of a network; `lane` is the junction's own lane it runs over, `signal` is "" where there is
+    none.
+    """
 
     lane: str
     signal: str

@@ -10,7 +10,8 @@ Work, Result = TypeVar("Work"), TypeVar("Result")
 
 
 def each(call: Callable[[Work], Result], works: Sequence[Work], processes: int) -> Iterator[tuple[Work, Result | None]]:
-    """Yield (work, call(work)) as they end, `processes` at once; None for one whose process died. `call` is a module's own function.
+    """Yield (work, call(work)) as they end, `processes` at once; None for one whose process died. `call` is a module's
+    own function.
 
     What `call` raises is raised here, and what has not begun is left undone.
     """

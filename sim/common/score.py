@@ -1,6 +1,7 @@
 """Tracks against truth: CLEAR MOT, identity, HOTA (TrackEval's implementations) and GOSPA.
 
-A moment is (truth ids int64[n], truth xy float64[n, 2], track ids int64[m], track xy float64[m, 2]) in metres; more columns are of no concern here.
+A moment is (truth ids int64[n], truth xy float64[n, 2], track ids int64[m], track xy float64[m, 2]) in metres; more
+columns are of no concern here.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ GOSPA_CUT = 4.0  # m; an object missed or made up costs half of its square (Rahm
 def score(moments: Sequence[Any], match_m: float = 2.0) -> dict[str, float]:
     """Return mota, idf1, hota, hota_match, id_switches, misses, false_positives, rmse_m, gospa and n over a sequence.
 
-    Pairs further than `match_m` never match. `hota` is the mean over TrackEval's thresholds, `hota_match` the value at `match_m` alone.
+    Pairs further than `match_m` never match. `hota` is the mean over TrackEval's thresholds, `hota_match` the value at
+    `match_m` alone.
     """
     data = _sequence(moments, match_m)
     if not data["num_gt_dets"]:
@@ -44,7 +46,9 @@ def score(moments: Sequence[Any], match_m: float = 2.0) -> dict[str, float]:
 
 
 def _sequence(moments: Sequence[Any], match_m: float) -> dict[str, Any]:
-    """Return TrackEval's form; similarity falls from 1 at no distance to 0.5 at `match_m`, so that its threshold of 0.5 is `match_m`."""
+    """Return TrackEval's form; similarity falls from 1 at no distance to 0.5 at `match_m`, so that its threshold of 0.5
+    is `match_m`.
+    """
     truth_number = _numbered([moment[0] for moment in moments])
     track_number = _numbered([moment[2] for moment in moments])
     similarity = [np.maximum(1.0 - 0.5 * distances(m) / match_m, 0.0) for m in moments]
@@ -75,9 +79,11 @@ def distances(moment: Any) -> np.ndarray:
 
 
 def ospa2(moments: Sequence[Any], window: int = 50, cut_m: float = GOSPA_CUT) -> float:
-    """Return the mean OSPA(2) of windows of `window` moments, m (Beard, Vo, Vo 2017; order 1): tracks as a whole, their identity included.
+    """Return the mean OSPA(2) of windows of `window` moments, m (Beard, Vo, Vo 2017; order 1): tracks as a whole, their
+    identity included.
 
-    The distance of a true and an estimated track is their mean distance over the moments at which either is there, cut at `cut_m`, which
+    The distance of a true and an estimated track is their mean distance over the moments at which either is there, cut
+    at `cut_m`, which
     is also the price of a moment at which only one of them is.
     """
     if not moments:

@@ -1,7 +1,9 @@
-"""Faults of real roadside units beside noise: they stall and then send several frames at once, round their stamps, send a frame twice, lose a road
+"""Faults of real roadside units beside noise: they stall and then send several frames at once, round their stamps, send
+a frame twice, lose a road
 user for a second or two, report one that is not there (a ghost).
 
-As recorded at Mcity: a stall of 0.35 s, then the frames held back, stamped as they leave within 50 ms; and a second road user reported beside a
+As recorded at Mcity: a stall of 0.35 s, then the frames held back, stamped as they leave within 50 ms; and a second
+road user reported beside a
 vehicle, 1.4 m off, for 0.6 s.
 """
 

@@ -1,7 +1,9 @@
 """What a traffic-driven controller knows of the end of a state: its own limits, never what traffic will make of them.
 
-A phase that has lasted `spent` s ends after max(min - spent, 0) s at the earliest and max - spent at the latest. A state that stands over several phases ends
-with the last of them, whose own limits add up. Only where both come to the same (yellow, all-red, a phase at its maximum) is an end, or a next green, certain.
+A phase that has lasted `spent` s ends after max(min - spent, 0) s at the earliest and max - spent at the latest. A
+state that stands over several phases ends
+with the last of them, whose own limits add up. Only where both come to the same (yellow, all-red, a phase at its
+maximum) is an end, or a next green, certain.
 """
 
 from collections.abc import Sequence
@@ -32,7 +34,9 @@ UNKNOWN = Bounds(0.0, None)  # of a programme whose phases may come in another o
 
 
 def bounds(phases: Sequence[Phase], phase: int, spent: float, column: int) -> Bounds:
-    """Return when the state of a column ends. Phases follow one another in a cycle; `phase` is in force since `spent` s."""
+    """Return when the state of a column ends. Phases follow one another in a cycle; `phase` is in force since `spent`
+    s.
+    """
     shown = phases[phase].state[column]
     earliest = max(phases[phase].shortest - spent, 0.0)
     latest = max(phases[phase].longest - spent, 0.0)

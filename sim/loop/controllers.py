@@ -1,7 +1,10 @@
-"""Signal controllers that take priority requests: SUMO's programmes, lengthened or shortened within limits of their own.
+"""Signal controllers that take priority requests: SUMO's programmes, lengthened or shortened within limits of their
+own.
 
-A controller does what a node asks only within its own rules: greens last MIN_GREEN at least and get EXTENSION more at most; yellow and all-red
-phases are never touched. What it gave it takes back from later greens, a quarter of each at the most, until it is where its programme would be.
+A controller does what a node asks only within its own rules: greens last MIN_GREEN at least and get EXTENSION more at
+most; yellow and all-red
+phases are never touched. What it gave it takes back from later greens, a quarter of each at the most, until it is where
+its programme would be.
 """
 
 from dataclasses import dataclass
@@ -94,7 +97,9 @@ class Controller:
         return left
 
     def _until_green(self, phase: int, column: int) -> float:
-        """Return s from the end of a phase to the next green of a column, with greens between them as short as may be."""
+        """Return s from the end of a phase to the next green of a column, with greens between them as short as may
+        be.
+        """
         phases, total = self.program.phases, 0.0
         for k in range(1, len(phases)):
             following = phases[(phase + k) % len(phases)]

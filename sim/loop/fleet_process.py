@@ -1,4 +1,6 @@
-"""The process of the vehicle clients: one MQTT client per vehicle; reports go out, advice comes in and is passed to the traffic process."""
+"""The process of the vehicle clients: one MQTT client per vehicle; reports go out, advice comes in and is passed to the
+traffic process.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,6 @@
-"""The process of the RSU gateways: takes frames from the traffic process, holds each for its sensor's delay, sends it to the node."""
+"""The process of the RSU gateways: takes frames from the traffic process, holds each for its sensor's delay, sends it
+to the node.
+"""
 
 import heapq
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""One run over real sockets, in real time: SUMO here; gateways, node, broker and vehicle clients each in a process of their own."""
+"""One run over real sockets, in real time: SUMO here; gateways, node, broker and vehicle clients each in a process of
+their own.
+"""
 
 import json
 import multiprocessing
@@ -97,10 +99,9 @@ class LiveLoop:
             (folder / f"{number}.code.json").write_bytes(codes.dump(junction.code.code))
 
         text = [
-            f'[node]\nbind = "tcp://127.0.0.1:{self.node_port}"\nkey = "node.key"\ncodes = ["*.code.json"]\nstatus = "status.json"\n'
-            f'trace = "published.txt"\n\n[broker]\nopen = true\nport = {self.broker.port}\nversion = {self.broker.version}\n\n'
-            f'[record]\npath = "{self.record.resolve()}"\n'
-            "[priority]\ntrust_declared = true\n"
+            f'[node]\nbind = "tcp://127.0.0.1:{self.node_port}"\nkey = "node.key"\ncodes = ["*.code.json"]\nstatus ='
+            f' "status.json"\ntrace = "published.txt"\n\n[broker]\nopen = true\nport = {self.broker.port}\nversion ='
+            f' {self.broker.version}\n\n[record]\npath = "{self.record.resolve()}"\n[priority]\ntrust_declared = true\n'
         ]
         if self._page_bind:
             text.append(f'[http]\nbind = "{self._page_bind}"\ntoken = "{self._page_token}"\n')
@@ -152,7 +153,9 @@ class LiveLoop:
     def _drive(
         self, plans: list[gateways.GatewayPlan], tripinfo: Path, progress: Callable[[float, float], None]
     ) -> tuple[dict, dict]:
-        """Run gateways and vehicle clients beside SUMO; return what the gateways sent and what the vehicles received."""
+        """Run gateways and vehicle clients beside SUMO; return what the gateways sent and what the vehicles
+        received.
+        """
         spawn = multiprocessing.get_context("spawn")
         to_gateways, gateway_end = spawn.Pipe()
         to_fleet, fleet_end = spawn.Pipe()

@@ -1,4 +1,6 @@
-"""One run in one process: SUMO, sensors, the node's engine and the vehicles, faster than real time. Only time is simulated."""
+"""One run in one process: SUMO, sensors, the node's engine and the vehicles, faster than real time. Only time is
+simulated.
+"""
 
 import heapq
 import tempfile
@@ -55,7 +57,8 @@ class Setup:
 
 
 class Loop:
-    """The loop in one process. `run()` returns the figures; `record`, where given, is the file of the run, its truth beside it.
+    """The loop in one process. `run()` returns the figures; `record`, where given, is the file of the run, its truth
+    beside it.
 
     Benches derive from it and override `is_over`, `on_step`, `on_truth` and `on_advisory`.
     """
@@ -174,7 +177,9 @@ class Loop:
         return {"simulated_s": simulated_s, "took_s": took_s, "times_real": simulated_s / max(took_s, 1e-9)}
 
     def is_over(self, traffic: Traffic, done: float, total: float) -> bool:
-        """Return whether the run ends, `done` of `total` simulated seconds in; here: when the time is up or the roads are empty."""
+        """Return whether the run ends, `done` of `total` simulated seconds in; here: when the time is up or the roads
+        are empty.
+        """
         return done >= total or traffic.done
 
     def on_step(self, traffic: Traffic) -> None:
@@ -217,7 +222,9 @@ class Loop:
                 self._send(t + REPORT_DELAY, RawMessage("requests", name, self._json(request)))
 
     def _sense(self, junction: Junction, truth: Truth, traffic: Traffic) -> None:
-        """Send what the units of an intersection see, and what its signals show; stamps are on their gateway's clock."""
+        """Send what the units of an intersection see, and what its signals show; stamps are on their gateway's
+        clock.
+        """
         gateway = gateway_of(self.scenario, junction)
         offset, t = self.offset[gateway], truth.t
         around = near(truth, junction)
@@ -272,7 +279,9 @@ class Loop:
     # --- the node, and its advisories ---
 
     def _deliver(self, now: int, fleet: Fleet) -> None:
-        """Give the node what has arrived by `now`, slot by slot, then the vehicles the advisories that have reached them."""
+        """Give the node what has arrived by `now`, slot by slot, then the vehicles the advisories that have reached
+        them.
+        """
         while self._messages and self._messages[0][0] <= now:
             arrival = self._messages[0][0]
             batch = []

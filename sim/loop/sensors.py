@@ -57,7 +57,9 @@ SENSING = {"noisy": Noise(), "perfect": PERFECT, "bursty": Noise(unsteady=BURSTY
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """Road users near an intersection, in its frame: m east and north of its origin, m/s, rad; shared by its roadside units."""
+    """Road users near an intersection, in its frame: m east and north of its origin, m/s, rad; shared by its roadside
+    units.
+    """
 
     xy: np.ndarray
     velocity: np.ndarray

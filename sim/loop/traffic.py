@@ -1,4 +1,6 @@
-"""SUMO, one step at a time: who is where, what the signals show, how trips went. libsumo holds one simulation a process."""
+"""SUMO, one step at a time: who is where, what the signals show, how trips went. libsumo holds one simulation a
+process.
+"""
 
 import itertools
 import xml.etree.ElementTree as ET
@@ -49,7 +51,9 @@ RESPONSIVE = (ACTUATED, DELAY_BASED)  # those that change phases between their o
 
 @dataclass(frozen=True)
 class Truth:
-    """Everyone at one moment, in SUMO's coordinates; positions are of the middle, headings in rad counter-clockwise from east."""
+    """Everyone at one moment, in SUMO's coordinates; positions are of the middle, headings in rad counter-clockwise
+    from east.
+    """
 
     t: int
     ids: list[str]
@@ -176,19 +180,24 @@ class Traffic:
 
 
 def _check_one_colour(signal: str, program: str, group: int, channels: Sequence[int], phases: Sequence[Phase]) -> None:
-    """Raise ScenarioError where the heads of a group show different colours in a phase: a message could give only one of them."""
+    """Raise ScenarioError where the heads of a group show different colours in a phase: a message could give only one
+    of them.
+    """
     for number, phase in enumerate(phases):
         for channel in channels[1:]:
             if not same_colour(phase.state[channel], phase.state[channels[0]]):
                 raise ScenarioError(
-                    f"signal {signal}, programme {program}, phase {number}: heads {channels[0]} and {channel} of group {group} show "
-                    f"{phase.state[channels[0]]} and {phase.state[channel]}; a group shows one colour. "
-                    "Give the code this programme when it is made (additional files of the scenario), so that they are groups of their own"
+                    f"signal {signal}, programme {program}, phase {number}: heads {channels[0]} and {channel} of group"
+                    f" {group} show {phase.state[channels[0]]} and {phase.state[channel]}; a group shows one colour."
+                    " Give the code this programme when it is made (additional files of the scenario), so that they"
+                    " are groups of their own"
                 )
 
 
 class Program:
-    """The signal programme of one intersection: to the second where it is fixed, else within what its controller knows (`bounds`)."""
+    """The signal programme of one intersection: to the second where it is fixed, else within what its controller knows
+    (`bounds`).
+    """
 
     def __init__(self, junction: Junction) -> None:
         self.signal = junction.signal
@@ -279,7 +288,8 @@ class Program:
 def gives_way(code: IntersectionCode) -> dict[int, set[int]]:
     """Return, by signal group, those it must let pass when both are green.
 
-    SUMO lets links that meet both show G, and sorts them out by their right of way; a controller says permissive to who must give way.
+    SUMO lets links that meet both show G, and sorts them out by their right of way; a controller says permissive to who
+    must give way.
     """
     of = {c.id: c.group for c in code.connections}
     out: dict[int, set[int]] = {}

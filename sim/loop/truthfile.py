@@ -1,4 +1,6 @@
-"""The truth beside a recording: written while SUMO runs, read to score what the recording's replay knew at each moment."""
+"""The truth beside a recording: written while SUMO runs, read to score what the recording's replay knew at each
+moment.
+"""
 
 from pathlib import Path
 
@@ -34,12 +36,16 @@ def pack(truth: Truth, scenario: Scenario) -> bytes:
 
 
 def fusion_figures(recording: Path, truth: Path) -> dict[str, object]:
-    """Replay a recording and score its tracks at each moment of truth; the figures of `sim.score.score`, over all and each intersection."""
+    """Replay a recording and score its tracks at each moment of truth; the figures of `sim.score.score`, over all and
+    each intersection.
+    """
     return figures(moments(recording, truth))
 
 
 def moments(recording: Path, truth: Path) -> dict[str, list[Frame]]:
-    """Return the scored moments of each intersection: what was known at a moment of truth, from what had arrived by then."""
+    """Return the scored moments of each intersection: what was known at a moment of truth, from what had arrived by
+    then.
+    """
     reader = Recording(recording)
     engine = engine_of(reader)
     coming = iter(enumerate(truths(truth)))

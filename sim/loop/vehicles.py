@@ -1,4 +1,6 @@
-"""Connected vehicles in SUMO: what they report, and how they follow advice. The vehicle decides; here it decides to follow."""
+"""Connected vehicles in SUMO: what they report, and how they follow advice. The vehicle decides; here it decides to
+follow.
+"""
 
 import contextlib
 import zlib
@@ -36,7 +38,9 @@ class Movement(NamedTuple):
 
 
 def connected(name: str, seed: int, penetration: float) -> bool:
-    """Return whether a vehicle is connected: decided by its name and the seed, so that runs with and without advice agree."""
+    """Return whether a vehicle is connected: decided by its name and the seed, so that runs with and without advice
+    agree.
+    """
     return zlib.crc32(f"{seed}:{name}".encode()) / 2**32 < penetration
 
 
@@ -119,7 +123,9 @@ class Fleet:
         return movements
 
     def requests(self, t: int, states: dict[str, VehicleState]) -> dict[str, VehicleRequest]:
-        """Return the requests for priority that fall due with these reports: each vehicle of PRIORITY_CLASSES once per intersection ahead."""
+        """Return the requests for priority that fall due with these reports: each vehicle of PRIORITY_CLASSES once per
+        intersection ahead.
+        """
         requests = {}
         for name, state in states.items():
             ahead = self._movements_ahead(name)
@@ -151,9 +157,11 @@ class Fleet:
         return True
 
     def _follow_glosa(self, name: str, advisory: Advisory) -> None:
-        """Drive no faster than advised on advice to slow down; drive at the limit, if slower by habit, on advice to keep it or to speed up.
+        """Drive no faster than advised on advice to slow down; drive at the limit, if slower by habit, on advice to
+        keep it or to speed up.
 
-        The driver's own maximum speed is lowered, or the own share of the limit raised, and the driver dawdles as before. SUMO's setSpeed would
+        The driver's own maximum speed is lowered, or the own share of the limit raised, and the driver dawdles as
+        before. SUMO's setSpeed would
         take that away, and a steady speed burns a fifth more in HBEFA4 than one that wavers around it.
         """
         vehicles = libsumo.vehicle
@@ -189,7 +197,9 @@ class Fleet:
         )
 
     def release(self, t: int) -> None:
-        """Bring vehicles down to the speed advised, and let go of advice that is no longer valid. Call it every step."""
+        """Bring vehicles down to the speed advised, and let go of advice that is no longer valid. Call it every
+        step.
+        """
         elapsed = min(t - self._released_at, SECOND) / SECOND
         self._released_at = t
         for name, following in self.following.items():
@@ -208,7 +218,9 @@ class Fleet:
 
 
 def _movements(scenario: Scenario) -> dict[tuple[str, str], Movement]:
-    """Return the movement from one SUMO edge to another: any lane of the right edges will do, the node finds the lane."""
+    """Return the movement from one SUMO edge to another: any lane of the right edges will do, the node finds the
+    lane.
+    """
     movements: dict[tuple[str, str], Movement] = {}
     for junction in scenario.junctions:
         code = junction.code

@@ -1,4 +1,6 @@
-"""Demand for a network that comes without any: cars across it, bicycles and pedestrians over each signalised intersection."""
+"""Demand for a network that comes without any: cars across it, bicycles and pedestrians over each signalised
+intersection.
+"""
 
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -27,7 +29,9 @@ class Edge:
 
 
 def write(folder: Path, net: Path, seed: int = 7) -> Path:
-    """Write NAME.rou.xml and NAME.sumocfg of random demand on an uncompressed network into `folder`; return the latter."""
+    """Write NAME.rou.xml and NAME.sumocfg of random demand on an uncompressed network into `folder`; return the
+    latter.
+    """
     edges, signals = _read(net)
     rng = np.random.default_rng(seed)
     trips = sorted([*_cars(edges, rng), *_locals(edges, signals, rng)], key=lambda trip: trip[0])
@@ -38,8 +42,8 @@ def write(folder: Path, net: Path, seed: int = 7) -> Path:
     (folder / "city.rou.xml").write_text(f"<routes>\n{types}{body}</routes>\n")
     config = folder / "city.sumocfg"
     config.write_text(
-        f'<configuration>\n  <input>\n    <net-file value="{net}"/>\n    <route-files value="city.rou.xml"/>\n  </input>\n'
-        f'  <time>\n    <begin value="0"/>\n    <end value="{SPAN:.0f}"/>\n  </time>\n</configuration>\n'
+        f'<configuration>\n  <input>\n    <net-file value="{net}"/>\n    <route-files value="city.rou.xml"/>\n '
+        f' </input>\n  <time>\n    <begin value="0"/>\n    <end value="{SPAN:.0f}"/>\n  </time>\n</configuration>\n'
     )
     return config
 

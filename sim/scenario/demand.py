@@ -1,4 +1,6 @@
-"""Demand for our own corridor: Poisson arrivals at every entry, most of them along the main road, a few of every kind of vehicle."""
+"""Demand for our own corridor: Poisson arrivals at every entry, most of them along the main road, a few of every kind
+of vehicle.
+"""
 
 import gzip
 import xml.etree.ElementTree as ET
@@ -53,8 +55,8 @@ def write_corridor(folder: Path, net: Path, flow: float = 1.0, seed: int = 7) ->
     (folder / "corridor.rou.xml").write_text(f"<routes>\n{types}{body}</routes>\n")
     config = folder / "corridor.sumocfg"
     config.write_text(
-        f'<configuration>\n  <input>\n    <net-file value="{net}"/>\n    <route-files value="corridor.rou.xml"/>\n  </input>\n'
-        f'  <time>\n    <begin value="0"/>\n    <end value="{DURATION:.0f}"/>\n  </time>\n</configuration>\n'
+        f'<configuration>\n  <input>\n    <net-file value="{net}"/>\n    <route-files value="corridor.rou.xml"/>\n '
+        f' </input>\n  <time>\n    <begin value="0"/>\n    <end value="{DURATION:.0f}"/>\n  </time>\n</configuration>\n'
     )
     return config
 

@@ -1,11 +1,16 @@
-"""Signal programmes that traffic drives: SUMO's `actuated` and `delay_based` control on the phases a scenario has already.
+"""Signal programmes that traffic drives: SUMO's `actuated` and `delay_based` control on the phases a scenario has
+already.
 
-Every phase keeps its state and its place in the cycle, so signal groups and clearance times are those of the fixed programme. One that shows a green and
-no change (yellow, red and yellow), for MIN_STAGE or longer, may last from its own duration or MIN_GREEN, whichever is shorter, up to MAX_GREEN (netconvert's
-`--tls.min-dur` and `--tls.max-dur`); every other phase lasts as long as it did, the clearance time of those who walk among them. Detectors, gaps and time
+Every phase keeps its state and its place in the cycle, so signal groups and clearance times are those of the fixed
+programme. One that shows a green and
+no change (yellow, red and yellow), for MIN_STAGE or longer, may last from its own duration or MIN_GREEN, whichever is
+shorter, up to MAX_GREEN (netconvert's
+`--tls.min-dur` and `--tls.max-dur`); every other phase lasts as long as it did, the clearance time of those who walk
+among them. Detectors, gaps and time
 losses are SUMO's defaults.
 
-`nema` changes nothing: rings and barriers are not to be had from a list of phases. A network must bring such a programme.
+`nema` changes nothing: rings and barriers are not to be had from a list of phases. A network must bring such a
+programme.
 """
 
 import gzip
@@ -85,14 +90,16 @@ def _responsive(logic: ET.Element, kind: str) -> ET.Element:
         )
     if not changeable:
         raise ScenarioError(
-            f"--signals {kind}: no phase of signal {logic.attrib['id']} shows a green for {MIN_STAGE:g} s without a change. "
-            "Give a network whose programme has one, or take --signals fixed"
+            f"--signals {kind}: no phase of signal {logic.attrib['id']} shows a green for {MIN_STAGE:g} s without a"
+            " change. Give a network whose programme has one, or take --signals fixed"
         )
     return out
 
 
 def _is_stage(state: str, before: str) -> bool:
-    """Return whether a phase shows a green and no change, and is more than the phase `before` it with some greens taken off: the clearance time of a crossing."""
+    """Return whether a phase shows a green and no change, and is more than the phase `before` it with some greens taken
+    off: the clearance time of a crossing.
+    """
     steady = any(letter in GREEN for letter in state) and not any(letter in CHANGES for letter in state)
     clears = all(now == then or (now == "r" and then in GREEN) for now, then in zip(state, before, strict=True))
     return steady and not (clears and state != before)

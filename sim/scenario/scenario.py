@@ -1,4 +1,6 @@
-"""A SUMO scenario and what the loop needs of it: its network as digital codes, its intersections' frames, its roadside units."""
+"""A SUMO scenario and what the loop needs of it: its network as digital codes, its intersections' frames, its roadside
+units.
+"""
 
 import gzip
 import os
@@ -40,7 +42,9 @@ class Rsu:
 
 @dataclass(frozen=True, kw_only=True)
 class Junction:
-    """One signalised intersection: its code, and SUMO's coordinates -> its local frame (`local = xy @ turn + shift`)."""
+    """One signalised intersection: its code, and SUMO's coordinates -> its local frame (`local = xy @ turn +
+    shift`).
+    """
 
     code: CompiledCode
     signal: str  # SUMO's tlLogic id
@@ -106,12 +110,16 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
 
 
 def braunschweig(say: Callable[[str], None] = lambda _: None) -> Scenario:
-    """Return the real Braunschweig intersection that ships in SUMO's wheel: cars, bicycles and pedestrians as recorded."""
+    """Return the real Braunschweig intersection that ships in SUMO's wheel: cars, bicycles and pedestrians as
+    recorded.
+    """
     return load(Path(str(files("sumo") / "tools" / "game" / "fokr_bs_demo.sumocfg")), "braunschweig", say)
 
 
 def drt(folder: Path, say: Callable[[str], None] = lambda _: None) -> Scenario:
-    """Return the part of Berlin that ships in SUMO's wheel for its demand-responsive game, with demand written into `folder`."""
+    """Return the part of Berlin that ships in SUMO's wheel for its demand-responsive game, with demand written into
+    `folder`.
+    """
     from .city import write
 
     scenario = load(write(folder, Path(str(files("sumo") / "tools" / "game" / "DRT" / "osm.net.xml"))), "drt", say)

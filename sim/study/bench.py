@@ -1,9 +1,11 @@
 """`cloudctl sim study`: what advice changes in closed loop, against no advice and against SUMO's own GLOSA device.
 
-What is fair: every run of a seed has the same trips, the same step and the same random numbers of SUMO; the device goes to the very
+What is fair: every run of a seed has the same trips, the same step and the same random numbers of SUMO; the device goes
+to the very
 vehicles that are connected in ours; a run goes on, advice and all, until everyone who was to depart within the span has
 arrived; only trips that ended in every run of the seed are compared. Ours has what noisy roadside units detect and what
-vehicles report; SUMO's device knows everything. SUMO's may drive 1.1 times the limit, ours never above it. Compared are stops,
+vehicles report; SUMO's device knows everything. SUMO's may drive 1.1 times the limit, ours never above it. Compared are
+stops,
 waiting, fuel and travel time, not time loss: SUMO holds that against the speed factor its device lowers.
 """
 
@@ -129,7 +131,8 @@ def _run_all(jobs: Sequence[Job], out: Path, processes: int, what: str) -> dict[
         if result is not None:
             results[job] = result
         print(
-            f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {job.name}: {_outcome(result)}",
+            f"study, {what}: {n} of {len(left)} runs, {took / n * (len(left) - n):.0f} s left; {job.name}:"
+            f" {_outcome(result)}",
             file=sys.stderr,
             flush=True,
         )
@@ -159,7 +162,9 @@ def cached(job: Job, out: Path) -> dict[str, Any] | None:
 
 
 def draw(args: argparse.Namespace, study: dict[str, Any], results: dict[Job, dict[str, Any]]) -> list[Path]:
-    """Draw the study's plots into its folder and return their files; diagrams are of the first seed and the largest share."""
+    """Draw the study's plots into its folder and return their files; diagrams are of the first seed and the largest
+    share.
+    """
     from . import plot
 
     net = read(seed_run.scenario_of(args.sumocfg, args.out / "input" / "check").net)

@@ -140,7 +140,8 @@ def time_space(
 ) -> None:
     """Draw one diagram an adviser, above one another: each vehicle a line, slow ones dark, signals as coloured bars.
 
-    `panels` are (adviser, trajectories as `study_run.Trace.save` writes them, changes of signals); `window` in seconds of the run.
+    `panels` are (adviser, trajectories as `study_run.Trace.save` writes them, changes of signals); `window` in seconds
+    of the run.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(

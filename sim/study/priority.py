@@ -1,4 +1,6 @@
-"""`cloudctl sim priority`: what signal priority gives buses, and what it costs all others, with advice to all on both sides."""
+"""`cloudctl sim priority`: what signal priority gives buses, and what it costs all others, with advice to all on both
+sides.
+"""
 
 import argparse
 import sys
@@ -69,7 +71,8 @@ def run(args: argparse.Namespace) -> None:
     print(f"seeds {seeds}, {args.seconds:.0f} s of departures each\n\n{figures_table(figures)}")
     changes = sum(results[seed, True]["changes"] for seed in seeds)
     print(
-        f"\n{figures['requests']} requests, {changes} changes of a phase, {figures['countdown']} countdowns that the signals broke"
+        f"\n{figures['requests']} requests, {changes} changes of a phase, {figures['countdown']} countdowns that the"
+        " signals broke"
     )
     file = args.out / "priority.json"
     file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))

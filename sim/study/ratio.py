@@ -32,7 +32,8 @@ def compare(base: Sequence[Trips], other: Sequence[Trips]) -> dict[str, Any]:
 
     `base[k]` and `other[k]` are the trips of one seed and hold the same vehicles. A seed's ratio is that of the two
     means. The interval is Student's t over the seeds' ratios; with one seed, the bootstrap over its trips, drawn in
-    pairs (Efron 1979): it shows what this seed's trips leave open, and nothing of other seeds. `free_share` is the share of trips
+    pairs (Efron 1979): it shows what this seed's trips leave open, and nothing of other seeds. `free_share` is the
+    share of trips
     without a stop: shares, not ratios.
     """
     pairs = []

@@ -1,4 +1,5 @@
-"""One run of the closed-loop study: one seed, one share of connected vehicles, one adviser; every trip of it, kept as JSON.
+"""One run of the closed-loop study: one seed, one share of connected vehicles, one adviser; every trip of it, kept as
+JSON.
 
 The runs of a study differ in nothing but the adviser: same trips, same seed, same step, same vehicles connected.
 """
@@ -99,7 +100,8 @@ def scenario_of(source: str, folder: Path) -> Scenario:
 
 @cache
 def digest(source: str, ours: bool, modules: tuple[str, ...] = ("study/seed_run",)) -> str:
-    """Return a digest of what decides a run besides its settings: the scenario's files, SUMO, `modules` of the simulation that
+    """Return a digest of what decides a run besides its settings: the scenario's files, SUMO, `modules` of the
+    simulation that
     measure, and for our advice our own code."""
     here = Path(__file__).parent.parent
     demand = ("loop/traffic", "scenario/scenario", "scenario/demand")
@@ -165,7 +167,9 @@ class Trace:
         )
 
     def stops(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return how often a vehicle came to stand, by edge and by vehicle: below HALTING_SPEED, having been above MOVING_SPEED since."""
+        """Return how often a vehicle came to stand, by edge and by vehicle: below HALTING_SPEED, having been above
+        MOVING_SPEED since.
+        """
         by_edge: Counter[int] = Counter()
         by_vehicle: Counter[int] = Counter()
         standing: set[int] = set()
@@ -282,7 +286,9 @@ def trips(tripinfo: Path, begin: float, end: float) -> dict[str, dict[str, float
 
 
 def statistics(file: Path) -> dict[str, Any]:
-    """Return what SUMO counted of a run: collisions, vehicles it teleported, emergency braking, trips that never ended."""
+    """Return what SUMO counted of a run: collisions, vehicles it teleported, emergency braking, trips that never
+    ended.
+    """
     root = ET.parse(file).getroot()
     places = {
         "collisions": ("safety", "collisions"),

@@ -1,4 +1,6 @@
-"""What the columns beside the place are worth: a scene again with some left out, or wrong. None may make it worse than places alone."""
+"""What the columns beside the place are worth: a scene again with some left out, or wrong. None may make it worse than
+places alone.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

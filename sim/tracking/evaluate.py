@@ -34,7 +34,8 @@ HELD_OUT = (101, 102, 103, 104, 105)  # no parameter was chosen on these seeds
 def follow(
     case: Case, config: FusionConfig | None = None, sources: dict[int, SourceConfig] | None = None
 ) -> tuple[Moments, Fusion]:
-    """Feed a case in order of arrival; at each tick, what is known of it from what has come by then. A scan that takes no time to come
+    """Feed a case in order of arrival; at each tick, what is known of it from what has come by then. A scan that takes
+    no time to come
     counts at its own tick."""
     fusion = Fusion(config or FusionConfig(max_tracks=2048))
     for number, source in (sources or {}).items():
@@ -79,7 +80,9 @@ def ablation(names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, 
 
 
 def on_mcity(folder: Path) -> Iterator[tuple[str, dict[str, float], Moments]]:
-    """Score every trial of Mcity's roadside units: the vendor's own tracks and ours, latency found on the probe's trial."""
+    """Score every trial of Mcity's roadside units: the vendor's own tracks and ours, latency found on the probe's
+    trial.
+    """
     for name, run in mcity_eval.runs(folder):
         yield name, figures(run, mcity.MATCH_M), run
 
@@ -93,7 +96,9 @@ def on_recording(recording: Path, truth: Path) -> Iterator[tuple[str, dict[str, 
 
 
 def plot(rows: Sequence[tuple[str, dict[str, float], Moments]], out: Path) -> None:
-    """Draw each sequence: truth and tracks from above, the error of the matched over the moments, and what existence is worth."""
+    """Draw each sequence: truth and tracks from above, the error of the matched over the moments, and what existence is
+    worth.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,7 +1,9 @@
 """Real roadside units against RTK: the data set of Mcity's perception evaluation, read from the folder that holds it.
 
-Detections (10 Hz, with the vendor's own ids) become scans; each probe's RTK fixes become its truth and, where a probe vehicle is wanted, its
-reports. A trial is any pair of `dets/detection_NAME.json` and a truth of that name in `gts/`; a frame of truth may hold any number of probes.
+Detections (10 Hz, with the vendor's own ids) become scans; each probe's RTK fixes become its truth and, where a probe
+vehicle is wanted, its
+reports. A trial is any pair of `dets/detection_NAME.json` and a truth of that name in `gts/`; a frame of truth may hold
+any number of probes.
 """
 
 from dataclasses import dataclass
@@ -77,7 +79,8 @@ def trials(folder: Path) -> dict[str, tuple[Path, Path]]:
             found[name] = (seen, own[0])
     if not found:
         raise FileNotFoundError(
-            f"{folder}: no trial there. Give the folder of the Mcity trials (it has dets/detection_NAME.json and gts/) as --mcity FOLDER"
+            f"{folder}: no trial there. Give the folder of the Mcity trials (it has dets/detection_NAME.json and gts/)"
+            " as --mcity FOLDER"
         )
     return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
 

@@ -1,4 +1,6 @@
-"""`cloudctl eval --mcity`: the tracker and the vendor's own tracks against RTK, each trial by itself with one setting."""
+"""`cloudctl eval --mcity`: the tracker and the vendor's own tracks against RTK, each trial by itself with one
+setting.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,16 +16,20 @@ Moments = list[Any]
 
 
 def moment(ids: np.ndarray, xy: np.ndarray, tracks: Rows) -> Any:
-    """Return a moment of `sim.score` from the truth and ndarray[TRACK] or [DETECTION]; the last column is existence where there is one."""
+    """Return a moment of `sim.score` from the truth and ndarray[TRACK] or [DETECTION]; the last column is existence
+    where there is one.
+    """
     existence = tracks["existence"] if "existence" in (tracks.dtype.names or ()) else np.ones(len(tracks))
     return ids, xy, tracks["id"].astype(np.int64), np.column_stack([tracks["x"], tracks["y"]]), existence
 
 
 def probe_latency(folder: Path) -> SourceConfig:
-    """Find the roadside units' latency as the tracker does: in the trial made for it (else the first with a vehicle) the probe vehicles' RTK
+    """Find the roadside units' latency as the tracker does: in the trial made for it (else the first with a vehicle)
+    the probe vehicles' RTK
     reports are a cooperative source.
 
-    Of what is found, latency and noise are the units' own; the bias is not taken along, for the antenna is not the vehicle's middle.
+    Of what is found, latency and noise are the units' own; the bias is not taken along, for the antenna is not the
+    vehicle's middle.
     """
     names = list(mcity.trials(folder))
     driving = [name for name in names if "ped" not in name]
@@ -58,7 +64,8 @@ def probed(trial: mcity.Trial) -> list[tuple[int, int, Rows]]:
 
 
 def mcity_moments(trial: mcity.Trial, source: SourceConfig, ours: bool) -> Moments:
-    """Score at the moments the units looked at the road: stamps less the latency found. Ours are the tracks of any class but the other
+    """Score at the moments the units looked at the road: stamps less the latency found. Ours are the tracks of any
+    class but the other
     kind's; the vendor's are its own ids and places."""
     fusion, moments = Fusion(), []
     fusion.add_source(0, source)
@@ -77,7 +84,9 @@ def mcity_moments(trial: mcity.Trial, source: SourceConfig, ours: bool) -> Momen
 
 
 def seen_only(moments: Moments, vendor: Moments) -> Moments:
-    """Return the moments at which the units reported anything of the kind: the rest measures their reach, not their tracks."""
+    """Return the moments at which the units reported anything of the kind: the rest measures their reach, not their
+    tracks.
+    """
     return [m for m, v in zip(moments, vendor, strict=True) if len(v[2])]
 
 
@@ -90,7 +99,9 @@ def joined(parts: Sequence[Moments]) -> Moments:
 
 
 def runs(folder: Path) -> Iterator[tuple[str, Moments]]:
-    """Run every trial: the vendor's own tracks and ours, whole and while the units report anything of the kind; then all trials of a kind."""
+    """Run every trial: the vendor's own tracks and ours, whole and while the units report anything of the kind; then
+    all trials of a kind.
+    """
     source = probe_latency(folder)
     loaded = [mcity.load(folder, name) for name in mcity.trials(folder)]
     for walking, what in ((False, "vehicles"), (True, "pedestrians")):

@@ -14,7 +14,9 @@ BINS = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 
 
 def exists(moment: Any, match_m: float) -> np.ndarray:
-    """Return bool[m]: which tracks are of a road user that there is, each of at most one track, no further than `match_m`."""
+    """Return bool[m]: which tracks are of a road user that there is, each of at most one track, no further than
+    `match_m`.
+    """
     distance = distances(moment)
     out = np.zeros(distance.shape[1], bool)
     rows, columns = linear_sum_assignment(np.minimum(distance, match_m))
@@ -23,7 +25,9 @@ def exists(moment: Any, match_m: float) -> np.ndarray:
 
 
 def diagram(moments: Sequence[Any], match_m: float) -> np.ndarray:
-    """Return float64[10, 3] by tenth of existence: tracks given out, their mean existence, the share that exist (NaN where none)."""
+    """Return float64[10, 3] by tenth of existence: tracks given out, their mean existence, the share that exist (NaN
+    where none).
+    """
     said = np.concatenate([moment[4] for moment in moments]) if moments else np.empty(0)
     true = np.concatenate([exists(moment, match_m) for moment in moments]) if moments else np.empty(0, bool)
     found = np.full((len(BINS) - 1, 3), np.nan)

@@ -41,7 +41,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Unit:
-    """One sensor: noise, miss probability, clutter as a share of the road users, bias, arrival delay and its spikes; stamps late by `lag`."""
+    """One sensor: noise, miss probability, clutter as a share of the road users, bias, arrival delay and its spikes;
+    stamps late by `lag`.
+    """
 
     sigma: float = 0.3
     miss: float = 0.1
@@ -63,7 +65,9 @@ THREE = tuple(
 
 
 class Traffic:
-    """`n` road users in a square: each enters at the edge, drives, turns, stops or walks, and leaves; another takes its place."""
+    """`n` road users in a square: each enters at the edge, drives, turns, stops or walks, and leaves; another takes its
+    place.
+    """
 
     SPEED = ((6.0, 13.0), (3.0, 5.5), (1.0, 1.7))  # m/s: vehicles, cyclists, pedestrians
     KIND = (1, 5, 6)
@@ -137,7 +141,9 @@ class Traffic:
 
 
 class PassingTraffic(Traffic):
-    """Road users that enter anywhere along the edge, at once and at full speed, and vanish as abruptly wherever they get to it."""
+    """Road users that enter anywhere along the edge, at once and at full speed, and vanish as abruptly wherever they
+    get to it.
+    """
 
     SHARE = (0.8, 0.1, 0.1)
 
@@ -158,7 +164,9 @@ class PassingTraffic(Traffic):
 
 
 class Crowd(Traffic):
-    """Pedestrians in files 1 m apart, half of them each way, that sway, keep their distance and now and then change file."""
+    """Pedestrians in files 1 m apart, half of them each way, that sway, keep their distance and now and then change
+    file.
+    """
 
     SHARE = (0.0, 0.0, 1.0)
     FILE = 1.0  # m
@@ -298,7 +306,9 @@ def crowd(seed: int, n: int = 100, frames: int = 500, features: bool = False) ->
 
 
 def three_units(seed: int, n: int = 60, frames: int = 500, features: bool = False) -> Case:
-    """Three roadside units: noise .25/.35/.5 m, missed 20/25/30 %, bias 0.1 m, latency 40 ms + exp(30 ms), 5 % spikes of 200 ms."""
+    """Three roadside units: noise .25/.35/.5 m, missed 20/25/30 %, bias 0.1 m, latency 40 ms + exp(30 ms), 5 % spikes
+    of 200 ms.
+    """
     rng = np.random.default_rng(seed)
     return play("three units, late", Traffic(n, 120.0 * (n / 60) ** 0.5, rng), THREE, frames, rng, features)
 
@@ -340,7 +350,9 @@ def described(seed: int) -> Case:
 
 
 def driving(seed: int, n: int = 60, frames: int = 500) -> Case:
-    """A lidar's detector at 2 Hz: every column, 0.4 m, 15 % missed, a third as many false detections as road users, of lower confidence."""
+    """A lidar's detector at 2 Hz: every column, 0.4 m, 15 % missed, a third as many false detections as road users, of
+    lower confidence.
+    """
     rng = np.random.default_rng(seed)
     unit = Unit(sigma=0.4, miss=0.15, clutter=0.33, rate=5)
     return play(

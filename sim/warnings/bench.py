@@ -1,7 +1,9 @@
 """`cloudctl sim warnings`: how often warnings are right, how many conflicts they find, and how early.
 
-Vehicles receive warnings and do not react, so that truth is the same whatever is sent. Thresholds are chosen on the training seeds,
-figures are of the others. Each kind of signals (`programs.SIGNALS`) is a bench of its own over the same demand and seeds.
+Vehicles receive warnings and do not react, so that truth is the same whatever is sent. Thresholds are chosen on the
+training seeds,
+figures are of the others. Each kind of signals (`programs.SIGNALS`) is a bench of its own over the same demand and
+seeds.
 """
 
 import argparse
@@ -78,18 +80,22 @@ class Cached(msgspec.Struct):
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the bench from the command line's arguments, for each kind of signals: runs, table, figures as JSON, plots."""
+    """Run the bench from the command line's arguments, for each kind of signals: runs, table, figures as JSON,
+    plots.
+    """
     train, test = numbers(args.train), numbers(args.seeds)
     if set(train) & set(test):
         raise ValueError(
-            f"--train {args.train}: has seeds of --seeds {args.seeds}. Thresholds chosen on a seed say nothing on it: give others"
+            f"--train {args.train}: has seeds of --seeds {args.seeds}. Thresholds chosen on a seed say nothing on it:"
+            " give others"
         )
     if args.seconds <= 0 or args.jobs < 1:
         raise ValueError(f"--seconds {args.seconds} --jobs {args.jobs}: seconds must be above 0, jobs 1 or more")
     max_violators = 1.0 - dangers.SHARES["careless"]
     if not 0.0 <= args.violators <= max_violators:
         raise ValueError(
-            f"--violators {args.violators}: must be within 0 .. {max_violators:g}, the share of drivers that are not careless"
+            f"--violators {args.violators}: must be within 0 .. {max_violators:g}, the share of drivers that are not"
+            " careless"
         )
     signals = list(dict.fromkeys(args.signals.split(",")))
     for kind in signals:  # a kind that the network cannot have is refused before the first has run for minutes
@@ -100,7 +106,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _bench(args: argparse.Namespace, signals: str, train: list[int], test: list[int]) -> dict[str, Any]:
-    """Run the bench on one kind of signals, write and return the figures. Those of fixed signals go into `--out` itself."""
+    """Run the bench on one kind of signals, write and return the figures. Those of fixed signals go into `--out`
+    itself.
+    """
     folder = args.out if signals == "fixed" else args.out / signals
     folder.mkdir(parents=True, exist_ok=True)
     runs = _runs(args, signals, folder, [*train, *test])
@@ -126,7 +134,9 @@ def scenario_of(name: str, folder: Path) -> Scenario:
 
 
 def judge(train: list[Run], test: list[Run]) -> dict[str, Any]:
-    """Return, by kind: the threshold chosen on `train`; figures on `test` at that threshold, and of all warnings; curves on `test`."""
+    """Return, by kind: the threshold chosen on `train`; figures on `test` at that threshold, and of all warnings;
+    curves on `test`.
+    """
     chosen = {kind: score.best(score.curve(train, kind)) for kind in MATCHES}
     return {
         "chosen": chosen,

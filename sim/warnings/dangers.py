@@ -1,4 +1,6 @@
-"""Dangerous drivers, so that there is something to warn of: red-light runners and careless ones, as copies of a scenario's own vehicle types."""
+"""Dangerous drivers, so that there is something to warn of: red-light runners and careless ones, as copies of a
+scenario's own vehicle types.
+"""
 
 import xml.etree.ElementTree as ET
 import zlib
@@ -54,7 +56,9 @@ def write_types(scenario: Scenario, file: Path) -> tuple[str, ...]:
 
 
 def shares_of(violators: float) -> dict[str, float]:
-    """Return the share of drivers in each of WAYS when `violators` of all run reds, late and reckless ones in the proportion of SHARES."""
+    """Return the share of drivers in each of WAYS when `violators` of all run reds, late and reckless ones in the
+    proportion of SHARES.
+    """
     more = violators / VIOLATORS
     return {way: share if way == "careless" else share * more for way, share in SHARES.items()}
 
@@ -70,5 +74,7 @@ def way_of(name: str, seed: int, shares: Mapping[str, float] = MappingProxyType(
 
 
 def typed(kind: str, way: str) -> str:
-    """Return the name of a type in one of WAYS; `kind` as a vehicle has it, which may be a copy of its own (TYPE@VEHICLE)."""
+    """Return the name of a type in one of WAYS; `kind` as a vehicle has it, which may be a copy of its own
+    (TYPE@VEHICLE).
+    """
     return f"{kind.partition('@')[0]}~{way}"

@@ -1,8 +1,12 @@
-"""TTC and PET of vehicles with pedestrians and cyclists ("walkers" here), which device.ssm does not log, from true trajectories.
+"""TTC and PET of vehicles with pedestrians and cyclists ("walkers" here), which device.ssm does not log, from true
+trajectories.
 
-A vehicle is a rectangle, a walker a disc. TTC: the walker keeps its velocity, the vehicle its speed along the path that it truly took (Hayward 1972; on a straight line
-instead, a pedestrian who waits at a corner is about to be hit by every vehicle that turns). PET: the least time between one having been at a place and the other
-being there (Allen 1978), found as the least lag at which their footprints overlap. Two that move the same way (within MIN_ANGLE) follow
+A vehicle is a rectangle, a walker a disc. TTC: the walker keeps its velocity, the vehicle its speed along the path that
+it truly took (Hayward 1972; on a straight line
+instead, a pedestrian who waits at a corner is about to be hit by every vehicle that turns). PET: the least time between
+one having been at a place and the other
+being there (Allen 1978), found as the least lag at which their footprints overlap. Two that move the same way (within
+MIN_ANGLE) follow
 each other and are not counted. Thresholds: TTC 1.5 s, PET 2 s.
 """
 
@@ -56,7 +60,9 @@ def _measure(
     mover: Any, walker: Any, first: int, length: float, width: float, r: float, lags: int, min_angle: float, step: float, min_speed: float,
     limit: float, out: Any,
 ) -> None:  # fmt: skip
-    """Fill out[k] = (TTC, PET) at each row of `mover` (x, y, heading, speed); walker row `first + k` is of the same moment."""
+    """Fill out[k] = (TTC, PET) at each row of `mover` (x, y, heading, speed); walker row `first + k` is of the same
+    moment.
+    """
     m = len(walker)
     for k in range(len(mover)):
         out[k, 0] = out[k, 1] = np.inf
@@ -81,7 +87,8 @@ def of_pair(
 ) -> np.ndarray:
     """Return float64[n, 2]: TTC and PET in s at each moment of `mover`.
 
-    `mover` float64[n, 4] and `walker` float64[m, 4] are x, y (m), heading (rad), speed (m/s), rows `step` s apart; `begin` is
+    `mover` float64[n, 4] and `walker` float64[m, 4] are x, y (m), heading (rad), speed (m/s), rows `step` s apart;
+    `begin` is
     the step number of the first row of each; `size` is the vehicle's length and width and the walker's radius, in m.
     """
     out = np.full((len(mover), 2), np.inf)
@@ -91,7 +98,9 @@ def of_pair(
 
 
 def conflicts(names: tuple[str, str], measures: np.ndarray, times: np.ndarray, kind: str = "vru") -> list[Conflict]:
-    """Return the conflicts of one pair: spans in which TTC or PET is below its threshold, SAME_ENCOUNTER s apart or more."""
+    """Return the conflicts of one pair: spans in which TTC or PET is below its threshold, SAME_ENCOUNTER s apart or
+    more.
+    """
     critical = np.flatnonzero((measures[:, 0] < TTC) | (measures[:, 1] < PET))
     if not len(critical):
         return []
@@ -119,12 +128,16 @@ def radius(is_cyclist: bool, length: float) -> float:
 
 
 def merged(found: list[Conflict]) -> list[Conflict]:
-    """Return conflicts with those of one vehicle closer than SAME_ENCOUNTER made one: a group on a crossing is met once. In order of time."""
+    """Return conflicts with those of one vehicle closer than SAME_ENCOUNTER made one: a group on a crossing is met
+    once. In order of time.
+    """
     return merge(found, SAME_ENCOUNTER, lambda conflict: conflict.a)
 
 
 def near_pairs(places: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], reach: float) -> set[tuple[int, int]]:
-    """Return (vehicle, walker) numbers ever within `reach` m at one moment; `places` are (numbers, xy, is walker) by moment."""
+    """Return (vehicle, walker) numbers ever within `reach` m at one moment; `places` are (numbers, xy, is walker) by
+    moment.
+    """
     pairs: set[tuple[int, int]] = set()
     for numbers, xy, is_walker in places:
         vehicles, walkers = np.flatnonzero(~is_walker), np.flatnonzero(is_walker)

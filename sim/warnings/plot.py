@@ -24,7 +24,9 @@ GOOD_RECALL = 0.95
 def curves(
     curves: Mapping[str, Sequence[Mapping[str, Any]]], chosen: Mapping[str, float], title: str, file: Path
 ) -> None:
-    """Draw, by kind, recall against false warnings per vehicle-hour, and precision and recall against the threshold; a ring marks the threshold chosen."""
+    """Draw, by kind, recall against false warnings per vehicle-hour, and precision and recall against the threshold; a
+    ring marks the threshold chosen.
+    """
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 4.2))
         for kind, points in curves.items():
@@ -58,7 +60,9 @@ def curves(
 
 
 def leads(scores: Mapping[str, Mapping[str, Any]], title: str, file: Path) -> None:
-    """Draw the distribution of lead times by kind: the share of warned conflicts whose warning came at least so early."""
+    """Draw the distribution of lead times by kind: the share of warned conflicts whose warning came at least so
+    early.
+    """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.2, 3.8))
         for kind, figures in scores.items():

@@ -1,9 +1,13 @@
 """Warnings against what happened: precision, recall, lead time, false warnings per vehicle-hour, by kind and threshold.
 
-A warning is an episode: the messages of one kind that one vehicle receives without a pause of more than PAUSE. It is right when its vehicle is in a
-conflict of that kind that begins no later than HORIZON s after it ends, and is not over before it starts. A conflict is warned of when
-one of its vehicles is warned before the worst moment. Lead time is from the arrival of the warning to the moment a measure
-of truth first passes its threshold; negative when the warning came between that and the worst. Some conflicts are warned of under another name
+A warning is an episode: the messages of one kind that one vehicle receives without a pause of more than PAUSE. It is
+right when its vehicle is in a
+conflict of that kind that begins no later than HORIZON s after it ends, and is not over before it starts. A conflict is
+warned of when
+one of its vehicles is warned before the worst moment. Lead time is from the arrival of the warning to the moment a
+measure
+of truth first passes its threshold; negative when the warning came between that and the worst. Some conflicts are
+warned of under another name
 (a driver about to run a red is warned of that): `recall_any` counts a conflict as found by a warning of any kind.
 """
 
@@ -184,7 +188,9 @@ def best(points: Sequence[Mapping[str, Any]]) -> float:
 
 
 def with_violators(truth: Sequence[tuple[Conflict, bool]]) -> list[tuple[Conflict, bool]]:
-    """Return truth with conflicts of a vehicle that runs a red as `violator`: those are what crossing traffic is warned of."""
+    """Return truth with conflicts of a vehicle that runs a red as `violator`: those are what crossing traffic is warned
+    of.
+    """
     reds_run: defaultdict[str, list[float]] = defaultdict(list)
     for conflict, _ in truth:
         if conflict.kind == "red_light":

@@ -1,6 +1,7 @@
 """One run of the warning bench: vehicles do not react to warnings, so that what they warn of happens as it would have.
 
-Warnings are timed by their arrival at the vehicle. Truth is SUMO's: stop lines crossed at red, conflicts of vehicles (device.ssm) and with
+Warnings are timed by their arrival at the vehicle. Truth is SUMO's: stop lines crossed at red, conflicts of vehicles
+(device.ssm) and with
 pedestrians and cyclists (`encounters`), vehicles that close up to a standing queue, hard braking.
 """
 
@@ -138,7 +139,9 @@ class WarningLoop(Loop):
                 self._crossings[name] = LineCrossing(now, link, at_line)
 
     def _follow_crossings(self, now: float, lanes: dict[str, str], states: dict[str, str]) -> None:
-        """Decide of each vehicle over a stop line at red: did it run the red, does it wait there, or has the light changed."""
+        """Decide of each vehicle over a stop line at red: did it run the red, does it wait there, or has the light
+        changed.
+        """
         for name, (since, link, odometer) in list(self._crossings.items()):
             at = (
                 float(libsumo.vehicle.getDistance(name)) if name in lanes else np.inf
@@ -206,13 +209,17 @@ def stop_lines(scenario: Scenario) -> dict[str, net.Link]:
 
 
 def slowed(trails: Trails, warning: ReceivedWarning) -> bool:
-    """Return whether a vehicle came down to half of its speed or less while a warning was in force or within REACTION_WINDOW s after."""
+    """Return whether a vehicle came down to half of its speed or less while a warning was in force or within
+    REACTION_WINDOW s after.
+    """
     speed = trails.speeds(warning.vehicle, warning.arrived, warning.until + REACTION_WINDOW)
     return len(speed) > 0 and bool(speed.min() <= 0.5 * speed[0])
 
 
 def with_waiting(conflict: Conflict, trails: Trails) -> Conflict:
-    """Return a conflict as `waited` where nothing but its PET is short and one of the two stood until the other had passed."""
+    """Return a conflict as `waited` where nothing but its PET is short and one of the two stood until the other had
+    passed.
+    """
     t_passed = conflict.crossed - conflict.pet
     if conflict.ttc < ssm.TTC or conflict.drac > ssm.DRAC or conflict.pet >= ssm.PET:
         return conflict
@@ -223,7 +230,8 @@ def with_waiting(conflict: Conflict, trails: Trails) -> Conflict:
 
 
 def run(scenario: Scenario, setup: Setup, violators: float = dangers.VIOLATORS) -> dict[str, Any]:
-    """Run one seed in which `violators` of the drivers run reds; return warnings, truth, and the hours that connected vehicles spent near intersections.
+    """Run one seed in which `violators` of the drivers run reds; return warnings, truth, and the hours that connected
+    vehicles spent near intersections.
 
     Truth is {conflict, early}: `early` says whether it could be seen early enough to warn in time.
     """

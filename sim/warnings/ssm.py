@@ -1,7 +1,9 @@
 """Conflicts between vehicles as SUMO's device.ssm logs them, down to those whose paths cross or merge, each pair once.
 
-Thresholds are the device's own: TTC 3 s, PET 2 s, DRAC 3 m/s^2. Most raw records are queue following, and each pair is logged by both.
-The device holds every pair in range in memory while either drives: its cost grows with the square of the run; more short seeds beat a long one.
+Thresholds are the device's own: TTC 3 s, PET 2 s, DRAC 3 m/s^2. Most raw records are queue following, and each pair is
+logged by both.
+The device holds every pair in range in memory while either drives: its cost grows with the square of the run; more
+short seeds beat a long one.
 """
 
 import xml.etree.ElementTree as ET
@@ -28,7 +30,8 @@ ARGUMENTS = (
 class Conflict:
     """Two road users that came too near in time, or one (`b` empty) that ran a red or braked hard.
 
-    Times in s of SUMO: `crossed` when a measure first passed its threshold, `worst` when it was worst. A measure that was not
+    Times in s of SUMO: `crossed` when a measure first passed its threshold, `worst` when it was worst. A measure that
+    was not
     passed is inf (TTC, PET) or 0 (DRAC).
     """
 
@@ -90,7 +93,9 @@ def _joined(first: Conflict, second: Conflict) -> Conflict:
 
 
 def _conflict(node: ET.Element) -> Conflict | None:
-    """Return the conflict of one record without its moments of following; None where no measure passes its threshold."""
+    """Return the conflict of one record without its moments of following; None where no measure passes its
+    threshold.
+    """
     times, types = _values(node, "timeSpan"), _values(node, "typeSpan")
     meeting = np.isin(types, list(MEETING))
     ttc, drac = _values(node, "TTCSpan"), _values(node, "DRACSpan")

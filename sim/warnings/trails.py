@@ -1,4 +1,6 @@
-"""True trajectories near intersections, kept by moment, and the conflicts with pedestrians and cyclists found in them."""
+"""True trajectories near intersections, kept by moment, and the conflicts with pedestrians and cyclists found in
+them.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -68,7 +70,9 @@ class Trails:
         return all(self.there(name, conflict.crossed - EARLY) for name in names)
 
     def meetings(self) -> list[Conflict]:
-        """Return the conflicts of vehicles with pedestrians and cyclists, by time; `a` is the vehicle, `b` the first it met."""
+        """Return the conflicts of vehicles with pedestrians and cyclists, by time; `a` is the vehicle, `b` the first it
+        met.
+        """
         walkers = {n for n, (_, _, kind) in self.sizes.items() if kind in WALKERS}
         places = [(m[1], m[2][:, :2], np.isin(m[1], list(walkers))) for m in self._moments]
         tracks = self._by_number()

@@ -138,7 +138,8 @@ def test_a_day_that_the_calendar_does_not_reach_is_named() -> None:
 def test_a_node_does_not_start_on_a_calendar_that_is_faulty_or_missing(tmp_path: Path) -> None:
     (tmp_path / "0.json").write_bytes(codes.dump(NEVER))
     (tmp_path / "node.toml").write_text(
-        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n'
+        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar ='
+        ' "days.json"\n'
     )
     with pytest.raises(codes.CodeError, match="codes calendar CN"):
         Node(load(tmp_path / "node.toml"))
@@ -209,7 +210,8 @@ def test_a_node_whose_calendar_does_not_reach_today_says_so_and_counts_it(tmp_pa
     (tmp_path / "0.json").write_bytes(codes.dump(NEVER))
     (tmp_path / "old.json").write_bytes(dump_days(from_library("CN", [2025])))
     (tmp_path / "node.toml").write_text(
-        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "old.json"\n'
+        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar ='
+        ' "old.json"\n'
     )
     clock = EventClock(ns("2025-12-31T23:59:00"))
     node = Node(load(tmp_path / "node.toml"), clock=clock)

@@ -301,7 +301,8 @@ def test_two_folders_put_together_are_refused_and_can_be_mended(
     assert "codes import 7.json" in caught.value.findings[0].remedy
     assert main(["codes", "validate", *map(str, paths)]) == 1
     (tmp_path / "node.toml").write_text(
-        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["one/*.json"]\n[broker]\nopen = true\nhost = "127.0.0.1"\nport = 1\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["one/*.json"]\n[broker]\nopen = true\nhost ='
+        ' "127.0.0.1"\nport = 1\n'
     )
     assert main(["serve", str(tmp_path / "node.toml")]) == 2
     assert "stands for another intersection" in capsys.readouterr().err

@@ -124,7 +124,9 @@ def test_every_message_is_a_map_or_is_named(path: Path) -> None:
 
 
 def sorted_out(folder: Path) -> tuple[list[tuple[str, str, int]], list[str]]:
-    """Return what of the files of a folder comes in (folder, name, codes) and what is refused, whatever each is: map, trips, tracks, pages."""
+    """Return what of the files of a folder comes in (folder, name, codes) and what is refused, whatever each is: map,
+    trips, tracks, pages.
+    """
     came, refused = [], []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
@@ -448,7 +450,10 @@ def test_a_spat_as_converters_write_it_in_both_kinds_of_timing() -> None:
         b"[]",
         b"{}",
         b'{"intersections": [{}]}',
-        b'{"intersections": [{"intersectionId": {"id": 1}, "phases": [{"id": 1, "phaseStates": [{"light": "blue"}]}]}]}',
+        (
+            b'{"intersections": [{"intersectionId": {"id": 1}, "phases": [{"id": 1, "phaseStates": [{"light":'
+            b' "blue"}]}]}]}'
+        ),
     ],
 )
 def test_what_is_no_spat_is_refused(data: bytes) -> None:

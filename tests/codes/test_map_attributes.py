@@ -381,11 +381,13 @@ def xer(name: str, value: Any) -> str:
     if isinstance(value, list):
         item = "Node" if name == "nodes" and "inLinks" in str(value) else LIST_ITEMS.get(name)
         inner = "".join(
-            f"<{one}/>"
-            if isinstance(one, str)
-            else xer(item, one)
-            if item
-            else "".join(xer(k, v) for k, v in one.items())
+            (
+                f"<{one}/>"
+                if isinstance(one, str)
+                else xer(item, one)
+                if item
+                else "".join(xer(k, v) for k, v in one.items())
+            )
             for one in value
         )
         return f"<{name}>{inner}</{name}>"
@@ -415,7 +417,10 @@ def test_a_message_is_the_same_in_every_way_of_writing(rich: Any) -> None:
             {"metadata": {"a": 1}, "payload": {"dataType": "x", "data": {"messageId": 18, "value": {"MapData": whole}}}}
         ),
         "XER": xer("MapData", whole),
-        "XER in a frame": f"<?xml version='1.0'?><MessageFrame><messageId>18</messageId><value>{xer('MapData', whole)}</value></MessageFrame>",
+        "XER in a frame": (
+            "<?xml"
+            f" version='1.0'?><MessageFrame><messageId>18</messageId><value>{xer('MapData', whole)}</value></MessageFrame>"
+        ),
     }.items():
         assert without_losses(read_any(data.encode(), name)) == plain, name
 

@@ -292,8 +292,9 @@ def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_ch
     (tmp_path / "0.json").write_bytes(codes.dump(CODE))
     (tmp_path / "days.json").write_bytes((DATA / "days_2026.json").read_bytes())
     (tmp_path / "node.toml").write_text(
-        f'[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n[broker]\nopen = true\nport = {mqtt.port}\n'
-        f'[plan]\nrefresh = 0.0\n[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ "r" = "{CODE.id}" }}\n'
+        '[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n[broker]\nopen'
+        f' = true\nport = {mqtt.port}\n[plan]\nrefresh = 0.0\n[record]\npath = "run.mcap"\n[[gateway]]\nname ='
+        f' "g"\nrsus = {{ "r" = "{CODE.id}" }}\n'
     )
     clock = ShiftedClock(ns("2026-10-01T08:00:00"))
 

@@ -148,7 +148,8 @@ def test_a_common_time_of_two_rules_is_found_where_there_is_one_and_only_there(
 ) -> None:
     when = common_time(a, b)
     stated = re.fullmatch(
-        r"on \w+ (\S+) at (\d\d:\d\d)(?:, if it is (a holiday|worked for a \w+))?(?:, if the day before is (a holiday|worked for a \w+))?",
+        r"on \w+ (\S+) at (\d\d:\d\d)(?:, if it is (a holiday|worked for a \w+))?(?:, if the day before is (a"
+        r" holiday|worked for a \w+))?",
         when,
     )
     if stated:
@@ -283,7 +284,9 @@ def test_whatever_validates_means_the_same_in_plain_and_compiled_rules_and_can_b
 
 
 def at_once(table: RuleTable, path: int) -> None:
-    """Check that a plan, which asks of one moment, gets the answers of single queries, for vehicles on a path and on none."""
+    """Check that a plan, which asks of one moment, gets the answers of single queries, for vehicles on a path and on
+    none.
+    """
     n = len(VEHICLES)
     rows, paths, s = np.arange(n + 1), np.array([*[path] * n, -1]), np.full(n + 1, 20.0)
     for t in INSTANTS:

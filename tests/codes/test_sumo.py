@@ -140,7 +140,10 @@ def test_a_programme_of_an_additional_file_parts_groups_with_or_without_a_root_a
     letters = ["r"] * width
     letters[group.channels[0]] = "G"
     signal = next(alias.value for alias in own.alias if alias.kind == "sumo_tl")
-    programme = f'<tlLogic id="{signal}" type="static" programID="second" offset="0"><phase duration="30" state="{"".join(letters)}"/></tlLogic>'
+    programme = (
+        f'<tlLogic id="{signal}" type="static" programID="second" offset="0"><phase duration="30"'
+        f' state="{"".join(letters)}"/></tlLogic>'
+    )
     file = tmp_path / "second.add.xml"
     file.write_text(around.format(programme))
 

@@ -90,7 +90,8 @@ def running(tmp_path: Path, calendar: DayCalendar, run: Callable[[Node], None]) 
     (tmp_path / "0.json").write_bytes(codes.dump(ruled()))
     (tmp_path / "days.json").write_bytes(dump_days(calendar))
     (tmp_path / "node.toml").write_text(
-        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar = "days.json"\n'
+        '[broker]\nopen = true\n[node]\ncurve = false\nbind = "tcp://127.0.0.1:*"\ncodes = ["0.json"]\ncalendar ='
+        ' "days.json"\n'
     )
     node = Node(load(tmp_path / "node.toml"), clock=EventClock(ns("2026-10-01T08:00")))
     try:

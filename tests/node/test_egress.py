@@ -56,7 +56,9 @@ class Loop:
         return self
 
     async def connected(self) -> None:
-        """Wait until everyone is connected and, as MQTT confirms no subscription to its sender, until each vehicle is reached."""
+        """Wait until everyone is connected and, as MQTT confirms no subscription to its sender, until each vehicle is
+        reached.
+        """
         await when(self.all_connected)
         for name in self.vehicles:
             self.probes += 1
@@ -129,7 +131,9 @@ def test_an_advisory_whose_time_is_over_is_not_sent_and_is_counted(running: brok
 def test_a_broker_that_dies_and_comes_back_loses_nothing_that_is_still_valid(
     running: broker.Broker, tmp_path: Path
 ) -> None:
-    """Two vehicles, so that neither advisory takes the place of the other: the one still valid arrives, the one whose time is over does not."""
+    """Two vehicles, so that neither advisory takes the place of the other: the one still valid arrives, the one whose
+    time is over does not.
+    """
 
     async def scene() -> None:
         async with loop_at(running) as loop:

@@ -51,7 +51,9 @@ def test_a_scene_becomes_tracks_and_advice(code: CompiledCode, scene: Scene) -> 
 def test_whose_route_leaves_the_road_before_gets_no_speed_advice(
     code: CompiledCode, scene: Scene, movements: tuple[str, ...] | None, advised: bool
 ) -> None:
-    """Who says nothing of his route is taken to stay on a lane that leads one way only; who says that it does not lead here is believed."""
+    """Who says nothing of his route is taken to stay on a lane that leads one way only; who says that it does not lead
+    here is believed.
+    """
     engine, said = Engine([code.code], config(code)), set[AdvisoryKind]()
     lane = next(
         k for k in range(code.n_lanes) if tables(code).only[k] >= 0 and code.lane_role[k] == 0 and code.lane_use[k] == 0

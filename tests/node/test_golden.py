@@ -10,5 +10,6 @@ def test_the_reference_is_said_again() -> None:
     assert result.fault is None
     assert result.recorded > 3
     assert result.difference is None, (
-        f"{result.difference}\nWhere this is meant, make the reference anew (PYTHONPATH=. python tests/make_golden.py) and say why in the commit"
+        f"{result.difference}\nWhere this is meant, make the reference anew (PYTHONPATH=. python tests/make_golden.py)"
+        " and say why in the commit"
     )

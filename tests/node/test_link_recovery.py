@@ -168,7 +168,9 @@ def test_while_the_node_is_away_a_gateway_keeps_the_newest_of_each_stream_and_co
 
 
 def test_an_exchange_that_waited_for_a_node_to_start_gives_no_offset() -> None:
-    """The node's socket is there before it reads: half of what the first exchange waited would be taken for an offset."""
+    """The node's socket is there before it reads: half of what the first exchange waited would be taken for an
+    offset.
+    """
     server = Server("tcp://127.0.0.1:*", keys=None, allowed={})
     finished: list[Sync] = []
     with Gateway(server.address, ["rsu-1"], name="g") as gateway:

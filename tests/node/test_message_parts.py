@@ -1,4 +1,6 @@
-"""What is wrong in one part of a message takes no other part with it: signal groups, sensors of a health message, movements of a report."""
+"""What is wrong in one part of a message takes no other part with it: signal groups, sensors of a health message,
+movements of a report.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""A whole node in a process of its own: strangers, wrong bytes, restarts, a dead broker, a folder that cannot be written."""
+"""A whole node in a process of its own: strangers, wrong bytes, restarts, a dead broker, a folder that cannot be
+written.
+"""
 
 import asyncio
 import struct

@@ -1,4 +1,6 @@
-"""What a vehicle hands on: only what is meant for it, possible, of the present run of the node, and, where it knows the node's key, signed."""
+"""What a vehicle hands on: only what is meant for it, possible, of the present run of the node, and, where it knows the
+node's key, signed.
+"""
 
 import asyncio
 import base64
@@ -149,7 +151,9 @@ def test_no_change_of_a_signed_advisory_passes(keys: tuple[Signer, Verifier], da
 
 
 def base64_of(signed: bytes) -> tuple[bytes, bytes]:
-    """Return payload and signature: base64 has spare bits in its last character, so that two texts may be one signature."""
+    """Return payload and signature: base64 has spare bits in its last character, so that two texts may be one
+    signature.
+    """
     try:
         return signed[:-SUFFIX_LENGTH], base64.b64decode(signed[-90:-2], validate=True)
     except ValueError:

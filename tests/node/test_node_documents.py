@@ -1,4 +1,6 @@
-"""What docs/security.md and docs/operations.md claim: each test that they name exists, each key of the node's file is explained, each file runs as printed."""
+"""What docs/security.md and docs/operations.md claim: each test that they name exists, each key of the node's file is
+explained, each file runs as printed.
+"""
 
 import re
 import tomllib

@@ -37,8 +37,10 @@ def written(tmp_path: Path, code: CompiledCode, port: int, more: str = "", versi
     (tmp_path / "code.json").write_bytes(codes.dump(code.code))
     file = tmp_path / "node.toml"
     file.write_text(
-        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nopen = true\nport = {port}\nversion = {version}\n'
-        f'[http]\nbind = "127.0.0.1:0"\n[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r0 = "{code.code.id}", r1 = "{code.code.id}", r2 = "{code.code.id}" }}\n{more}'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus ='
+        f' "status.json"\n[broker]\nopen = true\nport = {port}\nversion = {version}\n[http]\nbind ='
+        f' "127.0.0.1:0"\n[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r0 = "{code.code.id}", r1 ='
+        f' "{code.code.id}", r2 = "{code.code.id}" }}\n{more}'
     )
     return file
 

@@ -1,4 +1,6 @@
-"""Bad input into a whole node over its real sockets: named to its sender, counted in bounded tables, and in nobody else's way."""
+"""Bad input into a whole node over its real sockets: named to its sender, counted in bounded tables, and in nobody
+else's way.
+"""
 
 import asyncio
 import json
@@ -52,7 +54,9 @@ async def reported(vehicle: Vehicle, scene: Scene, seconds: float, **changes: ob
 def test_a_van_gets_its_advice_and_a_heading_in_degrees_is_answered_to_the_vehicle_alone(
     node: NodeProcess, scene: Scene
 ) -> None:
-    """The gateway has the vehicle's name, and speaks of a vehicle under a kind of its own making: neither hears, or speaks, for the other."""
+    """The gateway has the vehicle's name, and speaks of a vehicle under a kind of its own making: neither hears, or
+    speaks, for the other.
+    """
     rejects: list[Reject] = []
     advised: list[str] = []
 
@@ -161,7 +165,9 @@ def test_thousands_of_invented_vehicles_leave_the_node_and_its_status_as_they_ar
 
 
 def test_bodies_that_were_changed_on_the_way_cost_only_themselves(node: NodeProcess, scene: Scene) -> None:
-    """Three hundred mutated messages of every kind of a second gateway, beside the first one's good frames: each of those is accepted."""
+    """Three hundred mutated messages of every kind of a second gateway, beside the first one's good frames: each of
+    those is accepted.
+    """
     rng, clock = random.Random(4), WallClock()
     with (
         node.gateway("g") as good,

@@ -89,8 +89,8 @@ def test_a_node_logs_json_lines_from_its_first_to_its_last(tmp_path: Path, code:
     lines = [json.loads(line) for line in node.said.splitlines()]
     assert all({"time", "level", "logger", "event"} <= set(line) for line in lines)
     assert [line["event"] for line in lines if line["event"].startswith("OPEN")] == [
-        f"OPEN: [broker] open = true: anyone who reaches 127.0.0.1:{node.mqtt} can follow every vehicle, and advise it. "
-        "Only for a closed test bench"
+        f"OPEN: [broker] open = true: anyone who reaches 127.0.0.1:{node.mqtt} can follow every vehicle, and advise it."
+        " Only for a closed test bench"
     ]
 
 

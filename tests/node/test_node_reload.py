@@ -1,4 +1,6 @@
-"""A node changes without a restart: `cloudctl reload` takes over keys, gateways, credentials, revocations and intersections that are gone."""
+"""A node changes without a restart: `cloudctl reload` takes over keys, gateways, credentials, revocations and
+intersections that are gone.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,6 @@
-"""Each attack that docs/security.md names, against what `cloudctl init` wrote: real mosquitto with TLS, real ZeroMQ with CURVE."""
+"""Each attack that docs/security.md names, against what `cloudctl init` wrote: real mosquitto with TLS, real ZeroMQ
+with CURVE.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -39,7 +41,9 @@ NODES_TOPICS = (
 
 @dataclass
 class Closed:
-    """The broker of a folder of `cloudctl init`, with two vehicles and the node's own credentials as a client folder."""
+    """The broker of a folder of `cloudctl init`, with two vehicles and the node's own credentials as a client
+    folder.
+    """
 
     folder: Path
     running: broker.Broker
@@ -67,7 +71,9 @@ def closed(tmp_path: Path) -> Iterator[Closed]:
 
 
 def _settle(client: MqttClient, name: str) -> None:
-    """Wait until all that was sent before has been delivered or dropped: a message of the client's own comes after it."""
+    """Wait until all that was sent before has been delivered or dropped: a message of the client's own comes after
+    it.
+    """
     topic = MqttTopics.vehicle(name, "hello")
     count = len([t for t, _ in client.messages if t == topic])
     client.publish(topic, b"{}")
@@ -280,7 +286,9 @@ TLS_KEYS = ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key")
 def test_tls_settings_are_complete_or_refused_and_never_in_clear_by_mistake(
     tmp_path: Path, missing: int, embedded: bool, is_open: bool
 ) -> None:
-    """Every subset of the settings: either all that the program then uses is TLS, or it is open by its explicit line, or it is refused."""
+    """Every subset of the settings: either all that the program then uses is TLS, or it is open by its explicit line,
+    or it is refused.
+    """
     lines = [f"[broker]\nembedded = {str(embedded).lower()}\nopen = {str(is_open).lower()}"]
     for number, key in enumerate(TLS_KEYS):
         if not missing >> number & 1:

@@ -1,4 +1,6 @@
-"""What the operator changes while a node runs is an input: recorded, replayed to the byte; SIGHUP takes over what can change and says what cannot."""
+"""What the operator changes while a node runs is an input: recorded, replayed to the byte; SIGHUP takes over what can
+change and says what cannot.
+"""
 
 import asyncio
 import signal
@@ -238,7 +240,8 @@ def test_a_node_made_without_a_file_says_that_there_is_nothing_to_read(
 
     (tmp_path / "code.json").write_bytes(codes.dump(code.code))
     (tmp_path / "node.toml").write_text(
-        f'[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\n[broker]\nopen = true\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.code.id}" }}\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\n[broker]\nopen ='
+        f' true\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.code.id}" }}\n'
     )
 
     async def live() -> None:

@@ -1,4 +1,6 @@
-"""Codes published: a revision takes effect at its time without a restart and without a wrong word in between; MQTT and HTTP."""
+"""Codes published: a revision takes effect at its time without a restart and without a wrong word in between; MQTT and
+HTTP.
+"""
 
 import asyncio
 from pathlib import Path
@@ -184,8 +186,9 @@ def test_a_file_in_the_folder_of_a_running_node_is_announced_and_takes_effect(sc
     (tmp_path / "codes").mkdir()
     (tmp_path / "codes" / "1.json").write_bytes(codes.dump(before))
     (tmp_path / "node.toml").write_text(
-        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nopen = true\nembedded = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n'
-        f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{before.id}" }}\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["codes/*.json"]\n[broker]\nopen = true\nembedded'
+        ' = true\nport = 0\n[http]\nbind = "127.0.0.1:0"\n[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus ='
+        f' {{ r = "{before.id}" }}\n'
     )
     clock = WallClock()
 
@@ -215,7 +218,8 @@ def test_a_broken_file_is_reported_once_and_what_the_node_writes_is_no_code(scen
     (tmp_path / "1.json").write_bytes(codes.dump(code))
     config = tmp_path / "node.toml"
     config.write_text(
-        f'[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[broker]\nopen = true\n[[gateway]]\nname = "g"\nkey = "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
+        '[node]\ncodes = ["*.json"]\nstatus = "status.json"\n[broker]\nopen = true\n[[gateway]]\nname = "g"\nkey ='
+        f' "{"k" * 40}"\nrsus = {{ r = "{code.id}" }}\n'
     )
     engine = engine_of(scene, code)
     publisher = Publisher(

@@ -1,4 +1,6 @@
-"""Sensors: one that is dead, silent, slow, misplaced or by a wrong clock shows, and what it does not see proves nothing."""
+"""Sensors: one that is dead, silent, slow, misplaced or by a wrong clock shows, and what it does not see proves
+nothing.
+"""
 
 import msgpack
 import msgspec
@@ -76,7 +78,7 @@ def test_a_declared_sensor_that_falls_silent_while_another_goes_on_is_named(code
     road = Road(code)
     road.drive(3.0)
     assert not road.degraded(road.drive(1.2, ("r0",)))
-    (first, *_) = road.degraded(road.drive(2.0, ("r0",)))
+    first, *_ = road.degraded(road.drive(2.0, ("r0",)))
     assert "r1/fused is silent" in first
     assert len(road.events) == 1, "once"
     road.drive(1.1)
@@ -126,7 +128,9 @@ def test_what_a_unit_says_of_its_sensor_shows(code: CompiledCode, health: Sensor
 
 @pytest.mark.parametrize("health", [SensorHealth("fused", False), SensorHealth("fused", True, 10.0, None, 2 * SECOND)])
 def test_what_a_dead_sensor_does_not_see_proves_nothing(code: CompiledCode, health: SensorHealth) -> None:
-    """r1 sends empty frames. While it is believed to see, each is a miss for every track; once it is known to be dead, none is."""
+    """r1 sends empty frames. While it is believed to see, each is a miss for every track; once it is known to be dead,
+    none is.
+    """
     road = Road(code)
     road.drive(4.0)
     fusion = road.engine.intersections[code.code.id].fusion

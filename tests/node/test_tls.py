@@ -1,4 +1,6 @@
-"""TLS and the per-vehicle ACL: a vehicle is who its certificate says, and may speak and hear only under its own name."""
+"""TLS and the per-vehicle ACL: a vehicle is who its certificate says, and may speak and hear only under its own
+name.
+"""
 
 import asyncio
 import ssl
@@ -59,7 +61,8 @@ async def collect(vehicle: Vehicle, ids: list[str]) -> None:
 def test_a_vehicle_hears_and_speaks_only_under_its_own_name(tmp_path: Path, certificate: str) -> None:
     """A vehicle calls itself car-1: served with the certificate of car-1, and cut off from everything with another's.
 
-    The right car-2 is the witness: what it is sent, and sends, comes after what car-1 is, so that nothing has to be waited for in vain.
+    The right car-2 is the witness: what it is sent, and sends, comes after what car-1 is, so that nothing has to be
+    waited for in vain.
     """
     certificates = Certificates(tmp_path)
     running = broker.start(tmp_path, tls=broker.Tls(certificates.ca, *certificates.broker))

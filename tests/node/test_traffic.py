@@ -99,7 +99,9 @@ def test_who_stands_at_green_with_nobody_ahead_is_an_incident_and_who_stands_beh
 
 
 def test_density_is_of_the_length_that_is_looked_at(code: CompiledCode) -> None:
-    """The lane to the stop line where that is shorter than 150 m, else the last 150 m of it: one vehicle there is one vehicle there."""
+    """The lane to the stop line where that is shorter than 150 m, else the last 150 m of it: one vehicle there is one
+    vehicle there.
+    """
     for stop in (45.0, 108.0, 150.0, 300.0):
         stops = code.lane_stop_s.copy()
         lengths = code.path_length.copy()
@@ -121,8 +123,9 @@ def test_a_vehicle_and_the_status_file_get_the_traffic_of_a_running_node(scene: 
     code = scene.code.code
     (tmp_path / "code.json").write_bytes(codes.dump(code))
     (tmp_path / "node.toml").write_text(
-        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus = "status.json"\n[broker]\nopen = true\nembedded = true\nport = 0\n'
-        f'[record]\npath = "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.id}" }}\n'
+        '[node]\nbind = "tcp://127.0.0.1:*"\ncurve = false\ncodes = ["code.json"]\nstatus ='
+        ' "status.json"\n[broker]\nopen = true\nembedded = true\nport = 0\n[record]\npath ='
+        f' "run.mcap"\n[[gateway]]\nname = "g"\nrsus = {{ r = "{code.id}" }}\n'
     )
     clock = WallClock()
 

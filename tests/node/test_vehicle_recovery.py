@@ -1,4 +1,6 @@
-"""Vehicles that lose their broker, their id or the time, over real sockets: noticed, reported once, and served again."""
+"""Vehicles that lose their broker, their id or the time, over real sockets: noticed, reported once, and served
+again.
+"""
 
 import asyncio
 import contextlib

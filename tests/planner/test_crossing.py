@@ -1,4 +1,6 @@
-"""Crossing traffic of a vehicle that runs a red: who is warned of it, by hand and against a plain twin over random worlds."""
+"""Crossing traffic of a vehicle that runs a red: who is warned of it, by hand and against a plain twin over random
+worlds.
+"""
 
 import dataclasses
 
@@ -19,7 +21,9 @@ from cloudctl.world import World
 
 
 def busy(code: CompiledCode, seed: int) -> tuple[World, list[int]]:
-    """Return an intersection on which connected vehicles come from everywhere at once, and which of them run their red."""
+    """Return an intersection on which connected vehicles come from everywhere at once, and which of them run their
+    red.
+    """
     rng = np.random.default_rng(seed)
     stage = Stage(code)
     stage.state = GREEN
@@ -89,7 +93,9 @@ def paths_that_cross(code: CompiledCode) -> tuple[int, int, float, float]:
 def warned(
     stage: Stage, violator: tuple[float, float], other: tuple[float, float], accel: tuple[float, float] = (0.0, 0.0)
 ) -> dict[str, Candidate]:
-    """Return the warnings when a violator and another are (m before the line, m/s) on paths that cross; the other has green."""
+    """Return the warnings when a violator and another are (m before the line, m/s) on paths that cross; the other has
+    green.
+    """
     code = stage.code
     own, crossed, _, _ = paths_that_cross(code)
     stage.clear()
@@ -107,7 +113,9 @@ def warned(
 
 
 def at_once(code: CompiledCode, speed: float, reaches: float) -> tuple[float, float]:
-    """Return where the other one must be (m before its line, at `speed` m/s) to reach the crossing after `reaches` s."""
+    """Return where the other one must be (m before its line, at `speed` m/s) to reach the crossing after `reaches`
+    s.
+    """
     return speed * reaches - paths_that_cross(code)[3], speed
 
 

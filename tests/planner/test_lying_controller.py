@@ -1,4 +1,6 @@
-"""The lying controller in closed loop through wire bytes: nobody who does as advised passes a red that could have been stopped for."""
+"""The lying controller in closed loop through wire bytes: nobody who does as advised passes a red that could have been
+stopped for.
+"""
 
 from random import Random
 

@@ -17,7 +17,9 @@ DARK = int(SignalState.DARK)
 
 
 def crossing(code: CompiledCode) -> tuple[int, int, int]:
-    """Return two movements that cross, from different roads, the first of which must yield, and where in the conflict table."""
+    """Return two movements that cross, from different roads, the first of which must yield, and where in the conflict
+    table.
+    """
     for k in range(code.n_conns):
         for c in range(code.conf_start[k], code.conf_start[k + 1]):
             other = int(code.conf_other[c])
@@ -31,7 +33,9 @@ def crossing(code: CompiledCode) -> tuple[int, int, int]:
 
 
 def meet(stage: Stage) -> None:
-    """Put two vehicles so that they come to the point where their paths cross at the same time; the first must yield."""
+    """Put two vehicles so that they come to the point where their paths cross at the same time; the first must
+    yield.
+    """
     code = stage.code
     k, other, c = crossing(code)
     stage.put(int(code.conn_from[k]), 30.0, 10.0, "car", k)

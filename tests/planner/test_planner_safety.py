@@ -1,4 +1,6 @@
-"""Collision, forward collision, hard braking, blind spots, stopped vehicles, keeping the box clear: what each says, and when it is silent."""
+"""Collision, forward collision, hard braking, blind spots, stopped vehicles, keeping the box clear: what each says, and
+when it is silent.
+"""
 
 import dataclasses
 
@@ -73,7 +75,9 @@ def test_everybody_yields_to_who_stands_across_the_way(stage: Stage) -> None:
 def crossing(
     stage: Stage, yields_at: float, speed: float, other_speed: float, away: float
 ) -> dict[str, planner.Candidate]:
-    """Put v1 on a movement that must yield, `yields_at` m before a conflict point, and v2, with priority, `away` m before it."""
+    """Put v1 on a movement that must yield, `yields_at` m before a conflict point, and v2, with priority, `away` m
+    before it.
+    """
     code, stage.state = stage.code, GREEN
     stage.clear()
     yielding = np.flatnonzero((code.conf_type == 0) & (code.conf_gives != 0))
@@ -94,7 +98,9 @@ def test_who_must_yield_is_told_first_and_who_has_priority_when_it_is_late(stage
 
 
 def test_at_a_signal_who_turns_left_gives_way_to_who_drives_straight_on(stage: Stage) -> None:
-    """The conflict matrix says who yields where no signal decides; of two phases, who stops inside waits for who comes straight on."""
+    """The conflict matrix says who yields where no signal decides; of two phases, who stops inside waits for who comes
+    straight on.
+    """
     code, turn = stage.code, [TURNS[k] for k in stage.code.conn_turn]
     own = np.repeat(np.arange(code.n_conns), np.diff(code.conf_start))
     said = [

@@ -63,7 +63,9 @@ def test_who_comes_too_fast_to_turn_is_taken_to_go_straight(stage: Stage) -> Non
 
 
 def test_a_side_street_lets_the_road_it_turns_into_go_first() -> None:
-    """Lane 0 goes straight on in 3, which leads to the stop line; 1 turns into it, 2 leads to 1; 4 bends into 5 alone, which leads to the stop line too."""
+    """Lane 0 goes straight on in 3, which leads to the stop line; 1 turns into it, 2 leads to 1; 4 bends into 5 alone,
+    which leads to the stop line too.
+    """
     joints = [(0, 3, "straight"), (1, 3, "right"), (2, 1, "straight"), (4, 5, "left")]
     movements = [(3, 6, "straight"), (5, 6, "left")]
     links = lane_links(

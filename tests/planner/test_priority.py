@@ -82,7 +82,9 @@ def test_a_green_that_comes_in_time_asks_for_nothing(stage: Stage) -> None:
 
 
 def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stage) -> None:
-    """What crosses has been green for 2 s: its minimum, then the clearance; and whoever was let onto the crosswalk gets across."""
+    """What crosses has been green for 2 s: its minimum, then the clearance; and whoever was let onto the crosswalk gets
+    across.
+    """
     lane, k = straight(stage)
     stage.state, stage.left = RED, 60.0
     own = int(stage.code.conn_group[k])

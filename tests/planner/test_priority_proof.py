@@ -158,7 +158,8 @@ def test_whoever_asks_the_table_is_bounded_and_no_lower_class_stands_where_a_hig
 def test_the_nodes_file_lists_who_has_priority(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     file.write_text(
-        '[broker]\nopen = true\n[node]\ncurve = false\n[priority]\nvehicles = { "bus-*" = "bus", "ambulance-1" = "emergency" }\n'
+        '[broker]\nopen = true\n[node]\ncurve = false\n[priority]\nvehicles = { "bus-*" = "bus", "ambulance-1" ='
+        ' "emergency" }\n'
     )
     settings = load(file).engine.priority
     assert [settings.listed(name) for name in ("bus-12", "ambulance-1", "car-1")] == ["bus", "emergency", None]
@@ -176,7 +177,8 @@ def test_the_nodes_file_lists_who_has_priority(tmp_path: Path) -> None:
 def test_an_rsu_stands_at_one_intersection(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     file.write_text(
-        '[broker]\nopen = true\n[node]\ncurve = false\n[[gateway]]\nname = "a"\nrsus = { r = "one" }\n[[gateway]]\nname = "b"\nrsus = { r = "two" }\n'
+        '[broker]\nopen = true\n[node]\ncurve = false\n[[gateway]]\nname = "a"\nrsus = { r = "one" }\n[[gateway]]\nname'
+        ' = "b"\nrsus = { r = "two" }\n'
     )
     with pytest.raises(ConfigError, match="RSU 'r' is at 'one'"):
         load(file)

@@ -1,4 +1,6 @@
-"""No message pays for a kernel: after `warm` nothing is compiled any more, whatever comes. In a process of its own, where no other test compiled."""
+"""No message pays for a kernel: after `warm` nothing is compiled any more, whatever comes. In a process of its own,
+where no other test compiled.
+"""
 
 import dataclasses
 import importlib
@@ -35,7 +37,9 @@ def compiled() -> dict[str, int]:
 
 
 def main() -> None:
-    """Warm, plan for random worlds, for one vehicle alone, and before a hazard; print the kernels that were compiled meanwhile."""
+    """Warm, plan for random worlds, for one vehicle alone, and before a hazard; print the kernels that were compiled
+    meanwhile.
+    """
     from random_worlds import random_world
     from stage import GREEN, Stage
 

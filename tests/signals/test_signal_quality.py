@@ -77,7 +77,9 @@ def rows(path: Path) -> list[tuple[str, int, dict]]:
 
 
 def messages(path: Path, code: codes.IntersectionCode) -> Iterator[tuple[int, int, tuple[Group, ...], int]]:
-    """Yield a recording as a gateway sends it: placeholders filled in, end times of the hour of T, the revision of the code."""
+    """Yield a recording as a gateway sends it: placeholders filled in, end times of the hour of T, the revision of the
+    code.
+    """
     for kind, ms, body in rows(path):
         t = T + ms * MS
         if kind == "SPAT":
@@ -166,7 +168,9 @@ LIGHTS = [
 
 @pytest.mark.parametrize("path", LIGHTS, ids=lambda path: path.parent.name)
 def test_lights_as_recorded_are_no_fault(path: Path) -> None:
-    """Each pair of heads that are never both on stands for two straight movements that cross; those for pedestrians (5 to 8 of Chongqing) have no yellow."""
+    """Each pair of heads that are never both on stands for two straight movements that cross; those for pedestrians (5
+    to 8 of Chongqing) have no yellow.
+    """
     shown = {"0": S.RED, "1": S.GREEN_PROTECTED, "3": S.YELLOW_PROTECTED}
     lights = [[shown[str(int(value))] for value in line.split(",")[2:]] for line in path.read_text().splitlines()[1:]]
     kinds = ["pedestrian" if k > 3 and path.parent.name == "chongqing" else "vehicle" for k in range(8)]
@@ -262,7 +266,9 @@ def test_states_are_trusted_again_with_the_first_in_time() -> None:
 
 
 def test_the_planner_says_what_is_withheld_and_why(scene: Scene) -> None:
-    """The group of the connected vehicle and one that it conflicts with both show protected green, over the whole run: no speed advice, and the reason in words."""
+    """The group of the connected vehicle and one that it conflicts with both show protected green, over the whole run:
+    no speed advice, and the reason in words.
+    """
     code = scene.code.code
     engine = Engine([code], EngineConfig({"g": {f"r{k}": code.id for k in range(3)}}))
     movements = {c.id: c for c in code.connections}
@@ -294,7 +300,7 @@ def test_the_planner_says_what_is_withheld_and_why(scene: Scene) -> None:
 def test_a_fault_says_field_value_rule_and_remedy() -> None:
     engine = node(GOOD)
     (fault,) = send(engine, T, T, of(RED), seq=1, revision=9).faults
-    assert str(fault) == (
-        f"{GOOD.id}: signal revision: revision = 9: the code in force is revision 1. "
+    assert (
+        str(fault) == f"{GOOD.id}: signal revision: revision = 9: the code in force is revision 1. "
         "fetch the code in force, and send the revision that the states refer to"
     )

@@ -24,7 +24,9 @@ Shown = Callable[[float, int], tuple[Group, ...]]  # (s since T, ns) -> the grou
 
 @dataclass
 class Approach:
-    """One vehicle at a steady speed, `left` m before its line at T + `at` s; what it was advised, and the faults that began."""
+    """One vehicle at a steady speed, `left` m before its line at T + `at` s; what it was advised, and the faults that
+    began.
+    """
 
     code: CompiledCode
     speed: float = 13.9
@@ -182,7 +184,9 @@ GROUPS = st.builds(Group, st.just(1), st.sampled_from(SignalState), TIMES, TIMES
     doubt=st.sampled_from(Doubt),
 )
 def test_nothing_that_is_believed_has_failed(messages: list[tuple[int, Group]], later: int, doubt: Doubt) -> None:
-    """Of any messages: no believed end lies in the past of the newest state, none follows one that the same state has outlasted, none is of an old message."""
+    """Of any messages: no believed end lies in the past of the newest state, none follows one that the same state has
+    outlasted, none is of an old message.
+    """
     signals, t, failed, shown, promised, due = Signals.dark(1), T, False, None, None, None
     for after, group in messages:
         t += after * MS
@@ -218,7 +222,9 @@ def test_nothing_that_is_believed_has_failed(messages: list[tuple[int, Group]], 
 @settings(deadline=None)
 @given(messages=st.lists(st.tuples(st.integers(1, 2_000), GROUPS), min_size=1, max_size=6), later=st.integers(0, 1_000))
 def test_the_short_way_believes_the_same(messages: list[tuple[int, Group]], later: int) -> None:
-    """Where nothing has failed the very signals are given back; with a doubt of nothing they go the long way, to the same end."""
+    """Where nothing has failed the very signals are given back; with a doubt of nothing they go the long way, to the
+    same end.
+    """
     signals, t = Signals.dark(1), T
     for after, group in messages:
         t += after * MS
@@ -232,7 +238,9 @@ def test_the_short_way_believes_the_same(messages: list[tuple[int, Group]], late
 def test_a_state_that_was_long_out_of_sight_is_no_broken_promise(
     code: CompiledCode, gap: float, believed_again: bool
 ) -> None:
-    """Red promised to end in 4 s, then nothing is received: 6 s later it is overdue, 30 s later it may be the next red."""
+    """Red promised to end in 4 s, then nothing is received: 6 s later it is overdue, 30 s later it may be the next
+    red.
+    """
     approach = Approach(code)
     index = {approach.group: 0}
     first = signals_from(

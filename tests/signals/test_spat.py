@@ -1,4 +1,6 @@
-"""SPAT by the standard: times, fields and flags; what is wrong loses only itself, and nothing but CodeError is ever raised."""
+"""SPAT by the standard: times, fields and flags; what is wrong loses only itself, and nothing but CodeError is ever
+raised.
+"""
 
 import json
 
@@ -375,9 +377,11 @@ def test_a_gateway_sends_what_is_good_and_reports_what_is_not_once() -> None:
                 break
             gateway.poll(10)
         assert [(g.group, g.state) for g in found[0].groups] == [(1, S.RED), (2, S.UNKNOWN), (3, S.RED)]
-        assert (found[-1].intersection, found[-1].revision, len(found[-1].groups)) == ("UST1.C", 7, 2), (
-            "YD/T 3709 gives no revision: that of the code stands in"
-        )
+        assert (found[-1].intersection, found[-1].revision, len(found[-1].groups)) == (
+            "UST1.C",
+            7,
+            2,
+        ), "YD/T 3709 gives no revision: that of the code stands in"
     finally:
         gateway.close()
         server.close()

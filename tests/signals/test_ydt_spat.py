@@ -1,4 +1,6 @@
-"""SPAT of YD/T 3709: what is written is read, what is wrong loses only itself, and nothing but CodeError is ever raised."""
+"""SPAT of YD/T 3709: what is written is read, what is wrong loses only itself, and nothing but CodeError is ever
+raised.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Signals of the simulation that take priority requests: they lengthen and shorten greens within their own limits, and find back."""
+"""Signals of the simulation that take priority requests: they lengthen and shorten greens within their own limits, and
+find back.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,5 +96,5 @@ def test_a_green_begins_earlier_as_asked(traffic: Traffic) -> None:
     before = float(libsumo.simulation.getTime())
     plain = cycle(controller) - sum(p[1] for p in controller.program.phases if p[0][column] in GREEN)
     controller.ask(asked(controller, group, "early", 1.0), T)
-    (begin, _) = greens(traffic, controller, column, before + 2 * cycle(controller))[0]
+    begin, _ = greens(traffic, controller, column, before + 2 * cycle(controller))[0]
     assert begin - before < plain - 3.0

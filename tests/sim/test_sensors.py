@@ -1,4 +1,6 @@
-"""What a simulated roadside unit makes of the truth: perfect sensing shows it, a noisy one within what it says of itself."""
+"""What a simulated roadside unit makes of the truth: perfect sensing shows it, a noisy one within what it says of
+itself.
+"""
 
 import numpy as np
 import pytest

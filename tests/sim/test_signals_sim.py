@@ -1,4 +1,6 @@
-"""Signals that traffic drives, in the simulation: what their controllers send must hold, over real runs of SUMO and over programmes nobody wrote."""
+"""Signals that traffic drives, in the simulation: what their controllers send must hold, over real runs of SUMO and
+over programmes nobody wrote.
+"""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -43,7 +45,9 @@ def run(scenario: Scenario, seconds: float) -> list[tuple[int, dict[int, object]
 
 
 def broken(moments: list[tuple[int, dict[int, object]]]) -> tuple[list[str], int, list[float]]:
-    """Return promises that did not hold, the number that were held against an end, and for how long each green stood (s)."""
+    """Return promises that did not hold, the number that were held against an end, and for how long each green stood
+    (s).
+    """
     faults, checked, greens = [], 0, []
     for number in moments[0][1]:
         states = [COLOUR.get(groups[number].state, groups[number].state) for _, groups in moments]

@@ -1,4 +1,6 @@
-"""Births: true ones are found however many false ones there were before, and a car is found however far it goes between two scans."""
+"""Births: true ones are found however many false ones there were before, and a car is found however far it goes between
+two scans.
+"""
 
 from zlib import crc32
 
@@ -15,7 +17,9 @@ SIDE = 60.0  # m: false detections fall within so far of the origin
 def share_shown(
     fusion: Fusion, begin: int, end: int, false_ones: float, rng: np.random.Generator, confidence: float | None
 ) -> float:
-    """Drive five cars in lanes 20 m apart, each for 8 s, amid `false_ones` false detections a scan; returns the share of them that is shown."""
+    """Drive five cars in lanes 20 m apart, each for 8 s, amid `false_ones` false detections a scan; returns the share
+    of them that is shown.
+    """
     shown = there = 0
     for k in range(begin, end):
         cars = np.array([[-32.0 + 0.8 * ((k + 16 * lane) % 80), 20.0 * lane - 40.0] for lane in range(5)])

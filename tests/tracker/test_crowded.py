@@ -1,4 +1,6 @@
-"""The assignment where more tracks hang together than are searched: a matching all the same, and how much it costs above the cheapest."""
+"""The assignment where more tracks hang together than are searched: a matching all the same, and how much it costs
+above the cheapest.
+"""
 
 import ctypes
 
@@ -19,7 +21,9 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 
 def crowd(n: int, edges: int, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the costs float64[n, n] of n people 1 m apart on the mean and their detections, the nearest `edges` each; inf: no edge."""
+    """Return the costs float64[n, n] of n people 1 m apart on the mean and their detections, the nearest `edges` each;
+    inf: no edge.
+    """
     places = rng.uniform(0, np.sqrt(n), (n, 2))
     seen = places + rng.normal(0, sigma, places.shape)
     cost = ((places[:, None] - seen[None]) ** 2).sum(-1) / sigma**2 + 2 * np.log(sigma)
@@ -53,7 +57,9 @@ def test_in_any_crowd_no_two_tracks_share_a_detection_and_no_track_costs_more_th
 
 @pytest.mark.parametrize(("sigma", "loss"), [(0.1, 0.0), (0.3, 0.0), (1.0, 0.01), (3.0, 0.02)])
 def test_what_the_bound_costs_in_a_crowd_is_small(core: ctypes.CDLL, sigma: float, loss: float) -> None:
-    """400 people, one on each square metre. Up to a noise of 0.3 m the bound never binds; at 3 m, where nobody can be told apart, it costs 2 %."""
+    """400 people, one on each square metre. Up to a noise of 0.3 m the bound never binds; at 3 m, where nobody can be
+    told apart, it costs 2 %.
+    """
     rng, over = np.random.default_rng(7), []
     for _ in range(5):
         table = crowd(400, 12, sigma, rng)

@@ -12,7 +12,9 @@ from cloudctl.fusion import SEEN_LATELY, Fusion, FusionConfig, SourceConfig
 
 
 def passes(fusion: Fusion, count: int, edge: float, step: int = 0) -> int:
-    """Drive `count` vehicles along x, 30 m apart in time, out over an edge at which the sensor ends; returns the next step."""
+    """Drive `count` vehicles along x, 30 m apart in time, out over an edge at which the sensor ends; returns the next
+    step.
+    """
     for _ in range(count):
         for k in range(60):
             x = -edge + 1.0 * k + 0.37 * (step % 3)
@@ -63,7 +65,9 @@ def test_what_a_false_road_user_costs_decides_who_is_shown() -> None:
 
 
 def test_who_is_hidden_behind_a_bus_stays_and_is_marked() -> None:
-    """A pedestrian walks behind a standing bus, as seen from the pole, for two seconds; another vanishes in the open."""
+    """A pedestrian walks behind a standing bus, as seen from the pole, for two seconds; another vanishes in the
+    open.
+    """
     rng = np.random.default_rng(3)
     fusion, bus = Fusion(), {"length": 12.0, "width": 2.5, "class": 3, "heading": 0.0}
     fusion.add_source(0, SourceConfig(x=0.0, y=0.0, range_m=100.0))

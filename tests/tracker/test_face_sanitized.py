@@ -1,4 +1,6 @@
-"""The whole of the compiled core, its seam to Python too, built with AddressSanitizer and UBSan and given anything at all through Python."""
+"""The whole of the compiled core, its seam to Python too, built with AddressSanitizer and UBSan and given anything at
+all through Python.
+"""
 
 import os
 import shutil
@@ -28,7 +30,9 @@ print("clean")
 
 
 def runtime() -> str:
-    """Return the sanitizer's library, which must be in the interpreter before the module is; skips, saying so, without one."""
+    """Return the sanitizer's library, which must be in the interpreter before the module is; skips, saying so, without
+    one.
+    """
     if shutil.which("gcc") is None:
         pytest.skip("no gcc here: the core cannot be built with sanitizers")
     path = subprocess.run(

@@ -120,7 +120,9 @@ def test_the_right_track_carries_a_vehicles_name_and_a_wrong_claim_is_flagged() 
 
 
 def test_a_vehicle_only_heard_keeps_its_name_round_a_corner() -> None:
-    """It turns off between two reports, where no sensor sees it: the track that went straight on lets go of its name."""
+    """It turns off between two reports, where no sensor sees it: the track that went straight on lets go of its
+    name.
+    """
     fusion = Fusion(FusionConfig())
     fusion.add_source(9, SourceConfig(kind="cooperative"))
     for k in range(28):
@@ -185,7 +187,9 @@ def test_two_tracks_of_one_road_user_become_one() -> None:
 
 
 def test_a_source_of_tracks_is_not_believed_over_and_over() -> None:
-    """The same estimate said fifty times is one estimate: covariance intersection keeps the variance of the order of the source's own."""
+    """The same estimate said fifty times is one estimate: covariance intersection keeps the variance of the order of
+    the source's own.
+    """
     said, seen_ = Fusion(), Fusion()
     said.add_source(0, SourceConfig(kind="tracks", sigma_m=0.5))
     seen_.add_source(0, SourceConfig(sigma_m=0.5))

@@ -1,4 +1,6 @@
-"""The tracker's face: what is given is taken right or refused with the field, the rule and the remedy, and trackers are safe in threads and copies."""
+"""The tracker's face: what is given is taken right or refused with the field, the rule and the remedy, and trackers are
+safe in threads and copies.
+"""
 
 import copy
 import pickle
@@ -87,7 +89,10 @@ def test_rows_of_zeros_are_noticed(filled: tuple[str, ...]) -> None:
     fusion = Fusion()
     with pytest.raises(
         ValueError,
-        match=r"detections\[0\]\.\w+ = 0\.0: must be over 0, or NaN when not measured\. Rows of np\.zeros .* cloudctl\.fusion\.detections",
+        match=(
+            r"detections\[0\]\.\w+ = 0\.0: must be over 0, or NaN when not measured\. Rows of np\.zeros .*"
+            r" cloudctl\.fusion\.detections"
+        ),
     ):
         fusion.update(T, 0, rows)
     with pytest.raises(ValueError, match=r"frame 1, detections\[0\]"):

@@ -1,4 +1,6 @@
-"""Time, place and crowds: no stamp, no origin and no number of detections in one place decides what becomes of the others."""
+"""Time, place and crowds: no stamp, no origin and no number of detections in one place decides what becomes of the
+others.
+"""
 
 import numpy as np
 import pytest

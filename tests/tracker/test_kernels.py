@@ -1,4 +1,6 @@
-"""The kernels under pytest-benchmark: `pytest tests/tracker/test_kernels.py --benchmark-enable`; in the tests they run once, and must be right."""
+"""The kernels under pytest-benchmark: `pytest tests/tracker/test_kernels.py --benchmark-enable`; in the tests they run
+once, and must be right.
+"""
 
 import numpy as np
 import pytest

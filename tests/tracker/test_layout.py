@@ -1,4 +1,6 @@
-"""One definition of every size that C and Python share: dtypes are the structs, limits are the schema's, and no header constant has a twin."""
+"""One definition of every size that C and Python share: dtypes are the structs, limits are the schema's, and no header
+constant has a twin.
+"""
 
 import ctypes
 import re
@@ -102,7 +104,9 @@ def test_no_constant_of_the_core_is_defined_in_two_files() -> None:
     [("MAX_EDGES", 3), ("MAX_EDGES", 40), ("MAX_POSTERIORS", 2), ("MAX_CONFLICTS", 3), ("SOURCES", 9)],
 )
 def test_a_changed_constant_changes_every_place_that_depends_on_it(name: str, value: int, tmp_path: Path) -> None:
-    """The scratch is as large as what is written to it, whatever the constant: the core, built with another, runs clean under the sanitizers."""
+    """The scratch is as large as what is written to it, whatever the constant: the core, built with another, runs clean
+    under the sanitizers.
+    """
     core = tmp_path / "cext"
     core.mkdir()
     for file in (*CEXT.glob("[a-z]*.c"), *CEXT.glob("*.h")):

@@ -1,4 +1,6 @@
-"""Sources that are wrong: clocks that step, columns that mean nothing, boxes sent twice, offsets that cannot be told apart."""
+"""Sources that are wrong: clocks that step, columns that mean nothing, boxes sent twice, offsets that cannot be told
+apart.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +26,9 @@ def cars(t: float) -> np.ndarray:
 
 
 def watch(fusion: Fusion, offsets: list[dict[int, float]], frames: int, seed: int = 1) -> Iterator[tuple[int, float]]:
-    """Let sources watch the cars at 10 Hz; `offsets`: for each, from which frame its clock is off by how much (s). Yields (frame, s)."""
+    """Let sources watch the cars at 10 Hz; `offsets`: for each, from which frame its clock is off by how much (s).
+    Yields (frame, s).
+    """
     rng, off = np.random.default_rng(seed), [0.0] * len(offsets)
     for k in range(frames):
         for source, steps in enumerate(offsets):
@@ -135,7 +139,9 @@ SCALES = {"km/h": 3.6, "mph": 2.237, "dm/s": 10.0, "half": 0.5, "another sign": 
 
 
 def with_velocities(scale: np.ndarray, share_zero: float = 0.0, noise: float = 0.0) -> tuple[Fusion, set[int], float]:
-    """Track the cars with velocities that are `scale` (2 x 2) times the true ones; returns the tracker, all ids shown, the mean error (m)."""
+    """Track the cars with velocities that are `scale` (2 x 2) times the true ones; returns the tracker, all ids shown,
+    the mean error (m).
+    """
     fusion, rng, ids, errors = Fusion(), np.random.default_rng(3), set[int](), []
     velocity = np.column_stack([8 + 0.7 * np.arange(CARS), np.zeros(CARS)]) @ scale.T
     for k in range(150):
@@ -211,7 +217,9 @@ def test_no_column_makes_it_worse_amid_clutter_that_has_the_same_values(share: f
 
 
 def one_way(bias: float, lag: float, spread: float) -> tuple[Fusion, float]:
-    """Two sources along a one-way street, of which the second is off along it; returns the tracker and the tracks' mean shift (m)."""
+    """Two sources along a one-way street, of which the second is off along it; returns the tracker and the tracks' mean
+    shift (m).
+    """
     fusion, rng, shifts = Fusion(), np.random.default_rng(1), []
     n = 12
     x, v = -18.0 * np.arange(n), 10 + spread * rng.normal(size=n)

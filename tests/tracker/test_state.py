@@ -1,4 +1,6 @@
-"""Saved trackers: a state that is accepted once is accepted ever after, whatever was done to its bytes; and processes that fork."""
+"""Saved trackers: a state that is accepted once is accepted ever after, whatever was done to its bytes; and processes
+that fork.
+"""
 
 import copy
 import gc

@@ -1,4 +1,6 @@
-"""What open pages are given, and what that costs the engine: nothing while nobody looks, never another byte of advice."""
+"""What open pages are given, and what that costs the engine: nothing while nobody looks, never another byte of
+advice.
+"""
 
 import msgspec
 import pytest

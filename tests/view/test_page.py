@@ -1,4 +1,6 @@
-"""The page as a person uses it, in Chromium: a running node, a recording, keys, phone, both themes; axe-core finds nothing wrong."""
+"""The page as a person uses it, in Chromium: a running node, a recording, keys, phone, both themes; axe-core finds
+nothing wrong.
+"""
 
 import importlib.util
 import json
@@ -24,7 +26,8 @@ def page(browser: Browser, shown_run: Any) -> Iterator[Browser]:
     """The recorded run on a fresh page."""
     for shown in loaded(browser, shown_run.address):
         shown.run(
-            "cloudctl.connection.ask({exact: false, play: true, speed: 1}); cloudctl.player.goTo(cloudctl.store.player.begin + 3000)"
+            "cloudctl.connection.ask({exact: false, play: true, speed: 1});"
+            " cloudctl.player.goTo(cloudctl.store.player.begin + 3000)"
         )
         shown.until(
             f"Math.abs({SNAPSHOT}.t - cloudctl.store.player.begin - 3000) < 1500 && {SNAPSHOT}.tracks.rows > 10"
@@ -203,8 +206,9 @@ def test_a_click_selects_what_is_under_it(page: Browser) -> None:
     page.run("cloudctl.connection.ask({play: false})")
     page.until("cloudctl.store.player.playing === false && cloudctl.picture.layer.shown.length > 5")
     spot = page.run(
-        "(() => { const box = document.getElementById('map').getBoundingClientRect(); const one = cloudctl.picture.layer.shown.find((o) =>"
-        " o.px > 100 && o.px < box.width - 320 && o.py > 100 && o.py < box.height - 200); return [box.left + one.px, box.top + one.py, one.id]; })()"
+        "(() => { const box = document.getElementById('map').getBoundingClientRect(); const one ="
+        " cloudctl.picture.layer.shown.find((o) => o.px > 100 && o.px < box.width - 320 && o.py > 100 && o.py <"
+        " box.height - 200); return [box.left + one.px, box.top + one.py, one.id]; })()"
     )
     page.click(spot[0], spot[1])
     page.until(f"cloudctl.selected?.[1] === {spot[2]}")
@@ -213,7 +217,10 @@ def test_a_click_selects_what_is_under_it(page: Browser) -> None:
 
 def test_what_strangers_write_is_only_ever_text(page: Browser) -> None:
     evil = json.dumps("<img src=x onerror=window.hacked=1><script>window.hacked=1</script>")
-    row = f'{{type: "reject", t: 1, sender: {evil}, kind: {evil}, seq: null, field: {evil}, value: {evil}, rule: {evil}, remedy: {evil}}}'
+    row = (
+        f'{{type: "reject", t: 1, sender: {evil}, kind: {evil}, seq: null, field: {evil}, value: {evil}, rule: {evil},'
+        f" remedy: {evil}}}"
+    )
     page.run(
         f"cloudctl.store.events([{row}, {{type: 'notice', t: 2, of: 'notice', text: {evil}}}]); cloudctl.showPanels()"
     )
@@ -226,7 +233,8 @@ def test_names_of_vehicles_are_drawn_as_they_are_and_open_the_vehicle(page: Brow
     page.run("cloudctl.selectVehicle('car')")
     page.until("cloudctl.store.detail?.vehicle === 'car'")
     page.until(
-        "document.getElementById('detail').textContent.includes('Advised') && document.getElementById('detail').textContent.includes('its reports to node')"
+        "document.getElementById('detail').textContent.includes('Advised') &&"
+        " document.getElementById('detail').textContent.includes('its reports to node')"
     )
     page.key("Escape")
 
@@ -282,7 +290,8 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_map_comes_first(pag
     assert page.run("document.getElementById('map').getBoundingClientRect().bottom") < 844
     assert page.run("getComputedStyle(document.getElementById('legend')).display") == "none"
     small = page.run(
-        "[...document.querySelectorAll('header button, header select, footer button, footer select')].filter((e) => e.offsetHeight && e.offsetHeight < 36).length"
+        "[...document.querySelectorAll('header button, header select, footer button, footer select')].filter((e) =>"
+        " e.offsetHeight && e.offsetHeight < 36).length"
     )
     assert small == 0
 

@@ -1,4 +1,6 @@
-"""Why there is no advice: whoever is not advised has a reason, whoever is advised has none; what is held back says why."""
+"""Why there is no advice: whoever is not advised has a reason, whoever is advised has none; what is held back says
+why.
+"""
 
 import numpy as np
 import pytest

@@ -229,8 +229,8 @@ def raw_viewer(address: str) -> socket.socket:
     stream.connect((host, int(port)))
     key = base64.b64encode(os.urandom(16)).decode()
     stream.sendall(
-        f"GET /view/socket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-        f"Sec-WebSocket-Version: 13\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        f"GET /view/socket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection:"
+        f" Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
     )
     text, mask = json.dumps({"watch": [0], "zone": True}).encode(), os.urandom(4)
     stream.sendall(bytes([0x81, 0x80 | len(text)]) + mask + bytes(byte ^ mask[k % 4] for k, byte in enumerate(text)))

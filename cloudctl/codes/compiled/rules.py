@@ -59,7 +59,8 @@ class Answer(NamedTuple):
 
 
 class InForce(NamedTuple):
-    """What holds for each of some vehicles at one moment: `limit` m/s (inf where none), the rule that caps it, the one that refuses the vehicle, and the
+    """What holds for each of some vehicles at one moment: `limit` m/s (inf where none), the rule that caps it, the one
+    that refuses the vehicle, and the
     one that may, by what it does not declare (-1 none)."""
 
     limit: NDArray[np.float64]
@@ -199,7 +200,9 @@ class RuleTable:
         t: int,
         vehicles: Sequence[Vehicle],
     ) -> InForce:
-        """Answer for `vehicles` at one moment: `effective` for what a plan asks. `rows`: where each stands in `path` (-1: on none, and no rule holds) and `s` (m)."""
+        """Answer for `vehicles` at one moment: `effective` for what a plan asks. `rows`: where each stands in `path`
+        (-1: on none, and no rule holds) and `s` (m).
+        """
         n = len(vehicles)
         fleet: dict[int, int] = {}  # few differ, and the same figures are the same object
         which = np.array([fleet.setdefault(id(vehicle), len(fleet)) for vehicle in vehicles], np.int64)
@@ -362,8 +365,11 @@ def _calendars_hold(
 def _decide(
     path: int, s: float, t: int, sure: int, maybe: int, start: Any, rule: Any, span: Any, kind: Any, mask: Any, valid: Any, holding: Any, win: Any, open_: Any,
 ) -> int:  # fmt: skip
-    """Fill in which rule decides each kind for one query, and which would if it bound the vehicle, which what that declares leaves open; returns the
-    rule of a tidal lane that does not hold now, -1 where there is none. `holding`: whether the calendar of each rule on the path holds."""
+    """Fill in which rule decides each kind for one query, and which would if it bound the vehicle, which what that
+    declares leaves open; returns the
+    rule of a tidal lane that does not hold now, -1 where there is none. `holding`: whether the calendar of each rule on
+    the path holds.
+    """
     waits = -1
     win[:], open_[:] = -1, -1
     for e in range(start[path], start[path + 1]):
@@ -387,7 +393,9 @@ def _decide(
 def _bounds(
     win: Any, open_: Any, value: Any, sizes: Any, automated: bool, waits: int, area: int
 ) -> tuple[float, float, int, int, int]:
-    """Return what the rules of `_decide` come to: the highest and lowest speed (m/s), the capping, the refusing and the undecided rule."""
+    """Return what the rules of `_decide` come to: the highest and lowest speed (m/s), the capping, the refusing and the
+    undecided rule.
+    """
     top, cap = inf, -1
     for k in (SPEED_MAX, SCHOOL, CONSTRUCTION):
         if win[k] >= 0 and value[win[k]] < top:

@@ -47,11 +47,15 @@ def show_page(code: IntersectionCode) -> str:
         [
             '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
             f"<title>{escape(code.name)} {escape(code.id)}</title><style>{STYLE}</style>",
-            f"<header><h1>{escape(code.name)}</h1><code>{escape(code.id)}</code> revision {code.revision}, content "
-            f"<code>{content_hash(code)[:16]}</code>; "
-            f"also known as {escape(alias)}</header><main><div id=map>{show_svg(code)}</div>",
-            f"<details open><summary>{len(findings)} "
-            f"finding(s)</summary><ul>{finding_items or '<li>no fault</li>'}</ul></details>",
+            (
+                f"<header><h1>{escape(code.name)}</h1><code>{escape(code.id)}</code> revision {code.revision}, content "
+                f"<code>{content_hash(code)[:16]}</code>; "
+                f"also known as {escape(alias)}</header><main><div id=map>{show_svg(code)}</div>"
+            ),
+            (
+                f"<details open><summary>{len(findings)} "
+                f"finding(s)</summary><ul>{finding_items or '<li>no fault</li>'}</ul></details>"
+            ),
             *(_table(name, tree[name]) for name in TABLES if tree[name]),
             f"</main><script>{SCRIPT}</script></html>",
         ]

@@ -145,6 +145,8 @@ def parts_by_hand(code: IntersectionCode, base: IntersectionCode | None) -> Iter
             yield Loss(
                 what=LossKind.DROPPED,
                 entity=f"{table[:-1]} {row.id}",
-                detail=f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer "
-                f"in the map; it was {text}",
+                detail=(
+                    f"({getattr(row, 'kind', 'programme')}) goes with its intersection {code.id}, which is no longer "
+                    f"in the map; it was {text}"
+                ),
             )

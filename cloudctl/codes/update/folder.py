@@ -197,9 +197,11 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                     value=f"{path} ({code.name})",
                     rule=f"the city code stands for another intersection in {other.path} ({other.code.name})",
                     severity=Severity.ERROR,
-                    remedy=f"move it out of the folder, then: cloudctl codes import {path.name} --out "
-                    f"{other.path.parent} "
-                    "gives it a code of its own",
+                    remedy=(
+                        f"move it out of the folder, then: cloudctl codes import {path.name} --out "
+                        f"{other.path.parent} "
+                        "gives it a code of its own"
+                    ),
                 )
                 break
 
@@ -210,8 +212,10 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                     value=f"{code.revision} in {path}",
                     rule=f"the revision stands for another content in {other.path}",
                     severity=Severity.ERROR,
-                    remedy="give the changed code a higher revision, or take one of the files away; cloudctl codes diff "
-                    "shows how they differ",
+                    remedy=(
+                        "give the changed code a higher revision, or take one of the files away; cloudctl codes diff "
+                        "shows how they differ"
+                    ),
                 )
                 break
 

@@ -1,7 +1,8 @@
 """The last import, the code as it stands, and the new import become one code: what was written by hand stays, what the
 source changed changes.
 
-Field by field, all three in the same ids: where the source gives what it gave before, the value of the code as it stands
+Field by field, all three in the same ids: where the source gives what it gave before, the value of the code as it
+stands
 is taken; where the code as it stands has what the source gave before, the source's new value. Where both changed, the
 value written by hand stays, with a line in the report."""
 
@@ -187,7 +188,8 @@ def _merged_aliases(
 
 
 def _with_stop_lines_moved(inputs: MergeInputs, lanes: tuple[Any, ...]) -> MergeInputs:
-    """Return the three codes with stop lines that were placed by hand laid on the lanes as they are now: at the same place on
+    """Return the three codes with stop lines that were placed by hand laid on the lanes as they are now: at the same
+    place on
     the road."""
     relocation = Relocation.between(inputs.current, replace(inputs.current, lanes=lanes))
     last_import, new_import = (
@@ -216,7 +218,9 @@ def _with_stop_lines_moved(inputs: MergeInputs, lanes: tuple[Any, ...]) -> Merge
 
 
 def _with_conflicts_oriented(inputs: MergeInputs) -> MergeInputs:
-    """Return the three codes with the movements of each conflict in the order in which the code as it stands has them."""
+    """Return the three codes with the movements of each conflict in the order in which the code as it stands has
+    them.
+    """
     conflict_of_pair = {pair(conflict): conflict for conflict in inputs.current.conflicts}
 
     def with_same_order(code: IntersectionCode) -> IntersectionCode:
@@ -274,9 +278,11 @@ def _phases_for_groups(code: IntersectionCode, group_ids: list[int], plan_of_id:
                 else "R" * len(group_ids)
             )
             shows = "".join(
-                phase.shows[index_of_group[group]]
-                if group in index_of_group and index_of_group[group] < len(phase.shows)
-                else default_letters[k]
+                (
+                    phase.shows[index_of_group[group]]
+                    if group in index_of_group and index_of_group[group] < len(phase.shows)
+                    else default_letters[k]
+                )
                 for k, group in enumerate(group_ids)
             )
             phases.append(replace(phase, shows=shows))

@@ -1,6 +1,7 @@
 """A recorded run by its index: steps from any time on, without reading what comes before.
 
-A part that was closed has an index at its end; one that was cut off, or is still written, is indexed by the heads of its chunks. A chunk holds whole
+A part that was closed has an index at its end; one that was cut off, or is still written, is indexed by the heads of
+its chunks. A chunk holds whole
 steps, so that reading may begin at any of them.
 """
 
@@ -37,7 +38,9 @@ class ChunkPlace(NamedTuple):
 
 
 class IndexedRun:
-    """One run, given any file of it or its folder. `begin` and `end` (ns) are its first and last step's. Raises RecordingError where there is none."""
+    """One run, given any file of it or its folder. `begin` and `end` (ns) are its first and last step's. Raises
+    RecordingError where there is none.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,7 +66,9 @@ class IndexedRun:
         yield from self._assemble(self._timed[first:])
 
     def earlier(self, kinds: Iterable[str], t: int, limit: int) -> list[tuple[int, list[RawMessage]]]:
-        """Return what was received of some kinds before the chunk that holds `t` ns, by step; of the newest `limit` chunks that hold any."""
+        """Return what was received of some kinds before the chunk that holds `t` ns, by step; of the newest `limit`
+        chunks that hold any.
+        """
         wanted = {f"in/{kind}" for kind in kinds}
         before = self._timed[: min(bisect_left(self._ends, t), len(self._timed) - 1)]
         holding = [chunk for chunk in before if chunk.topics is None or chunk.topics & wanted][-limit:]
@@ -108,7 +113,8 @@ class IndexedRun:
             records = breakup_chunk(Chunk.read(ReadDataStream(BytesIO(body))), validate_crc=True)
         except UNREADABLE as error:
             self._note(
-                f"{chunk.path} is damaged at byte {chunk.offset} ({error or type(error).__name__}); what is whole is used"
+                f"{chunk.path} is damaged at byte {chunk.offset} ({error or type(error).__name__}); what is whole is"
+                " used"
             )
             return
         for record in records:
@@ -142,7 +148,9 @@ class IndexedRun:
 
 
 def _by_summary(path: Path, file: BufferedReader) -> tuple[list[ChunkPlace], dict[int, str]]:
-    """Return the chunks by the index at a file's end, and the topics of its channels; nothing where it has none that can be used."""
+    """Return the chunks by the index at a file's end, and the topics of its channels; nothing where it has none that
+    can be used.
+    """
     try:
         summary = SeekingReader(file).get_summary()
         if summary is None:

@@ -7,8 +7,10 @@ along the path over the speed. TTC = max(t_in); PET = the gap between the window
 Phi((MAX_PET - PET) / sigma) times the chances of both movements; meetings less likely than MIN_CHANCE are left out.
 
 The vehicle that must yield is warned of the first one it would meet: at a TTC of YIELDING_TTC while it neither brakes
-nor waits, and at any TTC once stopping before the conflict point takes more than LATE_BRAKING (`braking`). In the second
-case the vehicle with priority is warned as well. To a stationary vehicle across the way the other one must yield. A cyclist counts
+nor waits, and at any TTC once stopping before the conflict point takes more than LATE_BRAKING (`braking`). In the
+second
+case the vehicle with priority is warned as well. To a stationary vehicle across the way the other one must yield. A
+cyclist counts
 if its straight way leads to the conflict point, within MAX_MISS. Pedestrians are the subject of `pedestrian`.
 """
 
@@ -49,7 +51,8 @@ MAX_PAIRS = 8  # per entering vehicle, on average
 REASON_YIELD = "give way to a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart"
 REASON_PRIORITY = "be ready to brake for a vehicle whose path you cross in {ttc:.1f} s, {pet:.1f} s apart"
 
-# Two vehicles (rows of tracks) that are likely to meet. ttc and pet in s; a_distance and b_distance in m from each front to the
+# Two vehicles (rows of tracks) that are likely to meet. ttc and pet in s; a_distance and b_distance in m from each
+# front to the
 # conflict point.
 PAIR = np.dtype(
     [
@@ -80,7 +83,8 @@ def _list_entering(
     path: Any, s: Any, to_stop: Any, length: Any, rides: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any,
     is_closed: Any, along: Any, head: Any, after: Any,
 ) -> int:  # fmt: skip
-    """List, by connection, the vehicles (`rides`) that are on it or may drive onto it (row * MAX_MOVEMENTS + rank), as linked
+    """List, by connection, the vehicles (`rides`) that are on it or may drive onto it (row * MAX_MOVEMENTS + rank), as
+    linked
     lists; `along`: where along it (m, of the middle)."""
     n, ways = 0, movement.shape[1]
     for i in range(len(path)):
@@ -99,7 +103,8 @@ def _list_entering(
 
 @njit(cache=True)
 def window(distance: float, length: float, speed: float, accel: float, top_speed: float, times: Any) -> None:
-    """Fill in the window of a vehicle at a point `distance` m ahead of its front: when (s from now) its front reaches the
+    """Fill in the window of a vehicle at a point `distance` m ahead of its front: when (s from now) its front reaches
+    the
     point, and when its rear leaves it."""
     times[0] = arrival(distance, speed, accel, top_speed)
     times[1] = arrival(distance + length, speed, accel, top_speed)

@@ -31,7 +31,8 @@ from . import crossing
 KIND = AdvisoryKind.RED_LIGHT
 # m/s^2 that stopping takes, beyond which no driver who means to stop gains speed near the line
 GAINING_LATE_BRAKING = 2.5
-# m/s^2 that stopping takes, beyond which a driver near the line overruns it while braking less than OVERRUN_SHARE of that
+# m/s^2 that stopping takes, beyond which a driver near the line overruns it while braking less than OVERRUN_SHARE of
+# that
 OVERRUN_BRAKING = 5.0
 OVERRUN_SHARE = 0.7
 # m before the line within which these show; further off, drivers still gain speed and brake late, or have just begun
@@ -43,7 +44,8 @@ PAST_LINE = 2.0
 RANGE = 120.0  # m before the line
 MIN_SPEED = 4.0  # m/s; a slower vehicle is warned only when it sets off
 
-# A vehicle that stood before a red sets off once it is this near the line, and is faster and gains speed more than this.
+# A vehicle that stood before a red sets off once it is this near the line, and is faster and gains speed more than
+# this.
 LINE_RANGE = 1.2  # m
 STARTING_SPEED = 0.7  # m/s
 STARTING_ACCELERATION = 0.8  # m/s^2

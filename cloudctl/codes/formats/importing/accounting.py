@@ -83,7 +83,8 @@ class Accounts:
         return record
 
     def stream(self, file: IO[bytes], alone: Collection[str] = ()) -> Iterator[XmlRecord]:
-        """Yield the root with its attributes only, then each element below it, whole; each is settled when the next is asked for.
+        """Yield the root with its attributes only, then each element below it, whole; each is settled when the next is
+        asked for.
 
         A root of one of the tags `alone` is itself such an element, with no root around it.
         """

@@ -50,8 +50,10 @@ def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, origin: Point | None
                 field="lanelets",
                 value=len(lanelet_map.lanelets),
                 rule="no two lanelets of different roads cross" + _causes_left_out(accounts),
-                remedy="give a map whose lanelets lead through the intersection and share their bounds' end points; the "
-                "loss report says what was left out",
+                remedy=(
+                    "give a map whose lanelets lead through the intersection and share their bounds' end points; the "
+                    "loss report says what was left out"
+                ),
             )
 
         raws = [_raw_code(lanelet_map, members) for members in clusters]
@@ -336,9 +338,11 @@ def _limits(
                 Loss(
                     what=LossKind.DIFFERS,
                     entity=raw.name,
-                    detail=f"lanes for {lanelet_at_intersection.permit.use} at the intersection are so all "
-                    "along: further "
-                    "off they are for cars, too",
+                    detail=(
+                        f"lanes for {lanelet_at_intersection.permit.use} at the intersection are so all "
+                        "along: further "
+                        "off they are for cars, too"
+                    ),
                 )
             )
 

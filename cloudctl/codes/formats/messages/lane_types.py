@@ -7,7 +7,8 @@ vehicle, restrictedToBusUse                 use bus, rule bus_lane
 vehicle, restrictedToTaxiUse                rule lane_use for taxis (with buses: use bus, rule for both)
 vehicle, hovLaneUseOnly                     rule closure whose text names the users: a code has no occupancy
 vehicle, restrictedFromPublicUse            rule lane_use for emergency vehicles
-bikeLane, sidewalk, trackedVehicle          use bike, pedestrian, tram (with a rule lane_use for trams and those that share it)
+bikeLane, sidewalk, trackedVehicle          use bike, pedestrian, tram (with a rule lane_use for trams and those that
+share it)
 sharedWith                                  further uses; on a reserved lane its rule names these, too
 """
 

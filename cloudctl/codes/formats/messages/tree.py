@@ -1,7 +1,8 @@
 """MAP messages in one shape, whichever way they were written: values of ASN.1, JSON of any exchange, XML of XER.
 
     lists        bare, under their type's or their own name, or their only element by itself -> a list
-    choices      (name, value), an object of one key, an object of all keys of which one is not null -> an object of one key
+    choices      (name, value), an object of one key, an object of all keys of which one is not null -> an object of one
+    key
     bit strings  in any form that `bit_strings` reads -> an object of the flags that are set
     enumerations text, an object of one key -> text
     names        with or without hyphens, in any case -> those of the standard

@@ -38,7 +38,8 @@ MAJOR_VERSIONS = ("1", "")  # of the format's version
 
 
 def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, origin: Point | None = None) -> Imported:
-    """Return the codes of a map; `origin` is where its 0, 0 lies, for a map without geoReference. Raises CodeError, with
+    """Return the codes of a map; `origin` is where its 0, 0 lies, for a map without geoReference. Raises CodeError,
+    with
     the loss report."""
     with Accounts("OpenDRIVE", IGNORED) as accounts:
         root = accounts.xml(data)
@@ -82,8 +83,10 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, origin: Point | Non
                 field="junction",
                 value=len(junctions),
                 rule="has no junction whose movements cross, or have lights",
-                remedy="give a map with a junction; roads alone make no intersection. The loss report says what "
-                "was left out",
+                remedy=(
+                    "give a map with a junction; roads alone make no intersection. The loss report says what "
+                    "was left out"
+                ),
             )
 
         codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
@@ -179,8 +182,10 @@ class _JunctionCode:
                 Loss(
                     what=LossKind.DIFFERS,
                     entity=raw.name,
-                    detail=f"a sign on road {move.road.id} shows {min(signed)} m/s, its record {min(recorded)} m/s: the "
-                    "record is taken",
+                    detail=(
+                        f"a sign on road {move.road.id} shows {min(signed)} m/s, its record {min(recorded)} m/s: the "
+                        "record is taken"
+                    ),
                 )
             )
 
@@ -223,8 +228,10 @@ class _JunctionCode:
                 Loss(
                     what=LossKind.DIFFERS,
                     entity=raw.name,
-                    detail=f"lanes for {end.permit.use} at the junction are so all along: further off they are "
-                    "for cars, too",
+                    detail=(
+                        f"lanes for {end.permit.use} at the junction are so all along: further off they are "
+                        "for cars, too"
+                    ),
                 )
             )
 
@@ -259,8 +266,10 @@ class _JunctionCode:
                     Loss(
                         what=LossKind.GUESSED,
                         entity=raw.name,
-                        detail="lanes without a limit have the lowest of the speed signs on their road before, "
-                        "all along it",
+                        detail=(
+                            "lanes without a limit have the lowest of the speed signs on their road before, "
+                            "all along it"
+                        ),
                     )
                 )
             elif limit is None:
@@ -281,8 +290,10 @@ class _JunctionCode:
                         Loss(
                             what=LossKind.DIFFERS,
                             entity=raw.name,
-                            detail=f"a sign on road {end.road.id} shows {sign_limit} m/s, its record {limit} m/s: the "
-                            "record is taken",
+                            detail=(
+                                f"a sign on road {end.road.id} shows {sign_limit} m/s, its record {limit} m/s: the "
+                                "record is taken"
+                            ),
                         )
                     )
 

@@ -109,8 +109,10 @@ def _projection(text: str, losses: set[Loss]) -> pyproj.Transformer:
                 Loss(
                     what=LossKind.GUESSED,
                     entity="map",
-                    detail="its geoReference names a grid of its datum (nadgrids), which may not be here: places may be "
-                    "off by metres",
+                    detail=(
+                        "its geoReference names a grid of its datum (nadgrids), which may not be here: places may be "
+                        "off by metres"
+                    ),
                 )
             )
 

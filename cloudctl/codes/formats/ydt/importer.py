@@ -274,8 +274,10 @@ class _NodeCode:
                 Loss(
                     what=LossKind.GUESSED,
                     entity=raw.name,
-                    detail=f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane "
-                    f"{number} to node {remote_node}",
+                    detail=(
+                        f"a connection of road {link.name}, lane {own_number} has no connectingLane: led to lane "
+                        f"{number} to node {remote_node}"
+                    ),
                 )
             )
 
@@ -331,7 +333,9 @@ class _NodeCode:
             Loss(
                 what=LossKind.GUESSED,
                 entity=self.raw.name,
-                detail=f"lanes to node {remote_node} are drawn beside the road that comes from it: the message has none",
+                detail=(
+                    f"lanes to node {remote_node} are drawn beside the road that comes from it: the message has none"
+                ),
             )
         )
 
