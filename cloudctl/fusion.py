@@ -25,8 +25,8 @@ from .fusion_settings import FEATURES, KINDS, MAX_JUMP_MS, MAX_SOURCES, FusionCo
 from .schema import MAX_OBJECTS, OBJECT_BYTES, ObjectClass
 
 __all__ = [
-    "DETECTION", "FEATURES", "KINDS", "MAX_JUMP_MS", "MAX_SCAN", "MAX_SOURCES", "MAX_TRACKS", "SEEN_LATELY", "TRACK", "VEHICLE_SOURCE",
-    "FrameFaults", "Fusion", "FusionConfig", "Motion", "RowFault", "Rows", "SourceConfig", "decode_batch", "detections", "update_batch",
+    "DETECTION", "FEATURES", "KINDS", "MAX_JUMP_MS", "MAX_SCAN", "MAX_SOURCES", "MAX_TRACKS", "SEEN_LATELY", "TRACK", "VEHICLE_SOURCE",  # noqa: E501
+    "FrameFaults", "Fusion", "FusionConfig", "Motion", "RowFault", "Rows", "SourceConfig", "decode_batch", "detections", "update_batch",  # noqa: E501
 ]  # fmt: skip
 
 VEHICLE_SOURCE = MAX_SOURCES - 1  # the number of connected vehicles' own reports; sensors have those below it

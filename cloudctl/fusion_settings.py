@@ -98,7 +98,7 @@ class FusionConfig:
     miss_cost: float = 12.0  # of leaving a track without a detection, in the same unit
     # Existence probability from which a track is kept through misses, and teaches what is found of sources.
     confirm: float = 0.97
-    false_cost: float = 1.0  # of a false road user given out, in missed ones: shown is whoever exists with more than false_cost / (1 + false_cost)
+    false_cost: float = 1.0  # of a false road user given out, in missed ones: shown is whoever exists with more than false_cost / (1 + false_cost)  # noqa: E501
     drop: float = 0.01
     survive_s: float = 30.0  # mean stay of a road user that nobody sees
     coast_ms: int = 2500  # without a measurement

@@ -37,7 +37,7 @@ th,td{padding:.28rem .8rem;text-align:right;border-bottom:1px solid #eceff2}th:f
 th{color:#566472;font-weight:600}figure{margin:1rem 0}figure svg{max-width:100%;height:auto}figcaption{color:#566472}
 .cards{display:flex;flex-wrap:wrap;gap:.8rem;margin:1.2rem 0}.card{border:1px solid #dde3e9;border-radius:8px;padding:.7rem 1rem;min-width:9rem}
 .card b{display:block;font-size:1.45rem}.card span{color:#566472}footer{margin:3rem 0 1rem;color:#7a8794}
-"""
+"""  # noqa: E501
 
 
 def write(path: Path, live: Sequence[dict[str, Any]], study: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
@@ -239,4 +239,4 @@ def _svg(figure: Any, caption: str) -> str:
     figure.tight_layout()
     figure.savefig(out, format="svg", metadata={"Date": None})
     plt.close(figure)
-    return f"<figure>{out.getvalue()[out.getvalue().index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    return f"<figure>{out.getvalue()[out.getvalue().index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"  # noqa: E501

@@ -34,7 +34,7 @@ class Stage:
         self.rows.clear()
         self.reports.clear()
 
-    def put(self, lane: int, before: float, speed: float, kind: str | None = "car", connection: int | None = None, turned: bool = False,
+    def put(self, lane: int, before: float, speed: float, kind: str | None = "car", connection: int | None = None, turned: bool = False,  # noqa: E501
             automated: bool = False, **track: float) -> int:  # fmt: skip
         """Put a vehicle `before` m before the stop line of a lane; connected unless `kind` is None. Returns its
         handle.
@@ -45,7 +45,7 @@ class Stage:
             connection = int(np.flatnonzero(code.conn_inner & (code.conn_from == lane))[0])
         return self.on(lane, stop - before - 2.4, speed, kind, connection, turned, automated, **track)
 
-    def on(self, path: int, s: float, speed: float, kind: str | None = None, connection: int | None = None, turned: bool = False,
+    def on(self, path: int, s: float, speed: float, kind: str | None = None, connection: int | None = None, turned: bool = False,  # noqa: E501
            automated: bool = False, **track: float) -> int:  # fmt: skip
         """Put a vehicle whose middle is `s` m along a path (lanes first, then connections)."""
         code = self.code

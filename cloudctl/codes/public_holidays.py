@@ -2,7 +2,7 @@
 'cloudctl[calendar]'`).
 
 For China it knows the weekend days that are worked (调休), as the State Council announces them each November for the year
-that follows; a year that is not announced yet has the days of the law only, and no make-up days."""
+that follows; a year that is not announced yet has the days of the law only, and no make-up days."""  # noqa: E501
 
 from collections.abc import Iterable
 from datetime import date, timedelta

@@ -203,7 +203,7 @@ def _replay(args: argparse.Namespace) -> int:
         )
     for (place, cause), count in result.faults.items():
         print(
-            f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip()
+            f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip()  # noqa: E501
         )
     return int(bool(result.faults) or bool(args.compare and not result.identical))
 

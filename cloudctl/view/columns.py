@@ -63,17 +63,17 @@ SNAPSHOT_FIELDS: Final = (
     "names_bytes",
 )
 TRACK_COLUMNS: Final = (
-    Column("x", "f4"), Column("y", "f4"), Column("vx", "f4"), Column("vy", "f4"), Column("heading", "f4"), Column("length", "f4"), Column("width", "f4"),
-    Column("sigma", "f4"), Column("id", "u4"), Column("sources", "u4"), Column("path", "i2"), Column("connection", "i2"),
+    Column("x", "f4"), Column("y", "f4"), Column("vx", "f4"), Column("vy", "f4"), Column("heading", "f4"), Column("length", "f4"), Column("width", "f4"),  # noqa: E501
+    Column("sigma", "f4"), Column("id", "u4"), Column("sources", "u4"), Column("path", "i2"), Column("connection", "i2"),  # noqa: E501
     Column("class", "u1"), Column("status", "u1"), Column("existence", "u1"), Column("connected", "u1"),
 )  # fmt: skip
 GROUP_COLUMNS: Final = (
-    Column("group", "i4"), Column("min_end", "f4"), Column("max_end", "f4"), Column("likely_end", "f4"), Column("next_green", "f4"),
+    Column("group", "i4"), Column("min_end", "f4"), Column("max_end", "f4"), Column("likely_end", "f4"), Column("next_green", "f4"),  # noqa: E501
     Column("age", "f4"), Column("state", "u1"), Column("overdue", "u1"),
 )  # fmt: skip
 OVERVIEW_HEAD: Final = struct.Struct("<dII")  # t_ms, rows, 0
 OVERVIEW_COLUMNS: Final = (
-    Column("perception_age", "f4"), Column("signal_age", "f4"), Column("queue_m", "f4"), Column("tracks", "u2"), Column("connected", "u2"),
+    Column("perception_age", "f4"), Column("signal_age", "f4"), Column("queue_m", "f4"), Column("tracks", "u2"), Column("connected", "u2"),  # noqa: E501
     Column("advisories", "u2"), Column("condition", "u1"), Column("level", "u1"),
 )  # fmt: skip
 

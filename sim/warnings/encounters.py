@@ -57,7 +57,7 @@ def _ttc(mover: Any, k: int, walker: Any, length: float, width: float, r: float,
 
 @njit(cache=True)
 def _measure(
-    mover: Any, walker: Any, first: int, length: float, width: float, r: float, lags: int, min_angle: float, step: float, min_speed: float,
+    mover: Any, walker: Any, first: int, length: float, width: float, r: float, lags: int, min_angle: float, step: float, min_speed: float,  # noqa: E501
     limit: float, out: Any,
 ) -> None:  # fmt: skip
     """Fill out[k] = (TTC, PET) at each row of `mover` (x, y, heading, speed); walker row `first + k` is of the same

@@ -33,7 +33,7 @@ QUEUE_INTERVAL = 5  # moments between two looks
 
 STATIONARY = 1.0  # m/s; a vehicle slower than this is taken to stand
 REACTION_WINDOW = 5.0  # s after a warning within which a vehicle that slows down is taken to have had to
-MIN_OVERRUN = 3.0  # m beyond a stop line, or beyond where it stood over it: a vehicle that stops sooner is over the line, and ran no red
+MIN_OVERRUN = 3.0  # m beyond a stop line, or beyond where it stood over it: a vehicle that stops sooner is over the line, and ran no red  # noqa: E501
 SETTLING_TIME = 5.0  # s that a node has to find the road users there; what happens before is not counted
 HARD_BRAKING = 6.0  # m/s^2, more than drivers use for what they see in time (CAMP: drivers' last moment, 5 to 6)
 RED_LETTERS = "rR"  # of SUMO's signal states

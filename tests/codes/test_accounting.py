@@ -78,7 +78,7 @@ def test_every_reason_to_pass_something_over_is_a_sentence_of_its_own(sample: Sa
     assert all(len(reason) > 10 for reason in sample.ignored.values())
 
 
-XML = b"""<map version="1"><road id="7" kind="motorway"><lane use="car"/><lane use="boat"/><lane use="boat"/><edge/></road><tree/><tree/></map>"""
+XML = b"""<map version="1"><road id="7" kind="motorway"><lane use="car"/><lane use="boat"/><lane use="boat"/><edge/></road><tree/><tree/></map>"""  # noqa: E501
 
 
 def lines(accounts: Accounts) -> list[str]:

@@ -434,7 +434,7 @@ def test_a_spat_as_converters_write_it_in_both_kinds_of_timing() -> None:
     text = """{"intersections": {"IntersectionState": {"intersectionId": {"region": "10", "id": "19"}, "status": "0010000000000000", "moy": "217919", "timeStamp": "58400", "phases": {"Phase": [
       {"id": "6", "phaseStates": {"PhaseState": [{"light": {"red": null}, "timing": {"counting": {"startTime": "0", "likelyEndTime": "50"}}},
         {"light": {"protected-green": null}, "timing": {"counting": {"startTime": "50", "likelyEndTime": "250"}}}]}},
-      {"id": "7", "phaseStates": {"PhaseState": {"light": "6", "timing": {"utcTiming": {"startUTCTime": "35900", "likelyEndUTCTime": "34", "timeConfidence": "100"}}}}}]}}}}"""
+      {"id": "7", "phaseStates": {"PhaseState": {"light": "6", "timing": {"utcTiming": {"startUTCTime": "35900", "likelyEndUTCTime": "34", "timeConfidence": "100"}}}}}]}}}}"""  # noqa: E501
     (spat,) = read_ydt_spat(text.encode(), t + SECOND)
     assert (spat.t, spat.doubts) == (t, ("failureFlash",))
     assert spat.groups == (
@@ -488,7 +488,7 @@ Light ::= ENUMERATED { unavailable, dark, flashing-red, red, flashing-green, per
 Counting ::= SEQUENCE { startTime INTEGER (0..36001), minEndTime INTEGER (0..36001) OPTIONAL, maxEndTime INTEGER (0..36001) OPTIONAL, likelyEndTime INTEGER (0..36001),
   timeConfidence INTEGER (0..200) OPTIONAL, nextStartTime INTEGER (0..36001) OPTIONAL, nextDuration INTEGER (0..36001) OPTIONAL }
 END
-"""
+"""  # noqa: E501
 
 
 def test_uper_with_modules_of_ones_own(tmp_path: Path) -> None:

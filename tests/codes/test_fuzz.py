@@ -20,7 +20,7 @@ from cloudctl.signals.ydt_spat import read_ydt_spat
 
 GOOD = codes.load(maps.path("intersection.json"))
 ROAD = """<OpenDRIVE><header/><road id="{0}" length="50" junction="{1}"><link>{2}</link><planView><geometry s="0" x="{3}" y="{4}" hdg="{5}" length="50"><line/></geometry></planView><lanes>
-<laneSection s="0"><center><lane id="0"/></center><right><lane id="-1" type="driving"><link>{6}</link><width sOffset="0" a="3.5"/></lane></right></laneSection></lanes></road>"""
+<laneSection s="0"><center><lane id="0"/></center><right><lane id="-1" type="driving"><link>{6}</link><width sOffset="0" a="3.5"/></lane></right></laneSection></lanes></road>"""  # noqa: E501
 BITS = (b"9", b"-", b"null", b"0", b"1e9", b"inf", b'""', b"{}", b"[]", b"<", b"\x00", b"\xff")
 
 

@@ -419,7 +419,7 @@ def test_a_message_is_the_same_in_every_way_of_writing(rich: Any) -> None:
         "XER": xer("MapData", whole),
         "XER in a frame": (
             "<?xml"
-            f" version='1.0'?><MessageFrame><messageId>18</messageId><value>{xer('MapData', whole)}</value></MessageFrame>"
+            f" version='1.0'?><MessageFrame><messageId>18</messageId><value>{xer('MapData', whole)}</value></MessageFrame>"  # noqa: E501
         ),
     }.items():
         assert without_losses(read_any(data.encode(), name)) == plain, name

@@ -213,7 +213,7 @@ vehicles = st.builds(
     st.sampled_from([None, False, True]),
 )
 DAYS = DayCalendar("2025-01-01", "2027-12-31", (Holiday("2026-05-01"), Holiday("2026-10-01"), Holiday("2026-02-17")),
-                   (MakeUpDay("2026-02-14", "2026-02-20"), MakeUpDay("2026-09-20", "2026-10-06"), MakeUpDay("2026-10-10", "2026-10-07")))  # fmt: skip
+                   (MakeUpDay("2026-02-14", "2026-02-20"), MakeUpDay("2026-09-20", "2026-10-06"), MakeUpDay("2026-10-10", "2026-10-07")))  # fmt: skip  # noqa: E501
 
 
 @settings(max_examples=200, deadline=None)

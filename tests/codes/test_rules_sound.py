@@ -176,8 +176,8 @@ def test_a_common_time_of_two_rules_is_found_where_there_is_one_and_only_there(
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"targets": (Target("L37", 10.0, 50.0),)}, "as a whole"), ({"classes": ("car",)}, "for everybody"), ({"except_classes": ("bus",)}, "for everybody"),
-        ({"plates": (1,)}, "for everybody"), ({"fuels": ("diesel",)}, "for everybody"), ({"targets": (Target("code"),)}, "name the lanes"), ({"targets": (Target("C1"),)}, "name the lanes"),
+        ({"targets": (Target("L37", 10.0, 50.0),)}, "as a whole"), ({"classes": ("car",)}, "for everybody"), ({"except_classes": ("bus",)}, "for everybody"),  # noqa: E501
+        ({"plates": (1,)}, "for everybody"), ({"fuels": ("diesel",)}, "for everybody"), ({"targets": (Target("code"),)}, "name the lanes"), ({"targets": (Target("C1"),)}, "name the lanes"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_a_tidal_lane_is_a_whole_lane_for_everybody(fields: dict[str, object], says: str) -> None:
@@ -212,20 +212,20 @@ INSTANTS = [
 DAYS = Days({"2026-01-01", "2026-10-01"}, {"2026-02-28": 1, "2026-10-10": 3})
 odd = st.sampled_from(["", "R 1", "Ü", "Z1", "code", "x" * 100, "\x00", "2026-W10-1", "W10-1", "20260301", "localtime"])
 huge = st.sampled_from([-(2**70), -1, 2**31, 2**63 - 1, 2**63, 2**70])
-DAY_RANGES = [("2026-03-01", "2026-03-31"), ("2026-06-15", "2026-06-15"), ("11-15", "03-15"), ("02-29", "02-29"), ("2026-W10-1", "2026-W20-1"), ("W10-1", "W20-1"), ("2026-10-01", "2026-10-10"), ("", "")]  # fmt: skip
+DAY_RANGES = [("2026-03-01", "2026-03-31"), ("2026-06-15", "2026-06-15"), ("11-15", "03-15"), ("02-29", "02-29"), ("2026-W10-1", "2026-W20-1"), ("W10-1", "W20-1"), ("2026-10-01", "2026-10-10"), ("", "")]  # fmt: skip  # noqa: E501
 moments = st.none() | st.integers(INSTANTS[0], INSTANTS[-1]) | huge
 classes = st.lists(st.sampled_from(CLASSES), max_size=3, unique=True).map(tuple)
 FIELDS: dict[str, st.SearchStrategy[object]] = {
-    "id": st.sampled_from(["R90", "Z.1:2_3-4", "9"]) | odd, "kind": st.sampled_from(RULE_KINDS), "priority": st.integers(-3, 3) | huge, "temporary": st.booleans(), "mandatory": st.booleans(),
-    "targets": st.lists(st.builds(Target, st.sampled_from(["L2", "L32", "L37", "K1", "C1", "Z1", "Z2", "code", "L6"]), st.sampled_from([None, None, 0.0, 10.0]), st.sampled_from([None, None, 20.0, 30.0])), min_size=1, max_size=2).map(tuple),
-    "value": st.sampled_from([None, 0.5, 3.0, 5.0, 8.33, 1e308, float("nan")]), "classes": classes, "except_classes": classes, "valid_from": moments, "valid_to": moments,
-    "authority": odd, "sign": odd, "text": odd, "plates": st.lists(st.integers(0, 10), max_size=3).map(tuple), "calendar": st.none() | calendars,
-    "fuels": st.lists(st.sampled_from((*FUELS, "plasma")), max_size=3).map(tuple), "except_fuels": st.lists(st.sampled_from(FUELS), max_size=2).map(tuple),
+    "id": st.sampled_from(["R90", "Z.1:2_3-4", "9"]) | odd, "kind": st.sampled_from(RULE_KINDS), "priority": st.integers(-3, 3) | huge, "temporary": st.booleans(), "mandatory": st.booleans(),  # noqa: E501
+    "targets": st.lists(st.builds(Target, st.sampled_from(["L2", "L32", "L37", "K1", "C1", "Z1", "Z2", "code", "L6"]), st.sampled_from([None, None, 0.0, 10.0]), st.sampled_from([None, None, 20.0, 30.0])), min_size=1, max_size=2).map(tuple),  # noqa: E501
+    "value": st.sampled_from([None, 0.5, 3.0, 5.0, 8.33, 1e308, float("nan")]), "classes": classes, "except_classes": classes, "valid_from": moments, "valid_to": moments,  # noqa: E501
+    "authority": odd, "sign": odd, "text": odd, "plates": st.lists(st.integers(0, 10), max_size=3).map(tuple), "calendar": st.none() | calendars,  # noqa: E501
+    "fuels": st.lists(st.sampled_from((*FUELS, "plasma")), max_size=3).map(tuple), "except_fuels": st.lists(st.sampled_from(FUELS), max_size=2).map(tuple),  # noqa: E501
 }  # fmt: skip
 OF_CALENDAR: dict[str, st.SearchStrategy[object]] = {
-    "weekdays": st.lists(st.integers(0, 8), max_size=3).map(tuple), "minutes": st.lists(st.tuples(st.integers(-1, 1441), st.integers(-1, 1441)), max_size=2).map(tuple),
-    "dates": st.none() | st.sampled_from(DAY_RANGES), "date_ranges": st.lists(st.sampled_from(DAY_RANGES), max_size=2).map(tuple), "holidays": st.sampled_from(ON_HOLIDAYS),
-    "tz": st.sampled_from(["UTC", "Europe/Berlin", "PRC", "Asia/Kathmandu"]) | odd, "month_days": st.lists(st.integers(0, 32), max_size=2).map(tuple), "make_up": st.sampled_from(ON_MAKE_UP_DAYS) | odd,
+    "weekdays": st.lists(st.integers(0, 8), max_size=3).map(tuple), "minutes": st.lists(st.tuples(st.integers(-1, 1441), st.integers(-1, 1441)), max_size=2).map(tuple),  # noqa: E501
+    "dates": st.none() | st.sampled_from(DAY_RANGES), "date_ranges": st.lists(st.sampled_from(DAY_RANGES), max_size=2).map(tuple), "holidays": st.sampled_from(ON_HOLIDAYS),  # noqa: E501
+    "tz": st.sampled_from(["UTC", "Europe/Berlin", "PRC", "Asia/Kathmandu"]) | odd, "month_days": st.lists(st.integers(0, 32), max_size=2).map(tuple), "make_up": st.sampled_from(ON_MAKE_UP_DAYS) | odd,  # noqa: E501
 }  # fmt: skip
 
 
@@ -323,7 +323,7 @@ def test_a_rule_with_an_empty_id_bans_in_the_plain_form_too() -> None:
 @pytest.mark.parametrize("number", [2**63, 2**70, -(2**70)])
 def test_a_whole_number_that_no_reader_holds_is_an_error_in_every_field(number: int) -> None:
     tree = msgspec.to_builtins(CODE)
-    places = [(tree["lanes"][0], "number"), (tree["lanes"][0], "width_cm"), (tree["rules"][0], "priority"), (tree["signal_groups"][0], "channels"), (tree["plans"][0], "offset_ms"), (tree, "revision"), (tree, "ref_lat_e7")]  # fmt: skip
+    places = [(tree["lanes"][0], "number"), (tree["lanes"][0], "width_cm"), (tree["rules"][0], "priority"), (tree["signal_groups"][0], "channels"), (tree["plans"][0], "offset_ms"), (tree, "revision"), (tree, "ref_lat_e7")]  # fmt: skip  # noqa: E501
     for owner, field in places:
         before = owner[field]
         owner[field] = [number] if field == "channels" else number
@@ -341,7 +341,7 @@ def test_a_whole_number_that_no_reader_holds_is_an_error_in_every_field(number: 
 @pytest.mark.parametrize(
     ("name", "fields", "field"),
     [
-        ("R24", {"value": 33.34}, "value"), ("R21", {"value": 200.0}, "value"), ("R10", {"text": "x" * 5000}, "text"), ("R10", {"text": "a\x00b"}, "text"), ("R10", {"priority": 2**40}, "priority"),
+        ("R24", {"value": 33.34}, "value"), ("R21", {"value": 200.0}, "value"), ("R10", {"text": "x" * 5000}, "text"), ("R10", {"text": "a\x00b"}, "text"), ("R10", {"priority": 2**40}, "priority"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_a_value_beyond_its_field_is_an_error(name: str, fields: dict[str, object], field: str) -> None:

@@ -198,8 +198,8 @@ def test_numbers_of_a_left_hand_network_run_from_left_to_right() -> None:
 def joint(gap: float) -> str:
     """Return the crossing with a road of two edges in line before it, `gap` m between them; without inner lanes
     there."""
-    text = CROSSING.replace('<edge id="wc" from="w" to="c" name="West Road"', '<edge id="ww" from="x" to="w"><lane id="ww_0" index="0" speed="13.89" length="100"'
-                            f' shape="-100,75.20 {-gap},75.20"/></edge><edge id="wc" from="w" to="c" name="West Road"')  # fmt: skip
+    text = CROSSING.replace('<edge id="wc" from="w" to="c" name="West Road"', '<edge id="ww" from="x" to="w"><lane id="ww_0" index="0" speed="13.89" length="100"'  # noqa: E501
+                            f' shape="-100,75.20 {-gap},75.20"/></edge><edge id="wc" from="w" to="c" name="West Road"')  # fmt: skip  # noqa: E501
     text = text.replace('<junction id="e"', '<junction id="x" type="dead_end" x="-100" y="80"/><junction id="e"')
     return text.replace(
         '<connection from="nc"',
@@ -224,7 +224,7 @@ def test_a_ring_barrier_programme_is_the_sequence_of_its_rings() -> None:
     rings = {plan.id: plan for plan in one(CROSSING).plans}["rings"]
     assert rings.actuated
     assert [(phase.ms, phase.min_ms, phase.max_ms) for phase in rings.phases] == [
-        (40_000, 5_000, 40_000), (3_000, None, None), (2_000, None, None), (30_000, 5_000, 30_000), (3_000, None, None), (2_000, None, None)
+        (40_000, 5_000, 40_000), (3_000, None, None), (2_000, None, None), (30_000, 5_000, 30_000), (3_000, None, None), (2_000, None, None)  # noqa: E501
     ]  # fmt: skip
     assert rings.phases[2].shows == "R" * len(rings.phases[2].shows)
 
@@ -244,7 +244,7 @@ def test_two_rings_run_side_by_side_and_meet_at_the_barrier(second: str) -> None
     plan = one(data).plans[0]
     # Phase 1 is 10 s shorter than 5, so that 2 begins while 5 is green; phase 2 is prolonged until 6 is done.
     assert [(phase.shows, phase.ms) for phase in plan.phases] == [
-        ("GRGRR", 20_000), ("YRGRR", 3_000), ("RRGRR", 1_000), ("RGGRR", 6_000), ("RGYRR", 3_000), ("RGRRR", 1_000), ("RGRGR", 30_000),
+        ("GRGRR", 20_000), ("YRGRR", 3_000), ("RRGRR", 1_000), ("RGGRR", 6_000), ("RGYRR", 3_000), ("RGRRR", 1_000), ("RGRGR", 30_000),  # noqa: E501
         ("RYRYR", 3_000), ("RRRRR", 1_000), ("RRRRG", 30_000), ("RRRRY", 3_000), ("RRRRR", 1_000),
     ]  # fmt: skip
     broken = imported(data.replace(b'value="5,6,7"', b'value="5,9,7"'))

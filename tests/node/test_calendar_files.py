@@ -20,7 +20,7 @@ from cloudctl.revisions import Revisions
 PLAIN = codes.load(maps.path("intersection.json"))
 SOUND = DayCalendar(
     "2025-01-01", "2026-12-31",
-    (Holiday("2025-10-01"), *(Holiday(f"2026-10-0{k}") for k in range(1, 8))), (MakeUpDay("2026-09-20", "2026-10-06"), MakeUpDay("2026-10-10", "2026-10-07")), "CN",
+    (Holiday("2025-10-01"), *(Holiday(f"2026-10-0{k}") for k in range(1, 8))), (MakeUpDay("2026-09-20", "2026-10-06"), MakeUpDay("2026-10-10", "2026-10-07")), "CN",  # noqa: E501
 )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def lane_way(code: CompiledCode, speed: float = 9.0) -> Way:
     return at
 
 
-def drive(engine: Engine, code: CompiledCode, way: Way, seconds: float, change: Callable[[VehicleState], VehicleState] = lambda s: s, begin: int = T,
+def drive(engine: Engine, code: CompiledCode, way: Way, seconds: float, change: Callable[[VehicleState], VehicleState] = lambda s: s, begin: int = T,  # noqa: E501
           name: str = "car") -> list[Output]:  # fmt: skip
     outs = []
     for k in range(int(seconds * 5)):

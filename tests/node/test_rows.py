@@ -65,9 +65,9 @@ def test_one_bad_row_of_ten_is_refused_and_named_and_nine_are_used(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"length": 0.0}, {"length": -1.0, "width": -1.0, "height": -1.0}, {"length": 102.3}, {"width": -999.0}, {"height": 1e9},
-        {"vx": 163.83 * math.cos(1.0), "vy": 163.83 * math.sin(1.0)}, {"vx": 655.35}, {"vx": -999.0, "vy": -999.0}, {"vy": 3.4028234663852886e38},
-        {"heading": 360.0}, {"heading": math.radians(360.1)}, {"heading": -999.0}, {"confidence": -1.0}, {"heading": 28800.0},
+        {"length": 0.0}, {"length": -1.0, "width": -1.0, "height": -1.0}, {"length": 102.3}, {"width": -999.0}, {"height": 1e9},  # noqa: E501
+        {"vx": 163.83 * math.cos(1.0), "vy": 163.83 * math.sin(1.0)}, {"vx": 655.35}, {"vx": -999.0, "vy": -999.0}, {"vy": 3.4028234663852886e38},  # noqa: E501
+        {"heading": 360.0}, {"heading": math.radians(360.1)}, {"heading": -999.0}, {"confidence": -1.0}, {"heading": 28800.0},  # noqa: E501
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("as_block", [True, False])

@@ -199,8 +199,8 @@ def test_health_of_sensors_that_there_are_not_is_refused(code: CompiledCode) -> 
 @pytest.mark.parametrize(
     ("sensor", "field"),
     [
-        (Sensor("a", hz=float("nan")), "hz"), (Sensor("a", hz=-1.0), "hz"), (Sensor("a", heading=90.0), "heading"), (Sensor("a", fov=360.0), "fov"),
-        (Sensor("a", range=0.0), "range"), (Sensor("a", lat=float("inf"), lon=1.0), "lat"), (Sensor("a", lat=1.0, lon=500.0), "lon"),
+        (Sensor("a", hz=float("nan")), "hz"), (Sensor("a", hz=-1.0), "hz"), (Sensor("a", heading=90.0), "heading"), (Sensor("a", fov=360.0), "fov"),  # noqa: E501
+        (Sensor("a", range=0.0), "range"), (Sensor("a", lat=float("inf"), lon=1.0), "lat"), (Sensor("a", lat=1.0, lon=500.0), "lon"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_a_hello_whose_sensor_cannot_be_is_refused(code: CompiledCode, sensor: Sensor, field: str) -> None:

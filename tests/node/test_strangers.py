@@ -140,7 +140,7 @@ def test_reports_under_invented_names_leave_room_for_what_sensors_see(code: Comp
     for k in range(30):
         t = T + k * 100 * MS
         states = [
-            RawMessage("state", f"x{j}", msgspec.json.encode(VehicleState(t, code.origin.lat + (j % 40 - 20) * 1e-4, code.origin.lon + (j // 40 - 20) * 1e-4, 0.0, 0.0)))
+            RawMessage("state", f"x{j}", msgspec.json.encode(VehicleState(t, code.origin.lat + (j % 40 - 20) * 1e-4, code.origin.lon + (j // 40 - 20) * 1e-4, 0.0, 0.0)))  # noqa: E501
             for j in range(900)
         ]  # fmt: skip
         engine.step(

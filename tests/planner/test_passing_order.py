@@ -79,7 +79,7 @@ def test_windows_at_a_conflict_point_never_meet(code: CompiledCode, data: st.Dat
     length, rows = np.full(n, 4.8), np.arange(n)
     time, place, after = np.zeros(n), np.zeros(n, np.int64), np.full(n, -1, np.int64)
     assign_order(
-        rows, movement, to_stop, speed, length, np.full(n, 13.9), code.conf_start, code.conf_other, code.conf_s, code.conf_s_other,
+        rows, movement, to_stop, speed, length, np.full(n, 13.9), code.conf_start, code.conf_other, code.conf_s, code.conf_s_other,  # noqa: E501
         code.conf_type, code.conf_yield, time, place, after,
     )  # fmt: skip
     assert sorted(place.tolist()) == list(range(n))

@@ -212,7 +212,7 @@ def test_late_is_a_driver_who_no_longer_stops_at_ease() -> None:
 
 
 @given(
-    distance=st.floats(5, 400), speed=st.floats(MIN_ADVISED_SPEED, 16), time=st.floats(0.5, 120), limit=st.floats(4, 22),
+    distance=st.floats(5, 400), speed=st.floats(MIN_ADVISED_SPEED, 16), time=st.floats(0.5, 120), limit=st.floats(4, 22),  # noqa: E501
     rate=st.sampled_from([PRIVATE.coasting, PRIVATE.comfort]),
 )  # fmt: skip
 def test_advised_speed_is_within_its_bounds_and_arrives_in_time(

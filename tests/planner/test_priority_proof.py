@@ -58,10 +58,10 @@ def test_a_declared_class_that_sensors_contradict_is_refused_and_counted_once(st
 @pytest.mark.parametrize(
     ("track", "kind", "proven", "seen"),
     [
-        (SEEN, "emergency", False, "car"), (SEEN, "emergency", True, ""), (SEEN, "bus", True, "car"), (SEEN, "car", False, ""),
-        ({**SEEN, "class": ObjectClass.TRUCK}, "emergency", False, ""), ({**SEEN, "class": ObjectClass.TRUCK}, "bus", False, ""),
+        (SEEN, "emergency", False, "car"), (SEEN, "emergency", True, ""), (SEEN, "bus", True, "car"), (SEEN, "car", False, ""),  # noqa: E501
+        ({**SEEN, "class": ObjectClass.TRUCK}, "emergency", False, ""), ({**SEEN, "class": ObjectClass.TRUCK}, "bus", False, ""),  # noqa: E501
         ({**SEEN, "class_p": 0.7}, "emergency", False, ""), ({**SEEN, "sources": 1 << 31}, "emergency", False, ""),
-        ({**SEEN, "class": ObjectClass.PEDESTRIAN}, "emergency", True, "pedestrian"), ({**SEEN, "class": ObjectClass.BICYCLE}, "truck", False, "bicycle"),
+        ({**SEEN, "class": ObjectClass.PEDESTRIAN}, "emergency", True, "pedestrian"), ({**SEEN, "class": ObjectClass.BICYCLE}, "truck", False, "bicycle"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_what_contradicts_a_class(stage: Stage, track: dict[str, float], kind: str, proven: bool, seen: str) -> None:

@@ -177,8 +177,8 @@ def test_columns_go_by_their_names_in_any_order_type_and_layout() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [np.zeros((4, 3)), np.zeros(4), [[1.0, 2.0]], np.zeros((2, 2), bool), np.zeros((2, 2), complex), np.zeros(2, [("x", "f8"), ("z", "f8")]), np.zeros((2, 1), DETECTION),
-     np.zeros(2, [("x", "f8"), ("y", "f8"), ("speed", "f8")]), np.ma.masked_array(np.zeros((1, 2))), np.zeros((), DETECTION), None, "rows"],
+    [np.zeros((4, 3)), np.zeros(4), [[1.0, 2.0]], np.zeros((2, 2), bool), np.zeros((2, 2), complex), np.zeros(2, [("x", "f8"), ("z", "f8")]), np.zeros((2, 1), DETECTION),  # noqa: E501
+     np.zeros(2, [("x", "f8"), ("y", "f8"), ("speed", "f8")]), np.ma.masked_array(np.zeros((1, 2))), np.zeros((), DETECTION), None, "rows"],  # noqa: E501
 )  # fmt: skip
 def test_an_array_that_could_be_taken_wrong_is_a_type_error(given: Any) -> None:
     with pytest.raises(TypeError, match=r"\. \w+"):
@@ -404,8 +404,8 @@ def test_a_state_of_another_version_or_damaged_is_refused() -> None:
     fusion = Fusion()
     drive_two(fusion, range(10))
     state = fusion.state()
-    for changed, rule in ((b"", "is no tracker's"), (b"XXXX" + state[4:], "is no tracker's"), (state[:4] + b"\x02\x00" + state[6:], "of version 2"),
-                          (state[:8] + b"\x00" + state[9:], "Save it with the same version"), (state[:-1], "checksum"), (state[:500] + b"\xff" + state[501:], "checksum")):  # fmt: skip
+    for changed, rule in ((b"", "is no tracker's"), (b"XXXX" + state[4:], "is no tracker's"), (state[:4] + b"\x02\x00" + state[6:], "of version 2"),  # noqa: E501
+                          (state[:8] + b"\x00" + state[9:], "Save it with the same version"), (state[:-1], "checksum"), (state[:500] + b"\xff" + state[501:], "checksum")):  # fmt: skip  # noqa: E501
         with pytest.raises(ValueError, match=rule):
             Fusion.restore(changed)
     with pytest.raises(TypeError, match="must be bytes"):

@@ -162,4 +162,4 @@ int main(void)
     puts("clean");
     return 0;
 }
-"""
+"""  # noqa: E501

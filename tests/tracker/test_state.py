@@ -20,7 +20,7 @@ from cloudctl.fusion import STATE, Fusion, FusionConfig, SourceConfig, detection
 
 STEP = 100 * MS
 VALUES = [
-    *(np.float64(v).tobytes() for v in (1e308, 1e150, 1e16, 1e9, 2e6, 1.0, 1.5, 0.5, 1e-3, 1e-9, 1e-308, 0.0, -0.0, -1e-9, -1.0, -1e9, -1e308)),
+    *(np.float64(v).tobytes() for v in (1e308, 1e150, 1e16, 1e9, 2e6, 1.0, 1.5, 0.5, 1e-3, 1e-9, 1e-308, 0.0, -0.0, -1e-9, -1.0, -1e9, -1e308)),  # noqa: E501
     *(np.float64(v).tobytes() for v in (np.nan, np.inf, -np.inf)),
     *(np.float32([v, v]).tobytes() for v in (1e38, 1e10, 1.0, 0.0, -1.0, np.nan, np.inf)),
     *(np.int64(v).tobytes() for v in (-1, 1, 255, 2**31 - 1, 2**32 - 1, 4 * 10**18, 2**63 - 1, -(2**63))),

@@ -100,7 +100,7 @@ FRAMES = """(() => Promise.all([import("./format.js")]).then(([format]) => {
     : Number.isNaN(value) ? null : value;
   try { return JSON.stringify(format.decode(bytes.buffer).map(({ kind, value }) => ({ kind, value: plain(value) }))); }
   catch (error) { return JSON.stringify({ error: error.constructor.name, text: error.message }); }
-}))()"""
+}))()"""  # noqa: E501
 
 
 def decoded(browser: Browser, message: bytes) -> list[dict]:

@@ -275,9 +275,9 @@ def test_axe_core_finds_nothing_wrong(page: Browser, scheme: str, view: str) -> 
     elif view == "phone":
         page.size(*PHONE, mobile=True)
     elif view == "refused":
-        page.run("cloudctl.store.events([{type: 'reject', t: 1, sender: 's', kind: 'k', seq: 1, field: 'f', value: 'v', rule: 'r', remedy: 'm'}, "
-                 "{type: 'notice', t: 1, of: 'fault', text: 'f'}, {type: 'advisory', t: 1, index: 0, id: 'a', kind: 'red_light', target: 'vehicle:x', severity: 0, "
-                 "reason: 'r', valid_until: 1e15, speed: null, distance: 3, behaviour: 'stop', tracks: []}]); cloudctl.showPanels()")  # fmt: skip
+        page.run("cloudctl.store.events([{type: 'reject', t: 1, sender: 's', kind: 'k', seq: 1, field: 'f', value: 'v', rule: 'r', remedy: 'm'}, "  # noqa: E501
+                 "{type: 'notice', t: 1, of: 'fault', text: 'f'}, {type: 'advisory', t: 1, index: 0, id: 'a', kind: 'red_light', target: 'vehicle:x', severity: 0, "  # noqa: E501
+                 "reason: 'r', valid_until: 1e15, speed: null, distance: 3, behaviour: 'stop', tracks: []}]); cloudctl.showPanels()")  # fmt: skip  # noqa: E501
     assert axe(page) == []
     if view == "help":
         page.key("Escape")

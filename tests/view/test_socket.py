@@ -169,8 +169,8 @@ def test_a_page_sees_what_is_planned_while_it_looks_and_is_forgotten_when_it_goe
 @pytest.mark.parametrize(
     ("text", "field"),
     [
-        ("no json", "request"), ("[]", "request"), ('{"watch":"all"}', "request"), ('{"unknown":1}', "request"), ('{"watch":[7]}', "watch"),
-        ('{"select":[9,1]}', "select"), ('{"seek":1}', "seek"), ('{"play":false}', "play"), ('{"exact":true}', "exact"), ("[" * 2000, "request"),
+        ("no json", "request"), ("[]", "request"), ('{"watch":"all"}', "request"), ('{"unknown":1}', "request"), ('{"watch":[7]}', "watch"),  # noqa: E501
+        ('{"select":[9,1]}', "select"), ('{"seek":1}', "seek"), ('{"play":false}', "play"), ('{"exact":true}', "exact"), ("[" * 2000, "request"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_a_bad_request_is_answered_with_field_rule_and_remedy_and_the_next_is_taken(
@@ -230,7 +230,7 @@ def raw_viewer(address: str) -> socket.socket:
     key = base64.b64encode(os.urandom(16)).decode()
     stream.sendall(
         f"GET /view/socket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection:"
-        f" Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        f" Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()  # noqa: E501
     )
     text, mask = json.dumps({"watch": [0], "zone": True}).encode(), os.urandom(4)
     stream.sendall(bytes([0x81, 0x80 | len(text)]) + mask + bytes(byte ^ mask[k % 4] for k, byte in enumerate(text)))

@@ -209,7 +209,7 @@ class RuleTable:
         bits, sizes = _fleet_arrays(tuple({id(vehicle): vehicle for vehicle in vehicles}.values()))
         limit, by = np.empty(n), np.empty((3, n), np.int32)
         _in_force(
-            rows, path, s, which, t, bits, sizes, self._start, self._rule, self._span, self._kind, self._value, self._class_bits, self._valid,
+            rows, path, s, which, t, bits, sizes, self._start, self._rule, self._span, self._kind, self._value, self._class_bits, self._valid,  # noqa: E501
             self._holding_at(t), self._area, limit, by,
         )  # fmt: skip
         return InForce(limit, by[0], by[1], by[2])
@@ -363,7 +363,7 @@ def _calendars_hold(
 
 @njit(cache=True)
 def _decide(
-    path: int, s: float, t: int, sure: int, maybe: int, start: Any, rule: Any, span: Any, kind: Any, mask: Any, valid: Any, holding: Any, win: Any, open_: Any,
+    path: int, s: float, t: int, sure: int, maybe: int, start: Any, rule: Any, span: Any, kind: Any, mask: Any, valid: Any, holding: Any, win: Any, open_: Any,  # noqa: E501
 ) -> int:  # fmt: skip
     """Fill in which rule decides each kind for one query, and which would if it bound the vehicle, which what that
     declares leaves open; returns the
@@ -426,7 +426,7 @@ def _answer(
 
 @njit(cache=True)
 def _in_force(
-    rows: Any, path: Any, s: Any, vehicle: Any, t: int, bits: Any, sizes: Any, start: Any, rule: Any, span: Any, kind: Any, value: Any, mask: Any,
+    rows: Any, path: Any, s: Any, vehicle: Any, t: int, bits: Any, sizes: Any, start: Any, rule: Any, span: Any, kind: Any, value: Any, mask: Any,  # noqa: E501
     valid: Any, holding: Any, area: int, limit: Any, by: Any,
 ) -> None:  # fmt: skip
     """Fill in `limit` and `by` (the capping, the refusing and the undecided rule) for the vehicle of each of `rows`."""

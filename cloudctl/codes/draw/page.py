@@ -30,10 +30,10 @@ STYLE = """body{margin:0;font:14px system-ui,sans-serif;color:#1d2733;background
 h1{font-size:18px;margin:0 0 4px}code{font:13px ui-monospace,monospace}main{padding:12px 20px}#map{background:#fff;border:1px solid #d5dae0;overflow:auto;resize:vertical;height:70vh}
 #map svg{width:100%;height:100%;display:block}details{background:#fff;border:1px solid #d5dae0;margin:8px 0;padding:6px 10px}summary{cursor:pointer;font-weight:600}
 table{border-collapse:collapse;margin-top:6px;width:100%}td,th{text-align:left;padding:2px 10px 2px 0;border-top:1px solid #eceff2;vertical-align:top;font-size:13px}
-tr:hover{background:#fff6d6}.on{stroke:#f2b705!important;stroke-width:7!important;stroke-opacity:1!important}.error{color:#b3261e}.warning{color:#8a5a00}"""
+tr:hover{background:#fff6d6}.on{stroke:#f2b705!important;stroke-width:7!important;stroke-opacity:1!important}.error{color:#b3261e}.warning{color:#8a5a00}"""  # noqa: E501
 SCRIPT = """for(const row of document.querySelectorAll('tr[data-id]')){const id=row.dataset.id,own=[...document.querySelectorAll('#map title')]
 .filter(t=>t.textContent===id||t.textContent.startsWith(id+':')||t.textContent.startsWith(id+' and ')).map(t=>t.parentNode);
-row.onmouseenter=()=>own.forEach(e=>e.classList.add('on'));row.onmouseleave=()=>own.forEach(e=>e.classList.remove('on'))}"""
+row.onmouseenter=()=>own.forEach(e=>e.classList.add('on'));row.onmouseleave=()=>own.forEach(e=>e.classList.remove('on'))}"""  # noqa: E501
 
 
 def show_page(code: IntersectionCode) -> str:
@@ -66,7 +66,7 @@ def _table(name: str, rows: Any) -> str:
     columns = [key for key in rows[0] if any(row[key] not in (None, "", [], ()) for row in rows)]
     head = "".join(f"<th>{escape(key)}</th>" for key in columns)
     body = "".join(
-        f'<tr data-id="{escape(_key(name, row))}">{"".join(f"<td>{escape(_cell(row[key]))}</td>" for key in columns)}</tr>'
+        f'<tr data-id="{escape(_key(name, row))}">{"".join(f"<td>{escape(_cell(row[key]))}</td>" for key in columns)}</tr>'  # noqa: E501
         for row in rows
     )
     return (

@@ -174,7 +174,7 @@ def _when(calendar: Calendar) -> str:
             else f", on days {' '.join(map(str, calendar.month_days))} of the month"
         )
 
-    return f"{days}{minutes}{dates}{HOLIDAYS.get(calendar.holidays, '')}{', and on make-up days' if calendar.make_up == 'as_workday' else ''}"
+    return f"{days}{minutes}{dates}{HOLIDAYS.get(calendar.holidays, '')}{', and on make-up days' if calendar.make_up == 'as_workday' else ''}"  # noqa: E501
 
 
 def _plate_text(rule: Rule) -> str:

@@ -74,4 +74,4 @@ def _asked(rule: Rule) -> list[object]:
 
 def _shown(rule: Rule) -> str:
     value = "" if rule.value is None else f" {rule.value:g}"
-    return f"{rule.kind}{value}{' for ' + ', '.join(rule.classes) if rule.classes else ''}{' at times' if rule.calendar else ''}"
+    return f"{rule.kind}{value}{' for ' + ', '.join(rule.classes) if rule.classes else ''}{' at times' if rule.calendar else ''}"  # noqa: E501

@@ -205,5 +205,5 @@ def _right_of_way_lines(yielding: dict[str, list[tuple[str, bool]]]) -> Iterator
             count = sum(map(len, rows.values()))
             yield (
                 f"right of way at {count} conflict(s): "
-                f"{listed((f'{movement} {words} {listed(others, MAX_PAIRS)}' for movement, others in rows.items()), MAX_PAIRS)}"
+                f"{listed((f'{movement} {words} {listed(others, MAX_PAIRS)}' for movement, others in rows.items()), MAX_PAIRS)}"  # noqa: E501
             )

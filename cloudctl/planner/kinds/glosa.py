@@ -352,7 +352,7 @@ def approaching(world: World, forecast: StopLineForecast, rules: InForce) -> NDA
         return approaches[:0]
     n = _approaching(
         world.rows, world.to_stop, world.connection, world.path, world.speed, forecast.time, forecast.ahead,
-        forecast.behind, forecast.in_present_green, forecast.in_doubt, code.n_lanes, code.lane_links.minor, code.conn_group,
+        forecast.behind, forecast.in_present_green, forecast.in_doubt, code.n_lanes, code.lane_links.minor, code.conn_group,  # noqa: E501
         code.lane_speed, code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER),
         approaches,
     )  # fmt: skip
