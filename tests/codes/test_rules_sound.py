@@ -1,6 +1,7 @@
 """Rules that no validation may pass: tidal lanes open both ways, days and ids the two rule engines read differently,
 numbers no reader holds, rules that bind nobody."""
 
+import math
 import re
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -244,6 +245,12 @@ def mutated(draw: st.DrawFn) -> Rule:
         else:
             rule = replace(rule, calendar=replace(rule.calendar or Calendar(), **{field: draw(OF_CALENDAR[field])}))
     return rule
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_no_file_can_hold_is_an_error_even_where_the_kind_has_none(value: float) -> None:
+    rule = replace(next(rule for rule in CODE.rules if rule.kind == "bus_lane"), value=value)
+    assert [finding.field for finding in errors(replace(CODE, rules=(*CODE.rules[:0], rule)))] == ["value"]
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])

@@ -82,7 +82,8 @@ def _value_faults(rule: Rule) -> Iterator[Finding]:
                 value=rule.value,
                 rule=f"{rule.kind} has no value",
                 remedy="drop it",
-                severity=Severity.WARNING,
+                # JSON has no infinite number: such a value would be lost where the code is written.
+                severity=Severity.WARNING if isfinite(rule.value) else Severity.ERROR,
             )
         return
 
