@@ -250,7 +250,8 @@ def mutated(draw: st.DrawFn) -> Rule:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_value_that_no_file_can_hold_is_an_error_even_where_the_kind_has_none(value: float) -> None:
     rule = replace(next(rule for rule in CODE.rules if rule.kind == "bus_lane"), value=value)
-    assert [finding.field for finding in errors(replace(CODE, rules=(*CODE.rules[:0], rule)))] == ["value"]
+    findings = codes.validate(replace(CODE, rules=(rule,)))
+    assert ("value", "error") in [(finding.field, str(finding.severity)) for finding in findings]
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
