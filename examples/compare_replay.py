@@ -9,15 +9,16 @@ from pathlib import Path
 
 import msgspec
 
+from cloudctl.io.recording.reader import Recording
 from cloudctl.replay import replay
 from cloudctl.schema import Advisory
 
 
 def main(path: Path) -> int:
-    sent: list[bytes] = []
-    result = replay(path, said=sent)
+    result = replay(path)
 
-    kinds = Counter(str(advisory.kind) for advisory in map(msgspec.json.Decoder(Advisory).decode, sent))
+    decode = msgspec.json.Decoder(Advisory).decode
+    kinds = Counter(str(decode(payload).kind) for step in Recording(path).steps() for payload in step.advisories)
     print(f"{result.span_s:.1f} s of {result.messages} messages, replayed {result.speed:.0f} times as fast")
     print(f"{result.advisories} advisories: {', '.join(f'{kind} {n}' for kind, n in kinds.most_common())}")
     for note in result.notes:

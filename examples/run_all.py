@@ -48,6 +48,7 @@ codes = ["intersection.json"]
 status = "status.json"
 
 [broker]
+open = true  # for these examples on one machine; `cloudctl init` writes a closed one
 port = {mqtt}
 embedded = true
 version = {version}
