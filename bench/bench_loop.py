@@ -26,6 +26,7 @@ from cloudctl.engine import Output
 from cloudctl.engine import encode as encode_advisory
 from cloudctl.fusion import decode_batch
 from cloudctl.io import broker
+from cloudctl.io.private_files import write_private
 from cloudctl.io.zeromq import Dealer, KeyPair, new_keys
 from cloudctl.node import live
 from cloudctl.node.config import BrokerSection, GatewaySection, NodeConfig, NodeSection, PlanSection
@@ -151,7 +152,7 @@ def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
     for k, code in enumerate(made):
         (folder / f"{k}.json").write_bytes(codes.dump(code.code))
     rsus = {f"r{i}-{k}": code.code.id for i, code in enumerate(made) for k in range(3)}
-    (folder / "node.key").write_text(f'public = "{node.public}"\nsecret = "{node.secret}"\n')
+    write_private(folder / "node.key", f'public = "{node.public}"\nsecret = "{node.secret}"\n'.encode())
     config = NodeConfig(
         node=NodeSection(
             bind="tcp://127.0.0.1:*",
