@@ -6,17 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from .clock import SECOND, EventClock, stopwatch
-from .codes.canon import parse
 from .engine import Engine, Output
 from .faults import Fault, Faults
-from .io.recording.reader import Recording, RecordingError
+from .io.recording.reader import Recording
+from .io.recording.setup import setup_of
 from .metrics import Metrics
 from .payloads import encode_all
 from .schema import RawMessage
-from .settings import EngineConfig
 
 PROGRESS_STEPS = 1000  # between two calls of `progress`
 EXCERPT_BYTES = 40  # of an advisory, shown before and after the first byte that differs
@@ -137,16 +134,5 @@ def _step(engine: Engine, t: int, batch: tuple[RawMessage, ...], faults: Faults,
 
 def engine_of(recording: Recording, debug: bool = False) -> Engine:
     """Return a fresh engine of a recording's own codes and configuration. Raises RecordingError when it holds none."""
-    config, codes = None, []
-    for name, data in recording.meta:
-        if name == "config":
-            config = msgspec.json.decode(data, type=EngineConfig)
-        elif name == "code":
-            # not validated: it was when the run was made, by the rules of that time
-            codes.append(parse(data, str(recording.path)))
-    if config is None:
-        raise RecordingError(
-            f"{recording.path} holds no run that can be replayed. "
-            + (recording.fault or "Record one with [record] path = ...")
-        )
+    config, codes = setup_of(recording)
     return Engine(codes, config, debug=debug)

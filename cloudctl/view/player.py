@@ -15,15 +15,12 @@ from typing import Any
 import msgspec
 
 from ..clock import MS, SECOND, stopwatch
-from ..codes import IntersectionCode
-from ..codes.canon import parse
 from ..engine import Engine, Output
 from ..io.recording.chunks import IndexedRun
-from ..io.recording.parts import RecordingError
 from ..io.recording.reader import Step
+from ..io.recording.setup import setup_of
 from ..payloads import encode
 from ..schema import Advisory
-from ..settings import EngineConfig
 from .columns import FrameKind, json_frame
 from .events import advisory_event
 from .observer import Observer, ViewError
@@ -47,7 +44,7 @@ class Player:
         """Raises RecordingError where there is no run at `path`."""
         self.run = IndexedRun(path)
         self._debug = debug
-        self._config, self._codes = _settings(self.run)
+        self._config, self._codes = setup_of(self.run)
         self.engine = self._fresh()
         self.observer = Observer(
             self.engine, "recording", {"title": path.name, "begin": self.run.begin / MS, "end": self.run.end / MS}
@@ -244,18 +241,3 @@ class Player:
 
     def _fresh(self) -> Engine:
         return Engine(self._codes, self._config, debug=self._debug)
-
-
-def _settings(run: IndexedRun) -> tuple[EngineConfig, list[IntersectionCode]]:
-    """Return the configuration and the codes that a run began with. Raises RecordingError where it names none."""
-    config, codes = None, []
-    for name, data in run.meta:
-        if name == "config":
-            config = msgspec.json.decode(data, type=EngineConfig)
-        elif name == "code":
-            codes.append(parse(data, str(run.path)))
-    if config is None:
-        raise RecordingError(
-            f"{run.path} holds no run that can be replayed. {run.fault or 'Record one with [record] path = ...'}"
-        )
-    return config, codes

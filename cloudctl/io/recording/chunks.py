@@ -20,7 +20,7 @@ from mcap.stream_reader import breakup_chunk
 from ...schema import RawMessage
 from .container import CHUNK, MAGIC
 from .parts import UNREADABLE, RecordingError, parts_of
-from .reader import Step, raw_message_of
+from .reader import Step, StepAssembler, raw_message_of
 
 RECORD_HEAD = 9  # bytes: opcode, length
 TIMES = 16  # bytes: the first and last log time of a chunk
@@ -129,22 +129,13 @@ class IndexedRun:
 
     def _assemble(self, chunks: list[ChunkPlace]) -> Iterator[Step]:
         """Yield whole steps. Files of other makers may end a chunk within a step: it goes on in the next one."""
-        t: int | None = None
-        batch: list[RawMessage] = []
-        waiting: list[RawMessage] = []
-        advisories: list[bytes] = []
+        assembler = StepAssembler()
         for chunk in chunks:
             for topic, message in self._messages(chunk):
-                if topic == "out/advisories":
-                    advisories.append(message.data)
-                elif topic == "tick":
-                    if t is not None:
-                        yield Step(t, tuple(batch), tuple(advisories))
-                    t, batch, waiting, advisories = message.log_time, waiting, [], []
-                elif topic.startswith("in/"):
-                    waiting.append(raw_message_of(topic, message.data))
-        if t is not None:
-            yield Step(t, tuple(batch), tuple(advisories))
+                if step := assembler.add(topic, message):
+                    yield step
+        if step := assembler.last():
+            yield step
 
 
 def _by_summary(path: Path, file: BufferedReader) -> tuple[list[ChunkPlace], dict[int, str]]:

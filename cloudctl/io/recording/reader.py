@@ -24,6 +24,33 @@ class Step(NamedTuple):
     advisories: tuple[bytes, ...]
 
 
+class StepAssembler:
+    """Puts the messages of a recording together to steps: a tick closes a batch, the advisories of its step follow it,
+    so a step is whole when the next tick comes."""
+
+    def __init__(self) -> None:
+        self._t: int | None = None
+        self._batch: list[RawMessage] = []
+        self._next_batch: list[RawMessage] = []
+        self._advisories: list[bytes] = []
+
+    def add(self, topic: str, message: Message) -> Step | None:
+        """Take the next message; return the step that it shows to be whole, None where it shows none."""
+        if topic == "out/advisories":
+            self._advisories.append(message.data)
+        elif topic.startswith("in/"):
+            self._next_batch.append(raw_message_of(topic, message.data))
+        elif topic == "tick":
+            step = self.last()
+            self._t, self._batch, self._next_batch, self._advisories = message.log_time, self._next_batch, [], []
+            return step
+        return None
+
+    def last(self) -> Step | None:
+        """Return the step of the last tick, with the advisories that have followed it; None before the first."""
+        return None if self._t is None else Step(self._t, tuple(self._batch), tuple(self._advisories))
+
+
 class Recording:
     """Reads one run, in the order it was written, given any file of it or its folder.
 
@@ -52,22 +79,12 @@ class Recording:
             yield from self._read_part(PartReader(path), first=number == 0, last=last)
 
     def _read_part(self, reader: "PartReader", first: bool, last: bool) -> Iterator[Step]:
-        # A tick closes a batch; the advisories of its step follow it, so a step is whole when the next tick comes.
-        t: int | None = None
-        batch: list[RawMessage] = []
-        sent: list[bytes] = []
-        next_batch: list[RawMessage] = []
+        assembler = StepAssembler()
         for topic, message in reader.messages():
             if topic == "meta":
                 self._meta(*msgspec.msgpack.decode(message.data, type=tuple[str, bytes]), first)
-            elif topic == "out/advisories":
-                sent.append(message.data)
-            elif topic == "tick":
-                if t is not None:
-                    yield Step(t, tuple(batch), tuple(sent))
-                t, batch, sent, next_batch = message.log_time, next_batch, [], []
-            elif topic.startswith("in/"):
-                next_batch.append(raw_message_of(topic, message.data))
+            elif step := assembler.add(topic, message):
+                yield step
 
         # an earlier part has no summary where the disk was full: that is no fault
         is_expected = reader.cut_off and not last
@@ -76,8 +93,8 @@ class Recording:
 
         # the last step of a damaged file may lack advisories: it is left out
         is_whole = reader.fault is None or (reader.cut_off and reader.whole_steps)
-        if t is not None and is_whole:
-            yield Step(t, tuple(batch), tuple(sent))
+        if is_whole and (step := assembler.last()):
+            yield step
 
     def _meta(self, name: str, data: bytes, first: bool) -> None:
         if name == "run":

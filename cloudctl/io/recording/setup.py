@@ -1,0 +1,37 @@
+"""What a recorded run began with: its configuration and its digital codes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from ...codes import IntersectionCode
+from ...codes.canon import parse
+from ...settings import EngineConfig
+from .parts import RecordingError
+
+
+class RecordedRun(Protocol):
+    """A run as either reader gives it: `meta` as its first part begins with it, `fault` of its files."""
+
+    path: Path
+    meta: list[tuple[str, bytes]]
+    fault: str | None
+
+
+def setup_of(run: RecordedRun) -> tuple[EngineConfig, Sequence[IntersectionCode]]:
+    """Return the configuration and the codes that a run began with. Raises RecordingError where it names none."""
+    config, codes = None, []
+    for name, data in run.meta:
+        if name == "config":
+            config = msgspec.json.decode(data, type=EngineConfig)
+        elif name == "code":
+            # not validated: it was when the run was made, by the rules of that time
+            codes.append(parse(data, str(run.path)))
+
+    if config is None:
+        raise RecordingError(
+            f"{run.path} holds no run that can be replayed. {run.fault or 'Record one with [record] path = ...'}"
+        )
+    return config, codes
