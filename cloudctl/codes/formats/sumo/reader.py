@@ -47,7 +47,6 @@ __all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
 HEIGHTS_DROPPED = Loss(
     what=LossKind.DROPPED, entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
 )
-
 ALONE = ("tlLogic",)  # elements that an additional file may consist of, with no root around them; SUMO reads it so
 
 
