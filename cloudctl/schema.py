@@ -159,19 +159,18 @@ class Group(
     next_duration: int | None = None  # ns; how long that green is likely to last
 
 
-class Signal(
-    Struct,
-    frozen=True,
-    rename={
-        "version": "v",
-        "rsu": "r",
-        "intersection": "i",
-        "revision": "rev",
-        "seq": "q",
-        "groups": "g",
-        "lanes": "ln",
-    },
-):
+SIGNAL_KEYS = {
+    "version": "v",
+    "rsu": "r",
+    "intersection": "i",
+    "revision": "rev",
+    "seq": "q",
+    "groups": "g",
+    "lanes": "ln",
+}
+
+
+class Signal(Struct, frozen=True, rename=SIGNAL_KEYS):
     """The signal states of one intersection at `t`, and which of its revocable lanes are in use (None: not known)."""
 
     version: int

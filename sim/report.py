@@ -12,12 +12,13 @@ import numpy as np
 
 from .. import __version__
 from ..metrics import BUCKETS_US
+from .common.plot_style import PLOT_STYLE, SOFT
 from .common.terminal import FUSION, TRAFFIC, losses
 
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 
-INK, SOFT, BLUE, ORANGE, GREEN, RED = "#1d2733", "#7a8794", "#2667c9", "#e07b27", "#2f9e62", "#c93a3a"
+BLUE, ORANGE, GREEN, RED = "#2667c9", "#e07b27", "#2f9e62", "#c93a3a"
 COLOURS = (BLUE, ORANGE, GREEN, RED)
 HOPS = {
     "sensor_to_node": "sensor to node",
@@ -45,15 +46,8 @@ def write(path: Path, live: Sequence[dict[str, Any]], study: Sequence[dict[str, 
     on how it was run.
     """
     plt.rcParams.update(
-        {
-            "font.size": 10,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.edgecolor": SOFT,
-            "axes.labelcolor": INK,
-            "text.color": INK,
-            "xtick.color": SOFT,
-            "ytick.color": SOFT,
+        PLOT_STYLE
+        | {
             "svg.fonttype": "none",
             "svg.hashsalt": "cloudctl",
             "font.family": "sans-serif",

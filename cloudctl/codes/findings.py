@@ -80,7 +80,4 @@ def fault(
 
 def refuse(where: str, entity: str, field: str, value: object, rule: str, remedy: str) -> CodeError:
     """Return an error of one fault, to be raised."""
-    return CodeError(
-        where,
-        [Finding(entity=entity, field=field, value=str(value), rule=rule, severity=Severity.ERROR, remedy=remedy)],
-    )
+    return CodeError(where, [fault(entity, field, value, rule, remedy)])

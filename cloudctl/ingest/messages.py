@@ -16,6 +16,7 @@ from ..metrics import Metrics
 from ..schema import (
     MAX_BODY,
     MAX_SENSORS,
+    SIGNAL_KEYS,
     VERSION,
     Ack,
     Hazard,
@@ -64,19 +65,7 @@ FROM_VEHICLES = frozenset(kind for kind, topic in TOPICS.items() if topic.direct
 Examine = Callable[[str, str, int, int, Hazard | Health], tuple[Hazard | Health, list[RejectedMessage]]]
 
 
-class _SignalHead(
-    msgspec.Struct,
-    frozen=True,
-    rename={
-        "version": "v",
-        "rsu": "r",
-        "intersection": "i",
-        "revision": "rev",
-        "seq": "q",
-        "groups": "g",
-        "lanes": "ln",
-    },
-):
+class _SignalHead(msgspec.Struct, frozen=True, rename=SIGNAL_KEYS):
     """A `Signal` whose groups are not decoded yet: from one message to the next they are mostly the same bytes."""
 
     version: int

@@ -18,6 +18,7 @@ from enum import IntEnum
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numba import njit
 from numpy.typing import NDArray
 
@@ -161,22 +162,7 @@ def signals_again(
     previous: Signals, t: int, seq: int, revision: int, named: NDArray[np.bool_], lanes: tuple[str, ...] | None = None
 ) -> Signals:
     """Return `previous` as a newer message of the very same groups (`named`: bool, by index) repeats it."""
-    return Signals(
-        t=t,
-        seq=seq,
-        revision=revision,
-        state=previous.state,
-        min_end=previous.min_end,
-        max_end=previous.max_end,
-        likely_end=previous.likely_end,
-        confidence=previous.confidence,
-        next_green=previous.next_green,
-        next_duration=previous.next_duration,
-        lanes=lanes,
-        seen=np.where(named, t, _seen(previous)),
-        overdue=previous.overdue,
-        due=previous.due,
-    )
+    return replace(previous, t=t, seq=seq, revision=revision, lanes=lanes, seen=np.where(named, t, _seen(previous)))
 
 
 def named_at(signals: Signals, t: int) -> NDArray[np.bool_]:
@@ -206,21 +192,16 @@ def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None
         t, seen, overdue, doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE,
         state, min_end, max_end, likely_end, next_green, confidence,
     )  # fmt: skip
-    return Signals(
-        t=signals.t,
-        seq=signals.seq,
-        revision=signals.revision,
+    return replace(
+        signals,
         state=state,
         min_end=min_end,
         max_end=max_end,
         likely_end=likely_end,
         confidence=confidence,
         next_green=next_green,
-        next_duration=signals.next_duration,
-        lanes=signals.lanes,
         seen=seen,
         overdue=overdue,
-        due=signals.due,
     )
 
 

@@ -16,7 +16,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-INK, SOFT = "#1d2733", "#7a8794"
+from ..common.plot_style import INK, PLOT_STYLE, SOFT
+
 COLOURS = {
     "none": "#7a8794",
     "glosa-default": "#c9a06a",
@@ -25,17 +26,7 @@ COLOURS = {
     "ours": "#2667c9",
 }
 LAMPS = {"r": "#c93a3a", "y": "#e5b800", "g": "#2f9e62"}
-STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "figure.dpi": 110,
-}
+STYLE = PLOT_STYLE | {"figure.dpi": 110}
 LABELS = {"stops": "stops", "waiting_s": "waiting", "fuel_g": "fuel", "travel_time_s": "travel time"}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.plot_style import INK, SOFT
 from ..study.plot import STYLE, plt
 from .score import MAX_FALSE_RATE
 
@@ -16,7 +17,6 @@ COLOURS = {
     "pedestrian": "#2f9e62",
     "queue": "#7a4fb5",
 }
-INK, SOFT = "#1d2733", "#7a8794"
 MIN_RATE = 0.02  # false warnings per vehicle-hour at the left edge: the axis is logarithmic
 GOOD_RECALL = 0.95
 

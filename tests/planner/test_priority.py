@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stage import GREEN, RED, Stage, T, words
+from priority_scene import request, straight, work
+from stage import GREEN, RED, Stage, T
 
 from bench.scene import Scene
 from cloudctl import codes, maps
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
-from cloudctl.forecast.stop_line import forecast_stop_lines
 from cloudctl.planner.priority import EXTENSION, MAX_DELAY, RESERVICE_INTERVAL, PriorityRequestServer
 from cloudctl.planner.priority_need import (
     CLEARANCE,
@@ -26,27 +26,6 @@ from cloudctl.planner.priority_need import (
 )
 from cloudctl.schema import RawMessage, SignalState, VehicleRequest
 from cloudctl.settings import EngineConfig, PrioritySettings
-from cloudctl.world import World
-
-
-def request(stage: Stage, connection: int, id: str = "q1", eta: float = 8.0, action: str = "request") -> VehicleRequest:
-    return VehicleRequest(T, id, stage.code.code.id, stage.code.conn_ids[connection], T + int(eta * SECOND), action)
-
-
-def straight(stage: Stage) -> tuple[int, int]:
-    """Return a lane and its movement straight on."""
-    code = stage.code
-    k = next(
-        k
-        for k in range(code.n_conns)
-        if code.conn_inner[k] and code.conn_turn[k] == 0 and code.lane_use[code.conn_from[k]] == 0
-    )
-    return int(code.conn_from[k]), k
-
-
-def work(desk: PriorityRequestServer, world: World, trouble: str | None = None) -> tuple[dict[str, str], list]:
-    told, asked = desk.serve(world, forecast_stop_lines(world), trouble)
-    return {c.target: f"{c.status}: {words(c)}" for c in told}, asked
 
 
 def seen_for(stage: Stage, desk: PriorityRequestServer, seconds: float, shown: dict[int, int] | None = None) -> None:

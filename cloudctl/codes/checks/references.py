@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..findings import Finding, Severity
+from ..findings import Finding, fault
 from ..model import IntersectionCode
 
 
@@ -13,12 +13,11 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
         ids_of_kind = ids_by_kind.setdefault(kind, set())
         for item in items:
             if item in ids_of_kind:
-                yield Finding(
+                yield fault(
                     entity=str(item),
                     field="id",
-                    value=str(item),
+                    value=item,
                     rule=f"stands twice among {kind}s",
-                    severity=Severity.ERROR,
                     remedy="give each an id of its own",
                 )
 
@@ -32,24 +31,22 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
 
     for entity, field, value, kind in _named_entities(code):
         if value not in ids_by_kind[kind]:
-            yield Finding(
+            yield fault(
                 entity=str(entity),
                 field=field,
-                value=str(value),
+                value=value,
                 rule=f"there is no such {kind}",
-                severity=Severity.ERROR,
                 remedy="name one of the code's links, lanes, connections or zones, or `code`"
                 if kind == "entity"
                 else f"name one of the code's {kind}s, or add it",
             )
 
     for name in sorted(map(str, ids_by_kind["rule"] & ids_by_kind["entity"])):
-        yield Finding(
+        yield fault(
             entity=name,
             field="id",
             value=name,
             rule="is the name of a part of the intersection too",
-            severity=Severity.ERROR,
             remedy="give the rule an id of its own, as R20",
         )
 
@@ -62,12 +59,11 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
                 if conflict.a == conflict.b
                 else "the pair stands twice among conflicts"
             )
-            yield Finding(
+            yield fault(
                 entity=f"{conflict.a}/{conflict.b}",
                 field="b",
                 value=conflict.b,
                 rule=rule,
-                severity=Severity.ERROR,
                 remedy="keep one conflict for each pair",
             )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..findings import Finding, Severity
+from ..findings import Finding, Severity, fault
 from ..model import Conflict, IntersectionCode
 from ..terms import NON_MOTOR_USES, Control
 
@@ -16,10 +16,10 @@ def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
     for group in code.signal_groups:
         name = f"group {group.id}"
         if group.id not in used_groups:
-            yield Finding(
+            yield fault(
                 entity=name,
                 field="id",
-                value=str(group.id),
+                value=group.id,
                 rule="controls nothing",
                 severity=Severity.WARNING,
                 remedy="drop it, or bind it to its movements",
@@ -27,12 +27,11 @@ def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
 
         for channel in group.channels:
             if channel in channels:
-                yield Finding(
+                yield fault(
                     entity=name,
                     field="channels",
-                    value=str(channel),
+                    value=channel,
                     rule=f"is a channel of group {channels[channel]} too",
-                    severity=Severity.ERROR,
                     remedy="give each channel one group",
                 )
 
@@ -41,22 +40,20 @@ def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
     kinds = {group.id: group.kind for group in code.signal_groups}
     for crosswalk in code.crosswalks:
         if crosswalk.group and kinds[crosswalk.group] not in NON_MOTOR_USES:
-            yield Finding(
+            yield fault(
                 entity=crosswalk.id,
                 field="group",
-                value=str(crosswalk.group),
+                value=crosswalk.group,
                 rule=f"is a group for {kinds[crosswalk.group]}s",
-                severity=Severity.ERROR,
                 remedy="bind the crosswalk to a group for pedestrians",
             )
 
     if code.control == Control.SIGNAL and not code.signal_groups:
-        yield Finding(
+        yield fault(
             entity="code",
             field="signal_groups",
             value="none",
             rule="an intersection with signals has signal groups",
-            severity=Severity.ERROR,
             remedy="add them, or correct control",
         )
 
@@ -75,19 +72,18 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
         )
         if exception.a == exception.b or pair in listed_pairs:
             rule = "a group is never compared with itself" if exception.a == exception.b else "the pair is listed twice"
-            yield Finding(
+            yield fault(
                 entity=name,
                 field="b",
-                value=str(exception.b),
+                value=exception.b,
                 rule=rule,
-                severity=Severity.ERROR,
                 remedy="list each pair of two groups once",
             )
         elif pair not in conflicting:
-            yield Finding(
+            yield fault(
                 entity=name,
                 field="a",
-                value=str(exception.a),
+                value=exception.a,
                 rule="no movements of the two groups cross or merge",
                 severity=Severity.WARNING,
                 remedy="drop the exception, or correct its groups",
@@ -95,12 +91,11 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
 
         listed_pairs.add(pair)
         if not exception.reason.strip():
-            yield Finding(
+            yield fault(
                 entity=name,
                 field="reason",
                 value=repr(exception.reason),
                 rule="an exception says why",
-                severity=Severity.ERROR,
                 remedy="give the reason in words",
             )
 
@@ -127,30 +122,28 @@ def _plans(code: IntersectionCode) -> Iterator[Finding]:
 
     for plan in code.plans:
         if not plan.phases:
-            yield Finding(
+            yield fault(
                 entity=f"plan {plan.id}",
                 field="phases",
                 value="none",
                 rule="a plan has phases",
-                severity=Severity.ERROR,
                 remedy="add them, or drop the plan",
             )
 
         for number, phase in enumerate(plan.phases):
             for (a, b), conflict in conflicting_pairs.items():
                 if phase.shows[index_of_group[a]] == "G" and phase.shows[index_of_group[b]] == "G":
-                    yield Finding(
+                    yield fault(
                         entity=f"plan {plan.id} phase {number}",
                         field="shows",
                         value=phase.shows,
                         rule=f"groups {a} and {b} show protected green, but {conflict.a} and {conflict.b} conflict",
-                        severity=Severity.ERROR,
                         remedy="separate them, or make the one that yields permissive (g)",
                     )
 
         for group in code.signal_groups:
             if plan.phases and not any(phase.shows[index_of_group[group.id]] in "GgyOFD" for phase in plan.phases):
-                yield Finding(
+                yield fault(
                     entity=f"plan {plan.id}",
                     field="phases",
                     value=f"group {group.id}",

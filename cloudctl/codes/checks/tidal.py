@@ -18,7 +18,7 @@ from cloudctl.geo import Origin
 
 from ..compiled.calendars import shifts_of
 from ..compiled.code import local_lines
-from ..findings import Finding, Severity
+from ..findings import Finding, Severity, fault
 from ..model import IntersectionCode, Lane
 from ..polylines import F8, arc_lengths, points_along
 from ..rule import Calendar, Rule, asks_for_days
@@ -53,7 +53,7 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
 
         severity = Severity.ERROR if stated else Severity.WARNING
         entity = stated[0].id if stated else lane.id
-        yield Finding(
+        yield fault(
             entity=entity,
             field="targets" if stated else "points",
             value=lane.id,

@@ -3,7 +3,7 @@ gaps."""
 
 from collections.abc import Iterator
 
-from ..findings import Finding, Severity
+from ..findings import Finding, Severity, fault
 from ..model import IntersectionCode
 from ..terms import LaneUse, LinkRole
 
@@ -21,35 +21,32 @@ def topology_faults(code: IntersectionCode) -> Iterator[Finding]:
     pedestrian_lanes = {lane.id for lane in code.lanes if lane.use == LaneUse.PEDESTRIAN}
 
     for lane in sorted(signalled_lanes - lanes_with_stop_line - pedestrian_lanes):
-        yield Finding(
+        yield fault(
             entity=lane,
             field="stop line",
             value="none",
             rule="a lane with a signal has a stop line",
-            severity=Severity.ERROR,
             remedy="add its stop line",
         )
 
     for line in code.stop_lines:
         if role_of_lane[line.lane] != LinkRole.INGRESS:
-            yield Finding(
+            yield fault(
                 entity=f"stop line {line.lane}",
                 field="lane",
                 value=line.lane,
                 rule=f"is on a lane of an {role_of_lane[line.lane]} link",
-                severity=Severity.ERROR,
                 remedy="put stop lines on ingress lanes",
             )
 
 
 def _ingresses(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterator[Finding]:
     if not any(role == LinkRole.INGRESS for role in role_of_lane.values()):
-        yield Finding(
+        yield fault(
             entity="code",
             field="links",
             value="no ingress",
             rule="an intersection has a lane that leads to it",
-            severity=Severity.ERROR,
             remedy="give its approaches the role ingress",
         )
 
@@ -57,28 +54,26 @@ def _ingresses(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterator
     for link in code.links:
         lanes = [lane for lane in code.lanes if lane.link == link.id and lane.use != LaneUse.PEDESTRIAN]
         if not any(lane.link == link.id for lane in code.lanes):
-            yield Finding(
+            yield fault(
                 entity=link.id,
                 field="lanes",
                 value="none",
                 rule="a link has lanes",
-                severity=Severity.ERROR,
                 remedy="add its lanes, or drop it",
             )
 
         if link.role == LinkRole.INGRESS and lanes and not any(lane.id in lanes_with_movements for lane in lanes):
-            yield Finding(
+            yield fault(
                 entity=link.id,
                 field="connections",
                 value="none",
                 rule="an ingress leads through the intersection",
-                severity=Severity.ERROR,
                 remedy="add its connections, or drop it",
             )
         elif link.role == LinkRole.INGRESS:
             for lane in lanes:
                 if lane.id not in lanes_with_movements:
-                    yield Finding(
+                    yield fault(
                         entity=lane.id,
                         field="connections",
                         value="none",
@@ -91,32 +86,29 @@ def _ingresses(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterator
 def _directions(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterator[Finding]:
     for connection in code.connections:
         if connection.inner and role_of_lane[connection.from_lane] != LinkRole.INGRESS:
-            yield Finding(
+            yield fault(
                 entity=connection.id,
                 field="from_lane",
                 value=connection.from_lane,
                 rule=f"leaves a lane of an {role_of_lane[connection.from_lane]} link",
-                severity=Severity.ERROR,
                 remedy="let movements through the intersection leave ingress lanes",
             )
 
         if not connection.inner and connection.group:
-            yield Finding(
+            yield fault(
                 entity=connection.id,
                 field="group",
-                value=str(connection.group),
+                value=connection.group,
                 rule="a joint of the road before the intersection has no signal of it",
-                severity=Severity.ERROR,
                 remedy="set group 0, or inner",
             )
 
         if connection.from_lane == connection.to_lane:
-            yield Finding(
+            yield fault(
                 entity=connection.id,
                 field="to_lane",
                 value=connection.to_lane,
                 rule="leads back into its own lane",
-                severity=Severity.ERROR,
                 remedy="correct the lane it leads to",
             )
 
@@ -128,11 +120,10 @@ def _numbers(code: IntersectionCode) -> Iterator[Finding]:
 
     for link, numbers in numbers_of_link.items():
         if sorted(numbers) != list(range(1, len(numbers) + 1)):
-            yield Finding(
+            yield fault(
                 entity=link,
                 field="lanes.number",
                 value=", ".join(map(str, numbers)),
                 rule="lanes are numbered 1, 2, ... from the left, each once",
-                severity=Severity.ERROR,
                 remedy="number them anew",
             )

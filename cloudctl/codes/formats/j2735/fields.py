@@ -1,12 +1,13 @@
 """Fields of a J2735 MAP as they are written: node deltas, bit strings, limits, common width."""
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ...findings import CodeError, refuse
 from ...polylines import F8
+from ..messages.export_limits import limit_error as export_limit_error
 from ..messages.limit_profile import Part
 from ..messages.speed_limits import MAX_STEPS, speed_steps
 
@@ -22,16 +23,7 @@ DELTA_FORMS = (
 MAX_NODE_DISTANCE = 327.0  # m between two nodes, by axis
 WIDTH_DIFFERENCES = (-512, 511)  # cm by which a lane may differ from the common width
 
-
-def limit_error(field: str, value: object, rule: str) -> CodeError:
-    return refuse(
-        where="MAP",
-        entity="code",
-        field=field,
-        value=value,
-        rule=rule,
-        remedy="split the intersection, or publish the digital code itself",
-    )
+limit_error = partial(export_limit_error, "MAP")
 
 
 def most_common_width(widths: list[int]) -> int:

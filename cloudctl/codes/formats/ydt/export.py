@@ -6,6 +6,7 @@ m/s), connections with turn and signal group, crosswalks. A lane that leads out 
 the node it leads to; so does one that leads out and in again, a second time. Limits of parts of a lane hold on all of
 it, at their lowest."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,11 +15,12 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from ...compiled.code import local_lines
-from ...findings import CodeError, Finding, Severity, refuse
+from ...findings import Finding, Severity
 from ...model import IntersectionCode, Lane, Link, Point
 from ...polylines import F8, arc_lengths, points_along
 from ...terms import LaneUse, LinkRole
 from ..importing.build import to_points
+from ..messages.export_limits import limit_error
 from ..messages.kept_out import refused_classes
 from ..messages.lane_types import standing_rules, write_use
 from ..messages.limit_profile import limit_parts, lowest
@@ -42,6 +44,8 @@ MAX_NODES, MAX_LINKS, MAX_LANES, MAX_CONNECTIONS_PER_LANE, MAX_POINTS, MAX_TEST_
 WALKING_SPEED = 1.4  # m/s, the limit that the road of the crosswalks is given
 MAX_STOP_TO_END = 0.02  # m; a stop line nearer than this to the end of its lane is at its end
 Tree = dict[str, Any]
+
+_limit = partial(limit_error, "YD/T 3709 MAP")
 
 
 class _Road(NamedTuple):
@@ -383,14 +387,3 @@ def _name_entry(text: str) -> Tree:
     """Return the name of a node or road as an entry; none where the message cannot carry it, for no name is changed
     into another."""
     return {"name": text} if is_plain_name(text) else {}
-
-
-def _limit(field: str, value: object, rule: str) -> CodeError:
-    return refuse(
-        where="YD/T 3709 MAP",
-        entity="code",
-        field=field,
-        value=value,
-        rule=rule,
-        remedy="split the intersection, or publish the digital code itself",
-    )
