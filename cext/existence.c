@@ -152,7 +152,7 @@ void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i)
                             DEPARTURE_LOOKAHEAD);
     }
     if (track->existence < 0.006 && fusion->drop < 0.02)
-        track->existence = 0.006; /* kept, not shown, until `coast` is over: who comes back is known again */
+        track->existence = 0.006; /* kept, not shown, until `coast` is over: a road user that comes back keeps its identity */
 }
 
 /* How much likelier a detection is as a road user's than as a false one. */

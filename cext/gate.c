@@ -10,7 +10,7 @@
 #define SECOND_HIT_MARGIN                                                                                              \
     0.01 /* of the cost of a miss: what a second hit that is less likely than a miss, but can be, costs less */
 #define MAX_EXTENT 4e6 /* m: a scan is never wider, for positions are within 1,000 km */
-#define RUN_NOISE 0.6  /* noise variances by misses in a row squared: who is not seen may do what no model foresees */
+#define RUN_NOISE 0.6  /* noise variances by misses in a row squared: a road user that is not seen may move as no model foresees */
 #define RUN_SPEED_NOISE                                                                                                \
     0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
 #define MAX_CANDIDATES 64 /* detections that a track looks at, about: where its gate holds more, it shrinks */

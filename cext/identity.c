@@ -1,4 +1,4 @@
-/* Who is who: the vehicle that reports a track as its own, and two tracks of one road user. */
+/* Identity: the vehicle that reports a track as its own, and two tracks of one road user. */
 #include "numeric.h"
 #include "scan.h"
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from .findings import CodeError, Finding, fault, refuse
-from .strict_json import read_json
+from .findings import CodeError, Finding, fault
+from .strict_json import read_file, read_json
 
 MAX_DAYS = 10_000  # holidays or make-up days of one file: those of three centuries
 # Days between a day off and the weekend day that is worked for it: the State Council's lie within a month
@@ -78,18 +78,7 @@ def covers(calendar: DayCalendar, day: str) -> bool:
 
 def read_days(path: Path) -> DayCalendar:
     """Return the calendar of a file. Raises CodeError with every fault of it."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise refuse(
-            where=str(path),
-            entity="file",
-            field="path",
-            value=path,
-            rule=error.strerror or "cannot be read",
-            remedy="make one with: cloudctl codes calendar CN 2026 --out calendar.json",
-        ) from None
-
+    data = read_file(path, "make one with: cloudctl codes calendar CN 2026 --out calendar.json")
     return parse_days(data, str(path))
 
 

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -17,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from ..validation import UNDECODABLE, join, violation_of
-from .findings import CodeError, Finding, Severity
+from .findings import CodeError, Finding, Severity, refuse
 
 T = TypeVar("T", bound=Struct)
 MAX_FINDINGS = 100  # of one document; a file of another kind altogether would name each of its keys
@@ -40,6 +41,21 @@ SYNONYMS = {
 ABSENT_KEY_BONUS = 0.2
 # As Python and JavaScript write what is no number
 NON_JSON_NUMBER = re.compile(rb"[:\[,]\s*([-+]?(?:NaN|nan|Infinity|inf))\b")
+
+
+def read_file(path: Path, remedy: str) -> bytes:
+    """Return what a file holds. Raises CodeError, with what makes such a file, where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise refuse(
+            where=str(path),
+            entity="file",
+            field="path",
+            value=path,
+            rule=error.strerror or "cannot be read",
+            remedy=remedy,
+        ) from None
 
 
 def read_json(

@@ -44,7 +44,7 @@ def _tidal_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
                 field=field,
                 value=", ".join(map(str, getattr(rule, field))),
                 rule="a tidal lane runs one way for everybody",
-                remedy="drop it; who may use the lane is a rule of its own, lane_use or no_entry",
+                remedy="drop it; the classes that may use the lane are a rule of their own, lane_use or no_entry",
             )
 
     lane_ids, uses_of_link = (

@@ -129,7 +129,7 @@ def _class_faults(rule: Rule) -> Iterator[Finding]:
             entity=rule.id,
             field="classes",
             value="none",
-            rule="lane_use names who may use the lane: without classes it is closed to everybody",
+            rule="lane_use names the classes that may use the lane: without classes it is closed to everybody",
             remedy="name the classes, or make it a closure",
         )
 

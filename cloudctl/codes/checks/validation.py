@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from ..canon import parse
-from ..findings import CodeError, Finding, Severity, refuse
+from ..findings import CodeError, Finding, Severity
 from ..model import IntersectionCode
+from ..strict_json import read_file
 from .bounds import bound_faults
 from .geometry import geometry_faults
 from .identity import value_faults
@@ -49,18 +50,7 @@ def check_code(code: IntersectionCode, where: str) -> IntersectionCode:
 
 def load(path: Path | str) -> IntersectionCode:
     """Return a checked code from a JSON file. Raises CodeError."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise refuse(
-            where=str(path),
-            entity="file",
-            field="path",
-            value=path,
-            rule=error.strerror or "cannot be read",
-            remedy="make one with: cloudctl codes import NETWORK",
-        ) from None
-
+    data = read_file(Path(path), "make one with: cloudctl codes import NETWORK")
     return check_code(parse(data, str(path)), str(path))
 
 

@@ -288,9 +288,9 @@ def _conflicts(code: IntersectionCode, conn_index: dict[str, int]) -> tuple[I4, 
 
 
 def _gives_way(own: Connection, other: Connection, yields: bool) -> bool:
-    """Return whether one movement gives way to another where signals are in use: of two that signals let in, who may
-    wait inside for a gap does. The matrix is the rule for where no signal decides: SUMO's `response` even lets straight
-    on yield to a left turn of another phase."""
+    """Return whether one movement gives way to another where signals are in use: of two that signals let in, the
+    one that may wait inside for a gap does. The matrix is the rule for where no signal
+    decides: SUMO's `response` even lets straight on yield to a left turn of another phase."""
     return own.waits if own.group and other.group and own.waits != other.waits else yields
 
 

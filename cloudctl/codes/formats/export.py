@@ -121,7 +121,7 @@ MAY_DIFFER_IN_MAP = {  # what may differ after a MAP of either standard: (field,
         (
             f"rules.{kind}",
             "lost",
-        ): "the message says who may use a lane for buses, taxis, trams and bicycles only, at all times and on its "
+        ): "the message gives the users of a lane for buses, taxis, trams and bicycles only, at all times and on its "
         "whole length"
         for kind in ("bus_lane", "lane_use")
     },

@@ -155,7 +155,7 @@ def read_users(tags: Tags) -> Users | None:
         tags.accounts.enter(
             LossKind.DROPPED,
             "lanelet",
-            f"subtype {subtype} is not of the format: left out, for who may use it is not known",
+            f"subtype {subtype} is not of the format: left out, for its users are not known",
             f"lanelet {tags.id}",
         )
         return None

@@ -62,7 +62,7 @@ CLASS_OF_RESTRICTION = {
     "restrictedFromPublicUse": "emergency",
 }
 HIGH_OCCUPANCY, NOT_PUBLIC = "high-occupancy vehicles", "not for public use"
-UNREADABLE_ACCESS = "who may use the lane is not understood"
+UNREADABLE_ACCESS = "the users of the lane are not understood"
 RESERVING_RULE_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
 
 

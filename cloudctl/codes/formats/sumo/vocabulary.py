@@ -141,7 +141,7 @@ IGNORED = {
     "lane@outlineShape": DRAWING_ONLY,
     "phase@vehext": SIGNAL_CONTROLLER,
     "lane@acceleration": "an acceleration lane is seen from its connections",
-    "lane@type": "a name for the lane: who may use it is read",
+    "lane@type": "a name for the lane: its permissions are read",
     **dict.fromkeys(("junction@shape", "junction@customShape", "junction@radius"), DRAWING_ONLY),
     "junction@intLanes": "found from the connections",
     "junction@fringe": "whether the network ends there: seen from its roads",
