@@ -17,6 +17,8 @@ from .common.terminal import FUSION, TRAFFIC, losses
 
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED = "#2667c9", "#e07b27", "#2f9e62", "#c93a3a"
 COLOURS = (BLUE, ORANGE, GREEN, RED)
@@ -30,6 +32,10 @@ HOPS = {
     "planned": "plan",
     "published": "publish",
 }
+QUANTILES = {"p50": "p50", "p99": "p99", "p99_9": "p99.9", "max": "max"}  # by name in the results: as shown
+EFFECTS = {"stops": "stops", "waiting_s": "waiting", "travel_time_s": "travel time", "fuel_g": "fuel"}
+BUCKET_RATIO = 1.12  # of the bounds of a histogram's buckets
+BAR_PITCH, BAR_WIDTH = 0.34, 0.32  # of the distance between two groups of bars
 STYLE = """
 :root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;max-width:1080px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.7rem;margin-bottom:.2rem}h2{margin-top:2.4rem;border-bottom:1px solid #dde3e9;padding-bottom:.3rem}
@@ -74,120 +80,119 @@ def write(path: Path, live: Sequence[dict[str, Any]], study: Sequence[dict[str, 
 
 
 def _cards(live: Sequence[dict[str, Any]], study: Sequence[dict[str, Any]]) -> str:
+    """Return the figures that a reader looks for first."""
     cards = []
     for run in live:
         whole = run["latency_us"]["sensor_to_vehicle"]
-        cards.append(
-            (
-                f"{whole['p50'] / 1000:.0f} / {whole['p99'] / 1000:.0f} ms",
-                f"sensor to vehicle, p50 / p99, {run['scenario']}",
-            )
-        )
+        latency = f"{whole['p50'] / 1000:.0f} / {whole['p99'] / 1000:.0f} ms"
+        cards.append((latency, f"sensor to vehicle, p50 / p99, {run['scenario']}"))
         cards.append((f"{run['fusion'].get('mota', 0):.3f}", f"MOTA, {run['scenario']}"))
+
     for name, ratio in ratios(study).items():
         cards.append((f"{100 * (ratio['stops'] - 1):+.0f} %", f"stops with advice, {name}"))
     late = sum(run["advisories"]["late"] for run in live)
     cards.append((str(late), "advisories arrived too late"))
-    return (
-        "<div class=cards>"
-        + "".join(f"<div class=card><b>{a}</b><span>{html.escape(b)}</span></div>" for a, b in cards)
-        + "</div>"
-    )
+
+    items = (f"<div class=card><b>{figure}</b><span>{html.escape(label)}</span></div>" for figure, label in cards)
+    return f"<div class=cards>{''.join(items)}</div>"
 
 
 def _latency(live: Sequence[dict[str, Any]]) -> str:
-    out = [
+    parts = [
         "<h2>Latency, hop by hop</h2><p>Sensor to node contains what the sensors are modelled to take: 40 ms, an"
         " exponential of 15 ms, and 2 % of frames 150 ms late. The planned advisory rests on the newest frame then"
         " received.</p>"
     ]
+    header = ["hop, ms", *QUANTILES.values(), "n"]
     for run in live:
-        rows = [
-            [HOPS.get(name, name), *(f"{h[q] / 1000:.2f}" for q in ("p50", "p99", "p99_9", "max")), f"{h['count']:,}"]
-            for name, h in run["latency_us"].items()
-        ]
-        out.append(
-            f"<h3>{html.escape(run['scenario'])}, broker {run['broker']}</h3>"
-            + _table(["hop, ms", "p50", "p99", "p99.9", "max", "n"], rows)
-        )
+        rows = []
+        for name, hop in run["latency_us"].items():
+            milliseconds = [f"{hop[quantile] / 1000:.2f}" for quantile in QUANTILES]
+            rows.append([HOPS.get(name, name), *milliseconds, f"{hop['count']:,}"])
+        parts.append(f"<h3>{html.escape(run['scenario'])}, broker {run['broker']}</h3>" + _table(header, rows))
+
     figure, axes = plt.subplots(1, len(live), figsize=(9.6, 3.1), squeeze=False)
     for axis, run in zip(axes[0], live, strict=True):
-        for colour, (name, hop) in zip(
-            COLOURS, ((n, h) for n, h in run["latency_us"].items() if "buckets" in h), strict=False
-        ):
-            counts = np.array(hop["buckets"][:-1], float)
-            axis.stairs(
-                counts / max(counts.sum(), 1) * 100,
-                np.array([BUCKETS_US[0] / 1.12, *BUCKETS_US]) / 1000,
-                color=colour,
-                label=HOPS[name],
-                fill=True,
-                alpha=0.45,
-            )
-        axis.set(xscale="log", xlim=(0.05, 1000), xlabel="ms", ylabel="% of advisories", title=run["scenario"])
-        axis.legend(frameon=False, fontsize=8)
-    return "".join(out) + _svg(figure, "Histograms of each hop, in buckets 12 % wide.")
+        _draw_histograms(axis, run)
+    return "".join(parts) + _svg(figure, "Histograms of each hop, in buckets 12 % wide.")
+
+
+def _draw_histograms(axis: Axes, run: dict[str, Any]) -> None:
+    """Draw the hops of a run that have a histogram, one colour each."""
+    edges = np.array([BUCKETS_US[0] / BUCKET_RATIO, *BUCKETS_US]) / 1000
+    hops = [(name, hop) for name, hop in run["latency_us"].items() if "buckets" in hop]
+    for colour, (name, hop) in zip(COLOURS, hops, strict=False):
+        counts = np.array(hop["buckets"][:-1], float)
+        share = counts / max(counts.sum(), 1) * 100
+        axis.stairs(share, edges, color=colour, label=HOPS[name], fill=True, alpha=0.45)
+
+    axis.set(xscale="log", xlim=(0.05, 1000), xlabel="ms", ylabel="% of advisories", title=run["scenario"])
+    axis.legend(frameon=False, fontsize=8)
 
 
 def _fusion(live: Sequence[dict[str, Any]]) -> str:
-    names = ("MOTA", "IDF1", "id switches", "RMSE m", "GOSPA m")
-    rows = [[run["scenario"], *(_number(run["fusion"].get(k)) for k in FUSION)] for run in live]
+    header = ["", "MOTA", "IDF1", "id switches", "RMSE m", "GOSPA m"]
+    rows = [[run["scenario"], *(_number(run["fusion"].get(name)) for name in FUSION)] for run in live]
     for run in live:
-        for place, figures in run["fusion"].get("intersections", {}).items():
-            if len(run["fusion"]["intersections"]) > 1:
-                rows.append([f"&nbsp; {html.escape(place)}", *(_number(figures.get(k)) for k in FUSION)])
+        intersections = run["fusion"].get("intersections", {})
+        if len(intersections) > 1:
+            for intersection, figures in intersections.items():
+                label = f"&nbsp; {html.escape(intersection)}"
+                rows.append([label, *(_number(figures.get(name)) for name in FUSION)])
     return (
         "<h2>Fusion against SUMO's truth</h2><p>Within 80 m of each intersection, five times a second, matched within 2"
-        " m: what the node knew at a moment, from what had arrived by then, against who was there at that moment.</p>"
-        + _table(["", *names], rows)
+        " m: the tracks that the node had at a moment, from what had arrived by then, against the road users there at"
+        " that moment.</p>" + _table(header, rows)
     )
 
 
 def _effect(study: Sequence[dict[str, Any]]) -> str:
     if not study:
         return ""
-    names = ("trips", "stops", "waiting s", "travel s", "time loss s", "fuel g")
-    rows = [
-        [f"{r['scenario']}, seed {r['seed']}, advice {r['advice']}", *(_number(r["traffic"][k]) for k in TRAFFIC)]
-        for r in study
-    ]
-    rows += [
-        [f"<b>{html.escape(name)}: with / without</b>", "", *(f"<b>{ratio[k]:.3f}</b>" for k in TRAFFIC[1:])]
-        for name, ratio in ratios(study).items()
-    ]
-    figure, axis = plt.subplots(figsize=(9.6, 2.8))
-    found = ratios(study)
-    keys = ("stops", "waiting_s", "travel_time_s", "fuel_g")
-    for k, (name, ratio) in enumerate(found.items()):
-        at = np.arange(len(keys)) + (k - (len(found) - 1) / 2) * 0.34
-        bars = axis.bar(at, [ratio[q] for q in keys], 0.32, color=COLOURS[k], label=name)
-        axis.bar_label(bars, fmt="%.2f", fontsize=9)
-    axis.axhline(1.0, color=SOFT, lw=1)
-    axis.set_xticks(range(len(keys)), ("stops", "waiting", "travel time", "fuel"))
-    axis.set(ylabel="with advice / without", ylim=(0, 1.25))
-    axis.legend(frameon=False, fontsize=9, ncols=2)
+    header = ["", "trips", "stops", "waiting s", "travel s", "time loss s", "fuel g"]
+    rows = []
+    for run in study:
+        label = f"{run['scenario']}, seed {run['seed']}, advice {run['advice']}"
+        rows.append([label, *(_number(run["traffic"][name]) for name in TRAFFIC)])
+
+    by_scenario = ratios(study)
+    for scenario, ratio in by_scenario.items():
+        label = f"<b>{html.escape(scenario)}: with / without</b>"
+        rows.append([label, "", *(f"<b>{ratio[name]:.3f}</b>" for name in TRAFFIC[1:])])
     return (
         "<h2>What the advice changes</h2><p>The same seeds with and without advice, means of a motor trip that ended;"
         " fuel by HBEFA4.</p>"
-        + _table(["", *names], rows)
-        + _svg(figure, "Ratios to no advice, means over the seeds; lower is better.")
+        + _table(header, rows)
+        + _svg(_effect_figure(by_scenario), "Ratios to no advice, means over the seeds; lower is better.")
     )
 
 
+def _effect_figure(by_scenario: dict[str, dict[str, float]]) -> Figure:
+    """Return bars of the ratios, one group per figure and one bar per scenario in it."""
+    figure, axis = plt.subplots(figsize=(9.6, 2.8))
+    for index, (scenario, ratio) in enumerate(by_scenario.items()):
+        offset = (index - (len(by_scenario) - 1) / 2) * BAR_PITCH
+        heights = [ratio[name] for name in EFFECTS]
+        bars = axis.bar(np.arange(len(EFFECTS)) + offset, heights, BAR_WIDTH, color=COLOURS[index], label=scenario)
+        axis.bar_label(bars, fmt="%.2f", fontsize=9)
+
+    axis.axhline(1.0, color=SOFT, lw=1)
+    axis.set_xticks(range(len(EFFECTS)), list(EFFECTS.values()))
+    axis.set(ylabel="with advice / without", ylim=(0, 1.25))
+    axis.legend(frameon=False, fontsize=9, ncols=2)
+    return figure
+
+
 def _advisories(live: Sequence[dict[str, Any]]) -> str:
-    rows = [
-        [f"{run['scenario']}: {kind}", f"{n:,}", f"{run['advisories']['followed'].get(kind, 0):,}"]
-        for run in live
-        for kind, n in run["advisories"]["by_kind"].items()
-    ]
-    rows += [
-        [
-            f"{run['scenario']}: share that arrived after valid_until",
-            f"{run['advisories']['late'] / max(run['advisories']['arrived'], 1):.2%}",
-            "",
-        ]
-        for run in live
-    ]
+    rows = []
+    for run in live:
+        followed = run["advisories"]["followed"]
+        for kind, n in run["advisories"]["by_kind"].items():
+            rows.append([f"{run['scenario']}: {kind}", f"{n:,}", f"{followed.get(kind, 0):,}"])
+
+    for run in live:
+        share = run["advisories"]["late"] / max(run["advisories"]["arrived"], 1)
+        rows.append([f"{run['scenario']}: share that arrived after valid_until", f"{share:.2%}", ""])
     return "<h2>Advisories</h2>" + _table(["kind", "sent", "followed in SUMO"], rows)
 
 
@@ -202,18 +207,20 @@ def _method(notes: Sequence[str]) -> str:
 
 def ratios(study: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Return, by scenario, the mean figures with advice over those without."""
-    out: dict[str, dict[str, float]] = {}
-    for name in dict.fromkeys(run["scenario"] for run in study):
-        sides = {
-            side: [r["traffic"] for r in study if r["scenario"] == name and r["advice"] == side]
-            for side in ("on", "off")
-        }
-        if sides["on"] and sides["off"]:
-            out[name] = {
-                k: float(np.mean([t[k] for t in sides["on"]]) / max(np.mean([t[k] for t in sides["off"]]), 1e-9))
-                for k in TRAFFIC[1:]
+    by_scenario: dict[str, dict[str, float]] = {}
+    for scenario in dict.fromkeys(run["scenario"] for run in study):
+        runs = [run for run in study if run["scenario"] == scenario]
+        with_advice = [run["traffic"] for run in runs if run["advice"] == "on"]
+        without = [run["traffic"] for run in runs if run["advice"] == "off"]
+        if with_advice and without:
+            by_scenario[scenario] = {
+                name: _mean(with_advice, name) / max(_mean(without, name), 1e-9) for name in TRAFFIC[1:]
             }
-    return out
+    return by_scenario
+
+
+def _mean(figures: Sequence[dict[str, Any]], name: str) -> float:
+    return float(np.mean([run[name] for run in figures]))
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -225,12 +232,19 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _number(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def _svg(figure: Any, caption: str) -> str:
-    out = io.StringIO()
+def _svg(figure: Figure, caption: str) -> str:
+    """Return a figure as inline SVG, and close it."""
+    buffer = io.StringIO()
     figure.tight_layout()
-    figure.savefig(out, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(figure)
-    return f"<figure>{out.getvalue()[out.getvalue().index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"  # noqa: E501
+
+    # An XML declaration must not stand within HTML.
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"

@@ -14,7 +14,8 @@ import libsumo
 from ...clock import SECOND
 from ...schema import Priority
 from ..scenario.scenario import Junction
-from .traffic import GREEN, Program
+from .bounds import GREEN
+from .signal_program import Program
 
 MIN_GREEN = 7.0  # s, crosswalks included
 EXTENSION = 30.0  # s

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -28,16 +28,28 @@ COLOURS = {
 LAMPS = {"r": "#c93a3a", "y": "#e5b800", "g": "#2f9e62"}
 STYLE = PLOT_STYLE | {"figure.dpi": 110}
 LABELS = {"stops": "stops", "waiting_s": "waiting", "fuel_g": "fuel", "travel_time_s": "travel time"}
+GROUP_WIDTH = 0.8  # of the distance between two groups of bars
+BAR_SHARE = 0.92  # of the width that a bar has
+MAX_TIME_GAP = 2.5  # s between two points of a trajectory that a line joins
+MAX_STEP_BACK = 1.0  # m; further back, the vehicle is on another edge of the same road
+
+
+class StopLine(NamedTuple):
+    """A stop line along a route, and the signal that stands at it."""
+
+    position: float  # m along the route
+    signal: str  # SUMO's id
+    columns: tuple[int, ...]  # of its state that let this route pass
 
 
 @dataclass(frozen=True)
-class Path1D:
+class StraightRoute:
     """A route laid out straight: where each of its edges begins (m), and its stop lines."""
 
     edges: tuple[str, ...]
-    start: dict[str, float]
-    lines: tuple[tuple[float, str, tuple[int, ...]], ...]  # at, SUMO's signal, columns of its state that let it pass
-    length: float
+    start: dict[str, float]  # m, by edge; edges within junctions included
+    stop_lines: tuple[StopLine, ...]
+    length: float  # m
 
 
 def ratios(study: Mapping[str, Any], file: Path) -> None:
@@ -45,26 +57,11 @@ def ratios(study: Mapping[str, Any], file: Path) -> None:
     rows = [row for row in study["rows"] if row["arm"] != "none"]
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(9.6, 3.6))
-        width = 0.8 / max(len(rows), 1)
-        for k, row in enumerate(rows):
-            at = np.arange(len(LABELS)) + (k - (len(rows) - 1) / 2) * width
-            figures = [row[name] for name in LABELS]
-            value = np.array([f["value"] for f in figures])
-            error = np.array([[f["value"] - f["low"], f["high"] - f["value"]] for f in figures]).T
-            axis.bar(
-                at,
-                value,
-                0.92 * width,
-                yerr=np.maximum(error, 0),
-                ecolor=INK,
-                capsize=2,
-                color=COLOURS[row["arm"]],
-                alpha=1.0 if row["penetration"] == 1.0 else 0.55,
-                label=f"{row['arm']}, {100 * row['penetration']:g} %",
-            )
-            ink = "white" if row["penetration"] == 1.0 else INK
-            for x, f in zip(at, figures, strict=True):
-                axis.annotate(f"{f['value']:.2f}", (x, 0.02), ha="center", fontsize=8, rotation=90, color=ink)
+        width = GROUP_WIDTH / max(len(rows), 1)
+        for index, row in enumerate(rows):
+            offset = (index - (len(rows) - 1) / 2) * width
+            _draw_ratios(axis, row, np.arange(len(LABELS)) + offset, width)
+
         axis.axhline(1.0, color=SOFT, lw=1)
         axis.set_xticks(range(len(LABELS)), list(LABELS.values()))
         top = max((row[name]["high"] for row in rows for name in LABELS), default=1.0)
@@ -74,19 +71,44 @@ def ratios(study: Mapping[str, Any], file: Path) -> None:
         _save(figure, file)
 
 
+def _draw_ratios(axis: Axes, row: Mapping[str, Any], positions: np.ndarray, width: float) -> None:
+    """Draw the ratios of one adviser at one penetration, with their intervals."""
+    is_full = row["penetration"] == 1.0
+    figures = [row[name] for name in LABELS]
+    below = [figure["value"] - figure["low"] for figure in figures]
+    above = [figure["high"] - figure["value"] for figure in figures]
+    axis.bar(
+        positions,
+        [figure["value"] for figure in figures],
+        BAR_SHARE * width,
+        yerr=np.maximum([below, above], 0),
+        ecolor=INK,
+        capsize=2,
+        color=COLOURS[row["arm"]],
+        alpha=1.0 if is_full else 0.55,
+        label=f"{row['arm']}, {100 * row['penetration']:g} %",
+    )
+
+    ink = "white" if is_full else INK
+    for position, figure in zip(positions, figures, strict=True):
+        axis.annotate(f"{figure['value']:.2f}", (position, 0.02), ha="center", fontsize=8, rotation=90, color=ink)
+
+
 def stops_by_approach(runs: Sequence[tuple[str, Mapping[str, float]]], title: str, file: Path) -> None:
-    """Draw stops a run for each approach that has any worth seeing; `runs` are (adviser, stops by approach)."""
-    names = sorted({name for _, stops in runs for name, n in stops.items() if n >= 1}, reverse=True)
+    """Draw the stops per run of each approach that has at least one; `runs` are (adviser, stops by approach)."""
+    approaches = sorted({name for _, stops in runs for name, n in stops.items() if n >= 1}, reverse=True)
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(9.6, 1.2 + 0.16 * len(names) * max(len(runs), 1)))
-        height = 0.8 / max(len(runs), 1)
-        for k, (arm, stops) in enumerate(runs):
-            at = np.arange(len(names)) - (k - (len(runs) - 1) / 2) * height
-            axis.barh(at, [stops.get(n, 0.0) for n in names], 0.92 * height, color=COLOURS[arm], label=arm)
-        axis.set_yticks(range(len(names)), names)
-        axis.set_ylim(-0.6, len(names) - 0.4)
+        figure, axis = plt.subplots(figsize=(9.6, 1.2 + 0.16 * len(approaches) * max(len(runs), 1)))
+        height = GROUP_WIDTH / max(len(runs), 1)
+        for index, (arm, stops) in enumerate(runs):
+            positions = np.arange(len(approaches)) - (index - (len(runs) - 1) / 2) * height
+            lengths = [stops.get(name, 0.0) for name in approaches]
+            axis.barh(positions, lengths, BAR_SHARE * height, color=COLOURS[arm], label=arm)
+
+        axis.set_yticks(range(len(approaches)), approaches)
+        axis.set_ylim(-0.6, len(approaches) - 0.4)
         axis.tick_params(axis="y", length=0)
-        axis.set(xlabel="stops on the approach, a run")
+        axis.set(xlabel="stops on the approach per run")
         axis.set_title(title, loc="left", fontsize=10)
         axis.legend(frameon=False, fontsize=9, loc="lower right")
         _save(figure, file)
@@ -96,42 +118,45 @@ def main_route(routes: Mapping[str, Sequence[str]], net: Net) -> tuple[str, ...]
     """Return the route a time-space diagram is drawn along: many vehicles, many signals, a long way."""
     approaches = net.approaches
     use: Counter[tuple[str, ...]] = Counter(tuple(route) for route in routes.values())
-    worth = {
+    weight = {
         route: n**0.5 * sum(edge in approaches for edge in route) * sum(net.length[edge] for edge in route)
         for route, n in use.items()
     }
-    return max(worth, key=lambda route: (worth[route], route), default=())
+    return max(weight, key=lambda route: (weight[route], route), default=())
 
 
-def lay_out(net: Net, route: Sequence[str]) -> Path1D:
+def lay_out(net: Net, route: Sequence[str]) -> StraightRoute:
     """Return a route laid out straight, junctions' own edges included."""
     start: dict[str, float] = {}
-    lines = []
-    at = 0.0
+    stop_lines = []
+    position = 0.0
     for edge, following in zip(route, [*route[1:], ""], strict=True):
-        start[edge] = at
-        at += net.length[edge]
+        start[edge] = position
+        position += net.length[edge]
+
         links = net.links.get((edge, following), [])
-        signals = [link for link in links if link.signal]
-        if signals:
-            lines.append((at, signals[0].signal, tuple(sorted({link.column for link in signals}))))
+        signalled = [link for link in links if link.signal]
+        if signalled:
+            columns = tuple(sorted({link.column for link in signalled}))
+            stop_lines.append(StopLine(position, signalled[0].signal, columns))
+
         inner = [link.inner for link in links if link.inner]
         if inner:
-            start |= dict.fromkeys(inner, at)
-            at += net.length[inner[0]]
-    return Path1D(tuple(route), start, tuple(lines), at)
+            start |= dict.fromkeys(inner, position)
+            position += net.length[inner[0]]
+    return StraightRoute(tuple(route), start, tuple(stop_lines), position)
 
 
 def time_space(
     panels: Sequence[tuple[str, Mapping[str, np.ndarray], Mapping[str, Any]]],
-    path: Path1D,
+    road: StraightRoute,
     window: tuple[float, float],
     title: str,
     file: Path,
 ) -> None:
-    """Draw one diagram an adviser, above one another: each vehicle a line, slow ones dark, signals as coloured bars.
+    """Draw one diagram per adviser, above one another: each vehicle a line, slow ones dark, signals as coloured bars.
 
-    `panels` are (adviser, trajectories as `study_run.Trace.save` writes them, changes of signals); `window` in seconds
+    `panels` are (adviser, trajectories as `seed_run.Trace.save` writes them, changes of signals); `window` in seconds
     of the run.
     """
     with plt.rc_context(STYLE):
@@ -139,9 +164,9 @@ def time_space(
             len(panels), 1, figsize=(9.6, 0.7 + 3.0 * len(panels)), sharex=True, sharey=True, squeeze=False
         )
         for axis, (arm, columns, signals) in zip(axes[:, 0], panels, strict=True):
-            drawn = _trajectories(axis, columns, path, window)
-            _lamps(axis, signals, path, window)
-            axis.set(ylabel="along the road, m", xlim=window, ylim=(-5, path.length + 5))
+            drawn = _trajectories(axis, columns, road, window)
+            _lamps(axis, signals, road, window)
+            axis.set(ylabel="along the road, m", xlim=window, ylim=(-5, road.length + 5))
             axis.set_title(arm, loc="left", fontsize=10, color=COLOURS[arm], fontweight="bold")
         bar = figure.colorbar(
             drawn, ax=axes[0, 0], location="top", fraction=0.05, pad=0.03, aspect=50, anchor=(1.0, 0.0), shrink=0.35
@@ -152,37 +177,46 @@ def time_space(
         _save(figure, file)
 
 
-def _trajectories(axis: Axes, columns: Mapping[str, np.ndarray], path: Path1D, window: tuple[float, float]) -> None:
-    begin = np.array([path.start.get(name, np.nan) for name in columns["edges"].tolist()])
-    at = begin[columns["edge"]] + columns["at"]
-    keep = np.isfinite(at) & (columns["t"] >= window[0]) & (columns["t"] <= window[1])
-    t, vehicle, at, speed = columns["t"][keep], columns["vehicle"][keep], at[keep], columns["speed"][keep]
-    driven = np.array([name in path.edges for name in columns["edges"].tolist()])[columns["edge"]]
-    pairs = np.unique(np.stack([columns["vehicle"][driven], columns["edge"][driven]]), axis=1)
-    through = np.isin(vehicle, np.flatnonzero(np.bincount(pairs[0]) > 1))  # who only crosses is not on this road
-    t, vehicle, at, speed = t[through], vehicle[through], at[through], speed[through]
+def _trajectories(
+    axis: Axes, columns: Mapping[str, np.ndarray], road: StraightRoute, window: tuple[float, float]
+) -> LineCollection:
+    """Draw the vehicles that drive along the road, coloured by speed (m/s)."""
+    names = columns["edges"].tolist()
+    edge_start = np.array([road.start.get(name, np.nan) for name in names])
+    position = edge_start[columns["edge"]] + columns["at"]
+
+    # A vehicle that is on one edge of the road only crosses it.
+    on_road = np.array([name in road.edges for name in names])[columns["edge"]]
+    edges_driven = np.unique(np.stack([columns["vehicle"][on_road], columns["edge"][on_road]]), axis=1)
+    along = np.flatnonzero(np.bincount(edges_driven[0]) > 1)
+
+    t, vehicle, speed = columns["t"], columns["vehicle"], columns["speed"]
+    shown = np.isfinite(position) & (t >= window[0]) & (t <= window[1]) & np.isin(vehicle, along)
+    t, vehicle, position, speed = t[shown], vehicle[shown], position[shown], speed[shown]
     order = np.lexsort((t, vehicle))
-    t, vehicle, at, speed = t[order], vehicle[order], at[order], speed[order]
-    joined = (vehicle[1:] == vehicle[:-1]) & (t[1:] - t[:-1] < 2.5) & (at[1:] >= at[:-1] - 1.0)
-    points = np.c_[t, at]
-    segments = np.stack([points[:-1][joined], points[1:][joined]], axis=1)
+    t, vehicle, position, speed = t[order], vehicle[order], position[order], speed[order]
+
+    is_joined = (vehicle[1:] == vehicle[:-1]) & (np.diff(t) < MAX_TIME_GAP) & (np.diff(position) >= -MAX_STEP_BACK)
+    points = np.c_[t, position]
+    segments = np.stack([points[:-1][is_joined], points[1:][is_joined]], axis=1)
     lines = LineCollection(list(segments), cmap="viridis", norm=plt.Normalize(0, 15), lw=0.8)
-    lines.set_array(speed[1:][joined])
+    lines.set_array(speed[1:][is_joined])
     axis.add_collection(lines)
     return lines
 
 
-def _lamps(axis: Axes, signals: Mapping[str, Any], path: Path1D, window: tuple[float, float]) -> None:
-    for at, signal, columns in path.lines:
-        changes = signals[signal]
-        for (t, state), (until, _) in zip(changes, [*changes[1:], (window[1], "")], strict=True):
-            if until < window[0] or t > window[1]:
+def _lamps(axis: Axes, signals: Mapping[str, Any], road: StraightRoute, window: tuple[float, float]) -> None:
+    """Draw a bar along each stop line in the colour its signal displays to this road."""
+    for stop_line in road.stop_lines:
+        changes = signals[stop_line.signal]
+        ends = [*(t for t, _ in changes[1:]), window[1]]
+        for (begin, state), end in zip(changes, ends, strict=True):
+            if end < window[0] or begin > window[1]:
                 continue
-            shown = {state[k].lower() for k in columns}
-            lamp = "g" if "g" in shown else "y" if "y" in shown else "r"
-            axis.plot(
-                [max(t, window[0]), min(until, window[1])], [at, at], color=LAMPS[lamp], lw=2.5, solid_capstyle="butt"
-            )
+            letters = {state[column].lower() for column in stop_line.columns}
+            lamp = next((letter for letter in "gy" if letter in letters), "r")
+            span = [max(begin, window[0]), min(end, window[1])]
+            axis.plot(span, [stop_line.position] * 2, color=LAMPS[lamp], lw=2.5, solid_capstyle="butt")
 
 
 def _save(figure: Any, file: Path) -> None:

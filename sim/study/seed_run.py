@@ -104,7 +104,7 @@ def digest(source: str, ours: bool, modules: tuple[str, ...] = ("study/seed_run"
     simulation that
     measure, and for our advice our own code."""
     here = Path(__file__).parent.parent
-    demand = ("loop/traffic", "scenario/scenario", "scenario/demand")
+    demand = ("loop/traffic", "loop/signal_program", "loop/bounds", "scenario/scenario", "scenario/demand")
     names = (*demand, "loop/run", "loop/sensors", "loop/vehicles") if ours else demand
     files = [here / f"{name}.py" for name in (*names, *modules)]
     files += [] if source == "corridor" else inputs(Path(source))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import libsumo
 import pytest
+from cloudctl.sim.loop.bounds import GREEN
 from cloudctl.sim.loop.controllers import EXTENSION, MIN_GREEN, Controller
-from cloudctl.sim.loop.traffic import GREEN, Traffic
+from cloudctl.sim.loop.traffic import Traffic
 from cloudctl.sim.scenario.scenario import corridor
 
 from cloudctl.clock import SECOND

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cloudctl.sim.loop import bounds
 from cloudctl.sim.loop.bounds import Phase
-from cloudctl.sim.loop.traffic import STATE, Traffic
+from cloudctl.sim.loop.signal_program import SIGNAL_STATES
+from cloudctl.sim.loop.traffic import Traffic
 from cloudctl.sim.scenario import programs
 from cloudctl.sim.scenario.demand import write_corridor
 from cloudctl.sim.scenario.scenario import Scenario, ScenarioError, braunschweig, load
@@ -108,7 +109,7 @@ def test_every_head_shows_what_the_message_of_its_group_tells_of_it(kind: str, t
             states = {group.group: group.state for group in traffic.groups(junction)}
             for group in junction.code.code.signal_groups:
                 for channel in group.channels:
-                    colour = STATE[shown[channel]]
+                    colour = SIGNAL_STATES[shown[channel]]
                     assert COLOUR.get(states[group.id], states[group.id]) == COLOUR.get(colour, colour), (
                         traffic.seconds,
                         group.id,

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("libsumo")
 
 from cloudctl.sim.common import net, pool
-from cloudctl.sim.loop.traffic import gives_way
+from cloudctl.sim.loop.signal_program import gives_way
 from cloudctl.sim.scenario.demand import write_corridor
 from cloudctl.sim.study import bench as study
 from cloudctl.sim.study import plot, ratio
@@ -120,7 +120,7 @@ def test_stops_go_to_the_approach_they_queue_for():
 def test_a_route_laid_out_straight():
     path = plot.lay_out(NET, ("a", "b", "c"))
     assert path.start == {"a": 0.0, "b": 100.0, ":J_0": 150.0, "c": 170.0}
-    assert path.lines == ((150.0, "J", (1, 2)),)
+    assert path.stop_lines == ((150.0, "J", (1, 2)),)
     assert path.length == 250.0
 
 
