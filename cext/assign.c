@@ -14,7 +14,7 @@ typedef struct {
     int32_t *owner, *from, *reached, *heap, *heap_index,
         *reach_order; /* spot: place in the heap; rank: in order of being met */
     uint8_t *done;
-    int32_t reached_count, heap_size; /* columns met; of them in the heap */
+    int32_t reached_count, heap_size; /* columns met, and of them those in the heap */
 } search_t;
 
 /* Where each part of the scratch begins, bytes. */
@@ -106,8 +106,8 @@ static int32_t nearest_free(const search_t *search)
     return best;
 }
 
-/* A row's nearest column where that is free, as it mostly is, with the row's dual: the search would end with its first
- * step. Else -1. */
+/* Return a row's nearest column where it is free, and set the row's dual, as a search that ends with its first step
+ * would; else -1. Most rows end here. */
 static int32_t free_nearest(const search_t *search, int32_t row, int32_t columns, const int32_t *start,
                             const int32_t *column, const double *cost, double miss, double *dual)
 {
@@ -147,8 +147,8 @@ static void augment(search_t *search, int32_t row, int32_t columns, const int32_
             relax(search, current, column[e], cost[e], base);
         relax(search, current, columns + current, miss, base);
         if (step == MAX_STEPS) {
-            end = nearest_free(
-                search); /* further than `base`: the duals stay feasible, the row's costs are not the least */
+            /* further than `base`: the duals stay feasible, but this row's assignment need not be the cheapest */
+            end = nearest_free(search);
             break;
         }
         int32_t best = heap_pop(search);

@@ -1,20 +1,20 @@
-/* What a source covers, found from where it sees road users: the tightest polygon of SIDES sides that holds every place
- * at which it saw one. Where road users are lost on their way over a side time and again, the source sees nothing
- * beyond it: a track predicted there is gone, and a detection just within it is likely to be somebody new. A side that
- * is passed is moved out, and what ended at it is forgotten. */
+/* What a source covers, found from where it sees road users: the tightest polygon of SIDES sides that holds every
+ * place at which it saw one. Where road users are lost on their way over a side time and again, the source sees
+ * nothing beyond it: a track predicted there is gone, and a detection just within it is likely to be a new road user.
+ * A side beyond which a road user is seen is moved out, and the tracks that ended at it are forgotten. */
 #include "numeric.h"
 #include "scan.h"
 
 #include <math.h>
 
 #define MIN_OCCLUDER_LENGTH 6.0 /* m: a longer road user hides what is behind it */
-#define OCCLUDER_MARGIN 0.7     /* m: and so much beside its outline, for what is hidden has a width too */
-#define EDGE_STRIP                                                                                                     \
-    1.5 /* m: so deep is the strip along a side in which road users first appear: 1.5 periods at 10 m/s */
-#define MIN_SIGHTINGS 200 /* places seen before a side is one */
+#define OCCLUDER_MARGIN 0.7     /* m beside its outline that it hides too, because the hidden road user has a width */
+/* m: depth of the strip along a side in which road users first appear: 1.5 periods at 10 m/s */
+#define EDGE_STRIP 1.5
+#define MIN_SIGHTINGS 200 /* positions seen before a side counts */
 #define MAX_LOSSES 50.0f
-#define PRIOR_LOSSES 2.0   /* ends at a side that the chance that it is none is worth */
-#define MIN_LOGIT -20.0    /* further inside than this nothing is beyond a side */
+#define PRIOR_LOSSES 2.0   /* prior weight against a side, in ended tracks */
+#define MIN_LOGIT -20.0    /* further inside than this, a position is not beyond a side */
 #define SIDE_VARIANCE 0.04 /* m^2: a side is known no better than to 0.2 m */
 
 /* cos of 1/64 .. 7/64 of a turn */
@@ -36,8 +36,8 @@ static const double NORMAL_Y[SIDES] = {0.0, C7,  C6,  C5,  C4,  C3,  C2,  C1,  C
 /* How far a position lies along the normal of side k. */
 static double side_distance(int k, double x, double y) { return NORMAL_X[k] * x + NORMAL_Y[k] * y; }
 
-/* Most places lie in the circle around the middle that touches no side's strip: only the others are held against every
- * side. */
+/* Most positions lie in a circle around the middle that touches no side's strip: only the others are compared with
+ * every side. */
 static int well_inside(const coverage_t *coverage, double x, double y)
 {
     double dx = x - coverage->x - coverage->centre_x, dy = y - coverage->y - coverage->centre_y;
@@ -121,7 +121,8 @@ int at_edge(const coverage_t *coverage, double x, double y)
     return 0;
 }
 
-/* What is long enough to hide others, and was seen in this scan by a source whose place is known. */
+/* List the road users that are long enough to hide others and were seen in this scan by a source whose position is
+ * known. */
 void find_occluders(fusion_t *fusion, scan_t *scan)
 {
     scan->occluders = 0;
@@ -134,7 +135,7 @@ void find_occluders(fusion_t *fusion, scan_t *scan)
     }
 }
 
-/* Whether something long stands in the line of sight from the source to a place. */
+/* Return whether a long road user stands in the line of sight from the source to a position. */
 int is_occluded(const fusion_t *fusion, const scan_t *scan, double x, double y)
 {
     const source_t *source = &fusion->sources[scan->source_id];

@@ -37,7 +37,7 @@ static int number(value *v, const uint8_t *p, uint8_t tag)
     return 1;
 }
 
-/* Take n bytes; NULL when they are not there. */
+/* Take n bytes; NULL where the message ends before. */
 static const uint8_t *take(reader *r, size_t n)
 {
     if ((size_t)(r->end - r->at) < n)
@@ -86,7 +86,7 @@ static int read_value(reader *r, value *v)
         v->size = tag & 31;
         return (v->data = take(r, v->size)) != NULL;
     }
-    if (tag == 0xca) { /* what most fields are */
+    if (tag == 0xca) { /* a 32-bit float, as most fields are */
         if ((p = take(r, 4)) == NULL)
             return 0;
         uint32_t bits = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
@@ -206,7 +206,7 @@ static void fill(detection_t *d, const double c[FLOATS])
     d->length = (float)c[7];
     d->width = (float)c[8];
     d->height = (float)c[9];
-    d->var_x = c[10] == 0.0 ? NAN : (float)c[10]; /* nothing is known so well: it was not measured */
+    d->var_x = c[10] == 0.0 ? NAN : (float)c[10]; /* no measurement is so exact: it was not measured */
     d->var_y = c[11] == 0.0 ? NAN : (float)c[11];
     d->cov_xy = (float)c[12];
 }

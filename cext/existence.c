@@ -6,11 +6,12 @@
 
 #define TWO_PI 6.283185307179586
 #define MAX_CERTAIN 0.999 /* existence after any number of hits */
-#define VIEW_MARGIN 60.0  /* m around what a source has seen that it is taken to look at: who leaves is missed there */
-#define MAX_DEPARTURES 200.0 /* ends of road users after which the old ones count half */
+/* m by which the area a source looks at exceeds where it has seen road users: one that leaves is missed there */
+#define VIEW_MARGIN 60.0
+#define MAX_DEPARTURES 200.0 /* ended tracks after which earlier ones count half */
 #define MIN_STAY 5.0         /* s */
 #define MAX_STAY 300.0
-#define MAX_MISS_RUNS 300.0 /* misses in a row after which the old ones count half */
+#define MAX_MISS_RUNS 300.0 /* misses after which earlier ones count half */
 #define MAX_REPEAT_MISS 0.99
 #define OCCLUDED_MISS 0.98 /* probability that a road user behind it is missed */
 #define TRACKER_MISS 0.003 /* probability that a source of tracks misses one that it has not given up */
@@ -43,7 +44,7 @@ void extend_view(source_t *source, double x, double y)
     source->view_high[1] = greater(source->view_high[1], y);
 }
 
-/* Whoever is there may leave at any time: after a mean stay of `survive` at first, then of what is found. */
+/* A road user may leave at any time: after a mean stay of `survive` at first, later of what is found online. */
 double decayed_existence(const fusion_t *fusion, const track_t *track, int64_t t)
 {
     int64_t since = track->last_miss > track->last_hit ? track->last_miss : track->last_hit;
@@ -52,8 +53,8 @@ double decayed_existence(const fusion_t *fusion, const track_t *track, int64_t t
     return track->existence / (1.0 + (double)(t - since) * 1e-9 / (fusion->followed_s / fusion->departures));
 }
 
-/* Probability that a place is beyond what every source covers, where nobody is followed. A vehicle that reports itself
- * is followed everywhere. */
+/* Return the probability that a position is beyond what every source covers. A vehicle that reports itself is tracked
+ * everywhere. */
 double probability_uncovered(const fusion_t *fusion, const track_t *track, double x, double y, double variance)
 {
     double least = 1.0;
@@ -75,15 +76,15 @@ double probability_uncovered(const fusion_t *fusion, const track_t *track, doubl
 }
 
 /* Misses in a row are not independent: most sensors miss at random now and then, and something that hides a road user
- * does so for long. So the chance of one more miss is found by how many there were: after one, after two, after three
- * or four, after more. */
+ * does so for long. So the probability of one more miss is estimated by the number of misses before it: one, two,
+ * three or four, more. */
 static const uint16_t RUN_BIN_START[MISS_BINS + 1] = {1, 2, 3, 5, 65535};
 
 static int run_bin(uint16_t run) { return run < 2 ? 0 : run < 3 ? 1 : run < 5 ? 2 : 3; }
 
 void learn_miss_run(fusion_t *fusion, const track_t *track)
 {
-    if (track->existence < fusion->show_threshold) /* given up, wrongly */
+    if (track->existence < fusion->show_threshold) /* dropped by the source, wrongly */
         fusion->departures = greater(fusion->departures - 1.0, 0.1 * PRIOR_DEPARTURES);
     for (int i = 0; i < MISS_BINS && track->miss_run >= RUN_BIN_START[i]; i++) {
         int ended = track->miss_run < RUN_BIN_START[i + 1];
@@ -151,17 +152,19 @@ void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i)
                 record_loss(&fusion->sources[n].coverage, last->x, last->y, (double)last->v[0], (double)last->v[1],
                             DEPARTURE_LOOKAHEAD);
     }
+    /* kept, not shown, until `coast` is over: a road user that comes back keeps its identity */
     if (track->existence < 0.006 && fusion->drop < 0.02)
-        track->existence = 0.006; /* kept, not shown, until `coast` is over: a road user that comes back keeps its identity */
+        track->existence = 0.006;
 }
 
-/* How much likelier a detection is as a road user's than as a false one. */
+/* Return the likelihood ratio of a detection being of this road user against being clutter. */
 static double likelihood_ratio(const source_t *source, double d, double det)
 {
     return source->detection_probability * exp_negative(-0.5 * d) / (TWO_PI * sqrt(det) * source->clutter_density);
 }
 
-/* Of a track of one hit, by the likelier of the mean and its faster model: the mean knows of no driver's speed. */
+/* The same of a track with one hit, by the likelier of its mean and its faster model: the mean has no vehicle's speed
+ * yet. */
 static double second_hit_ratio(const track_t *track, const source_t *source, double odds, double x, double y,
                                const double r[3])
 {
@@ -196,7 +199,7 @@ void update_existence(fusion_t *fusion, track_t *track, const scan_t *scan, cons
 {
     int64_t t = scan->t;
     const source_t *source = &fusion->sources[scan->source_id];
-    /* it was there at that time, which is known already; the misses since say where it is now */
+    /* a late hit: the road user was there then, which is known already; the misses since then count for the present */
     if (track->status == CONFIRMED && t <= track->last_hit && t < track->last_miss)
         return;
 
@@ -222,7 +225,7 @@ int64_t max_silence(const fusion_t *fusion, const track_t *track)
     return looked_at ? fusion->coast : 3 * fusion->coast;
 }
 
-/* What has drifted beyond every measurement says nothing: it is pruned at the end of the scan. */
+/* A track that has drifted beyond every possible measurement is pruned at the end of the scan. */
 void drop_implausible(track_t *track)
 {
     const double *p = track->mean.p;
@@ -234,7 +237,8 @@ void drop_implausible(track_t *track)
 
 static int is_over(const fusion_t *fusion, const track_t *track, int64_t t)
 {
-    int looked_again = track->hits > 1 || track->last_miss > track->last_hit; /* no birth fails before a second look */
+    /* a birth is not ended before it could be seen twice */
+    int looked_again = track->hits > 1 || track->last_miss > track->last_hit;
     if (track->status == TENTATIVE && track->existence < fusion->drop && looked_again)
         return 1;
     return track->existence <= 0.0 || t - track->last_hit > max_silence(fusion, track);

@@ -6,22 +6,23 @@
 #include <math.h>
 
 #define MAX_GATE 12.0       /* m: a gate is never wider */
-#define MAX_FIRST_GATE 40.0 /* m: but of one seen once, which may be as far as its speed can be */
-#define SECOND_HIT_MARGIN                                                                                              \
-    0.01 /* of the cost of a miss: what a second hit that is less likely than a miss, but can be, costs less */
+#define MAX_FIRST_GATE 40.0 /* m: of a track with one hit, whose speed is not known yet */
+/* share of the cost of a miss by which a possible second hit that is less likely than a miss is still preferred */
+#define SECOND_HIT_MARGIN 0.01
 #define MAX_EXTENT 4e6 /* m: a scan is never wider, for positions are within 1,000 km */
-#define RUN_NOISE 0.6  /* noise variances by misses in a row squared: a road user that is not seen may move as no model foresees */
-#define RUN_SPEED_NOISE                                                                                                \
-    0.0005 /* share of the speed's square by misses in a row squared: it may have changed by 2 % a scan */
-#define MAX_CANDIDATES 64 /* detections that a track looks at, about: where its gate holds more, it shrinks */
-#define CROWDED_EDGES ((MAX_EDGES + 1) / 2) /* of those it then keeps */
-#define MAX_CELL_MEAN 4.0                   /* detections in a cell, on the mean, at most */
-#define MAX_DENSITY 8.0                     /* detections per m^2 that are looked at: a crush holds fewer people */
-#define REAPPEARANCE_COST 3.0 /* what a track that was proved and then lost costs more than one that is seen */
+/* noise variances, times the square of the misses in a row: unmodelled motion of a road user that is not seen */
+#define RUN_NOISE 0.6
+/* share of the squared speed, times the square of the misses in a row: the speed may have changed by 2 % per scan */
+#define RUN_SPEED_NOISE 0.0005
+#define MAX_CANDIDATES 64 /* detections examined per track, about: a gate that holds more shrinks */
+#define CROWDED_EDGES ((MAX_EDGES + 1) / 2) /* edges kept of a gate that shrank */
+#define MAX_CELL_MEAN 4.0                   /* mean number of detections per cell, at most */
+#define MAX_DENSITY 8.0                     /* detections examined per m^2: the densest crowd holds fewer people */
+#define REAPPEARANCE_COST 3.0 /* added cost of a confirmed track that was lost, against one that is seen */
 
-/* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. No more are
-   taken than road users can stand in a cell, the first of the scan: so a scan's time grows with its detections,
-   wherever they are. Returns how many are left out. */
+/* Counting sort of the detections by cell: those of cell c are order[head[c]] .. order[head[c + 1] - 1]. A cell takes
+ * the first detections of the scan, no more than road users can stand in it, so that the time of a scan is
+ * proportional to its detections wherever they lie. Returns how many are left out. */
 static int32_t sort_by_cell(scan_t *scan, const grid_t *grid)
 {
     int32_t cells = grid->columns * grid->rows,
@@ -52,7 +53,7 @@ static int32_t sort_by_cell(scan_t *scan, const grid_t *grid)
     return crowded;
 }
 
-/* Cells of about the gates' size, so many that their number stays of the order of the detections'. */
+/* Lay a grid over the scan: cells of about the size of the gates, their number of the order of the detections. */
 void build_grid(fusion_t *fusion, scan_t *scan)
 {
     double low[2] = {scan->positions[0], scan->positions[1]}, high[2] = {scan->positions[0], scan->positions[1]},
@@ -75,8 +76,8 @@ void build_grid(fusion_t *fusion, scan_t *scan)
     fusion->crowded += (uint64_t)sort_by_cell(scan, &grid);
 }
 
-/* What all detections of one noise are measured by: the inverse of the innovation's covariance, and what is added to
- * the squared distance. */
+/* What the cost of a detection depends on beside its position: the inverse of the innovation covariance for its noise,
+ * and the term added to the squared distance. */
 typedef struct {
     double x, y, inverse[3], log_det;
 } innovation_t;
@@ -94,11 +95,11 @@ static inline double squared_distance(const innovation_t *innovation, double x, 
     return dx * dx * innovation->inverse[0] + dy * dy * innovation->inverse[1] + 2.0 * dx * dy * innovation->inverse[2];
 }
 
-/* A track, as the detections of one noise are measured against it. Noise is mostly the same for all of a scan. */
+/* A track and the metric for the detections of one noise, which is mostly the same for all of a scan. */
 typedef struct {
     double noise[3]; /* the noise */
     innovation_t mean, slow, fast;
-    int two_models; /* a track of one hit is a walker's or a driver's: the likelier of the two models counts */
+    int two_models; /* a track with one hit is a pedestrian or a vehicle: the likelier of the two models counts */
 } track_innovation_t;
 
 int awaits_second_hit(const track_t *track, int64_t t)
@@ -112,7 +113,7 @@ static void set_noise(track_innovation_t *innovation, const track_t *track, cons
     const double r[3] = {own[0] + late, own[1] + late, own[2]};
     memcpy(innovation->noise, own, sizeof innovation->noise);
     set_innovation(&innovation->mean, s->x, s->p, r);
-    if (late > 0.0) /* a gate widened for want of knowledge costs nothing by its width */
+    if (late > 0.0) /* a gate that is wide because the speed is unknown is not charged for its width */
         innovation->mean.log_det =
             greater((s->p[0] + own[0]) * (s->p[4] + own[1]) - (s->p[1] + own[2]) * (s->p[1] + own[2]), 1e-12);
     innovation->mean.log_det = ln(innovation->mean.log_det);
@@ -133,7 +134,8 @@ static inline double pair_cost(const track_innovation_t *innovation, double d, d
     return a < b ? a : b;
 }
 
-/* Keep an edge, in place of the worst where there are enough; `worst` is its place, or -1 while there is room. */
+/* Keep an edge; where MAX_EDGES are kept already, it replaces the worst, whose index is `worst` (-1 while there is
+ * room). */
 static int32_t keep_edge(int32_t *column, double *cost, int32_t n, int32_t most, int32_t j, double c, int32_t *worst)
 {
     if (n < most) {
@@ -170,7 +172,7 @@ static cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double h
                           cell_index(y1, grid->rows)};
 }
 
-/* How many detections they hold, where it may be more than MAX_CANDIDATES. */
+/* Count the detections in a range of cells, where there may be more than MAX_CANDIDATES. */
 static int32_t detections_in(const scan_t *scan, const cell_range_t *in)
 {
     int32_t n = 0;
@@ -197,7 +199,7 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
            hy = lesser(sqrt(fusion->gate * (s->p[4] + scan->max_variance + late)), MAX_GATE);
     scan->gate_sum += hx;
     int once = awaits_second_hit(track, scan->t);
-    if (once) { /* it may be a driver's: as far as the faster of its models has it */
+    if (once) { /* it may be a vehicle: as wide as the faster of its models needs */
         hx = greater(
             hx, lesser(sqrt(fusion->gate * (track->models.turning.p[0] + scan->max_variance + late)), MAX_FIRST_GATE));
         hy = greater(
@@ -209,19 +211,19 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
         return edges;
     int32_t there = detections_in(scan, &in);
     if (there >
-        MAX_CANDIDATES) { /* the nearest of so many are what matters: the others would fall out of the edges kept */
+        MAX_CANDIDATES) { /* only the nearest matter: the others would not be among the edges kept */
         double share = sqrt((double)MAX_CANDIDATES / (double)there);
         hx *= share;
         hy *= share;
         in = cells_in_gate(grid, s, hx, hy);
         most = CROWDED_EDGES;
     }
-    track_innovation_t innovation; /* what is not set yet belongs to no noise: none is negative */
+    track_innovation_t innovation; /* marks a metric not computed yet: no noise is negative */
     innovation.noise[0] = -1.0;
     innovation.two_models = track->hits == 1 && scan->t == track->t && track->models.turn_probability > 0.01;
     double young = track->existence < 0.9 ? -2.0 * ln(track->existence + 1e-3) : 0.0;
     if (track->status == CONFIRMED &&
-        fusion->sources[scan->source_id].filtered) /* it may have given up one that is there */
+        fusion->sources[scan->source_id].filtered) /* the source may have dropped a road user that is there */
         young = lesser(young, REAPPEARANCE_COST);
     else if (track->status == CONFIRMED &&
              track->miss_run > 1) /* an occluded road user is unlikely to reappear at just this scan */
@@ -245,7 +247,7 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
             c += pair_cost(&innovation, d, x, y);
             if (once && c >= fusion->miss_cost && c < INFINITY &&
                 second_hit_existence(fusion, scan, track, j) >
-                    fusion->drop) /* nobody knows its speed: the cost is that of not knowing */
+                    fusion->drop) /* the speed is not known: the cost of an unknown speed */
                 c = fusion->miss_cost * (1.0 - SECOND_HIT_MARGIN / c);
             if (c < fusion->miss_cost)
                 n = keep_edge(column, cost, n, most, j, c, &worst);

@@ -1,20 +1,19 @@
-/* The time of the tracker is that of its newest scan: one stamp that is far off may not decide what all others are
- * worth.
+/* The time of the tracker is that of its newest scan: one wrong stamp must not decide about all others.
  *
- * A scan further ahead than `jump`, or thrice the usual step, is put aside, as one that is too old is. Where nothing
- * but such scans comes, they agree with one another and the time is theirs: a night without a scan is over, or a clock
- * was set. One source alone needs two of them ahead; of several sources a second one, or 2 s by their own stamps. Back
- * goes the time only after 5 s of them, and nothing known is then worth anything.
+ * * * * A scan further ahead than `jump`, or three times the usual interval, is put aside, as one that is too old is.
+ * Where only such scans come and agree with one another, the time is theirs: a night without a scan is over, or a
+ * clock was set. One source alone needs two of them ahead; of several sources a second one, or 2 s by their own
+ * stamps. The time goes back only after 5 s of them, and all tracks are dropped then.
  *
- * While other sources send, a scan is already put aside when it is further ahead than `window`: those of the others
- * would be too old after it. So it is the source whose clock alone is ahead that is refused; where it came first,
- * several others that agree set the time back. */
+ * * * * While other sources send, a scan is already put aside when it is further ahead than `window`: those of the
+ * others would be too old after it. So it is the source whose clock alone is ahead that is refused; where it came
+ * first, several others that agree set the time back. */
 #include "scan.h"
 
 #define AHEAD_DURATION                                                                                                 \
     2000000000LL                   /* ns of one source's scans, of several, that are ahead before they are believed    \
                                     */
-#define BACK_DURATION 5000000000LL /* ns of scans that are too old before they are */
+#define BACK_DURATION 5000000000LL /* ns of scans that are too old before they are believed */
 #define MAX_STEP 86400000000000LL  /* ns */
 
 static int64_t bounded_step(int64_t step) { return step < 0 ? 0 : step > MAX_STEP ? MAX_STEP : step; }

@@ -12,7 +12,8 @@
 
 static double seconds(int64_t ns) { return (double)ns * 1e-9; }
 
-/* The one of a full past that is least missed: its neighbours lie nearest together for how long ago they are. */
+/* Return the posterior of a full past that may best be replaced: its neighbours lie nearest together in proportion to
+ * their age. */
 static int least_useful(const track_t *track)
 {
     int best = MAX_POSTERIORS - 1;
@@ -129,7 +130,7 @@ static void link_past(const track_t *track, int64_t t, double q, smoother_link_t
             return;
         }
     }
-    /* nothing kept from before: step back from the present, less sure of it by the noise between */
+    /* no posterior from before t: step back from the present, adding the process noise between */
     link->predicted = track->mean;
     straight_step(&track->mean, -dt, -q, &link->past);
     for (int e = 0; e < 4; e++)

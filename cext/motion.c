@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#define MAX_TURN 1.2               /* rad in one step; a longer turn is not foreseen */
+#define MAX_TURN 1.2               /* rad in one step; no longer turn is predicted */
 #define MAX_RATE 1.5               /* rad/s */
 #define INITIAL_RATE_VARIANCE 0.16 /* rad^2/s^2 at birth */
 #define RATE_TIME_CONSTANT 1.5     /* s: without evidence a turn ends */
@@ -108,7 +108,7 @@ void imm_mean(const imm_t *in, state_t *out)
     mix(in->straight.x, in->straight.p, in->turning.x, in->turning.p, in->turn_probability, out->x, out->p);
 }
 
-/* Chances that a manoeuvre has begun, or ended, after dt. */
+/* Transition probabilities of the models after dt: a manoeuvre has begun, or ended. */
 transition_t model_transition(double dt, const motion_t *motion)
 {
     double both = motion->enter + motion->leave, h = both * fabs(dt),

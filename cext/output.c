@@ -1,12 +1,12 @@
-/* Tracks as they are given out: what is known of them at any moment near the last scan. */
+/* Tracks as they are returned: their state at any moment near the last scan. */
 #include "numeric.h"
 #include "scan.h"
 
-#define COASTING_AFTER 300000000 /* ns; who was not seen for longer is coasting */
+#define COASTING_AFTER 300000000 /* ns; a track not seen for longer is coasting */
 
-/* Whether anything is known of a track at t. Once the last scan is `coast` ago, the sensors may all be dead: nothing is
-   foreseen any more, but for vehicles known by their own reports, which come seldom. What is older than any late scan
-   may be was never asked for in time. */
+/* Return whether a track can be given at t. Once the last scan is `coast` ago, all sensors may be dead: only vehicles
+ * known by their own reports, which come seldom, are predicted further. Nor is it given for a time before the oldest
+ * scan that may still come. */
 static int is_known(const fusion_t *fusion, const track_t *track, int64_t t)
 {
     int64_t most =
@@ -14,7 +14,7 @@ static int is_known(const fusion_t *fusion, const track_t *track, int64_t t)
     return t - track->last_hit <= most && fusion->newest - t <= fusion->window + fusion->coast;
 }
 
-/* Existence at t: less after it was last looked at by the chance to have left, and by that of being beyond what every
+/* Return the existence at t: since the road user was last looked at, it may have left, or may be beyond what every
  * source covers. */
 static double existence_at(const fusion_t *fusion, const track_t *track, int64_t t, const state_t *m)
 {
@@ -24,7 +24,7 @@ static double existence_at(const fusion_t *fusion, const track_t *track, int64_t
     return (1.0 - probability_uncovered(fusion, track, m->x[0], m->x[1], 0.5 * (m->p[0] + m->p[4]))) * existence;
 }
 
-/* Field by field into its place: a row made elsewhere and copied would wait for its own bytes. */
+/* Written field by field: copying a row made elsewhere would stall on store forwarding. */
 static void write_row(const track_t *track, int64_t t, const state_t *s, double existence, track_row_t *row)
 {
     const double *x = s->x, *p = s->p;
