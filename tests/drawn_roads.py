@@ -12,6 +12,7 @@ ARMS = {
 LENGTH = 45.0  # m of an arm
 TURNS = [(a, b) for a in ARMS for b in ARMS if a != b]  # connecting roads, numbered from 11 on
 CONNECTING = {pair: 11 + k for k, pair in enumerate(TURNS)}
+EVERY_MOVEMENT = dict(CONNECTING)
 WIDTH = '<width sOffset="0" a="3.5" b="0" c="0" d="0"/>'
 SPEED = '<type s="0" type="town"><speed max="50" unit="km/h"/></type>'
 Extra = Mapping[int, str]

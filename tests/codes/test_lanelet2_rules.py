@@ -9,7 +9,7 @@ import pytest
 from accounted import ODD, Sample, outcome
 from drawn_lanelets import HERE
 from lanelet_roads import ELEMENT, KINDS, Roads, lane_of, one, told
-from paths import DATA
+from paths import CASES, DATA
 
 from cloudctl import codes
 from cloudctl.codes import IntersectionCode
@@ -19,7 +19,6 @@ from cloudctl.codes.formats.lanelet2.rules import sign_speed
 from cloudctl.codes.formats.lanelet2.vocabulary import IGNORED
 from cloudctl.codes.rules import Vehicle, effective
 
-CASES = DATA / "cases"
 OWN = DATA / "crossing.osm"
 
 
