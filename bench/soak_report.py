@@ -12,6 +12,7 @@ import matplotlib
 import msgspec
 from cloudctl.sim.common.terminal import table
 
+from bench.crossing import GREEN, RED, YELLOW
 from bench.node_under_test import tracebacks
 from bench.soak_parts import SERVICE, Delivery
 from bench.soak_system import Cause, System
@@ -25,10 +26,13 @@ from matplotlib import pyplot as plt
 MAX_GROWTH = 0.10  # of memory: median of the second half against that of the first quarter
 MAX_RECOVERY = 2.0  # s from the end of a cause until there is service
 MAX_CLOCK_RECOVERY = 10.0  # the same after a step of a clock
-MAX_SIGNAL_RECOVERY = 4.0  # the same after wrong signals: what is not to be trusted is withheld for 2 s more
+MAX_LATE_SIGNAL_RECOVERY = 4.0  # the same after late signals: they are withheld for 2 s more
+# the same after ends that failed: none is believed before the state changes, and times are withheld for 2 s more
+MAX_FAILED_END_RECOVERY = max(RED, GREEN, YELLOW) / SECOND + 4.0
 LIMITS = {
     "gateway clock steps by 1 h": MAX_CLOCK_RECOVERY,
-    **dict.fromkeys(("late signals", "conflicting signals", "overdue signals"), MAX_SIGNAL_RECOVERY),
+    "late signals": MAX_LATE_SIGNAL_RECOVERY,
+    **dict.fromkeys(("conflicting signals", "overdue signals"), MAX_FAILED_END_RECOVERY),
 }
 INTERRUPTION = (
     2 * SECOND
