@@ -33,6 +33,7 @@ MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages
 RETRY_PAUSE = (0.2, 0.5)
 RETAIN_EXPIRY = 600  # s that the broker keeps what is retained; it is published anew after a third of that
 MAX_VEHICLES = 100_000  # whose last message is remembered
+MAX_SILENCE = 20_000 * MS  # after which a vehicle's last message is no longer remembered: it would count as back anyway
 ABSENCE = 1500 * MS  # a vehicle that was silent for longer was away: states come at 1 Hz at least
 RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
 MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
@@ -298,10 +299,14 @@ class Egress:
         self._hellos += 1
         return logging.INFO if self._hellos <= MAX_HELLO_LINES else logging.DEBUG
 
+    @property
+    def vehicles_in_contact(self) -> int:
+        """How many vehicles have sent a message within MAX_SILENCE."""
+        return len(self._vehicles)
+
     def _note_contact(self, vehicle: str, is_hello: bool) -> None:
         """Note a message of a vehicle; where it has (re)connected, as its hello shows, or was silent, send again what
-        is
-        still valid for it."""
+        is still valid for it."""
         now = stopwatch()
         if vehicle not in self._vehicles or is_hello:
             log.log(self._hello_level(), "vehicle %s is connected", vehicle)
@@ -314,9 +319,17 @@ class Egress:
         elif is_hello:
             self._metrics.count("drop.hello")
 
-        if len(self._vehicles) >= MAX_VEHICLES:
-            del self._vehicles[next(iter(self._vehicles))]
         self._vehicles[vehicle] = LastContact(received=now, resent=resent)
+        self._forget_silent(now)
+
+    def _forget_silent(self, now: int) -> None:
+        """Forget the vehicles that have been silent for long, at the latest when there are too many."""
+        while True:
+            longest_silent = next(iter(self._vehicles))
+            silence = now - self._vehicles[longest_silent].received
+            if silence <= MAX_SILENCE and len(self._vehicles) <= MAX_VEHICLES:
+                return
+            del self._vehicles[longest_silent]
 
     def _resend(self, vehicle: str) -> None:
         topic, now = MqttTopics.vehicle(vehicle, "advisories"), self._clock.now()

@@ -10,8 +10,8 @@ from deadlines import when, when_past
 from made_advisory import advisory
 
 from cloudctl.client import Vehicle
-from cloudctl.clock import WallClock
-from cloudctl.io import broker
+from cloudctl.clock import MS, SECOND, WallClock, stopwatch
+from cloudctl.io import broker, egress
 from cloudctl.io.egress import Egress
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import BrokerSection
@@ -110,6 +110,32 @@ def test_each_vehicle_is_given_its_own_advisory_and_its_state_reaches_the_node_a
             ((kind, name, body),) = loop.messages
             assert (kind, name, msgspec.json.decode(body, type=VehicleState)) == ("state", "car", state)
             assert loop.received == {"car": ["first"], "other": ["second"]}, "and no more"
+
+    asyncio.run(scene())
+
+
+def test_only_vehicles_of_late_are_remembered_however_many_send(
+    running: broker.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress, "MAX_SILENCE", 300 * MS)
+
+    async def scene() -> None:
+        async with loop_at(running) as loop:
+            state = VehicleState(WallClock().now(), 39.8, 116.5, 10.0, 0.0)
+            for number in range(5):
+                async with Vehicle(f"passing-{number}", port=running.port, version=running.version) as vehicle:
+                    await vehicle.connected.wait()
+                    assert await vehicle.report(state)
+            await when(lambda: len(loop.messages) == 5)
+
+            async def forgotten() -> bool:
+                assert await loop.vehicles["car"].report(state)
+                return loop.egress.vehicles_in_contact <= 2  # those of the loop itself
+
+            deadline = stopwatch() + 20 * SECOND
+            while not await forgotten():
+                assert stopwatch() < deadline, f"{loop.egress.vehicles_in_contact} are still remembered"
+                await asyncio.sleep(0.1)
 
     asyncio.run(scene())
 
