@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..codes.findings import refuse
-from ..signals.spat_fields import shown
+from .cpm import OBJECT_CONTAINER as OBJECT_CONTAINER_ID
 from .fields import Tree
 
 MAX_MODULES: Final = 16 * 1024 * 1024  # bytes of the modules' text; those of the standards are under 1 MB
@@ -24,6 +24,7 @@ TYPES: Final = {
     "SDSM": "SensorDataSharingMessage",
 }
 FRAME: Final = "MessageFrame"
+RSM_FIELD: Final = "rsmFrame"
 OBJECT_CONTAINER: Final = "PerceivedObjectContainer"
 FILES: Final = {
     "CPM": "TS 103 324 and TS 102 894-2 (ETSI-ITS-CDD)",
@@ -59,13 +60,21 @@ class PerceptionModules:
         if name not in self._types:
             rule = f"these modules do not define {name}"
             raise refuse(kind, kind, "modules", ", ".join(sorted(self._types)[:8]), rule, f"give those of {FILES[kind]}")
-        errors = []
+        errors: list[str] = []
+        found: Tree | None = None
         for type_name, body in self._readings(kind, name, data):
             try:
-                tree = _plain(self._compiled.decode(type_name, body))
-                return self._opened(tree) if kind == "CPM" else _unframed(tree)
+                value = self._compiled.decode(type_name, body)
+                tree = self._opened(kind, type_name, _plain(value))
+                is_whole = bytes(self._compiled.encode(type_name, value)) == body
             except Exception as error:  # asn1tools raises many kinds, none of one family
                 errors.append(str(error) or type(error).__name__)
+                continue
+            if is_whole:
+                return tree
+            found = found or tree  # bits that a frame could be, too: what gives the same bytes again comes first
+        if found is not None:
+            return found
         rule = f"is no {name} of these modules ({'; '.join(errors)[:300]})"
         remedy = "give the message whole, without the headers below it, and the modules of its edition"
         raise refuse(kind, kind, "bytes", f"{len(data)} bytes", rule, remedy)
@@ -80,13 +89,18 @@ class PerceptionModules:
             readings.insert(0, (FRAME, data))
         return readings
 
-    def _opened(self, tree: Tree) -> Tree:
-        """Return the tree with the container of perceived objects decoded, where it is an open type."""
-        for container in tree.get("payload", {}).get("cpmContainers", ()):
+    def _opened(self, kind: str, type_name: str, tree: Any) -> Tree:
+        """Return the message of a tree; of a CPM the container of perceived objects is decoded, where it is an open
+        type. Raises ValueError for a frame of another message."""
+        if type_name == FRAME and RSM_FIELD not in tree:
+            raise ValueError(f"the frame holds {', '.join(tree)}")
+        containers = tree.get("payload", {}).get("cpmContainers", ()) if kind == "CPM" else ()
+        for container in containers:
             data = container.get("containerData")
-            if container.get("containerId") == 5 and isinstance(data, bytes):
+            if container.get("containerId") == OBJECT_CONTAINER_ID and isinstance(data, bytes):
                 container["containerData"] = _plain(self._compiled.decode(OBJECT_CONTAINER, data))
-        return tree
+        message: Tree = tree
+        return message
 
 
 def _text_of(path: Path) -> str:
@@ -115,13 +129,6 @@ def _compiled(text: str) -> Any:
     except Exception as error:  # asn1tools and its parser raise many kinds
         rule = f"does not compile ({str(error)[:300]})"
         raise refuse("ASN.1", "modules", "text", f"{len(text)} characters", rule, "correct the modules") from None
-
-
-def _unframed(tree: Any) -> Tree:
-    """Return the message of a tree: a frame is a choice, or has the message as `value`."""
-    if not isinstance(tree, dict):
-        raise refuse("ASN.1", "frame", "message", shown(tree), "must hold one message", "give the message whole")
-    return tree
 
 
 def _plain(value: Any) -> Any:
