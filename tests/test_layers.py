@@ -60,6 +60,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("engine",),
         ("view",),
         ("client", "replay"),
+        ("recordings",),
         ("node",),
         ("sim",),
         ("commands",),
