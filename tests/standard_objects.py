@@ -19,7 +19,9 @@ def its_ms(t: int) -> int:
     return (t // MS) - int(datetime(2004, 1, 1, tzinfo=UTC).timestamp()) * 1000 + TAI_AHEAD * 1000
 
 
-def position(names: tuple[str, str] = ("lat", "long"), lat: int = 397_955_000, lon: int = 1_165_080_000) -> dict[str, int]:
+def position(
+    names: tuple[str, str] = ("lat", "long"), lat: int = 397_955_000, lon: int = 1_165_080_000
+) -> dict[str, int]:
     return {names[0]: lat, names[1]: lon}
 
 
@@ -64,7 +66,9 @@ def rsm(participants: list[dict[str, Any]]) -> dict[str, Any]:
     return {"msgCnt": 3, "id": "0102030405060708", "refPos": position(), "participants": participants}
 
 
-def participant(number: int = 1, sec_mark: int = 20_123, lon: int = 1000, lat: int = -2000, **more: Any) -> dict[str, Any]:
+def participant(
+    number: int = 1, sec_mark: int = 20_123, lon: int = 1000, lat: int = -2000, **more: Any
+) -> dict[str, Any]:
     return {
         "ptcType": "motor",
         "ptcId": number,
@@ -124,7 +128,9 @@ def detected(number: int = 1, first: int = 100, second: int = -200, offset: int 
 # Times of reception: any moment of many years, with the edges of minutes and of 65,536 ms among them.
 times = st.one_of(
     st.integers(1_500_000_000_000, 2_200_000_000_000),
-    st.integers(25_000_000, 36_000_000).flatmap(lambda minute: st.integers(-3, 3).map(lambda ms: minute * MINUTE_MS + ms)),
+    st.integers(25_000_000, 36_000_000).flatmap(
+        lambda minute: st.integers(-3, 3).map(lambda ms: minute * MINUTE_MS + ms)
+    ),
     st.integers(10_000_000, 20_000_000).flatmap(
         lambda turn: st.integers(-3, 3).map(lambda ms: turn * 65_536 - 5000 + 1_072_915_200_000 + ms)
     ),

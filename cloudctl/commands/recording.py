@@ -43,7 +43,9 @@ def _add_cut(verbs: Any) -> None:
     cut = add_command(verbs, "cut", "a part of a recording, by time, intersection and topic", _cut)
     _add_source(cut)
     _add_out(cut)
-    cut.add_argument("--from", dest="first", metavar="TIME", help="+SECONDS from the beginning, or 2026-05-01T08:00:00Z")
+    cut.add_argument(
+        "--from", dest="first", metavar="TIME", help="+SECONDS from the beginning, or 2026-05-01T08:00:00Z"
+    )
     cut.add_argument("--to", dest="last", metavar="TIME", help="likewise; steps at that time are in it")
     cut.add_argument(
         "--intersection", action="append", default=[], metavar="ID", help="only what is of it; may be repeated"

@@ -68,9 +68,9 @@ def tree_of(message: bytes | str, where: str) -> Tree:
     try:
         tree = msgspec.json.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refuse(where, where, "JSON", f"{len(message)} bytes", f"cannot be read ({error})", "send whole JSON") from (
-            None
-        )
+        raise refuse(
+            where, where, "JSON", f"{len(message)} bytes", f"cannot be read ({error})", "send whole JSON"
+        ) from (None)
     if not isinstance(tree, dict):
         raise refuse(where, where, "JSON", shown(tree), "must be an object", "send the message's fields by their names")
     return tree
@@ -123,7 +123,15 @@ def _spelling(name: str) -> str:
 
 
 def quantity(
-    entity: str, field: str, value: Any, *, unit: float, high: int, absent: Sequence[int], refusals: Refusals, low: int = 0
+    entity: str,
+    field: str,
+    value: Any,
+    *,
+    unit: float,
+    high: int,
+    absent: Sequence[int],
+    refusals: Refusals,
+    low: int = 0,
 ) -> float:
     """Return a measured number in our unit; NaN where it is left out, one of the values `absent`, or refused with a
     note."""
@@ -155,7 +163,11 @@ def millisecond_of_minute(entity: str, field: str, value: Any, refusals: Refusal
     """Return a DSecond that names a time: 0 .. 60999. Raises CodeError."""
     ms = refusals.number(entity, field, value, NO_MILLISECOND)
     if ms > MAX_MILLISECOND:
-        rule = "is not available" if ms == NO_MILLISECOND else f"{MAX_MILLISECOND + 1} .. {NO_MILLISECOND - 1} are reserved"
+        rule = (
+            "is not available"
+            if ms == NO_MILLISECOND
+            else f"{MAX_MILLISECOND + 1} .. {NO_MILLISECOND - 1} are reserved"
+        )
         raise refusals.error(entity, field, ms, f"{rule}: the time of measurement is not known")
     return ms
 

@@ -59,7 +59,9 @@ class PerceptionModules:
         name = TYPES[kind]
         if name not in self._types:
             rule = f"these modules do not define {name}"
-            raise refuse(kind, kind, "modules", ", ".join(sorted(self._types)[:8]), rule, f"give those of {FILES[kind]}")
+            raise refuse(
+                kind, kind, "modules", ", ".join(sorted(self._types)[:8]), rule, f"give those of {FILES[kind]}"
+            )
         errors: list[str] = []
         found: Tree | None = None
         for type_name, body in self._readings(kind, name, data):
@@ -106,7 +108,9 @@ class PerceptionModules:
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_MODULES:
-            raise refuse("ASN.1", str(path), "size", path.stat().st_size, "is no ASN.1 module", "give the modules' text")
+            raise refuse(
+                "ASN.1", str(path), "size", path.stat().st_size, "is no ASN.1 module", "give the modules' text"
+            )
         return path.read_text("utf-8-sig", errors="replace")
     except OSError as error:
         raise refuse("ASN.1", str(path), "file", error.strerror, "cannot be read", "give the modules' paths") from None
@@ -141,4 +145,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
-

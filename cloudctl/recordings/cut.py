@@ -63,8 +63,8 @@ def cut(source: Path, out: Path, request: CutRequest) -> Written:
         if writer.kept[TICK] == made_ticks:
             raise RecordingError(f"the cut holds no step of {source}. Give a longer time, or leave --from and --to out")
         if first > run.begin or last < run.end:
-            kept = writer.kept - Counter({TICK: made_ticks})
-            _count_outside(run, first, last, kept, filter_.dropped)
+            kept_messages = writer.kept - Counter({TICK: made_ticks})
+            _count_outside(run, first, last, kept_messages, filter_.dropped)
         writer.add_origin(Origin("cut", (run_name(run),), _by_reason(filter_.dropped)))
     notes = faults_of(run)
     is_prefix = first <= run.begin and not filter_.has_lost_inputs and not run.damaged_chunks

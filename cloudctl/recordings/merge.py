@@ -8,7 +8,7 @@ how the cuts of one run fit together again. What contradicts is refused, all of 
 import heapq
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from itertools import groupby, zip_longest
+from itertools import groupby, pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,7 +186,6 @@ class _RecentMessages:
             return False
         return owner != block.number
 
-
     def _has_time(self, data: bytes) -> bool:
         """Return whether a message says when it was made: two alike without that may be two."""
         try:
@@ -206,7 +205,9 @@ def _same_files(runs: Sequence[Source]) -> list[str]:
         for part in source.run.parts:
             file = part.resolve()
             if file in seen:
-                contradictions.append(f"{part} is named twice, by {seen[file]} and {source.run.path}: name each run once")
+                contradictions.append(
+                    f"{part} is named twice, by {seen[file]} and {source.run.path}: name each run once"
+                )
                 break
             seen[file] = source.run.path
     return contradictions
@@ -268,7 +269,7 @@ def _streams(runs: Sequence[Source]) -> list[str]:
     contradictions = []
     for (topic, unit, sensor), found in spans.items():
         found.sort(key=lambda span: span[:2])
-        for one, other in zip(found, found[1:], strict=False):
+        for one, other in pairwise(found):
             if other[0] <= one[1]:
                 stream = f"{topic.removeprefix('in/')} of {unit}" + (f"/{_shown(sensor)}" if sensor else "")
                 contradictions.append(

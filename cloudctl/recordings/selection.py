@@ -39,9 +39,7 @@ class OfPlace(Struct):
 class Selection:
     """The intersections that are wanted of a run."""
 
-    def __init__(
-        self, config: EngineConfig, codes: Sequence[IntersectionCode], wanted: Collection[str]
-    ) -> None:
+    def __init__(self, config: EngineConfig, codes: Sequence[IntersectionCode], wanted: Collection[str]) -> None:
         """Raises RecordingError for an intersection that the run does not have."""
         known = dict.fromkeys(code.id for code in codes)
         unknown = [name for name in wanted if name not in known]

@@ -206,7 +206,9 @@ def test_timestamps_count_the_leap_seconds_since_2004(ms):
     assert utc_of(its_ms(ms * MS)) == ms * MS
 
 
-@pytest.mark.parametrize(("year", "leaps"), [(1_104_537_600, 0), (1_136_073_600, 1), (1_341_100_799, 2), (1_341_100_800, 3)])
+@pytest.mark.parametrize(
+    ("year", "leaps"), [(1_104_537_600, 0), (1_136_073_600, 1), (1_341_100_799, 2), (1_341_100_800, 3)]
+)
 def test_a_leap_second_counts_from_the_day_it_was_put_in(year, leaps):
     assert timestamp_of(year * 1000 * MS) == (year - 1_072_915_200 + leaps) * 1000
     assert utc_of(timestamp_of(year * 1000 * MS)) == year * 1000 * MS

@@ -64,12 +64,15 @@ RSM_MODULE = f"""
 Rsm DEFINITIONS AUTOMATIC TAGS ::= BEGIN
 MessageFrame ::= CHOICE {{ bsmFrame NULL, rsmFrame RoadsideSafetyMessage, ... }}
 RoadsideSafetyMessage ::= SEQUENCE {{
-  msgCnt INTEGER (0..127), id OCTET STRING (SIZE(8)), refPos Position3D, participants SEQUENCE (SIZE(1..16)) OF Participant, ...
+  msgCnt INTEGER (0..127), id OCTET STRING (SIZE(8)), refPos Position3D,
+  participants SEQUENCE (SIZE(1..16)) OF Participant, ...
 }}
 Participant ::= SEQUENCE {{
   ptcType ENUMERATED {{ unknown (0), motor (1), non-motor (2), pedestrian (3), rsu (4), ... }},
   ptcId INTEGER (0..65535),
-  source ENUMERATED {{ unknown(0), selfinfo(1), v2x(2), video(3), microwaveRadar(4), loop(5), lidar(6), integrated(7), ... }},
+  source ENUMERATED {{
+    unknown(0), selfinfo(1), v2x(2), video(3), microwaveRadar(4), loop(5), lidar(6), integrated(7), ...
+  }},
   secMark INTEGER (0..65535),
   pos SEQUENCE {{ offsetLL CHOICE {{ position-LL1 Near, position-LL4 Far }} }},
   posConfidence PositionConfidenceSet, speed INTEGER (0..8191), heading INTEGER (0..28800), size VehicleSize, ...
@@ -83,15 +86,20 @@ SDSM_MODULE = f"""
 Sdsm DEFINITIONS AUTOMATIC TAGS ::= BEGIN
 SensorDataSharingMessage ::= SEQUENCE {{
   msgCnt INTEGER (0..127), sourceID OCTET STRING (SIZE(4)), equipmentType ENUMERATED {{ unknown, rsu, obu, vru, ... }},
-  sDSMTimeStamp DDateTime, refPos Position3D, refPosXYConf Accuracy, objects SEQUENCE (SIZE(1..256)) OF DetectedObjectData, ...
+  sDSMTimeStamp DDateTime, refPos Position3D, refPosXYConf Accuracy,
+  objects SEQUENCE (SIZE(1..256)) OF DetectedObjectData, ...
 }}
 Accuracy ::= SEQUENCE {{ semiMajor INTEGER (0..255), semiMinor INTEGER (0..255), orientation INTEGER (0..65535) }}
 DDateTime ::= SEQUENCE {{
   year INTEGER (0..4095) OPTIONAL, month INTEGER (0..12) OPTIONAL, day INTEGER (0..31) OPTIONAL,
   hour INTEGER (0..31) OPTIONAL, minute INTEGER (0..60) OPTIONAL, second INTEGER (0..65535) OPTIONAL
 }}
-DetectedObjectData ::= SEQUENCE {{ detObjCommon Common, detObjOptData CHOICE {{ detVeh Vehicle, detVRU NULL }} OPTIONAL }}
-Vehicle ::= SEQUENCE {{ size VehicleSize OPTIONAL, height INTEGER (0..127) OPTIONAL, vehicleClass INTEGER (0..255) OPTIONAL, ... }}
+DetectedObjectData ::= SEQUENCE {{
+  detObjCommon Common, detObjOptData CHOICE {{ detVeh Vehicle, detVRU NULL }} OPTIONAL
+}}
+Vehicle ::= SEQUENCE {{
+  size VehicleSize OPTIONAL, height INTEGER (0..127) OPTIONAL, vehicleClass INTEGER (0..255) OPTIONAL, ...
+}}
 Common ::= SEQUENCE {{
   objType ENUMERATED {{ unknown, vehicle, vru, animal, ... }}, objTypeCfd INTEGER (0..101), objectID INTEGER (0..65535),
   measurementTime INTEGER (-1500..1500), timeConfidence ENUMERATED {{ unavailable, time-100-000 }},
@@ -129,9 +137,7 @@ def test_a_cpm_in_uper_is_read_with_its_open_types(modules: PerceptionModules) -
                 "velocityDirection": {"value": 900, "confidence": 10},
             },
         ),
-        "lowerTriangularCorrelationMatrices": [
-            {"componentsIncludedIntheMatrix": (b"\xc0\x00", 13), "matrix": [[50]]}
-        ],
+        "lowerTriangularCorrelationMatrices": [{"componentsIncludedIntheMatrix": (b"\xc0\x00", 13), "matrix": [[50]]}],
         "classification": [{"objectClass": ("vehicleSubClass", 6), "confidence": 80}],
     }
     objects = compiled.encode("PerceivedObjectContainer", {"numberOfPerceivedObjects": 1, "perceivedObjects": [seen]})
@@ -197,6 +203,10 @@ def test_bytes_that_are_no_message_and_modules_that_do_not_fit_are_errors_that_s
 
     (tmp_path / "broken.asn").write_text("Broken DEFINITIONS ::= BEGIN A ::= ")
     (tmp_path / "other.asn").write_text("Other DEFINITIONS ::= BEGIN A ::= INTEGER END")
-    for name, word in (("broken.asn", "does not compile"), ("other.asn", "must define"), ("absent.asn", "cannot be read")):
+    for name, word in (
+        ("broken.asn", "does not compile"),
+        ("other.asn", "must define"),
+        ("absent.asn", "cannot be read"),
+    ):
         with pytest.raises(CodeError, match=word):
             PerceptionModules([tmp_path / name])

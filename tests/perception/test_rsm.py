@@ -163,7 +163,9 @@ def test_a_participant_without_a_place_is_refused_and_the_others_are_kept(pos):
     assert frame.lost == 1
 
 
-@pytest.mark.parametrize("message", [b"{", b"[]", b"{}", b'{"refPos": 5}', rsm("none"), rsm([participant(speed=1)]) | {"refPos": {"lat": 1}}])
+@pytest.mark.parametrize(
+    "message", [b"{", b"[]", b"{}", b'{"refPos": 5}', rsm("none"), rsm([participant(speed=1)]) | {"refPos": {"lat": 1}}]
+)
 def test_what_cannot_be_used_at_all_is_an_error_that_says_why(message):
     with pytest.raises(CodeError) as error:
         read(message)

@@ -82,7 +82,13 @@ def test_the_numbers_for_not_available_leave_a_field_out():
 
 @pytest.mark.parametrize(
     ("stamp", "field"),
-    [({"second": 65_535}, "second"), ({"second": None}, "second"), ({"month": 13}, "month"), ({"month": 2, "day": 30}, "date"), ({"hour": 24}, "date")],
+    [
+        ({"second": 65_535}, "second"),
+        ({"second": None}, "second"),
+        ({"month": 13}, "month"),
+        ({"month": 2, "day": 30}, "date"),
+        ({"hour": 24}, "date"),
+    ],
 )
 def test_a_message_without_a_time_is_refused(stamp, field):
     with pytest.raises(CodeError) as error:
@@ -97,7 +103,10 @@ def test_a_message_without_a_time_is_refused(stamp, field):
         ({"objType": 2}, ObjectClass.PEDESTRIAN),
         ({"objType": "vru", "detObjOptData": {"detVRU": {"basicType": "aPEDALCYCLIST"}}}, ObjectClass.BICYCLE),
         ({"objType": "vru", "detObjOptData": ("detVRU", {"basicType": 1})}, ObjectClass.PEDESTRIAN),
-        ({"objType": "unknown", "detObjOptData": {"detObst": {"obstSize": {"width": 5, "length": 8}}}}, ObjectClass.STATIC),
+        (
+            {"objType": "unknown", "detObjOptData": {"detObst": {"obstSize": {"width": 5, "length": 8}}}},
+            ObjectClass.STATIC,
+        ),
         ({"objType": "animal"}, ObjectClass.UNKNOWN),
     ],
 )

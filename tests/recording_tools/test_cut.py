@@ -68,7 +68,7 @@ def test_whatever_a_run_holds_a_cut_holds_what_is_within_its_time(
     first, last = (START + end * SECOND for end in sorted(ends))
     expected = [step for step in steps if first <= step[0] <= last]
     if not expected:
-        with pytest.raises(RecordingError, match="no step|nothing of it is within"):
+        with pytest.raises(RecordingError, match=r"no step|nothing of it is within"):
             cut(source, out, CutRequest(first, last))
         assert list(tmp_path.glob("cut*")) == []
         return

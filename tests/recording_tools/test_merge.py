@@ -1,5 +1,6 @@
 """Merges of recordings: cuts of one run fit together again, contradictions are refused."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_cuts_of_a_run_by_time_merge_to_what_the_run_holds(
     write_run(tmp_path / "run.mcap", config_for(code.code.id), [code], steps)
     ends = [None, *(START + second * SECOND for second in sorted(seconds)), None]
     pieces = []
-    for number, (first, last) in enumerate(zip(ends, ends[1:], strict=False)):
+    for number, (first, last) in enumerate(itertools.pairwise(ends)):
         piece = tmp_path / f"piece-{number}.mcap"
         try:
             cut(tmp_path / "run.mcap", piece, CutRequest(None if first is None else first + 1, last))

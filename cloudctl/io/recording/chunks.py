@@ -14,8 +14,8 @@ from typing import NamedTuple
 import msgspec
 from mcap.data_stream import ReadDataStream
 from mcap.records import Channel, Chunk, Message, Schema
-from mcap.summary import Summary
 from mcap.stream_reader import breakup_chunk
+from mcap.summary import Summary
 
 from ...schema import RawMessage
 from .container import CHUNK, MAGIC, ChannelKind, MessageSchema

@@ -9,7 +9,7 @@ from mcap.reader import SeekingReader
 from mcap.summary import Summary
 
 from .container import FOOTER, MAGIC, RECORD_HEAD_BYTES
-from .parts import UNREADABLE
+from .parts import UNREADABLE, bounded
 
 FOOTER_BYTES: Final = 20  # its summary's start, its offsets' start, its CRC
 CRC_BYTES: Final = 4
@@ -54,7 +54,7 @@ def read_summary(file: BufferedReader) -> CheckedSummary:
         return CheckedSummary(SummaryState.DAMAGED, None)
     file.seek(0)  # the reader begins where the file stands
     try:
-        summary = SeekingReader(file).get_summary()
+        summary = SeekingReader(bounded(file)).get_summary()
     except UNREADABLE:
         return CheckedSummary(SummaryState.DAMAGED, None)
     return CheckedSummary(SummaryState.DAMAGED if summary is None else SummaryState.WHOLE, summary)
