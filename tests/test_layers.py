@@ -59,6 +59,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("handlers", "plan_runner", "revisions"),
         ("engine",),
         ("view",),
+        ("foxglove",),
         ("client", "replay"),
         ("recordings",),
         ("node",),

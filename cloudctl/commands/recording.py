@@ -19,6 +19,7 @@ def add_recording_commands(commands: Any) -> None:
     _add_info(verbs)
     _add_cut(verbs)
     _add_merge(verbs)
+    _add_export(verbs)
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +62,22 @@ def _add_merge(verbs: Any) -> None:
     _add_out(merge)
 
 
+def _add_export(verbs: Any) -> None:
+    export = add_command(verbs, "export", "a recording in another form", _export)
+    _add_source(export)
+    export.add_argument(
+        "--to",
+        choices=("parquet", "foxglove"),
+        required=True,
+        help=(
+            "parquet: a folder of tables; foxglove: the recording, with tracks, signals, advisories and the map for "
+            "other viewers beside it"
+        ),
+    )
+    export.add_argument("--out", type=Path, required=True, help="the folder or file to write; none is written over")
+    export.add_argument("--tracks", action="store_true", help="parquet: also the tracks, for which the run is repeated")
+
+
 def _info(args: argparse.Namespace) -> int:
     from ..recordings.info import info, lines_of
 
@@ -93,10 +110,21 @@ def _merge(args: argparse.Namespace) -> int:
     return _report_written(merge(args.files, args.out), args.check)
 
 
+def _export(args: argparse.Namespace) -> int:
+    if args.to == "foxglove":
+        from ..recordings.foxglove import add_views
+
+        return _report_written(add_views(args.file, args.out), False)
+    from ..recordings.parquet import export_parquet
+
+    return _report_written(export_parquet(args.file, args.out, args.tracks), False)
+
+
 def _report_written(written: "Written", check: bool) -> int:
     """Print what was written and left out, and how a replay of it compares where that is asked for; return the exit
     status."""
-    print(f"wrote {written.path}: {written.path.stat().st_size:,} bytes")
+    files = written.path.iterdir() if written.path.is_dir() else [written.path]
+    print(f"wrote {written.path}: {sum(file.stat().st_size for file in files):,} bytes")
     print("\n".join(f"  {topic}: {count:,}" for topic, count in sorted(written.kept.items())))
     for line in written.dropped:
         print(line)
