@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from . import __version__
 from .commands.codes import add_codes_commands
 from .commands.node import add_node_commands
+from .commands.recording import add_recording_commands
 from .commands.simulation import add_simulation_commands
 
 EXAMPLES = """examples:
@@ -23,6 +24,7 @@ EXAMPLES = """examples:
   cloudctl sim run --sumocfg town.sumocfg --in-process --json run.json
   cloudctl eval                                      the tracker against truth, on made-up scenes
   cloudctl replay run.mcap --compare                 prove that the run can be repeated to the byte
+  cloudctl recording info run.mcap                   what a recording holds; cut, merge and export it
   cloudctl doctor                                    what is missing on this machine, and what installs it
 """
 
@@ -63,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", dest="traceback", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add_node_commands(commands)
+    add_recording_commands(commands)
     add_codes_commands(commands)
     add_simulation_commands(commands)
     return parser

@@ -104,6 +104,7 @@ class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):
     part_minutes: float = 60.0
     keep_mb: float | None = None  # MiB, of all recordings of this path's folder and name
     keep_days: float | None = None
+    foxglove: bool = False  # also tracks, signals, advisories and the map in Foxglove's schemas, for other viewers
 
     @property
     def limits(self) -> RecordingLimits:

@@ -51,7 +51,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "signals",
             "io",
         ),  # I/O below the engine: it can be replaced by a recording, and the engine cannot reach it
-        ("hazards", "scans", "world"),
+        ("hazards", "perception", "scans", "world"),
         ("forecast", "sensor_health"),
         ("planner", "traffic"),
         ("intersection",),
@@ -59,7 +59,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("handlers", "plan_runner", "revisions"),
         ("engine",),
         ("view",),
+        ("foxglove",),
         ("client", "replay"),
+        ("recordings",),
         ("node",),
         ("sim",),
         ("commands",),

@@ -27,11 +27,17 @@ from ..schema import (
 from ..traffic_messages import Traffic
 
 if TYPE_CHECKING:
+    from ..perception.uper import PerceptionModules as PerceptionModules
     from .gateway import Gateway as Gateway
     from .gateway import pack as pack
     from .vehicle import Vehicle as Vehicle
 
-MODULES = {"Gateway": "gateway", "pack": "gateway", "Vehicle": "vehicle"}
+MODULES = {
+    "Gateway": ".gateway",
+    "PerceptionModules": "..perception.uper",
+    "pack": ".gateway",
+    "Vehicle": ".vehicle",
+}
 
 __all__ = [
     "Ack",
@@ -43,6 +49,7 @@ __all__ = [
     "Hazard",
     "Health",
     "ObjectClass",
+    "PerceptionModules",
     "Priority",
     "Reject",
     "Sensor",
@@ -59,5 +66,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in MODULES:
-        return getattr(import_module(f".{MODULES[name]}", __name__), name)
+        return getattr(import_module(MODULES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -29,9 +29,7 @@ from ..schema import (
 from ..topics import KIND_OF_CODE, TOPICS
 from .credentials import read_gateway_folder
 from .outbox import Outbox
-
-if TYPE_CHECKING:
-    from ..codes.findings import Finding
+from .standard_messages import MAX_REFUSALS, StandardMessages
 
 SYNC_EVERY = 5 * SECOND
 FIRST_SYNC = SECOND  # after the first exchange of a connection: then it is known soon what was accepted
@@ -44,13 +42,11 @@ STALE_SYNC = SECOND // 2  # an answer later than that (it waited for the node to
 # spoils the offset by half of it; the next one is taken instead
 MAX_FIRST_ROUND_TRIP = 50 * MS
 FLOATS = COLUMNS[1:-1]
-REFUSAL_ABSENT = 10 * SECOND  # a refusal of SPAT that comes back after so long is reported anew
-MAX_REFUSALS = 256  # that are remembered as reported
 REPEAT_INTERVAL = 10 * SECOND  # between two logged refusals of the same field
 log = logging.getLogger("cloudctl.client")
 
 
-class Gateway:
+class Gateway(StandardMessages):
     """One connection to a node.
 
     `key` is this gateway's .key file (or pair), `node_key` the node's public key or .pub file; both None for a test
@@ -77,17 +73,15 @@ class Gateway:
         on_priority: Callable[[Priority], None] | None = None,
         now: Callable[[], int] | None = None,
     ) -> None:
+        super().__init__(on_reject or self._log_reject, now or WallClock().now)
         self.name, self.rsus, self.sensors = name, tuple(rsus), tuple(sensors)
         self.state = "connecting"  # or connected, disconnected, refused
         self.sent = self.dropped = self.rejected = self.clock_steps = 0
         self._keys = key if key is None or isinstance(key, KeyPair) else read_keys(Path(key))
         if node_key is not None and Path(node_key).suffix == ".pub":
             node_key = read_keys(Path(node_key)).public
-        self._spat_refusals: dict[tuple[str, str], int] = {}  # (entity, field) -> when it was last refused
-        self._on_reject = on_reject or self._log_reject
         self._repeats = Repeats(REPEAT_INTERVAL, MAX_REFUSALS)
         self._on_broadcast, self._on_priority = on_broadcast, on_priority
-        self._now = now or WallClock().now
         self._seq: dict[tuple[str, str], int] = {}
         self._synced: int | None = None  # when an exchange was last begun, monotonic
         self._is_first_exchange = True  # of this connection
@@ -163,43 +157,6 @@ class Gateway:
                 None if lanes is None else tuple(lanes),
             ),
         )
-
-    def spat(self, rsu: str, places: Mapping[str, tuple[str, int]], message: bytes) -> int:
-        """Send what a SPAT says; return how many intersections were sent. UPER (framed or not, SPATEM) or JSON of
-        J2735, or JSON of YD/T 3709.
-
-        `places`: the message's "region/id" -> (city code, revision of the digital code) of the intersections that are
-        meant. A revision of the
-        message that is not the code's is passed on, and the node will say so. What is wrong in the message loses only
-        itself and is reported to `on_reject`,
-        once until it was right for 10 s. Raises CodeError for what is no SPAT, and where none of its intersections is
-        as it should be.
-        """
-        from ..signals.spat import as_signal, read_spat  # UPER needs an extra; gateways that speak our form do not
-        from ..signals.ydt_spat import read_ydt_spat
-
-        read = read_ydt_spat if message.lstrip()[:1] == b"{" and b'"phaseStates"' in message else read_spat
-        states = read(message, self._now())
-        self._report(states.refused)
-        sent = 0
-        for found in states:
-            if found.intersection in places:
-                name, revision = places[found.intersection]
-                said, groups = as_signal(found, revision)
-                sent += self.signal(rsu, name, said, groups, found.t)
-        return sent
-
-    def _report(self, refused: "Sequence[Finding]") -> None:
-        """Pass on what is refused of a SPAT and was not when it came last."""
-        now = self._now()
-        for finding in refused:
-            last = self._spat_refusals.pop((finding.entity, finding.field), None)
-            if last is None or abs(now - last) > REFUSAL_ABSENT:
-                place = f"{finding.entity}: {finding.field}"
-                self._on_reject(Reject(VERSION, "signal", None, place, finding.value, finding.rule, finding.remedy))
-            self._spat_refusals[finding.entity, finding.field] = now
-        while len(self._spat_refusals) > MAX_REFUSALS:
-            del self._spat_refusals[next(iter(self._spat_refusals))]
 
     def hazard(self, hazard: Hazard) -> bool:
         """Send a hazard."""

@@ -16,6 +16,7 @@ from .. import codes
 from ..clock import SECOND, Clock, SteadyClock, stopwatch
 from ..engine import Answer, Engine, Output
 from ..faults import Faults
+from ..foxglove.recorded import RecordedViews
 from ..io.egress import Egress
 from ..io.http import HttpServerError, Web
 from ..io.http_guard import HttpGuard, server_tls
@@ -71,6 +72,8 @@ class Node:
         engine_config = msgspec.structs.replace(config.engine, days=days.days)
         self.engine = Engine(loaded, engine_config, self.metrics, debug)
         self.recorder = begin_recording(config, engine_config, loaded, self.metrics, self.clock)
+        is_viewed = self.recorder and config.record.foxglove
+        self._recorded_views = RecordedViews(self.recorder, self.engine) if self.recorder and is_viewed else None
         self._keys = config.keys()
         self._compile_kernels()
 
@@ -366,6 +369,8 @@ class Node:
         if self.recorder:
             encoded = [payload for _, payload in payloads]
             self._try("recorder", "", self._record, t, batch, encoded, output.answers)
+            if self._recorded_views:
+                self._try("recorder", "", self._recorded_views.observe, t, output)
         if self.page:
             self._stage_begin = stopwatch()
             self._try("view", "", self.page.observer.observe, t, batch, output)

@@ -2,7 +2,7 @@
 
 What was appended is whole on its own: a file that is cut off after any chunk loses nothing before it, and a chunk that
 could not be written to one file can be appended to the next. Format: https://mcap.dev/spec, records in the order of its
-sections; no schemas, since bodies describe themselves.
+sections. The run's own bodies describe themselves and have no schema; what is added for other viewers has.
 """
 
 import os
@@ -20,6 +20,7 @@ COMPRESSION_LEVEL = 0  # lz4's fastest: a recorder must not hold up the node
 # Opcodes of the records.
 HEADER = 1
 FOOTER = 2
+SCHEMA = 3
 CHANNEL = 4
 MESSAGE = 5
 CHUNK = 6
@@ -33,6 +34,22 @@ RECORD_HEAD_BYTES = 9  # of any record: opcode, length
 CHUNK_FIXED_BYTES = 28 + 7 + 8  # of a Chunk record before its data: times, size, CRC; "lz4"; the data's length
 
 
+class MessageSchema(NamedTuple):
+    """What the messages of a channel look like, for readers that do not know it."""
+
+    name: str
+    encoding: str
+    data: bytes
+
+
+class ChannelKind(NamedTuple):
+    """What a channel is."""
+
+    topic: str
+    encoding: str  # of its messages
+    schema: MessageSchema | None = None
+
+
 class Chunk(NamedTuple):
     """A chunk of messages that can be appended to any file."""
 
@@ -40,6 +57,7 @@ class Chunk(NamedTuple):
     indexes: tuple[tuple[int, bytes], ...]  # (channel, MessageIndex record)
     counts: dict[int, int]  # messages by channel
     channels: tuple[bytes, ...]  # the Channel records of those
+    schemas: tuple[bytes, ...]  # the Schema records of these
     first: int  # ns, log time
     last: int
     size: int  # bytes of its records, uncompressed
@@ -58,7 +76,8 @@ class ChunkBuilder:
     """Gathers messages into chunks; channels keep their numbers from one chunk, and one file, to the next."""
 
     def __init__(self) -> None:
-        self._channels: dict[str, tuple[int, bytes]] = {}  # topic -> (number, Channel record)
+        self._channels: dict[str, NumberedChannel] = {}  # by topic
+        self._schemas: dict[MessageSchema, tuple[int, bytes]] = {}  # number, Schema record
         self._sequence = 0
         self._begin()
 
@@ -72,18 +91,24 @@ class ChunkBuilder:
         """Bytes gathered, uncompressed."""
         return len(self._data)
 
-    def add(self, topic: str, data: bytes, t: int) -> None:
-        """Add a message logged at `t` ns. Raises OverflowError or struct.error for a time that is not of 64 bits."""
+    def add(
+        self, topic: str, data: bytes, t: int, published: int | None = None, kind: ChannelKind | None = None
+    ) -> None:
+        """Add a message logged at `t` ns and published at that time too, or at `published`. `kind`: what its channel
+        is, where it is not one of the run's own.
+
+        Raises OverflowError or struct.error for a time that is not of 64 bits.
+        """
         channel = self._channels.get(topic)
         if channel is None:
-            channel = self._channels[topic] = self._channel(topic)
-        number, record = channel
+            channel = self._channels[topic] = self._channel(kind or own_kind(topic))
         length = MESSAGE_HEAD.size - RECORD_HEAD_BYTES + len(data)
-        head = MESSAGE_HEAD.pack(MESSAGE, length, number, self._sequence & 0xFFFFFFFF, t, t)
-        index = self._index.get(number)
+        sequence = self._sequence & 0xFFFFFFFF
+        head = MESSAGE_HEAD.pack(MESSAGE, length, channel.number, sequence, t, t if published is None else published)
+        index = self._index.get(channel.number)
         if index is None:
-            self._data += record
-            index = self._index[number] = []
+            self._data += channel.schema + channel.record
+            index = self._index[channel.number] = []
 
         index += (t, len(self._data))
         self._data += head
@@ -101,11 +126,13 @@ class ChunkBuilder:
         packed = lz4.frame.compress(data, compression_level=COMPRESSION_LEVEL)
         head = struct.pack("<QQQI", self._first, self._last, len(data), zlib.crc32(data))
         indexes = tuple((number, _index(number, entries)) for number, entries in self._index.items())
+        used = [channel for channel in self._channels.values() if channel.number in self._index]
         chunk = Chunk(
             record=_record(CHUNK, head + _text("lz4") + struct.pack("<Q", len(packed)) + packed),
             indexes=indexes,
             counts={number: len(entries) // 2 for number, entries in self._index.items()},
-            channels=tuple(record for number, record in self._channels.values() if number in self._index),
+            channels=tuple(channel.record for channel in used),
+            schemas=tuple(dict.fromkeys(channel.schema for channel in used if channel.schema)),
             first=self._first,
             last=self._last,
             size=len(data),
@@ -113,12 +140,34 @@ class ChunkBuilder:
         self._begin()
         return chunk
 
-    def _channel(self, topic: str) -> tuple[int, bytes]:
+    def _channel(self, kind: ChannelKind) -> "NumberedChannel":
+        schema_number, schema = 0, b""
+        if kind.schema is not None:
+            known = self._schemas.get(kind.schema)
+            if known is None:
+                known = self._schemas[kind.schema] = _schema_record(len(self._schemas) + 1, kind.schema)
+            schema_number, schema = known
         number = len(self._channels) + 1
-        encoding = "json" if topic.startswith("out/") else "msgpack"
-        return number, _record(
-            CHANNEL, struct.pack("<HH", number, 0) + _text(topic) + _text(encoding) + struct.pack("<I", 0)
-        )
+        body = struct.pack("<HH", number, schema_number) + _text(kind.topic) + _text(kind.encoding)
+        return NumberedChannel(number, _record(CHANNEL, body + struct.pack("<I", 0)), schema)
+
+
+class NumberedChannel(NamedTuple):
+    """A channel as files have it."""
+
+    number: int
+    record: bytes
+    schema: bytes  # the Schema record, b"" where it has none
+
+
+def own_kind(topic: str) -> ChannelKind:
+    """Return what a channel of the run's own is."""
+    return ChannelKind(topic, "json" if topic.startswith("out/") else "msgpack")
+
+
+def _schema_record(number: int, schema: MessageSchema) -> tuple[int, bytes]:
+    data = struct.pack("<I", len(schema.data)) + schema.data
+    return number, _record(SCHEMA, struct.pack("<H", number) + _text(schema.name) + _text(schema.encoding) + data)
 
 
 class McapFile:
@@ -130,6 +179,7 @@ class McapFile:
         self._crc = 0  # of those
         self._chunk_indexes: list[bytes] = []
         self._channels: dict[bytes, None] = {}
+        self._schemas: dict[bytes, None] = {}
         self._counts: dict[int, int] = {}
         self._span = (2**63 - 1, 0)  # ns, log times
         self._write(MAGIC + _record(HEADER, _text("") + _text(LIBRARY)))
@@ -158,6 +208,7 @@ class McapFile:
         )
         self._chunk_indexes.append(_record(CHUNK_INDEX, body))
         self._channels.update(dict.fromkeys(chunk.channels))
+        self._schemas.update(dict.fromkeys(chunk.schemas))
         for number, count in chunk.counts.items():
             self._counts[number] = self._counts.get(number, 0) + count
         self._span = min(self._span[0], chunk.first), max(self._span[1], chunk.last)
@@ -165,7 +216,7 @@ class McapFile:
     def close(self) -> None:
         """Append the summary, so that the file is complete. Raises OSError; the file holds all its chunks even then."""
         data_end = _record(DATA_END, struct.pack("<I", self._crc))
-        summary = b"".join((*self._channels, self._statistics(), *self._chunk_indexes))
+        summary = b"".join((*self._schemas, *self._channels, self._statistics(), *self._chunk_indexes))
         summary_start = self._end + len(data_end)
 
         # the CRC is of the summary and of the footer up to the CRC itself
@@ -178,7 +229,7 @@ class McapFile:
         head = struct.pack(
             "<QHIIIIQQ",
             sum(self._counts.values()),  # messages
-            0,  # schemas
+            len(self._schemas),
             len(self._channels),
             0,  # attachments
             0,  # metadata

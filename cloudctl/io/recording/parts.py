@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, BinaryIO, NamedTuple, cast
 
 import msgspec
 from mcap.exceptions import McapError
@@ -40,6 +40,8 @@ UNREADABLE = (
     KeyError,
     TypeError,
     OSError,
+    MemoryError,
+    OverflowError,
     struct.error,
     msgspec.DecodeError,
 )
@@ -47,6 +49,32 @@ UNREADABLE = (
 
 class RecordingError(CloudctlError, RuntimeError):
     """A recording that cannot be written or read; the text names the remedy."""
+
+
+class BoundedFile:
+    """A file as the mcap library reads it, which never asks for more than is there: a damaged length would have it
+    reserve memory for bytes that do not exist."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        here = file.tell()
+        self._size = file.seek(0, os.SEEK_END)
+        file.seek(here)
+
+    def read(self, length: int = -1) -> bytes:
+        left = max(self._size - self._file.tell(), 0)
+        return self._file.read(left if length < 0 else min(length, left))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def bounded(file: BinaryIO) -> IO[bytes]:
+    """Return a file for the mcap library to read."""
+    return cast("IO[bytes]", BoundedFile(file))
 
 
 class Lost(Struct, frozen=True):
@@ -122,7 +150,7 @@ def head(path: Path) -> Part | None:
     topics: dict[int, str] = {}
     try:
         with path.open("rb") as file:
-            for record in StreamReader(file).records:
+            for record in StreamReader(bounded(file)).records:
                 if isinstance(record, Channel):
                     topics[record.id] = record.topic
                 elif isinstance(record, Message):

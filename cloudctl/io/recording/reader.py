@@ -10,7 +10,7 @@ from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
 
 from ...schema import RawMessage
-from .parts import UNREADABLE, Part, RecordingError, parts_of
+from .parts import UNREADABLE, Part, RecordingError, bounded, parts_of
 from .writer import Recorder
 
 __all__ = ["Recorder", "Recording", "RecordingError", "Step", "truths"]
@@ -119,7 +119,7 @@ class PartReader:
         count = 0
         with self.path.open("rb") as file:
             try:
-                for record in StreamReader(file, validate_crcs=True).records:
+                for record in StreamReader(bounded(file), validate_crcs=True).records:
                     if isinstance(record, Channel):
                         topics[record.id] = record.topic
                     elif isinstance(record, Message):

@@ -23,7 +23,7 @@ from ...metrics import Metrics
 from ...schema import MAX_BODY, RawMessage
 from ...settings import MiB, RecordingLimits
 from ...topics import OPERATOR, TOPICS
-from .container import Chunk, ChunkBuilder, McapFile
+from .container import ChannelKind, Chunk, ChunkBuilder, McapFile
 from .parts import Folder, Lost, Part, RecordingError, create
 
 CHUNK_BYTES = 256 * 1024  # uncompressed
@@ -110,6 +110,11 @@ class Recorder:
         for topic, data in records:
             self._builder.add(topic, data, t)
         self._write_full_chunk()
+
+    def view(self, t: int, kind: ChannelKind, data: bytes, shown: int) -> None:
+        """Record a message for other viewers, made in the step at `t` ns of what was so at `shown` ns; a replay passes
+        over it."""
+        self._builder.add(kind.topic, data, t, shown, kind)
 
     def truth(self, t: int, data: bytes) -> None:
         """Record the truth of the simulator at `t` ns."""

@@ -1,0 +1,183 @@
+"""What is made of each step, channel by channel: `ViewChannels.messages` after every step of the engine.
+
+Each intersection has its own channels, `foxglove/<id>/...`: those that stay as they are (its place, its drawing) once
+and when its code changes, the others with every plan. Only what somebody wants is made.
+"""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from ..clock import MS, SECOND
+from ..codes import CompiledCode
+from ..codes.formats.geojson import write_geojson
+from ..engine import Engine, Output
+from ..geo import Origin
+from ..intersection import IntersectionState
+from ..io.recording.container import ChannelKind, MessageSchema
+from .drawing import StopBar, log_line, map_scene, signal_states, signals_scene, stop_bars, tracks_scene
+from .schemas import (
+    ENCODING,
+    NAMES,
+    SCHEMA_ENCODING,
+    FrameTransform,
+    GeoJSON,
+    LocationFix,
+    Log,
+    SceneUpdate,
+    SignalStates,
+    Vector3,
+    encode,
+    json_schema,
+    time_of,
+)
+
+ROOT = "foxglove"
+ROOT_FRAME = "world"  # that every intersection's frame stands in
+SIGNAL_INTERVAL = 500 * MS  # between two messages of signals that show the same
+RENEW_INTERVAL = 60 * SECOND  # between two messages of what stays as it is: a reader may begin anywhere
+
+
+class Leaf(StrEnum):
+    """The channels of one intersection."""
+
+    FRAME = "frame"
+    LOCATION = "location"
+    GEOJSON = "geojson"
+    MAP = "map"
+    TRACKS = "tracks"
+    SIGNALS = "signals"
+    SIGNAL_STATES = "signal_states"
+    ADVISORIES = "advisories"
+
+
+BODIES: dict[Leaf, type] = {
+    Leaf.FRAME: FrameTransform,
+    Leaf.LOCATION: LocationFix,
+    Leaf.GEOJSON: GeoJSON,
+    Leaf.MAP: SceneUpdate,
+    Leaf.TRACKS: SceneUpdate,
+    Leaf.SIGNALS: SceneUpdate,
+    Leaf.SIGNAL_STATES: SignalStates,
+    Leaf.ADVISORIES: Log,
+}
+STANDING = (Leaf.FRAME, Leaf.LOCATION, Leaf.GEOJSON, Leaf.MAP)
+
+
+class ViewMessage(NamedTuple):
+    """One message for viewers; `t` is ns of what it shows."""
+
+    kind: ChannelKind
+    t: int
+    data: bytes
+
+
+def topic_of(intersection: str, leaf: Leaf) -> str:
+    """Return the topic of a channel."""
+    return f"{ROOT}/{intersection}/{leaf}"
+
+
+def kind_of(intersection: str, leaf: Leaf) -> ChannelKind:
+    """Return what a channel is."""
+    body = BODIES[leaf]
+    schema = MessageSchema(NAMES[body], SCHEMA_ENCODING, json_schema(body))
+    return ChannelKind(topic_of(intersection, leaf), ENCODING, schema)
+
+
+class ViewChannels:
+    """The channels of one engine. `kinds` are those of the intersections that it has now."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kinds: dict[tuple[str, Leaf], ChannelKind] = {}
+        self._standing: dict[str, tuple[int, int]] = {}  # revision and time of what stays, as it was last made
+        self._signals: dict[str, tuple[bytes, int]] = {}  # states and time of the signals last made
+        self._bars: dict[str, tuple[int, list[StopBar]]] = {}  # stop lines, of a revision
+
+    @property
+    def kinds(self) -> list[ChannelKind]:
+        """Return every channel."""
+        return [self._kind(name, leaf) for name in self._engine.intersections for leaf in Leaf]
+
+    def renew(self) -> None:
+        """Make what stays as it is again with the next step: a new file begins, or somebody new looks."""
+        self._standing.clear()
+        self._signals.clear()
+
+    def standing(self, t: int, wanted: Callable[[str], bool]) -> Iterator[ViewMessage]:
+        """Yield, at `t` ns, what stays as it is of every intersection and is wanted."""
+        for intersection in self._engine.intersections.values():
+            yield from self._of_code(t, intersection, wanted)
+
+    def messages(self, t: int, output: Output, wanted: Callable[[str], bool]) -> Iterator[ViewMessage]:
+        """Yield what a step at `t` ns has shown, of the topics that are wanted."""
+        for intersection in output.planned:
+            name = intersection.code.code.id
+            known = self._standing.get(name)
+            revision = intersection.code.code.revision
+            if known is None or known[0] != revision or not 0 <= t - known[1] < RENEW_INTERVAL:
+                self._standing[name] = (revision, t)
+                yield from self._of_code(t, intersection, wanted)
+            yield from self._of_plan(name, intersection, wanted)
+        for advisory in output.advisories:
+            kind = self._kind(advisory.intersection, Leaf.ADVISORIES)
+            if wanted(kind.topic):
+                yield ViewMessage(kind, advisory.t, encode(log_line(advisory)))
+
+    def _of_code(self, t: int, intersection: IntersectionState, wanted: Callable[[str], bool]) -> Iterator[ViewMessage]:
+        code = intersection.code
+        name, origin = code.code.id, code.origin
+        for leaf in STANDING:
+            kind = self._kind(name, leaf)
+            if not wanted(kind.topic):
+                continue
+            if leaf is Leaf.FRAME:
+                body: object = FrameTransform(time_of(t), ROOT_FRAME, name, self._offset(origin))
+            elif leaf is Leaf.LOCATION:
+                body = LocationFix(time_of(t), name, origin.lat, origin.lon)
+            elif leaf is Leaf.GEOJSON:
+                body = GeoJSON(write_geojson(code.code).decode())
+            else:
+                body = map_scene(code, t)
+            yield ViewMessage(kind, t, encode(body))
+
+    def _of_plan(
+        self, name: str, intersection: IntersectionState, wanted: Callable[[str], bool]
+    ) -> Iterator[ViewMessage]:
+        world = intersection.latest
+        if world is None:
+            return
+        tracks = self._kind(name, Leaf.TRACKS)
+        if wanted(tracks.topic):
+            yield ViewMessage(tracks, world.t, encode(tracks_scene(world)))
+
+        shown = intersection.signals
+        states = shown.state.tobytes()
+        last, last_t = self._signals.get(name, (b"", -SIGNAL_INTERVAL))
+        if states == last and 0 <= world.t - last_t < SIGNAL_INTERVAL:
+            return
+        self._signals[name] = (states, world.t)
+        kind = self._kind(name, Leaf.SIGNALS)
+        if wanted(kind.topic):
+            yield ViewMessage(kind, world.t, encode(signals_scene(world, shown, self._bars_of(world.code))))
+        kind = self._kind(name, Leaf.SIGNAL_STATES)
+        if wanted(kind.topic):
+            yield ViewMessage(kind, world.t, encode(signal_states(world, shown)))
+
+    def _bars_of(self, code: CompiledCode) -> list[StopBar]:
+        known = self._bars.get(code.code.id)
+        if known is None or known[0] != code.code.revision:
+            known = self._bars[code.code.id] = (code.code.revision, stop_bars(code))
+        return known[1]
+
+    def _offset(self, origin: Origin) -> Vector3:
+        """Return where an intersection is in the root frame: that of the first intersection, by its axes."""
+        root = next(iter(self._engine.intersections.values())).code.origin
+        east, north = root.to_local(origin.lat, origin.lon)
+        return Vector3(float(east), float(north))
+
+    def _kind(self, name: str, leaf: Leaf) -> ChannelKind:
+        kind = self._kinds.get((name, leaf))
+        if kind is None:
+            kind = self._kinds[name, leaf] = kind_of(name, leaf)
+        return kind

@@ -1,0 +1,261 @@
+"""Intersections, tracks and signals as Foxglove scenes. Every frame is an intersection's own: m east and north of its
+origin."""
+
+from math import cos, hypot, isnan, pi, sin
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..clock import MS, SECOND
+from ..codes import CompiledCode
+from ..schema import Advisory, ObjectClass, Severity, SignalState
+from ..signals.states import NEVER, Signals
+from ..view.scene import scene_of
+from ..world import World
+from .schemas import (
+    ArrowPrimitive,
+    Color,
+    CubePrimitive,
+    GroupState,
+    KeyValuePair,
+    LinePrimitive,
+    Log,
+    Pose,
+    Quaternion,
+    SceneEntity,
+    SceneUpdate,
+    SignalStates,
+    TextPrimitive,
+    Time,
+    Vector3,
+    time_of,
+)
+
+TRACK_LIFETIME = Time(0, 500 * MS)  # longer than a plan's period: a track that is gone fades
+LANE_COLOR = Color(0.55, 0.58, 0.62, 0.9)
+CONNECTION_COLOR = Color(0.4, 0.44, 0.5, 0.5)
+CROSSWALK_COLOR = Color(0.9, 0.9, 0.9, 0.6)
+ZONE_COLOR = Color(0.9, 0.7, 0.2, 0.5)
+TEXT_COLOR = Color(1.0, 1.0, 1.0, 0.9)
+LINE_WIDTH = 0.15  # m
+BAR_WIDTH = 0.5  # m, of a stop line
+BAR_HEIGHT = 0.1  # m above the road, so that it is not hidden in it
+LABEL_HEIGHT = 1.0  # m above the road
+FONT_SIZE = 1.5  # m
+HEIGHTS = {ObjectClass.TRUCK: 3.2, ObjectClass.BUS: 3.2, ObjectClass.PEDESTRIAN: 1.7, ObjectClass.BICYCLE: 1.7}  # m
+CAR_HEIGHT = 1.5  # m, of all others
+MIN_ARROW_SPEED = 0.5  # m/s: below it no arrow says where it goes
+CLASS_COLORS = {
+    ObjectClass.CAR: Color(0.25, 0.55, 0.95),
+    ObjectClass.TRUCK: Color(0.55, 0.4, 0.9),
+    ObjectClass.BUS: Color(0.15, 0.7, 0.7),
+    ObjectClass.MOTORCYCLE: Color(0.95, 0.6, 0.2),
+    ObjectClass.BICYCLE: Color(0.95, 0.75, 0.2),
+    ObjectClass.PEDESTRIAN: Color(0.95, 0.35, 0.5),
+}
+OTHER_COLOR = Color(0.6, 0.6, 0.6)
+RED, YELLOW, GREEN = Color(0.9, 0.15, 0.15), Color(0.95, 0.8, 0.1), Color(0.15, 0.8, 0.3)
+DARK_COLOR = Color(0.35, 0.35, 0.35)
+SIGNAL_COLORS = {
+    SignalState.RED: RED,
+    SignalState.RED_FLASH: RED,
+    SignalState.PRE_MOVEMENT: YELLOW,
+    SignalState.GREEN_PERMISSIVE: GREEN,
+    SignalState.GREEN_PROTECTED: GREEN,
+    SignalState.GREEN_FLASH: GREEN,
+    SignalState.YELLOW_PERMISSIVE: YELLOW,
+    SignalState.YELLOW_PROTECTED: YELLOW,
+    SignalState.YELLOW_FLASH: YELLOW,
+}
+LOG_LEVELS = {Severity.ACT_NOW: 4, Severity.SOON: 3, Severity.INFORMATION: 2}
+STRIP, LOOP = 0, 1
+
+
+def map_scene(code: CompiledCode, t: int) -> SceneUpdate:
+    """Return the drawing of a code at `t` ns: lanes, connections, stop lines, crosswalks, zones."""
+    drawing = scene_of(code, 0)
+    frame = code.code.id
+    entities = []
+    for name, rows, color in (
+        ("lane", drawing["lanes"], LANE_COLOR),
+        ("connection", drawing["connections"], CONNECTION_COLOR),
+    ):
+        for row in rows:
+            facts = {key: row[key] for key in ("use", "role", "width", "speed", "turn") if key in row}
+            line = _line(_points(row["xy"]), color)
+            entities.append(_entity(frame, f"{name} {row['id']}", t, facts, lines=(line,)))
+    for row in drawing["crosswalks"]:
+        line = _line(_points(row["xy"]), CROSSWALK_COLOR, LOOP)
+        entities.append(_entity(frame, f"crosswalk {row['id']}", t, {"width": row["width"]}, lines=(line,)))
+    for row in drawing["zones"]:
+        line = _line(_points(row["xy"]), ZONE_COLOR, LOOP)
+        entities.append(_entity(frame, f"zone {row['id']}", t, {"kind": row["kind"]}, lines=(line,)))
+    return SceneUpdate((), tuple(entities))
+
+
+def tracks_scene(world: World) -> SceneUpdate:
+    """Return the tracks of a world as boxes, with an arrow where they go and their facts."""
+    t, frame = time_of(world.t), world.code.code.id
+    tracks = world.tracks
+    names = ("x", "y", "vx", "vy", "heading", "length", "width", "height", "existence", "id", "class")
+    columns = [tracks[name].tolist() for name in names]
+    vehicles = world.report.tolist()
+    return SceneUpdate(
+        (),
+        tuple(
+            _track(world, t, frame, row, vehicle)
+            for row, vehicle in zip(zip(*columns, strict=True), vehicles, strict=True)
+        ),
+    )
+
+
+def _track(world: World, t: Time, frame: str, row: tuple[Any, ...], vehicle: int) -> SceneEntity:
+    x, y, vx, vy, heading, length, width, height, existence, number, object_class = row
+    kind = ObjectClass(object_class)
+    height = HEIGHTS.get(kind, CAR_HEIGHT) if isnan(height) else height
+    heading = 0.0 if isnan(heading) else heading
+    color = CLASS_COLORS.get(kind, OTHER_COLOR)
+    speed = hypot(vx, vy)
+    box = CubePrimitive(
+        Pose(Vector3(x, y, height / 2), _yaw(heading)),
+        Vector3(_size(length), _size(width), height),
+        Color(color.r, color.g, color.b, 0.35 + 0.6 * existence),
+    )
+    arrows: tuple[ArrowPrimitive, ...] = ()
+    if speed >= MIN_ARROW_SPEED:
+        pose = Pose(Vector3(x, y, height), _yaw(float(np.arctan2(vy, vx))))
+        arrows = (ArrowPrimitive(pose, speed, 0.2, 0.6, 0.5, color),)
+    facts = [
+        KeyValuePair("class", kind.name.lower()),
+        KeyValuePair("speed", f"{speed:.1f} m/s"),
+        KeyValuePair("existence", f"{existence:.2f}"),
+    ]
+    if vehicle >= 0:
+        facts.append(KeyValuePair("vehicle", world.vehicles[vehicle].id))
+    return SceneEntity(
+        timestamp=t,
+        frame_id=frame,
+        id=f"track {number}",
+        lifetime=TRACK_LIFETIME,
+        metadata=tuple(facts),
+        cubes=(box,),
+        arrows=arrows,
+    )
+
+
+class StopBar(NamedTuple):
+    """The stop line of a lane, and the signal groups (by index) of the movements from it."""
+
+    lane: str
+    left: Vector3
+    right: Vector3
+    groups: tuple[int, ...]
+
+
+def stop_bars(code: CompiledCode) -> list[StopBar]:
+    """Return the stop lines of a code that signals hold."""
+    drawing = scene_of(code, 0)
+    groups_of: dict[int, dict[int, None]] = {}
+    for connection in drawing["connections"]:
+        if connection["group"] >= 0 and connection["inner"]:
+            groups_of.setdefault(connection["from"], {})[connection["group"]] = None
+    bars = []
+    for lane, groups in groups_of.items():
+        line = drawing["lanes"][lane]["stop"]
+        if line is not None:
+            left, right = Vector3(line[0], line[1], BAR_HEIGHT), Vector3(line[2], line[3], BAR_HEIGHT)
+            bars.append(StopBar(drawing["lanes"][lane]["id"], left, right, tuple(groups)))
+    return bars
+
+
+def signals_scene(world: World, shown: Signals, bars: list[StopBar]) -> SceneUpdate:
+    """Return the stop lines in the colours of their signal groups, with s to the end of the state where it may be
+    believed; a lane whose movements have several groups has the colours one after the other."""
+    t, frame = time_of(world.t), world.code.code.id
+    entities = []
+    for bar in bars:
+        share = 1.0 / len(bar.groups)
+        lines, words = [], []
+        for place, group in enumerate(bar.groups):
+            ends = tuple(_between(bar.left, bar.right, (place + side) * share) for side in (0, 1))
+            lines.append(_line(ends, _signal_color(shown, group), STRIP, BAR_WIDTH))
+            seconds = _seconds(world.t, int(world.signals.likely_end[group]))
+            words.append("" if seconds is None else f"{seconds:.0f}")
+        label = " ".join(words).strip()
+        pose = Pose(Vector3(bar.left.x, bar.left.y, LABEL_HEIGHT))
+        text = TextPrimitive(pose, True, FONT_SIZE, False, TEXT_COLOR, label)
+        entities.append(
+            SceneEntity(
+                timestamp=t,
+                frame_id=frame,
+                id=f"stop line {bar.lane}",
+                lines=tuple(lines),
+                texts=(text,) if label else (),
+            )
+        )
+    return SceneUpdate((), tuple(entities))
+
+
+def signal_states(world: World, shown: Signals) -> SignalStates:
+    """Return the signal groups as they are displayed, their ends as far as they may be believed."""
+    believed = world.signals
+    return SignalStates(
+        timestamp=time_of(world.t),
+        intersection=world.code.code.id,
+        revision=world.code.code.revision,
+        groups=tuple(
+            GroupState(
+                group=int(group),
+                state=SignalState(int(shown.state[k])).name,
+                min_end=_seconds(world.t, int(believed.min_end[k])),
+                max_end=_seconds(world.t, int(believed.max_end[k])),
+                likely_end=_seconds(world.t, int(believed.likely_end[k])),
+            )
+            for k, group in enumerate(world.code.group_ids)
+        ),
+    )
+
+
+def log_line(advisory: Advisory) -> Log:
+    """Return an advisory as a line of a log: its level by its severity."""
+    return Log(
+        timestamp=time_of(advisory.t),
+        level=LOG_LEVELS[Severity(advisory.severity)] if advisory.severity in tuple(Severity) else 2,
+        message=f"{advisory.kind}: {advisory.reason} [{advisory.target}, until {advisory.valid_until}]",
+        name=advisory.target,
+        file=advisory.id,
+    )
+
+
+def _entity(frame: str, name: str, t: int, facts: dict[str, Any], lines: tuple[LinePrimitive, ...]) -> SceneEntity:
+    metadata = tuple(KeyValuePair(key, str(value)) for key, value in facts.items())
+    return SceneEntity(timestamp=time_of(t), frame_id=frame, id=name, metadata=metadata, lines=lines)
+
+
+def _points(flat: list[float]) -> tuple[Vector3, ...]:
+    return tuple(Vector3(x, y) for x, y in zip(flat[::2], flat[1::2], strict=True))
+
+
+def _line(points: tuple[Vector3, ...], color: Color, kind: int = STRIP, width: float = LINE_WIDTH) -> LinePrimitive:
+    return LinePrimitive(kind, Pose(), width, False, points, color)
+
+
+def _between(left: Vector3, right: Vector3, share: float) -> Vector3:
+    return Vector3(left.x + (right.x - left.x) * share, left.y + (right.y - left.y) * share, left.z)
+
+
+def _yaw(angle: float) -> Quaternion:
+    return Quaternion(0.0, 0.0, sin(angle / 2), cos(angle / 2)) if -4 * pi < angle < 4 * pi else Quaternion()
+
+
+def _size(value: float) -> float:
+    return 0.5 if isnan(value) else value
+
+
+def _signal_color(shown: Signals, group: int) -> Color:
+    return SIGNAL_COLORS.get(SignalState(int(shown.state[group])), DARK_COLOR)
+
+
+def _seconds(t: int, time: int) -> float | None:
+    """Return s from `t` ns to a time, None where that is not known."""
+    return None if time == NEVER else round((time - t) / SECOND, 3)

@@ -1,0 +1,22 @@
+"""The Foxglove channels of a run that is recorded: `[record] foxglove = true`."""
+
+from ..engine import Engine, Output
+from ..io.recording.writer import Recorder
+from .channels import ViewChannels
+
+
+class RecordedViews:
+    """Writes what each step shows into the recording. `observe` after every step that was recorded."""
+
+    def __init__(self, recorder: Recorder, engine: Engine) -> None:
+        self._recorder = recorder
+        self._channels = ViewChannels(engine)
+        self._path = recorder.path
+
+    def observe(self, t: int, output: Output) -> None:
+        """Record what the step at `t` ns shows. Each file begins with the drawing: it can be looked at alone."""
+        if self._recorder.path != self._path:
+            self._path = self._recorder.path
+            self._channels.renew()
+        for view in self._channels.messages(t, output, lambda _: True):
+            self._recorder.view(t, view.kind, view.data, view.t)

@@ -1,0 +1,148 @@
+"""Recordings that were cut off or damaged: read as far as they are whole, and what is missing is counted and told."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mcap.reader import SeekingReader
+from paths import GOLDEN
+from recorded_runs import START, config_for, of_run, official, write_run
+
+from cloudctl.clock import SECOND
+from cloudctl.codes import CompiledCode
+from cloudctl.io.recording.chunks import IndexedRun
+from cloudctl.io.recording.parts import RecordingError
+from cloudctl.io.recording.summary import SummaryState
+from cloudctl.recordings.cut import CutRequest, cut
+from cloudctl.recordings.info import info
+from cloudctl.schema import RawMessage
+
+many = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, code: CompiledCode) -> Path:
+    """Return a recording of several chunks whose bytes do not compress."""
+    path = tmp_path_factory.mktemp("whole") / "run.mcap"
+    steps = [
+        (START + k * SECOND, [RawMessage("perception", "g", bytes(range(k % 200, k % 200 + 50)) * 40)] * 3, [b"{}"])
+        for k in range(200)
+    ]
+    write_run(path, config_for(code.code.id), [code], steps)
+    return path
+
+
+def test_a_whole_recording_is_read_by_its_summary_and_by_the_official_readers(whole: Path) -> None:
+    found, checked = info(whole), info(whole, check=True)
+    assert (found.is_read, checked.is_read) == (False, True)
+    assert found.topics == checked.topics
+    assert found.is_whole
+    assert [part.summary for part in found.parts] == [SummaryState.WHOLE]
+    counts = {topic.topic: topic.messages for topic in found.topics}
+    messages = official(whole)
+    assert counts == {topic: sum(entry[0] == topic for entry in messages) for topic in counts}
+    assert found.steps == 200
+
+
+def whole_until(path: Path, size: int) -> int:
+    """Return the time (ns) of the last message in chunks that are within a file's first bytes, by its own index; 0
+    where none of a step is."""
+    with path.open("rb") as file:
+        summary = SeekingReader(file).get_summary()
+    assert summary is not None
+    return max(
+        (
+            index.message_end_time
+            for index in summary.chunk_indexes
+            if index.chunk_start_offset + index.chunk_length <= size
+        ),
+        default=0,
+    )
+
+
+@given(data=st.data())
+@many
+def test_a_recording_cut_off_anywhere_gives_its_whole_chunks(tmp_path: Path, whole: Path, data: st.DataObject) -> None:
+    bytes_ = whole.read_bytes()
+    size = data.draw(st.integers(0, len(bytes_) - 1))
+    path, out = tmp_path / "run.mcap", tmp_path / "out.mcap"
+    path.write_bytes(bytes_[:size])
+    out.unlink(missing_ok=True)
+    last = whole_until(whole, size)
+    if last == 0:
+        with pytest.raises(RecordingError):
+            cut(path, out, CutRequest())
+        return
+
+    written = cut(path, out, CutRequest())
+    assert of_run(out) == [entry for entry in of_run(whole) if entry[1] <= last]
+    found = info(path)
+    assert [part.summary for part in found.parts] == [SummaryState.ABSENT]
+    unread = IndexedRun(path).lost_bytes
+    if unread:
+        line = f"{unread:,} bytes could not be read"
+        assert any(line in text for text in found.trouble)
+        assert any(line in text for text in written.notes)
+
+
+def setup_end(path: Path) -> int:
+    """Return the byte at which the chunk ends that has configuration and codes, and the first steps."""
+    with path.open("rb") as file:
+        summary = SeekingReader(file).get_summary()
+    assert summary is not None
+    return min(
+        index.chunk_start_offset + index.chunk_length for index in summary.chunk_indexes if index.message_end_time > 0
+    )
+
+
+@given(data=st.data())
+@many
+def test_a_flipped_bit_anywhere_costs_its_chunk_only_and_is_told(
+    tmp_path: Path, whole: Path, data: st.DataObject
+) -> None:
+    bytes_ = bytearray(whole.read_bytes())
+    place = data.draw(st.integers(8, len(bytes_) - 1))
+    bytes_[place] ^= 1 << data.draw(st.integers(0, 7))
+    path, out = tmp_path / "run.mcap", tmp_path / "out.mcap"
+    path.write_bytes(bytes_)
+    out.unlink(missing_ok=True)
+    everything = of_run(whole)
+    if place < setup_end(whole) or place >= len(bytes_) - 40:
+        return  # configuration and codes, without which there is no run; or the footer, of which another test is
+    found = info(path, check=True)
+    cut(path, out, CutRequest())
+    kept = of_run(out)
+    known = set(everything)
+    assert all(entry in known for entry in kept)
+    if len(kept) < len(everything):
+        assert found.trouble, place
+        assert not found.is_whole
+
+
+def test_a_damaged_summary_is_told_and_not_relied_upon(tmp_path: Path, whole: Path) -> None:
+    bytes_ = bytearray(whole.read_bytes())
+    bytes_[-200] ^= 0xFF
+    path = tmp_path / "run.mcap"
+    path.write_bytes(bytes_)
+    found = info(path)
+    assert [part.summary for part in found.parts] == [SummaryState.DAMAGED]
+    assert found.steps == 200
+    assert any("its summary is damaged" in line for line in found.trouble)
+
+
+def test_a_disk_that_is_full_leaves_no_file_behind(tmp_path: Path) -> None:
+    limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
+    limited += "from cloudctl.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    words = ["recording", "cut", str(GOLDEN), "--out", str(tmp_path / "cut.mcap")]
+    run = subprocess.run(
+        [sys.executable, "-c", limited, *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 2
+    assert "File too large" in run.stderr
+    assert list(tmp_path.iterdir()) == []
