@@ -65,9 +65,7 @@ class ServedNode:
         del self._steps[:count]
 
 
-def serve(
-    node: ServedNode, act: Callable[[Any], Awaitable[None]], headers: dict[str, str] | None = None
-) -> None:
+def serve(node: ServedNode, act: Callable[[Any], Awaitable[None]], headers: dict[str, str] | None = None) -> None:
     """Run `act(client)` against a served node; the client sends the token where no `headers` are given."""
     aiohttp = pytest.importorskip("aiohttp")
 

@@ -102,7 +102,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("egress",),
     ),
     "cloudctl.node": (
-        ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
+        ("__init__", "calendars", "clock_steps", "credentials", "deployment", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "peers", "pid_file", "reports"),
         ("description", "init_folder", "publish", "reload"),
         ("http_side", "outgoing", "reloader", "startup"),

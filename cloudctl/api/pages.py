@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 DEFAULT_LIMIT = 100  # rows of a list
-MAX_LIMIT = 1000  # some ms to encode at the most
+MAX_LIMIT = 500  # rows: some 4 ms to encode
 MAX_OFFSET = 1_000_000
 
 

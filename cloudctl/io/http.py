@@ -116,6 +116,11 @@ class Web:
             self._server.close()
         await self._runner.cleanup()
 
+    @property
+    def paths(self) -> list[str]:
+        """Return the path of everything that is served, as the web server writes it."""
+        return sorted({route.resource.canonical for route in self._runner.app.router.routes()})
+
     # --- answers ---
 
     async def _guarded(self, request: Any, handler: Any) -> Any:

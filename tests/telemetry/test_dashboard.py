@@ -96,14 +96,16 @@ def test_every_query_parses_and_asks_for_metrics_and_labels_that_exist(code: Com
         assert found, f"{where}: no metric in {query}"
         for name, labels in found:
             assert name in names, f"{where}: {name} is not exposed"
-            assert labels - FROM_PROMETHEUS <= names[name], f"{where}: {labels - FROM_PROMETHEUS - names[name]} of {name}"
+            assert labels - FROM_PROMETHEUS <= names[name], (
+                f"{where}: {labels - FROM_PROMETHEUS - names[name]} of {name}"
+            )
             asked.add(name)
     assert len(asked) > 20
 
 
 @pytest.mark.parametrize(
     ("query", "fault"),
-    [("cloudctl_trackz", "trackz"), ('sum by (kindd) (rate(cloudctl_advisories_total[5m]))', "kindd")],
+    [("cloudctl_trackz", "trackz"), ("sum by (kindd) (rate(cloudctl_advisories_total[5m]))", "kindd")],
 )
 def test_a_query_for_what_is_not_exposed_is_found(code: CompiledCode, query: str, fault: str) -> None:
     names = exposed(code)
@@ -125,7 +127,11 @@ def test_panels_do_not_overlap_and_have_a_title_a_unit_and_a_place() -> None:
     assert len(ids) == len(set(ids))
     for panel in DASHBOARD["panels"]:
         place = panel["gridPos"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert not cells & taken, panel["title"]
         assert place["x"] + place["w"] <= 24
         taken |= cells

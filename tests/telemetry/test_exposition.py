@@ -127,7 +127,11 @@ def test_counters_are_added_up_by_the_intersection_their_sources_stand_at() -> N
     ):
         metrics.count(name, source, n)
     found = {
-        (f.name.removeprefix("cloudctl_"), s.labels.get("kind") or s.labels.get("check") or s.labels.get("event"), s.labels.get("intersection")): s.value  # noqa: E501
+        (
+            f.name.removeprefix("cloudctl_"),
+            s.labels.get("kind") or s.labels.get("check") or s.labels.get("event"),
+            s.labels.get("intersection"),
+        ): s.value  # noqa: E501
         for f in read_openmetrics(text_of(metrics, By.INTERSECTION, Form.OPENMETRICS, places))
         for s in f.samples
     }

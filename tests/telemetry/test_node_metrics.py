@@ -48,9 +48,7 @@ def unmet(node: NodeProcess) -> tuple[int, list[str]]:
     return status, [check["name"] for check in json.loads(text)["checks"] if not check["ok"]]
 
 
-def test_a_node_is_ready_once_its_broker_is_there_and_not_while_it_is_gone(
-    tmp_path: Path, code: CompiledCode
-) -> None:
+def test_a_node_is_ready_once_its_broker_is_there_and_not_while_it_is_gone(tmp_path: Path, code: CompiledCode) -> None:
     with NodeProcess(tmp_path, code) as node:
         assert unmet(node) == (503, ["broker"])
         assert get(node, "/health", Authorization="")[0] == 200
