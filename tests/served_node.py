@@ -1,6 +1,4 @@
-"""The HTTP side of a node in this process: an engine that tests step, and the routes of metrics and API as a node serves
-them.
-"""
+"""The HTTP side of a node in this process: an engine that tests step, and metrics and API as a node serves them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

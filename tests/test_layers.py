@@ -102,11 +102,17 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("egress",),
     ),
     "cloudctl.node": (
-        ("__init__", "calendars", "clock_steps", "credentials", "deployment", "doctor", "example_scripts", "exposure"),
+        ("__init__", "calendars", "clock_steps", "credentials", "deployment", "example_scripts", "exposure"),
         ("config", "inbox", "peers", "pid_file", "reports"),
-        ("description", "init_folder", "publish", "reload"),
-        ("http_side", "outgoing", "reloader", "startup"),
+        ("description", "health_probe", "init_folder", "publish", "reload"),
+        ("doctor", "http_side", "outgoing", "reloader", "startup"),
         ("live",),
+    ),
+    "cloudctl.node.doctor": (
+        ("finding",),
+        ("clocks", "machine"),
+        ("broker_probe", "files"),
+        ("__init__",),
     ),
     "cloudctl.planner": (
         ("braking", "candidate", "policy", "priority_need"),

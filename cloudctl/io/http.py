@@ -119,7 +119,7 @@ class Web:
     @property
     def paths(self) -> list[str]:
         """Return the path of everything that is served, as the web server writes it."""
-        return sorted({route.resource.canonical for route in self._runner.app.router.routes()})
+        return sorted({resource.canonical for resource in self._runner.app.router.resources()})
 
     # --- answers ---
 

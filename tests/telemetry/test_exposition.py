@@ -131,7 +131,7 @@ def test_counters_are_added_up_by_the_intersection_their_sources_stand_at() -> N
             f.name.removeprefix("cloudctl_"),
             s.labels.get("kind") or s.labels.get("check") or s.labels.get("event"),
             s.labels.get("intersection"),
-        ): s.value  # noqa: E501
+        ): s.value
         for f in read_openmetrics(text_of(metrics, By.INTERSECTION, Form.OPENMETRICS, places))
         for s in f.samples
     }
