@@ -35,6 +35,7 @@ lint: .venv/.lint
 	$(PY) -m pytest tests/test_layers.py
 	$(PY) -m bandit --quiet --recursive cloudctl sim --configfile pyproject.toml
 	$(PY) .ci/audit_dependencies.py
+	.venv/bin/hadolint cloudctl/node/deploy/Dockerfile
 	gcc -std=c11 -O2 -Wall -Wextra -Werror -ffp-contract=off -fsyntax-only cext/*.c
 
 clean:

@@ -1,7 +1,6 @@
 """A node and a broker as processes of their own, for runs that do harm to them: started, watched, killed, started again
 on the same ports."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.node_counters import counters_by_source
 from cloudctl import codes
 from cloudctl.clock import SECOND, WallClock, sleep_until
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
 from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 
+TOKEN = "token-of-the-bench"
 QUEUE = 100_000  # messages that the broker keeps for a slow reader; what it drops is in its $SYS topics
 
 
@@ -85,6 +86,7 @@ class NodeUnderTest:
         self.node: KeyPair = write_keys(folder / "node")
         self.keys = {name: new_keys() for name in gateways}
         self.port = broker.free_port()
+        self.http_port = broker.free_port()
         self.codes = folder / "codes"
         self.codes.mkdir()
         self.recordings = (folder / record).parent
@@ -95,11 +97,13 @@ class NodeUnderTest:
             f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\nstatus '
             '= "status.json"'
         ]
+        lines.append(f'[http]\nbind = "127.0.0.1:{self.http_port}"\ntoken = "{TOKEN}"\nview = false')
         lines.append(f'[broker]\nopen = true\nport = {mqtt}\n[record]\npath = "{record}"')
         for name, rsus in gateways.items():
             bound = ", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in rsus.items())
             lines.append(f'[[gateway]]\nname = "{name}"\nkey = "{self.keys[name].public}"\nrsus = {{ {bound} }}')
         self.config.write_text("\n".join(lines) + "\n")
+        self.config.chmod(0o600)  # it holds a secret
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -140,11 +144,8 @@ class NodeUnderTest:
         return (self.folder / "node.err").read_text(errors="replace")
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """Return the counters of its status file; none where there is no whole one yet."""
-        try:
-            return dict(json.loads((self.folder / "status.json").read_text())["counters"])
-        except (OSError, ValueError, KeyError):
-            return {}
+        """Return its counters by source; none while it does not answer."""
+        return counters_by_source(self.http_port, TOKEN)
 
     def sample(self) -> tuple[float, int, int]:
         """Return resident memory (MB), file descriptors and threads."""

@@ -25,7 +25,8 @@ EXAMPLES = """examples:
   cloudctl eval                                      the tracker against truth, on made-up scenes
   cloudctl replay run.mcap --compare                 prove that the run can be repeated to the byte
   cloudctl recording info run.mcap                   what a recording holds; cut, merge and export it
-  cloudctl doctor                                    what is missing on this machine, and what installs it
+  cloudctl doctor node.toml                          what stands in the way of a node, and what mends it
+  cloudctl deploy out/deploy                         a systemd unit, a Dockerfile, Prometheus and Grafana files
 """
 
 

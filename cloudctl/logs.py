@@ -1,13 +1,19 @@
-"""How log lines look: text for people, JSON lines for machines. Library code only logs, to `cloudctl.*` loggers;
-programs call `set_up`.
+"""How log lines look: text for people, JSON lines for machines; in the journal of systemd, each with its priority.
+Library code only logs, to `cloudctl.*` loggers; programs call `set_up`.
 """
 
 import json
 import logging
+import os
 import sys
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TextIO
+
+# The priorities of syslog(3) from each level on, the highest first.
+PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 
 
 class LogFormat(StrEnum):
@@ -41,6 +47,20 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False)
 
 
+class JournalFormatter(logging.Formatter):
+    """What another formatter writes, with the priority of sd-daemon(3) before each line: the journal reads it from
+    there.
+    """
+
+    def __init__(self, lines: logging.Formatter) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next(priority for level, priority in PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in self._lines.format(record).split("\n"))
+
+
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to standard error; what cannot be written (a full disk, a closed pipe) is lost, and the program goes
     on.
@@ -53,10 +73,20 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
 def set_up(log_format: LogFormat = LogFormat.TEXT, level: str = "INFO") -> None:
     """Send the log lines of `cloudctl.*` from `level` on to standard error, in place of an earlier set-up."""
     handler = _Handler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
+    lines = JsonFormatter() if log_format is LogFormat.JSON else TextFormatter()
+    handler.setFormatter(JournalFormatter(lines) if is_journal(sys.stderr, os.environ) else lines)
     logger = logging.getLogger("cloudctl")
     logger.handlers = [handler]
     logger.setLevel(level)
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Return whether a stream leads to the journal itself: JOURNAL_STREAM names it by device and inode."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -1,4 +1,4 @@
-"""Counters, fixed-bucket histograms, and newest values. No I/O; a node publishes `Metrics.snapshot()`.
+"""Counters, fixed-bucket histograms, and newest values. No I/O; `telemetry` shows them to others.
 
 Sources of counters are named by senders, so their number and length are bounded: what is counted beyond that is
 counted under OTHERS.
@@ -19,16 +19,18 @@ OTHERS = "(others)"
 class Histogram:
     """Durations in microseconds, in 161 fixed logarithmic buckets."""
 
-    __slots__ = ("count", "counts", "largest")
+    __slots__ = ("count", "counts", "largest", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS_US) + 1)
         self.count = 0
+        self.total = 0.0  # us, of all durations together
         self.largest = 0.0
 
     def add(self, us: float) -> None:
         self.counts[bisect_left(BUCKETS_US, us)] += 1
         self.count += 1
+        self.total += us
         self.largest = max(self.largest, us)
 
     def quantile(self, q: float) -> float:
@@ -59,14 +61,18 @@ class Metrics:
     histograms: dict[str, Histogram] = field(default_factory=dict)
     newest: dict[str, dict[str, object]] = field(default_factory=dict)
     _source_counts: Counter[str] = field(default_factory=Counter)  # sources of each counter
+    _totals: Counter[str] = field(default_factory=Counter)  # over all sources: asked too often to be summed each time
 
     def count(self, name: str, source: str = "", n: int = 1) -> None:
         """Add `n` to a counter of a source; of OTHERS where it has MAX_SOURCES already."""
         self.counters[self._key(name, source)] += n
+        self._totals[name] += n
 
     def put(self, name: str, source: str, n: int) -> None:
         """Set a counter of a source whose events are counted elsewhere."""
-        self.counters[self._key(name, source)] = n
+        key = self._key(name, source)
+        self._totals[name] += n - self.counters[key]
+        self.counters[key] = n
 
     def counted(self, name: str, source: str = "") -> int:
         """Return a counter of one source; of OTHERS where it has none of its own."""
@@ -102,7 +108,11 @@ class Metrics:
 
     def total(self, name: str) -> int:
         """Return a counter summed over its sources."""
-        return sum(n for (key, _), n in self.counters.items() if key == name)
+        return self._totals[name]
+
+    def totals(self) -> dict[str, int]:
+        """Return every counter summed over its sources, by name."""
+        return dict(sorted(self._totals.items()))
 
     def by_source(self, prefix: str) -> dict[str, dict[str, int]]:
         """Return `{name: {source: n}}` for every counter whose name starts with `prefix`."""
@@ -113,9 +123,11 @@ class Metrics:
         return counts
 
     def snapshot(self) -> dict[str, object]:
-        """Return everything as plain values, ready for JSON."""
+        """Return totals and latencies as plain values, ready for JSON: small and soon made, however many sources there
+        are.
+        """
         return {
-            "counters": self.by_source(""),
+            "counters": self.totals(),
+            "advisories": self.by_source("advisory").get("advisory", {}),
             "latency_us": {name: histogram.summary() for name, histogram in sorted(self.histograms.items())},
-            **self.newest,
         }

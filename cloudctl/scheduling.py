@@ -30,6 +30,11 @@ class PlanScheduler:
         """Return when the next plan is due without further data, NEVER where none is; ns."""
         return self._plans[0][0] if self._plans else NEVER
 
+    @property
+    def waiting(self) -> int:
+        """Return how many plans are to come."""
+        return len(self._plans)
+
     def clear(self) -> None:
         """Cancel all plans to come."""
         self._plans.clear()

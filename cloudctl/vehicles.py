@@ -79,6 +79,12 @@ class VehicleRegistry:
             for cell in _cells(place.code):
                 self._by_cell.setdefault(cell, []).append(place)
 
+    def count(self, t: int) -> int:
+        """Return how many vehicles are known at `t` ns: those that reported within MAX_SILENCE of the newest report,
+        none where that is older itself. Nothing is forgotten by asking: only a step does that."""
+        newest = next(reversed(self._vehicles.values()), UNREGISTERED)
+        return len(self._vehicles) if t - newest.t <= MAX_SILENCE else 0
+
     def around(self, place: IntersectionState) -> list[IntersectionState]:
         """Return the intersections whose codes may overlap one's, that one among them."""
         nearby = [other for cell in _cells(place.code) for other in self._by_cell.get(cell, ())]

@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.node_counters import counters_by_source
 from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
 from cloudctl.io.zeromq import Dealer, KeyPair, new_keys, write_keys
 from cloudctl.schema import Reject
+
+TOKEN = "token-of-this-test"
 
 
 class NodeProcess:
@@ -31,15 +34,19 @@ class NodeProcess:
         self.port, self.mqtt = broker.free_port(), broker.free_port()
         (folder / "code.json").write_bytes(codes.dump(code.code))
         place = code.code.id
+        self.http_port = 0 if "[http]" in extra else broker.free_port()
+        own_http = f'[http]\nbind = "127.0.0.1:{self.http_port}"\ntoken = "{TOKEN}"\nview = false\n'
+        http = "" if "[http]" in extra else own_http
         recording = f'[record]\npath = "{record}"\n' if record else ""
         self.config = folder / "node.toml"
         self.config.write_text(
             f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\n'
-            f'status = "status.json"\n[broker]\nopen = true\nport = {self.mqtt}\n{extra}{recording}'
+            f'status = "status.json"\n[broker]\nopen = true\nport = {self.mqtt}\n{extra}{http}{recording}'
             f'[[gateway]]\nname = "g"\nkey = "{self.keys["g"].public}"\n'
             f'rsus = {{ "rsu-1" = "{place}", "rsu-2" = "{place}" }}\n'
             f'[[gateway]]\nname = "other"\nkey = "{self.keys["other"].public}"\nrsus = {{ "rsu-9" = "{place}" }}\n'
         )
+        self.config.chmod(0o600)  # it holds a secret
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "NodeProcess":
@@ -84,9 +91,10 @@ class NodeProcess:
         return Dealer(f"tcp://127.0.0.1:{self.port}", self.keys[name], self.node.public)
 
     def count(self, name: str, source: str | None = None) -> int:
-        """Return a counter of status.json: of one source, or of all."""
+        """Return a counter: over all sources by status.json, of one by /metrics, which is up to a second old."""
+        if source is not None:
+            return counters_by_source(self.http_port, TOKEN).get(name, {}).get(source, 0)
         try:
-            sources = json.loads((self.folder / "status.json").read_text())["counters"].get(name, {})
+            return int(json.loads((self.folder / "status.json").read_text())["counters"].get(name, 0))
         except FileNotFoundError:
             return 0
-        return int(sum(sources.values()) if source is None else sources.get(source, 0))

@@ -63,4 +63,4 @@ class StartedFolder:
             counters = json.loads((self.folder / "status.json").read_text())["counters"]
         except FileNotFoundError:
             return 0
-        return int(sum(counters.get(name, {}).values()))
+        return int(counters.get(name, 0))

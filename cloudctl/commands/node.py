@@ -1,8 +1,9 @@
-"""Commands about a node: init, serve, reload, replay, keys, broker, doctor."""
+"""Commands about a node: init, serve, reload, health, replay, keys, broker, deploy, doctor."""
 
 import argparse
 import asyncio
 import contextlib
+import json
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,7 +17,20 @@ def add_node_commands(commands: Any) -> None:
     """Add them."""
     _add_running(commands)
     _add_setup(commands)
-    add_command(commands, "doctor", "what is missing on this machine, and the command that fixes it", _doctor)
+    doctor = add_command(commands, "doctor", "what stands in the way of a node, and the command that mends it", _doctor)
+    doctor.add_argument(
+        "config",
+        type=Path,
+        nargs="?",
+        help="the node's file, to look at that node too (default: node.toml where it is in this folder)",
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON document instead")
+    doctor.add_argument(
+        "--vehicle",
+        type=Path,
+        metavar="FOLDER",
+        help="of a vehicle that does not drive now: the broker's rights are tried with its certificate",
+    )
 
 
 def _add_running(commands: Any) -> None:
@@ -48,6 +62,11 @@ def _add_running(commands: Any) -> None:
         default=Path("node.toml"),
         help="the file it was started from (default node.toml)",
     )
+    health = add_command(commands, "health", "ask a node of this machine: exit 0 alive, 1 not", _health)
+    health.add_argument(
+        "config", type=Path, nargs="?", default=Path("node.toml"), help="the node's file (default node.toml)"
+    )
+    health.add_argument("--ready", action="store_true", help="ask whether it is ready to serve instead")
     replay = add_command(commands, "replay", "drive the engine with a recording, as fast as it can", _replay)
     replay.add_argument(
         "file", type=Path, help="any file of a run, or the folder of one: all parts of the run are replayed in order"
@@ -95,6 +114,11 @@ def _add_setup(commands: Any) -> None:
     )
     broker.add_argument("out", type=Path, help="folder to write mosquitto.conf and acl into")
     broker.add_argument("--config", type=Path, default=Path("node.toml"), help="the node's file (default node.toml)")
+    deploy = add_command(
+        commands, "deploy", "write a systemd unit, a Dockerfile, Prometheus and Grafana files for a node", _deploy
+    )
+    deploy.add_argument("out", type=Path, help="folder to write into")
+    deploy.add_argument("--config", type=Path, default=Path("node.toml"), help="the node's file (default node.toml)")
     keys = add_command(commands, "keys", "keys and certificates of gateways and vehicles").add_subparsers(
         metavar="COMMAND", required=True
     )
@@ -290,14 +314,40 @@ def _keys_revoke(args: argparse.Namespace) -> None:
     print(f"{args.name}: {count} certificate(s) revoked. A node that runs takes it over with: cloudctl reload")
 
 
-def _doctor(_: argparse.Namespace) -> int:
-    from ..node.doctor import examine
+def _doctor(args: argparse.Namespace) -> int:
+    import msgspec
 
-    faults = 0
-    for item in examine():
-        print(
-            f"{'ok  ' if item.good else 'MISS'}  {item.name}: {item.found}"
-            + ("" if item.good else f"\n      fix: {item.remedy}")
-        )
-        faults += item.needed and not item.good
-    return int(bool(faults))
+    from ..node.doctor import Status, examine
+
+    default = Path("node.toml")
+    findings = []
+    for found in examine(args.config or (default if default.exists() else None), args.vehicle):
+        findings.append(found)
+        if not args.json:
+            print(f"{found.status:<4}  {found.name}: {found.value}", flush=True)
+            if found.remedy:
+                print(f"      {found.rule}\n      fix: {found.remedy}", flush=True)
+    failed = any(found.status is Status.FAIL for found in findings)
+    if args.json:
+        print(msgspec.json.encode({"failed": failed, "findings": findings}).decode())
+    return int(failed)
+
+
+def _health(args: argparse.Namespace) -> int:
+    from ..node.config import load
+    from ..node.health_probe import ask
+
+    reply = ask(load(args.config), "/ready" if args.ready else "/health")
+    print(json.dumps(reply.report))
+    return int(reply.status != 200)
+
+
+def _deploy(args: argparse.Namespace) -> None:
+    from ..node.config import load
+    from ..node.deployment import UNIT, write_deployment
+
+    load(args.config)  # what cannot be used is said here, not by systemd
+    for path in write_deployment(args.out, args.config):
+        print(f"wrote {path}")
+    print(f"next, as root: cp {args.out / UNIT} /etc/systemd/system/ && systemctl enable --now cloudctl")
+    print("docs/deployment.md explains each, and what the user of the service needs")

@@ -158,6 +158,16 @@ class Egress:
         self._held[key] = (advisory.valid_until, payload)
         return self._put(topic, payload)
 
+    @property
+    def is_connected(self) -> bool:
+        """Return whether there is a connection to the broker."""
+        return self.connected.is_set()
+
+    @property
+    def held(self) -> int:
+        """Return how many advisories are kept for a broker or vehicle that is away."""
+        return len(self._held)
+
     def waiting(self) -> int:
         """Return how many bytes wait in the socket."""
         return self._connection.waiting() if self._connection is not None and self.connected.is_set() else 0

@@ -21,6 +21,7 @@ from ..codes.days import NO_DAYS, DayCalendar, dump_days
 from ..codes.formats.geojson import write_geojson
 from ..codes.versions import Versions, json_schema
 from ..errors import CloudctlError
+from .http_answers import is_unchanged, problem
 from .http_guard import HttpGuard
 
 FORMS = {"json": "application/json", "compact": "application/octet-stream", "geojson": "application/geo+json"}
@@ -115,6 +116,11 @@ class Web:
             self._server.close()
         await self._runner.cleanup()
 
+    @property
+    def paths(self) -> list[str]:
+        """Return the path of everything that is served, as the web server writes it."""
+        return sorted({resource.canonical for resource in self._runner.app.router.resources()})
+
     # --- answers ---
 
     async def _guarded(self, request: Any, handler: Any) -> Any:
@@ -124,6 +130,14 @@ class Web:
             return self._refuse(*refusal)
         try:
             return await handler(request)
+        except self._web.HTTPMethodNotAllowed as error:
+            rule = "nothing can be changed here: it is read only"
+            return problem(
+                self._web, 405, "method", request.method, rule, "ask with GET", {"Allow": error.headers["Allow"]}
+            )
+        except self._web.HTTPNotFound:
+            remedy = "GET /codes, /intersections, /metrics, /health, /ready or /openapi.json"
+            return self._refuse(404, "path", request.path, "there is nothing here", remedy)
         except self._web.HTTPException:
             raise
         except Exception as error:
@@ -205,10 +219,7 @@ class Web:
             return self._refuse(400, "form", form, f"must be one of {', '.join(FORMS)}", "leave it out for JSON")
         body = self._body(code, form)
         headers = {"ETag": f'"{body.etag}"', "Cache-Control": "no-cache", "X-Revision": str(code.revision)}
-        wanted = request.headers.get("If-None-Match", "")
-        if wanted.strip() == "*" or body.etag in {
-            tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")
-        }:
+        if is_unchanged(request.headers.get("If-None-Match", ""), body.etag):
             return self._web.Response(status=304, headers=headers)
         return self._web.Response(body=body.data, content_type=FORMS[form], headers=headers)
 
@@ -224,8 +235,8 @@ class Web:
         return known
 
     def _refuse(self, status: int, field: str, value: object, rule: str, remedy: str) -> Any:
-        text = {"field": field, "value": str(value)[:80], "rule": rule, "remedy": remedy}
-        return self._web.Response(status=status, body=msgspec.json.encode(text), content_type="application/json")
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 429 else None
+        return problem(self._web, status, field, value, rule, remedy, headers)
 
 
 def time_of(text: str) -> int:

@@ -1,11 +1,16 @@
 """What a node says of itself when it begins to serve."""
 
+import logging
 from collections.abc import Sequence
 
+from ..io.http import Web
+from ..io.recording.reader import Recorder
 from ..settings import BrokerSection
 from .config import NodeConfig
+from .exposure import exposures
 
 MAX_NAMED = 10  # codes or gateways that are named; more are counted
+log = logging.getLogger("cloudctl.node")
 
 
 def describe(
@@ -23,6 +28,18 @@ def describe(
         f"gateways: {named(gateways)}; they connect to {address}, {curve}",
         f"MQTT broker: {program}{broker.host}:{broker.port}, {tls}",
     ]
+
+
+def log_start(config: NodeConfig, description: Sequence[str], web: Web | None, recorder: Recorder | None) -> None:
+    """Log what a node serves, with whom, and what of it is open to strangers."""
+    for line in description:
+        log.info("%s", line)
+    if web:
+        log.info("HTTP: %s", web.address)
+    if recorder:
+        log.info("recording: %s", recorder.path)
+    for line in exposures(config.node, config.broker, config.http):
+        log.warning("%s", line)
 
 
 def named(names: Sequence[str]) -> str:

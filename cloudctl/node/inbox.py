@@ -17,6 +17,10 @@ class Inbox:
         self._messages: list[RawMessage] = []
         self._waiting: Counter[str] = Counter()  # by vehicle
 
+    def __len__(self) -> int:
+        """Return how many messages wait."""
+        return len(self._messages)
+
     def put(self, message: RawMessage) -> None:
         """Keep a message; what is dropped for it is counted."""
         self._waiting[message.sender] += 1

@@ -13,25 +13,27 @@ from pathlib import Path
 import msgspec
 
 from .. import codes
-from ..clock import SECOND, Clock, SteadyClock, stopwatch
+from ..clock import SECOND, Clock, SteadyClock
 from ..engine import Answer, Engine, Output
 from ..faults import Faults
 from ..foxglove.recorded import RecordedViews
 from ..io.egress import Egress
-from ..io.http import HttpServerError, Web
-from ..io.http_guard import HttpGuard, server_tls
+from ..io.http import HttpServerError
+from ..io.notify import Notifier
 from ..io.zeromq import Server
 from ..metrics import Metrics
 from ..payloads import encode_all
 from ..planner.warm import warm
 from ..schema import RawMessage
+from ..telemetry.pulse import Pulse
+from ..telemetry.readiness import Progress
+from ..telemetry.timing import StepTimer, time_hops
 from ..topics import vehicle_kind
-from ..view.serving import LivePage
 from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
-from .description import describe
-from .exposure import exposures
+from .description import describe, log_start
+from .http_side import HttpSide, ServedParts
 from .inbox import Inbox
 from .outgoing import Outgoing
 from .peers import Peers
@@ -58,6 +60,7 @@ class Node:
         self, config: NodeConfig, clock: Clock | None = None, file: Path | None = None, debug: bool = False
     ) -> None:
         self.config, self._file = config, file
+        self._notify = Notifier()
         self.clock = clock or SteadyClock()
         self.metrics = Metrics()
         self.timekeeper = Timekeeper(self.clock, self.metrics) if isinstance(self.clock, SteadyClock) else None
@@ -75,6 +78,7 @@ class Node:
         is_viewed = self.recorder and config.record.foxglove
         self._recorded_views = RecordedViews(self.recorder, self.engine) if self.recorder and is_viewed else None
         self._keys = config.keys()
+        self._progress = Progress()
         self._compile_kernels()
 
         allowed = config.allowed()
@@ -91,15 +95,16 @@ class Node:
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
-        http = config.http
-        self.page = LivePage(http, self.engine) if http.bind and http.view else None
-        self.web = self._make_web()
         self._reloader = self._make_reloader(file) if file else None
 
         self._inbox = Inbox(self.metrics)
+        self._pulse = Pulse(self.metrics, FLUSH_INTERVAL)
+        http = self._make_http() if config.http.bind else None
+        self.page = http.page if http else None
+        self.web = http.web if http else None
         self._timer: asyncio.TimerHandle | None = None
         self._queued = self._closed = False
-        self._stage_begin = 0  # of the stage of a step that is being timed, by `stopwatch`
+        self._step_timer = StepTimer(self.metrics)
         self._reports = Reports(
             self.metrics,
             {
@@ -128,21 +133,21 @@ class Node:
         log.info("loading compiled kernels; the first start on a machine compiles them, which takes about a minute")
         for place in list(self.engine.intersections.values())[:1]:
             warm(place.code)
+            self._progress.is_warm = True
 
-    def _make_web(self) -> Web | None:
-        if not self.config.http.bind:
-            return None
-        return Web(
-            self.config.http.bind,
-            self.engine.versions,
-            self.clock,
-            lambda error: self._confine("web", "", error),
-            lambda: self.engine.config.days,
-            self.page.routes if self.page else None,
-            hidden=lambda: self.publisher.retired,
-            guard=HttpGuard(self.config.http.token),
-            tls=server_tls(self.config.http.tls_cert, self.config.http.tls_key),
+    def _make_http(self) -> HttpSide:
+        parts = ServedParts(
+            engine=self.engine,
+            clock=self.clock,
+            publisher=self.publisher,
+            egress=self.egress,
+            recorder=self.recorder,
+            inbox=self._inbox,
+            peers=self._peers,
+            pulse=self._pulse,
+            progress=self._progress,
         )
+        return HttpSide(self.config.http, parts, lambda error: self._confine("web", "", error))
 
     def _make_reloader(self, file: Path) -> Reloader:
         parts = RunningParts(
@@ -186,13 +191,24 @@ class Node:
         loop.add_reader(self.server.fd, self._wake)
         self._wake()
         pid_file = PidFile(self._file) if self._file else None
-        self._describe()
+        described = describe(
+            self.config,
+            reachable_section(self.config.broker, self.broker),
+            self.broker.name if self.broker else None,
+            self.engine.versions.ids(),
+            self.server.address,
+        )
+        log_start(self.config, described, self.web, self.recorder)
+        self._progress.is_listening = True
+        self._notify.ready(f"gateways connect to {self.server.address}")
         if ready:
             ready()
 
         try:
             await self._look_after()
         finally:
+            self._progress.is_listening = False
+            self._notify.stopping()
             loop.remove_reader(self.server.fd)
             if keeping:
                 keeping.cancel()
@@ -211,8 +227,12 @@ class Node:
         """
         looks = 0
         while not self._stop.is_set():
+            self._pulse.rest()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), FLUSH_INTERVAL)
+                break
+            self._pulse.beat()
+            self._notify.alive()
             if self.recorder:
                 self._try("recorder", "", self.recorder.flush)
 
@@ -262,24 +282,6 @@ class Node:
             self._stop.set()
         self._reports.faults(self.faults.take())
 
-    def _describe(self) -> None:
-        """Log what the node serves, with whom, and what of it is open to strangers."""
-        description = describe(
-            self.config,
-            reachable_section(self.config.broker, self.broker),
-            self.broker.name if self.broker else None,
-            self.engine.versions.ids(),
-            self.server.address,
-        )
-        for line in description:
-            log.info("%s", line)
-        if self.web:
-            log.info("HTTP: %s", self.web.address)
-        if self.recorder:
-            log.info("recording: %s", self.recorder.path)
-        for line in exposures(self.config.node, self.config.broker, self.config.http):
-            log.warning("%s", line)
-
     def _report(self) -> None:
         self._reports.unknown_keys(self.server.refused)
         if self.server.malformed:
@@ -310,8 +312,10 @@ class Node:
         if self._reloader is None:
             log.warning("SIGHUP: this node was not started from a file, there is nothing to read again")
             return
+        self._notify.reloading()
         self.config = self._reloader.reload(self.config)
         self._watch()
+        self._notify.ready(f"gateways connect to {self.server.address}")
 
     # --- the loop ---
 
@@ -330,6 +334,8 @@ class Node:
             return
         try:
             batch = [self._peers.message_of(received) for received in self.server.drain(DRAIN_BATCH)]
+            if batch:
+                self._peers.note_contacts(self.clock.now(), batch)
             batch += self._inbox.take()
             due = self.engine.next_plan()
             if batch or (due is not None and due <= self.clock.now()):
@@ -355,16 +361,16 @@ class Node:
         t = self.clock.now()
         if self.timekeeper:
             self.timekeeper.observe(t, batch)
-        self._stage_begin = stopwatch()
+        self._step_timer.begin()
         try:
-            output = self.engine.step(t, batch, self._time_stage)
+            output = self.engine.step(t, batch, self._step_timer.stage)
         except Exception as error:
             self._confine("step", "", error)
             output = Output()
 
         payloads = encode_all(output.advisories, self.faults)
         self._outgoing.send(t, output, payloads)
-        self._time_stage("published")
+        self._step_timer.stage("published")
 
         if self.recorder:
             encoded = [payload for _, payload in payloads]
@@ -372,9 +378,11 @@ class Node:
             if self._recorded_views:
                 self._try("recorder", "", self._recorded_views.observe, t, output)
         if self.page:
-            self._stage_begin = stopwatch()
+            self._step_timer.pause()
             self._try("view", "", self.page.observer.observe, t, batch, output)
-            self._time_stage("shown")
+            self._step_timer.stage("shown")
+        time_hops(self.metrics, self.clock.now(), output.advisories)
+        self._step_timer.end()
         self._reports.faults([*output.errors, *self.faults.take()])
         return output
 
@@ -392,8 +400,3 @@ class Node:
             log.warning("%s", moved)
             self.egress.forget()
             self._arm()
-
-    def _time_stage(self, name: str) -> None:
-        now = stopwatch()
-        self.metrics.time(name, (now - self._stage_begin) / 1000)
-        self._stage_begin = now

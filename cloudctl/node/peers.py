@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -28,10 +28,18 @@ class Peers:
         self.allowed = allowed
         self._server, self._metrics = server, metrics
         self._connections: dict[str, bytes] = {}  # by gateway
+        self.contacts: dict[str, int] = {}  # by gateway: when its last message came, ns
         self._repeats = Repeats(CONNECTION_INTERVAL, MAX_PEERS)
         self._shared = Repeats(CONNECTION_INTERVAL, MAX_PEERS)
         self._recent: dict[str, deque[int]] = {}  # by gateway: when it last connected
         self._encode = msgspec.msgpack.Encoder().encode
+
+    def note_contacts(self, t: int, batch: Sequence[RawMessage]) -> None:
+        """Note that the gateways of some messages were in contact at `t` ns."""
+        contacts = self.contacts
+        for name in dict.fromkeys([message.sender for message in batch]):
+            if name in self._connections:  # which are bounded
+                contacts[name] = t
 
     def message_of(self, received: Received) -> RawMessage:
         """Return a message with its proven sender ("" where there is none), and remember the connection it came by."""

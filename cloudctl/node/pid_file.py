@@ -67,6 +67,15 @@ def path_beside(config: Path) -> Path:
     return config.with_suffix(".pid")
 
 
+def is_running_from(config: Path) -> bool:
+    """Return whether a node runs from `config`."""
+    try:
+        require_none_running(config)
+    except ReloadError:
+        return True
+    return False
+
+
 def require_none_running(config: Path) -> None:
     """Raise ReloadError where a node runs from `config` already."""
     path = path_beside(config)

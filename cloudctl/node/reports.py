@@ -75,7 +75,7 @@ class Reports:
                 log.warning("%s", text)
 
     def write_status(self, file: str | None) -> None:
-        """Write all counters, latencies and newest values; readers never see half a file."""
+        """Write the totals of all counters, advisories by kind, and latencies; readers never see half a file."""
         if file is None:
             return
         path = Path(file)

@@ -49,6 +49,7 @@ class Sent:
 
     candidate: Candidate
     valid_until: int  # ns
+    advisory: Advisory
     changed_since: int | None = None  # ns; when something else was first proposed, None where the same still is
 
 
@@ -84,6 +85,10 @@ class AdvisoryFilter:
         self._sent.clear()
         self._persistence.clear()
 
+    def valid(self, t: int) -> list[Advisory]:
+        """Return the advisories that are valid at `t` ns: the newest of each target and kind."""
+        return [sent.advisory for sent in self._sent.values() if sent.valid_until > t]
+
     def choose(
         self, world: World, candidates: list[Candidate], withheld: list[Withheld] | None = None
     ) -> list[Advisory]:
@@ -101,8 +106,9 @@ class AdvisoryFilter:
             last = self._sent.get(key)
             if last is None or self._is_due(world.t, last, candidate):
                 valid_until = world.t + DELIVERY[candidate.kind].validity
-                self._sent[key] = Sent(candidate=candidate, valid_until=valid_until)
-                advisories.append(self._advisory(world, candidate, valid_until))
+                advisory = self._advisory(world, candidate, valid_until)
+                self._sent[key] = Sent(candidate=candidate, valid_until=valid_until, advisory=advisory)
+                advisories.append(advisory)
 
         for key in [key for key, sent in self._sent.items() if sent.valid_until < world.t]:
             del self._sent[key]

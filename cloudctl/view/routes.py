@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..clock import SECOND, stopwatch
+from ..io.http_answers import problem
 from .columns import FrameKind, json_frame
 from .observer import Observer, ViewError
 from .viewers import Request, Viewer
@@ -144,10 +145,7 @@ class ViewRoutes:
         return None
 
     def _refuse(self, status: int, field: str, value: str, rule: str, remedy: str) -> Any:
-        body = msgspec.json.encode({"field": field, "value": value[:80], "rule": rule, "remedy": remedy})
-        return self._web.Response(
-            status=status, body=body, content_type="application/json", headers={"Cache-Control": "no-store"}
-        )
+        return problem(self._web, status, field, value, rule, remedy)
 
     # --- the socket ---
 

@@ -5,17 +5,17 @@ from typing import Any
 from ..engine import Engine
 from ..settings import HttpSection
 from .observer import Observer
-from .routes import View, ViewRoutes, new_token, page_address
+from .routes import View, ViewRoutes, page_address
 
 
 class LivePage:
     """The page of one node. `observer.observe` after every step; `routes` are for the web server."""
 
-    def __init__(self, section: HttpSection, engine: Engine) -> None:
-        """`section`: of the node's file. Without a token of its own, one is made for this run."""
+    def __init__(self, section: HttpSection, engine: Engine, token: str, shows_token: bool) -> None:
+        """`section`: of the node's file. `shows_token`: whether the token may be printed."""
         self.observer = Observer(engine)
-        self._view = View(self.observer, section.token or new_token(), section.origins)
-        self._shows_token = section.token is None
+        self._view = View(self.observer, token, section.origins)
+        self._shows_token = shows_token
 
     def routes(self, web: Any) -> list[Any]:
         """Return the routes of the page, made with `aiohttp.web`."""

@@ -267,7 +267,7 @@ class LiveLoop:
         hops = self._hops(arrivals)
         latency = {name: {**histogram.summary(), "buckets": histogram.counts} for name, histogram in hops.items()}
         late = sum(arrival.t_arrived >= arrival.valid_until for arrival in arrivals)
-        counters = status["counters"]
+        by_kind = status["advisories"]
         return {
             "scenario": self.scenario.name,
             "seed": self.setup.seed,
@@ -279,13 +279,13 @@ class LiveLoop:
             "latency_us": latency | status["latency_us"],
             "fusion": fusion_figures(self.record, self.truth_file.path),
             "advisories": {
-                "sent": sum(counters.get("advisory", {}).values()),
-                "by_kind": counters.get("advisory", {}),
+                "sent": sum(by_kind.values()),
+                "by_kind": by_kind,
                 "arrived": len(arrivals),
                 "late": late + received.get("expired", 0),
                 "followed": dict(self.applied),
             },
-            "counters": counters,
+            "counters": {name: {"": n} for name, n in status["counters"].items()},  # of all sources together
             "gateways": sent,
             "pace_lag_us": self.lag.summary(),
             "recording": str(self.record),

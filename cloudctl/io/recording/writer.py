@@ -156,6 +156,11 @@ class Recorder:
             self._last_tidy = now
             self._tidy()
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes wait for room on the disk."""
+        return self._waiting_bytes
+
     def notices(self) -> list[str]:
         """Return the events since the last call, a line each: files deleted, messages lost."""
         taken, self._notices = self._notices, []

@@ -1,0 +1,196 @@
+"""What of a node goes up and down: connections, tracks, queues, recording, the age of what each peer sent last.
+
+Read when somebody asks, and not before. `By.TOTAL` has one value each; the other groupings have one per intersection,
+gateway and sensor.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sized
+from dataclasses import dataclass
+
+from .. import __version__
+from ..clock import SECOND, Clock
+from ..engine import Engine
+from ..intersection import IntersectionState
+from ..io.egress import Egress
+from ..io.recording.reader import Recorder
+from ..metrics import Histogram, Metrics
+from ..vehicles import MAX_SILENCE
+from .exposition import Gauge, Labels, Latency, Sample
+from .families import By
+from .process import process_gauges
+from .pulse import Pulse
+from .timing import HOPS, PREFIX
+
+GATEWAY_SILENCE = 10 * SECOND  # of a gateway that counts as connected: its clock is compared more often than that
+QUIET = 3 * SECOND  # of an intersection; its tracks are not counted then
+SLICE = 50  # intersections whose sensors are looked at in one go
+STAGES = ("decoded", "fused", "planned", "published", "shown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """The parts of a node that are looked at."""
+
+    engine: Engine
+    clock: Clock
+    egress: Egress
+    recorder: Recorder | None
+    inbox: Sized
+    contacts: Mapping[str, int]  # by gateway: when its last message came, ns
+    viewers: Sized  # open live pages
+    refused_connections: Callable[[], int]
+    pulse: Pulse
+
+
+def gauges_of(node: Watched, by: By) -> Iterator[Gauge | None]:
+    """Yield every gauge of a node, and None where others may have their turn. Samples are made as they are read."""
+    t = node.clock.now()
+    yield Gauge("cloudctl_build_info", "The version that runs.", [Sample((("version", __version__),), 1)])
+    yield _one("cloudctl_loop_age_seconds", "Time since the event loop last did its rounds.", node.pulse.age)
+    yield from _connections(t, node, by)
+    yield from _intersections(t, node, by)
+    yield from _queues(node)
+    yield from _recording(node.recorder)
+    if by is not By.TOTAL:
+        yield from _sensors(t, node.engine)
+    uncovered = node.engine.metrics.counted("calendar.uncovered")
+    yield _one("cloudctl_calendar_uncovered", "1 where the calendar says nothing of today.", uncovered)
+    yield from process_gauges()
+
+
+def latencies_of(metrics: Metrics) -> list[Latency]:
+    """Return the histograms of a node; none of a hop or stage that was never passed."""
+    histograms = metrics.histograms
+
+    def of(label: str, names: tuple[str, ...], prefix: str = "") -> list[tuple[Labels, Histogram]]:
+        return [(((label, name),), histograms[prefix + name]) for name in names if prefix + name in histograms]
+
+    return [
+        Latency("cloudctl_stage_duration_seconds", "How long each stage of a step took.", of("stage", STAGES)),
+        Latency(
+            "cloudctl_hop_duration_seconds",
+            "How old the newest datum of an advisory was on its way, by the clocks of both ends.",
+            of("hop", HOPS, PREFIX),
+        ),
+        Latency(
+            "cloudctl_step_duration_seconds",
+            "How long the event loop was busy with one step.",
+            [((), histograms["step"])] if "step" in histograms else [],
+        ),
+        Latency(
+            "cloudctl_loop_delay_seconds",
+            "How much later than asked for the event loop came round.",
+            [((), histograms["loop_delay"])] if "loop_delay" in histograms else [],
+        ),
+    ]
+
+
+def _one(name: str, text: str, value: float, counts: bool = False) -> Gauge:
+    return Gauge(name, text, [Sample((), value)], counts)
+
+
+def _connections(t: int, node: Watched, by: By) -> Iterator[Gauge]:
+    ages = {name: (t - last) / SECOND for name, last in node.contacts.items()}
+    connected = sum(age <= GATEWAY_SILENCE / SECOND for age in ages.values())
+    yield _one("cloudctl_gateways_connected", "Gateways that sent something in the last 10 s.", connected)
+    yield _one("cloudctl_gateways_configured", "Gateways that may connect.", len(node.engine.config.gateways))
+    if by is not By.TOTAL:
+        rows = (Sample((("gateway", name),), age) for name, age in sorted(ages.items()))
+        yield Gauge("cloudctl_gateway_silence_seconds", "Time since a gateway's last message.", rows)
+
+    text = f"Vehicles that reported in the last {MAX_SILENCE // SECOND} s."
+    yield _one("cloudctl_vehicles_connected", text, node.engine.vehicle_registry.count(t))
+    yield _one("cloudctl_broker_connected", "1 while there is a connection to the broker.", node.egress.is_connected)
+    yield _one("cloudctl_viewers", "Open live pages.", len(node.viewers))
+    refused = node.refused_connections()
+    yield _one("cloudctl_http_refused_connections", "HTTP connections beyond the limits.", refused, counts=True)
+
+
+def _intersections(t: int, node: Watched, by: By) -> Iterator[Gauge]:
+    places = list(node.engine.intersections.values())
+    in_force = sum(place.in_force for place in places)
+    yield _one("cloudctl_intersections", "Intersections of the node.", len(places))
+    yield _one("cloudctl_intersections_in_force", "Intersections with a revision of their code in force.", in_force)
+    planned = sum(_is_alive(t, place) for place in places)
+    yield _one("cloudctl_intersections_alive", "Intersections that got data in the last 3 s.", planned)
+
+    text = "Road users that are tracked."
+    if by is By.TOTAL:
+        yield _one("cloudctl_tracks", text, sum(_tracks(t, place) for place in places))
+        return
+    yield Gauge("cloudctl_tracks", text, (Sample(_at(place), _tracks(t, place)) for place in places))
+    yield Gauge(
+        "cloudctl_perception_age_seconds",
+        "Age of the newest perception when it was last planned with.",
+        (
+            Sample(_at(place), place.latest.perception_age / SECOND)
+            for place in places
+            if place.latest is not None and place.latest.t_sensor
+        ),
+    )
+    yield Gauge(
+        "cloudctl_signal_age_seconds",
+        "Age of the newest signal states when they were last planned with.",
+        (
+            Sample(_at(place), place.latest.signal_age / SECOND)
+            for place in places
+            if place.latest is not None and place.latest.signals.t
+        ),
+    )
+
+
+def _queues(node: Watched) -> Iterator[Gauge]:
+    lengths = (
+        ("inbox", len(node.inbox)),
+        ("held_advisories", node.egress.held),
+        ("plans", node.engine.scheduler.waiting),
+    )
+    rows = [Sample((("queue", name),), length) for name, length in lengths]
+    yield Gauge("cloudctl_queue_length", "What waits: vehicles' messages, advisories kept, plans to come.", rows)
+    yield _one("cloudctl_egress_waiting_bytes", "Bytes that wait in the broker's socket.", node.egress.waiting())
+
+
+def _recording(recorder: Recorder | None) -> Iterator[Gauge]:
+    waiting = recorder.waiting_bytes if recorder else 0
+    failing = bool(recorder and recorder.failure)
+    yield _one("cloudctl_recording_enabled", "1 where the node records.", recorder is not None)
+    yield _one("cloudctl_recording_failing", "1 while nothing can be written.", failing)
+    yield _one("cloudctl_recording_waiting_bytes", "Bytes that wait for room on the disk.", waiting)
+
+
+def _sensors(t: int, engine: Engine) -> Iterator[Gauge | None]:
+    """Yield rate, age and state of every sensor."""
+    rows: list[tuple[Labels, dict[str, object]]] = []
+    for number, place in enumerate(list(engine.intersections.values())):
+        if number % SLICE == SLICE - 1:
+            yield None
+        for name, row in place.sensing.table().items():
+            rsu, _, sensor = name.partition("/")
+            rows.append(((*_at(place), ("rsu", rsu), ("sensor", sensor)), row))
+
+    def known(field: str) -> Iterator[Sample]:
+        for labels, row in rows:
+            value = row[field]
+            if isinstance(value, int | float):
+                yield Sample(labels, float(value))
+
+    silences = (
+        Sample(labels, (t - newest) / SECOND) for labels, row in rows if isinstance(newest := row["newest_frame"], int)
+    )
+    yield Gauge("cloudctl_sensor_rate_hertz", "Frames that a sensor delivers.", known("hz"))
+    yield Gauge("cloudctl_sensor_age_seconds", "How old a sensor's frames are when they come.", known("age_s"))
+    yield Gauge("cloudctl_sensor_silence_seconds", "Time since a sensor's last frame was true.", silences)
+    troubled = (Sample(labels, float(row["trouble"] is not None)) for labels, row in rows)
+    yield Gauge("cloudctl_sensor_troubled", "1 while something is wrong with a sensor.", troubled)
+
+
+def _at(place: IntersectionState) -> Labels:
+    return (("intersection", place.code.code.id),)
+
+
+def _is_alive(t: int, place: IntersectionState) -> bool:
+    return bool(place.last_input) and t - place.last_input <= QUIET
+
+
+def _tracks(t: int, place: IntersectionState) -> int:
+    return len(place.latest.tracks) if place.latest is not None and _is_alive(t, place) else 0
