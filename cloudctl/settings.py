@@ -38,6 +38,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_tracks: int = 512
     priority: PrioritySettings = PrioritySettings()
     days: DayCalendar = NO_DAYS  # holidays and make-up working days, for rules that ask for them
+    shared: bool = False  # other nodes serve the intersections that gateways are bound to and this engine does not have
 
 
 class RecordingLimits(NamedTuple):

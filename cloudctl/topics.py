@@ -3,6 +3,7 @@
 from typing import Final, Literal, NamedTuple
 
 from .clock import MS
+from .ownership_messages import AddIntersection, DropIntersection, Moved
 from .schema import (
     Ack,
     Advisory,
@@ -42,6 +43,7 @@ TOPICS: Final[dict[str, Topic]] = {
     "reject": Topic(b"R", Reject, "out", 0.0, 0, False),
     "broadcast": Topic(b"B", Broadcast, "out", 10.0, 0, False),
     "priority": Topic(b"Q", Priority, "out", 0.0, 0, False),
+    "moved": Topic(b"M", Moved, "out", 0.0, 0, False),
     "state": Topic(b"", VehicleState, "in", 10.0, 1000 * MS, True),
     "requests": Topic(b"", VehicleRequest, "in", 0.0, 5000 * MS, True),
     "acks": Topic(b"", Ack, "in", 1.0, 10_000 * MS, True),
@@ -49,6 +51,8 @@ TOPICS: Final[dict[str, Topic]] = {
     "signals": Topic(b"", Signals, "out", 10.0, 0, False),
     "code": Topic(b"", bytes, "operator", 0.0, 0, True),  # canonical JSON of a digital code
     "config": Topic(b"", bytes, "operator", 0.0, 0, True),  # JSON of the engine's configuration
+    "add": Topic(b"", AddIntersection, "operator", 0.0, 0, True),  # JSON
+    "drop": Topic(b"", DropIntersection, "operator", 0.0, 0, True),  # JSON
 }
 OPERATOR: Final = "operator"  # the sender of what comes from the node's own files
 OPERATOR_KINDS: Final = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "operator")

@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ),  # depend on nothing
         ("one_tree",),
         ("__init__", "schema", "events", "faults"),
+        ("ownership_messages",),
         ("codes",),  # what a place is; knows nothing of traffic
         (
             "detections",
@@ -57,6 +58,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("intersection",),
         ("downstream", "intersection_factory", "output", "scheduling", "signal_priority", "vehicles"),
         ("handlers", "plan_runner", "revisions"),
+        ("served",),
         ("engine",),
         ("view",),
         ("client", "replay"),

@@ -136,7 +136,6 @@ class Node:
             lambda error: self._confine("web", "", error),
             lambda: self.engine.config.days,
             self.page.routes if self.page else None,
-            hidden=lambda: self.publisher.retired,
             guard=HttpGuard(self.config.http.token),
             tls=server_tls(self.config.http.tls_cert, self.config.http.tls_key),
         )
@@ -378,7 +377,7 @@ class Node:
         self.recorder.step(t, batch, payloads)
         for answer in answers:
             if answer.refusal is None:
-                self.recorder.remember(answer.datum.kind, answer.datum.body)
+                self.recorder.remember(answer.datum.kind, answer.datum.body, answer.name)
 
     def _keep_time(self) -> None:
         """Go along with the machine's clock where it stepped and those the node serves agree."""

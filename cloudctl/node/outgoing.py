@@ -82,7 +82,5 @@ class Outgoing:
             self._trace.write(f"{advisory.id} {self._clock.now()}\n")
 
     def _publish_traffic(self, report: Traffic) -> None:
-        if report.intersection in self._publisher.retired:
-            return
         self._engine.metrics.put_newest("traffic", report.intersection, report)
         self._egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report), TRAFFIC_EXPIRY)

@@ -62,6 +62,8 @@ class Reloader:
         except (ValueError, RuntimeError, OSError) as error:
             return self._refuse(running, str(error))
 
+        # An intersection must be there before a roadside unit is bound to it, and until none is any more.
+        publisher.take_in(reread.files, self._clock.now())
         engine_config = msgspec.structs.replace(reread.config.engine, days=days.days)
         answer = publisher.submit(operator_input("config", engine_config), self._clock.now())
         if answer.refusal is not None:
@@ -114,7 +116,7 @@ class Reloader:
             parts.egress.reconnect(reachable_section(config.broker, parts.broker))
         if parts.recorder:
             parts.recorder.limits = config.record.limits
-        for name in parts.publisher.retire(reread.files):
+        for name in parts.publisher.retire(reread.files, self._clock.now()):
             log.info("%s has no digital code any more: what was retained of it is cleared", name)
 
 

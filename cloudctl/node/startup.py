@@ -51,5 +51,5 @@ def begin_recording(
     recorder = Recorder(Path(record.path), record.limits, metrics, clock)
     recorder.meta("config", msgspec.json.encode(engine_config))
     for code in loaded:
-        recorder.meta("code", codes.dump(code))
+        recorder.meta("code", codes.dump(code), code.id)
     return recorder
