@@ -86,7 +86,7 @@ class AdvisoryFilter:
         """Take what the owner before this one has sent, in place of what this filter has: it is repeated when it
         changes or is about to expire, not at once."""
         self._sent.clear()
-        self._adopted = list(advisories)
+        self._adopted = sorted(advisories, key=lambda advisory: advisory.valid_until, reverse=True)
 
     def forget(self) -> None:
         """Forget what was advised: it rests on a digital code that is no longer in force."""

@@ -1,7 +1,8 @@
 """Intersections that are added and dropped while an engine runs: an input like any other, and nothing to the others."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
@@ -11,22 +12,27 @@ from two_intersections import elsewhere
 
 from bench.scene import Scene, corridor
 from cloudctl import codes
-from cloudctl.clock import SECOND
+from cloudctl.clock import MS, SECOND
+from cloudctl.codes import compile_code
 from cloudctl.engine import Engine, Output
 from cloudctl.io.recording.reader import Recorder, Recording
 from cloudctl.node.publish import add_input, drop_input
 from cloudctl.payloads import encode
+from cloudctl.planner import AdvisoryFilter
+from cloudctl.planner.candidate import Candidate
+from cloudctl.planner.catalogue import DELIVERY
 from cloudctl.replay import replay
-from cloudctl.schema import Advisory, RawMessage
+from cloudctl.schema import AdvisoryKind, Behaviour, RawMessage, Severity
 from cloudctl.settings import EngineConfig
+from cloudctl.signals.states import Signals
 from cloudctl.topics import OPERATOR
+from cloudctl.world import World
 
 T = 1_767_225_600 * SECOND
 FIRST, SECOND_CODE = (code.code for code in corridor()[:2])
 SHARED = EngineConfig(
     {"g": {f"r{k}": FIRST.id for k in range(3)}, "h": {f"s{k}": SECOND_CODE.id for k in range(3)}}, shared=True
 )
-Batches = Sequence[tuple[int, list[RawMessage]]]
 
 
 def batches(seconds: float) -> list[tuple[int, list[RawMessage], list[RawMessage]]]:
@@ -150,37 +156,51 @@ def test_a_gateway_cannot_add_or_drop_an_intersection() -> None:
     assert list(engine.intersections) == [FIRST.id]
 
 
-def repeats(adopted: bool) -> int:
-    """Return how many advisories a second engine sends in its first second that the one before it has sent in the same
-    words and are still valid; `adopted`: with what that one has sent."""
-    before = Engine([FIRST], SHARED)
-    valid: dict[tuple[str, str, str], Advisory] = {}
-    for t, batch, _ in RUN[:80]:
-        for advisory in before.step(t, batch).advisories:
-            valid[advisory.target, advisory.kind, advisory.reason] = advisory
-    t_moved = RUN[80][0]
-    standing = tuple(advisory for advisory in valid.values() if advisory.valid_until > t_moved)
-    assert standing
+def moment(t: int) -> World:
+    """What a filter needs of a snapshot to date an advisory."""
+    fields = SimpleNamespace(t=t, code=compile_code(FIRST), signals=Signals.dark(0), t_sensor=t, t_rx=t)
+    return cast(World, fields)
 
-    after = Engine([], SHARED)
-    after.step(RUN[40][0], [add_input(FIRST.id, [FIRST], guest=True)])
-    for t, batch, _ in RUN[40:80]:
-        assert after.step(t, batch).advisories == []
-    promotion = add_input(FIRST.id, [FIRST], epoch=2, advisories=standing if adopted else ())
-    if not adopted:
-        after.intersections[FIRST.id].advisory_filter.forget()
-    sent = [advisory for t, batch, _ in RUN[81:101] for advisory in after.step(t, [promotion, *batch]).advisories]
-    held = {(advisory.target, advisory.kind, advisory.behaviour): advisory.valid_until for advisory in standing}
-    return sum(
-        1
-        for advisory in sent
-        if held.get((advisory.target, advisory.kind, advisory.behaviour), 0) - advisory.t > 4 * SECOND
+
+def proposal(kind: AdvisoryKind, about: str) -> Candidate:
+    return Candidate(
+        kind=kind,
+        target="vehicle:car",
+        severity=Severity.SOON,
+        confidence=0.9,
+        reason="because of {cause}",
+        facts={"cause": about or "the signal"},
+        speed=8.0,
+        behaviour=Behaviour.SLOW_DOWN,
+        about=about,
     )
 
 
-def test_a_new_owner_does_not_repeat_what_is_still_valid() -> None:
-    assert repeats(adopted=True) == 0
-    assert repeats(adopted=False) > 0, "without what the owner before has sent, it would"
+@given(
+    kind=st.sampled_from(sorted(kind for kind in AdvisoryKind if kind is not AdvisoryKind.SIGNAL_STOP)),
+    abouts=st.lists(st.sampled_from(["", "rule-1", "rule-2"]), min_size=1, max_size=3, unique=True),
+    moved_after=st.integers(20, 60),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_new_owner_sends_what_is_still_valid_no_sooner_again_than_the_one_before_would(
+    kind: AdvisoryKind, abouts: list[str], moved_after: int
+) -> None:
+    proposals = [proposal(AdvisoryKind(kind), about) for about in abouts]
+    before, cold, after = AdvisoryFilter(), AdvisoryFilter(), AdvisoryFilter()
+    worlds = [moment(T + step * 100 * MS) for step in range(moved_after + 10)]
+    sent = [advisory for world in worlds[:moved_after] for advisory in before.choose(world, proposals)]
+    assert sent
+    after.adopt([advisory for advisory in sent if advisory.valid_until > worlds[moved_after].t])
+
+    def sends(filter: AdvisoryFilter) -> list[tuple[int, str]]:
+        said = [(world.t, advisory) for world in worlds[moved_after:] for advisory in filter.choose(world, proposals)]
+        return [(t, advisory.reason) for t, advisory in said]
+
+    due, adopted, repeated = sends(before), sends(after), sends(cold)
+    assert len(adopted) <= len(due)
+    for t, reason in adopted:
+        assert any(other == reason and t >= t_due for t_due, other in due)
+    assert DELIVERY[AdvisoryKind(kind)].persistence > SECOND or repeated, "without it, it would at once"
 
 
 def test_every_advisory_carries_the_epoch_of_its_owner() -> None:
