@@ -61,6 +61,7 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     calendar: str | None = None  # file of holidays and make-up working days; None: the public holidays of the rules'
     # time zone
     status: str | None = None  # file that gets the metrics every second
+    workers: int = 1  # processes that share the intersections of one machine: cloudctl serve --workers
     trace: str | None = None  # file that gets a line "advisory id, ns published" per advisory, for latency studies
 
 

@@ -107,6 +107,16 @@ class MqttTopics:
         return f"{cls.ROOT}/intersections/{intersection}/traffic"
 
     @classmethod
+    def retained(cls, intersection: str) -> tuple[str, ...]:
+        """Return every topic on which something of an intersection is retained."""
+        return (
+            cls.codes(intersection),
+            cls.next_code(intersection),
+            cls.calendar(intersection),
+            cls.traffic(intersection),
+        )
+
+    @classmethod
     def vehicle(cls, vehicle: str, leaf: str) -> str:
         """Return the topic of one vehicle; `leaf` is advisories, rejects, state, requests, acks or hello."""
         return f"{cls.ROOT}/vehicles/{vehicle}/{leaf}"

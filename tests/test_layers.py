@@ -61,12 +61,13 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("served",),
         ("engine",),
         ("view",),
-        ("client", "replay"),
+        ("client", "city", "replay"),
         ("node",),
         ("sim",),
         ("commands",),
         ("__main__",),
     ),
+    "cloudctl.city": (("__init__", "ownership", "rendezvous"), ("fixed",)),
     "cloudctl.codes": (
         ("byte_order_mark", "findings", "grid", "rule", "terms"),
         ("citycode", "model", "strict_json"),
@@ -103,10 +104,11 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
-        ("config", "inbox", "peers", "pid_file", "reports"),
-        ("description", "init_folder", "publish", "reload"),
+        ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
+        ("description", "init_folder", "share", "workers"),
+        ("publish", "reload"),
         ("outgoing", "reloader", "startup"),
-        ("live",),
+        ("live", "supervisor"),
     ),
     "cloudctl.planner": (
         ("braking", "candidate", "policy", "priority_need"),
@@ -153,6 +155,7 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "asyncio": (
         (
+            "cloudctl.city",
             "cloudctl.io",
             "cloudctl.node",
             "cloudctl.client",

@@ -27,7 +27,7 @@ class GatewayFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """What a gateway connects with: files are in the same folder."""
 
     name: str
-    address: str
+    address: str | tuple[str, ...]  # of a node, or of several, the first one to be asked first
     rsus: tuple[str, ...]
     key: str | None = None
     node_key: str | None = None

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
@@ -85,6 +85,7 @@ class Egress:
         signer: "Signer | None" = None,
     ) -> None:
         """`signer`, where given, signs every advisory."""
+        self.is_shared = False  # whether another node goes on with what is retained, when this one stops
         self._section = section
         self._clock = clock
         self._metrics = metrics
@@ -114,7 +115,7 @@ class Egress:
                 await asyncio.wait({self._task}, timeout=0.2)
         if self._connection is not None and self.connected.is_set():
             for topic, item in self._retained.items():
-                if item.payload:
+                if item.payload and not self.is_shared:
                     self._connection.publish(topic, b"", retain=True)
             await self._connection.close()
         self._drop()
@@ -184,6 +185,11 @@ class Egress:
         item = Retained(payload, seconds or RETAIN_EXPIRY, seconds is None, stopwatch())
         self._retained[topic] = item
         self._put_retained(topic, item)
+
+    def release(self, topics: Iterable[str]) -> None:
+        """Keep no longer what the broker retains on some topics, and leave it there: another node goes on with it."""
+        for topic in topics:
+            self._retained.pop(topic, None)
 
     def forget(self) -> None:
         """Drop advisories that are kept: time has moved, and with it what `valid_until` means."""

@@ -52,6 +52,7 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
             self.plan.refresh,
             self.plan.max_tracks,
             self.priority,
+            shared=self.node.workers > 1,
         )
 
     def allowed(self) -> dict[str, str]:
@@ -127,6 +128,7 @@ MIN_TOKEN = 16  # characters: 96 bits and more where they are random
 TOKEN_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
 
 BOUNDS = (
+    Bound("node", "workers", 1, 256, "processes"),
     Bound("broker", "port", 1, 65_535, "a TCP port"),
     Bound("plan", "period_ms", 1, 10_000, "ms"),
     Bound("plan", "refresh", 0, 1, "a share of an advisory's validity"),

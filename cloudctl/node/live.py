@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from .. import codes
+from ..city.fixed import Worker
 from ..clock import SECOND, Clock, SteadyClock, stopwatch
 from ..engine import Answer, Engine, Output
 from ..faults import Faults
@@ -22,7 +23,6 @@ from ..io.http_guard import HttpGuard, server_tls
 from ..io.zeromq import Server
 from ..metrics import Metrics
 from ..payloads import encode_all
-from ..planner.warm import warm
 from ..schema import RawMessage
 from ..topics import vehicle_kind
 from ..view.serving import LivePage
@@ -38,7 +38,9 @@ from .pid_file import PidFile
 from .publish import Publisher
 from .reloader import Reloader, RunningParts, reachable_section
 from .reports import Reports
-from .startup import begin_recording, make_signer, start_embedded_broker
+from .share import Share
+from .startup import begin_recording, compile_kernels, make_ownership, make_signer, start_embedded_broker
+from .workers import own_file
 
 DRAIN_BATCH = 512  # messages that are taken from the socket at once
 # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it
@@ -54,9 +56,14 @@ class Node:
     """
 
     def __init__(
-        self, config: NodeConfig, clock: Clock | None = None, file: Path | None = None, debug: bool = False
+        self,
+        config: NodeConfig,
+        clock: Clock | None = None,
+        file: Path | None = None,
+        debug: bool = False,
+        worker: Worker | None = None,
     ) -> None:
-        self.config, self._file = config, file
+        self.config, self._file, self._worker = config, file, worker
         self.clock = clock or SteadyClock()
         self.metrics = Metrics()
         self.timekeeper = Timekeeper(self.clock, self.metrics) if isinstance(self.clock, SteadyClock) else None
@@ -69,10 +76,12 @@ class Node:
         loaded = codes.load_all(files)
         days = node_days(config.node.calendar, loaded, self.clock.now())
         engine_config = msgspec.structs.replace(config.engine, days=days.days)
-        self.engine = Engine(loaded, engine_config, self.metrics, debug)
-        self.recorder = begin_recording(config, engine_config, loaded, self.metrics, self.clock)
+        self.share = Share(make_ownership(worker), loaded, self.metrics)
+        served = self.share.begin(engine_config.gateways)
+        self.engine = Engine(served, engine_config, self.metrics, debug)
+        self.recorder = begin_recording(config, engine_config, served, self.metrics, self.clock)
         self._keys = config.keys()
-        self._compile_kernels()
+        compile_kernels(loaded)
 
         allowed = config.allowed()
         self.server = Server(config.node.bind, self._keys, allowed)
@@ -84,7 +93,8 @@ class Node:
             self._on_vehicle_message,
             make_signer(config),
         )
-        self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
+        self.egress.is_shared = engine_config.shared
+        self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults, self.share)
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
@@ -118,14 +128,6 @@ class Node:
 
     # --- set-up ---
 
-    def _compile_kernels(self) -> None:
-        """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its
-        age.
-        """
-        log.info("loading compiled kernels; the first start on a machine compiles them, which takes about a minute")
-        for place in list(self.engine.intersections.values())[:1]:
-            warm(place.code)
-
     def _make_web(self) -> Web | None:
         if not self.config.http.bind:
             return None
@@ -144,13 +146,14 @@ class Node:
         parts = RunningParts(
             engine=self.engine,
             publisher=self.publisher,
+            share=self.share,
             peers=self._peers,
             server=self.server,
             egress=self.egress,
             broker=self.broker,
             recorder=self.recorder,
         )
-        return Reloader(file, parts, self._keys, self.config.broker, self.clock)
+        return Reloader(file, parts, self._keys, self.config.broker, self.clock, self._worker)
 
     # --- running ---
 
@@ -180,8 +183,9 @@ class Node:
         self.egress.start()
         keeping = loop.create_task(self.broker.keep(self.metrics.count)) if self.broker else None
         loop.add_reader(self.server.fd, self._wake)
+        self.share.ownership.start(lambda: loop.call_soon_threadsafe(self._wake))
         self._wake()
-        pid_file = PidFile(self._file) if self._file else None
+        pid_file = PidFile(own_file(self._file, self._worker)) if self._file else None
         self._describe()
         if ready:
             ready()
@@ -190,6 +194,7 @@ class Node:
             await self._look_after()
         finally:
             loop.remove_reader(self.server.fd)
+            self._try("close", "ownership", self.share.ownership.stop)
             if keeping:
                 keeping.cancel()
             await self.egress.stop()
@@ -325,7 +330,9 @@ class Node:
         if self._closed:
             return
         try:
-            batch = [self._peers.message_of(received) for received in self.server.drain(DRAIN_BATCH)]
+            if inputs := self.share.inputs():
+                self.step(inputs)
+            batch = self._served_here([self._peers.message_of(received) for received in self.server.drain(DRAIN_BATCH)])
             batch += self._inbox.take()
             due = self.engine.next_plan()
             if batch or (due is not None and due <= self.clock.now()):
@@ -333,8 +340,15 @@ class Node:
         except Exception as error:
             self._confine("receive", "", error)
         self._arm()
-        if self.server.readable():
+        if self.server.readable() or self.share.is_behind:
             self._wake()
+
+    def _served_here(self, batch: list[RawMessage]) -> list[RawMessage]:
+        """Return the messages of a batch that are of this node's share; answer the others with where to send them."""
+        batch, moved = self.share.here(batch)
+        for gateway, body in (*moved, *self.share.announcements()):
+            self._try("reply", "moved", self._peers.reply, gateway, "moved", body, self.engine.config)
+        return batch
 
     def _arm(self) -> None:
         """Set the timer for the next plan."""
@@ -358,6 +372,8 @@ class Node:
             self._confine("step", "", error)
             output = Output()
 
+        if output.answers:
+            self.share.note(output.answers)
         payloads = encode_all(output.advisories, self.faults)
         self._outgoing.send(t, output, payloads)
         self._time_stage("published")

@@ -55,6 +55,9 @@ class Outgoing:
 
     def _publish(self, t: int, output: Output, payloads: list[tuple[Advisory, bytes]]) -> None:
         """Send what is for vehicles."""
+        for answer in output.answers:
+            if answer.datum.kind == "drop" and answer.refusal is None:
+                self._egress.release(MqttTopics.retained(answer.name))
         for advisory, payload in payloads:
             self._attempt("advise", advisory.intersection, self._advise, advisory, payload)
         for signals in output.signals:

@@ -3,9 +3,8 @@ runs.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -16,11 +15,12 @@ from ..codes.days import NO_DAYS, dump_days
 from ..engine import Answer, Engine
 from ..faults import Faults
 from ..io.egress import Egress
-from ..ownership_messages import AddIntersection, DropIntersection
 from ..schema import RawMessage
 from ..topics import OPERATOR, MqttTopics
 from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
 from .config import ConfigError, NodeConfig, code_files
+from .operator_inputs import add_input, drop_input
+from .share import Share
 
 MINUTE = 60 * SECOND
 log = logging.getLogger("cloudctl.node.publish")
@@ -41,9 +41,10 @@ class Publisher:
         egress: Egress,
         submit: Submit | None = None,
         faults: Faults | None = None,
+        share: Share | None = None,
     ) -> None:
         self.config = config
-        self._engine, self._egress, self._submit = engine, egress, submit
+        self._engine, self._egress, self._submit, self._share = engine, egress, submit, share
         self._faults = faults or engine.faults
         self._seen = {path: _stamp(path) for path in code_files(config)}
         self._days_seen = _days_stamp(config)
@@ -70,16 +71,15 @@ class Publisher:
             self._missing.discard(file)
 
         for name in sorted(intersections):
+            if self._share is not None:
+                self._share.forget(name)
             if name in self._engine.intersections:
                 self.submit(drop_input(name), t)
+            elif self._engine.config.shared:
+                continue  # the node that serves it clears what is retained
             self._announced.pop(name, None)
             self._with_days.discard(name)
-            for topic in (
-                MqttTopics.codes(name),
-                MqttTopics.next_code(name),
-                MqttTopics.calendar(name),
-                MqttTopics.traffic(name),
-            ):
+            for topic in MqttTopics.retained(name):
                 self._egress.retain(topic, b"")
         return sorted(intersections)
 
@@ -224,8 +224,10 @@ class Publisher:
         answer = self._given(path, t)
         if answer.refusal is None:
             self._refused.pop(path, None)
-            self._engine.metrics.count("code.announced", answer.name)
             self.known_files[path] = answer.name
+            if answer.name not in self._engine.intersections:
+                return None
+            self._engine.metrics.count("code.announced", answer.name)
             if answer.datum.kind == "add":
                 log.info("%s: %s is served from now on", path, answer.name)
             return answer.name
@@ -240,6 +242,10 @@ class Publisher:
             code = codes.load(path)
         except (codes.CodeError, OSError) as error:
             return Answer(RawMessage("code", OPERATOR, b""), "", str(error))
+        if self._share is not None:
+            self._share.know(code)
+            if self._engine.config.shared and code.id not in self._engine.intersections:
+                return Answer(RawMessage("code", OPERATOR, b""), code.id, None)  # another node's, or taken up below
         if code.id in self._engine.intersections:
             return self.submit(RawMessage("code", OPERATOR, codes.dump(code)), t)
         return self.submit(add_input(code.id, [code]), t)
@@ -248,18 +254,6 @@ class Publisher:
         """Give the engine an operator's input in a step of `t` ns; return what became of it."""
         answers = self._engine.step(t, [datum]).answers if self._submit is None else self._submit([datum])
         return answers[0] if answers else Answer(datum, "", "the step that it was given to failed")
-
-
-def add_input(name: str, revisions: Sequence[codes.IntersectionCode], **more: Any) -> RawMessage:
-    """Return the input by which an engine serves an intersection from a step on; `more`: of `AddIntersection`."""
-    raw = tuple(msgspec.Raw(codes.dump(code)) for code in revisions)
-    addition = AddIntersection(intersection=name, revisions=raw, **more)
-    return RawMessage("add", OPERATOR, msgspec.json.encode(addition))
-
-
-def drop_input(name: str) -> RawMessage:
-    """Return the input by which an engine serves an intersection no longer."""
-    return RawMessage("drop", OPERATOR, msgspec.json.encode(DropIntersection(name)))
 
 
 def _days_stamp(config: NodeConfig) -> tuple[str | None, tuple[int, int]]:

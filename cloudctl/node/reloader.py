@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..city.fixed import Worker
 from ..clock import Clock
 from ..engine import Engine
 from ..io.broker import Broker, reachable
@@ -21,7 +22,10 @@ from .init_folder import revoked_names, write_broker_files
 from .peers import Peers
 from .pid_file import ReloadAnswer, write_answer
 from .publish import Publisher
-from .reload import Credentials, Reread, operator_input, read_again
+from .operator_inputs import operator_input
+from .reload import Credentials, Reread, read_again
+from .share import Share
+from .workers import own_file
 
 log = logging.getLogger("cloudctl.node")
 
@@ -32,6 +36,7 @@ class RunningParts:
 
     engine: Engine
     publisher: Publisher
+    share: Share
     peers: Peers
     server: Server
     egress: Egress
@@ -45,9 +50,16 @@ class Reloader:
     """
 
     def __init__(
-        self, file: Path, parts: RunningParts, keys: KeyPair | None, section: BrokerSection, clock: Clock
+        self,
+        file: Path,
+        parts: RunningParts,
+        keys: KeyPair | None,
+        section: BrokerSection,
+        clock: Clock,
+        worker: Worker | None = None,
     ) -> None:
-        self._file, self._parts, self._clock = file, parts, clock
+        self._file, self._parts, self._clock, self._worker = file, parts, clock, worker
+        self._answer_file = own_file(file, worker)
         self._keys = keys
         self._credentials = Credentials(section)
         self._revoked = frozenset(revoked_names(section))
@@ -57,7 +69,7 @@ class Reloader:
         """Return the configuration that is in force now: the file's, or `running` where the file cannot be used."""
         publisher = self._parts.publisher
         try:
-            reread = read_again(running, self._file, publisher.known_files)
+            reread = read_again(running, self._file, publisher.known_files, self._worker)
             days = publisher.wanted_days(reread.config, self._clock.now())
         except (ValueError, RuntimeError, OSError) as error:
             return self._refuse(running, str(error))
@@ -94,12 +106,14 @@ class Reloader:
 
     def _answer(self, refusal: str | None, notes: list[str]) -> None:
         self._number += 1
-        write_answer(self._file, ReloadAnswer(process=os.getpid(), number=self._number, refusal=refusal, notes=notes))
+        answer = ReloadAnswer(process=os.getpid(), number=self._number, refusal=refusal, notes=notes)
+        write_answer(self._answer_file, answer)
 
     def _take_over(self, reread: Reread) -> None:
         """Put keys, credentials and limits in place, and let go of intersections that are gone."""
         parts, config = self._parts, reread.config
         parts.publisher.config = config
+        parts.share.rebind(config.engine.gateways)
 
         allowed = config.allowed()
         parts.peers.allowed = allowed if config.node.curve else None

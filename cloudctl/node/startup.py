@@ -1,10 +1,13 @@
 """What a node begins with, from its configuration: broker, recording, key for signatures."""
 
+import logging
 from pathlib import Path
 
 import msgspec
 
 from .. import codes
+from ..city.fixed import Alone, FixedHash, Worker
+from ..city.ownership import Ownership
 from ..clock import Clock
 from ..io.broker import Broker
 from ..io.broker import start as start_broker
@@ -12,8 +15,11 @@ from ..io.recording.reader import Recorder
 from ..io.signatures import Signer
 from ..metrics import Metrics
 from ..settings import EngineConfig
+from ..planner.warm import warm
 from .config import NodeConfig
 from .init_folder import broker_tls
+
+log = logging.getLogger("cloudctl.node")
 
 
 def start_embedded_broker(config: NodeConfig) -> Broker | None:
@@ -28,6 +34,18 @@ def start_embedded_broker(config: NodeConfig) -> Broker | None:
     else:
         folder = Path(record).parent / "broker" if record else None
     return start_broker(folder, section.port, broker_tls(config), host=section.host)
+
+
+def compile_kernels(loaded: list[codes.IntersectionCode]) -> None:
+    """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its age."""
+    log.info("loading compiled kernels; the first start on a machine compiles them, which takes about a minute")
+    for code in loaded[:1]:
+        warm(codes.compile_code(code))
+
+
+def make_ownership(worker: Worker | None) -> Ownership:
+    """Return what a node owns: everything, or its part as one of several workers."""
+    return Alone() if worker is None else FixedHash(worker)
 
 
 def make_signer(config: NodeConfig) -> Signer | None:

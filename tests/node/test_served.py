@@ -16,7 +16,7 @@ from cloudctl.clock import MS, SECOND
 from cloudctl.codes import compile_code
 from cloudctl.engine import Engine, Output
 from cloudctl.io.recording.reader import Recorder, Recording
-from cloudctl.node.publish import add_input, drop_input
+from cloudctl.node.operator_inputs import add_input, drop_input
 from cloudctl.payloads import encode
 from cloudctl.planner import AdvisoryFilter
 from cloudctl.planner.candidate import Candidate
