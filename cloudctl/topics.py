@@ -103,6 +103,11 @@ class MqttTopics:
         return f"{cls.ROOT}/intersections/{intersection}/advisories"
 
     @classmethod
+    def copies(cls, intersection: str) -> str:
+        """Return the topic on which nodes that share intersections copy to one another what they advise."""
+        return f"{cls.ROOT}/copies/{intersection}"
+
+    @classmethod
     def traffic(cls, intersection: str) -> str:
         return f"{cls.ROOT}/intersections/{intersection}/traffic"
 

@@ -32,6 +32,11 @@ class Fleet:
         """The intersection of each roadside unit."""
         return {rsu: place for bound in self.bindings.values() for rsu, place in bound.items()}
 
+    @property
+    def dropped(self) -> int:
+        """Messages that were dropped for want of a node that takes them."""
+        return sum(gateway.dropped for gateway in self.gateways.values())
+
     def sections(self) -> str:
         """Return the [[gateway]] sections of a node's file."""
         text = ""

@@ -67,7 +67,12 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("commands",),
         ("__main__",),
     ),
-    "cloudctl.city": (("__init__", "ownership", "rendezvous"), ("fixed",)),
+    "cloudctl.city": (
+        ("__init__", "etcd", "ownership", "rendezvous"),
+        ("fixed", "records"),
+        ("control", "moves"),
+        ("leases",),
+    ),
     "cloudctl.codes": (
         ("byte_order_mark", "findings", "grid", "rule", "terms"),
         ("citycode", "model", "strict_json"),
@@ -103,7 +108,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("egress",),
     ),
     "cloudctl.node": (
-        ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
+        ("__init__", "calendars", "clock_steps", "copies", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
         ("description", "init_folder", "share", "workers"),
         ("publish", "reload"),
@@ -148,6 +153,8 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
     "gmqtt": (("cloudctl.io.mqtt",), "the node's MQTT connection, from CONNECT to its end, is in one place"),
     "aiohttp": (("cloudctl.io.http",), "what can be asked over HTTP is in one place"),
     "aiomqtt": (("cloudctl.client",), "only the vehicle client speaks MQTT that way"),
+    "aetcd": (("cloudctl.city.etcd",), "the calls of etcd, and what they raise, are in one place"),
+    "grpc": (("cloudctl.city.etcd",), "the calls of etcd, and what they raise, are in one place"),
     "mcap": (("cloudctl.io.recording",), "the file format of recordings is in one package"),
     "cloudctl._core": (
         ("cloudctl.fusion", "cloudctl.detections", "cloudctl.fusion_settings"),

@@ -50,6 +50,14 @@ class Ownership(ABC):
     def owner(self, intersection: str) -> Owner | None:
         """Return the owner of an intersection, None where there is none, or none that is known."""
 
+    def note(self, serving: Mapping[str, int | None]) -> None:
+        """Take in what this node's engine serves now: the epoch of each intersection, None of a guest."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Return why the node may not own what it should, for the operator; None where nothing is in the way."""
+        return None
+
     def successor(self, intersection: str) -> Owner | None:
         """Return the node that an intersection of this one is about to be moved to, None where it stays."""
         return None

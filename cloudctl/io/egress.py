@@ -38,6 +38,7 @@ RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
 MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
+COPIES = MqttTopics.copies("")
 
 OnVehicleMessage = Callable[[str, str, bytes], None]  # kind, vehicle, body
 log = logging.getLogger("cloudctl.io.egress")
@@ -85,6 +86,7 @@ class Egress:
         signer: "Signer | None" = None,
     ) -> None:
         """`signer`, where given, signs every advisory."""
+        self.on_copy: Callable[[bytes], None] | None = None  # gets what other nodes advise; None: it is not asked for
         self.is_shared = False  # whether another node goes on with what is retained, when this one stops
         self._section = section
         self._clock = clock
@@ -153,6 +155,8 @@ class Egress:
         if key not in self._held and len(self._held) >= MAX_HELD and not self._expire():
             self._metrics.count("drop.egress", advisory.kind)
             return False
+        if self.on_copy is not None:
+            self._put(MqttTopics.copies(advisory.intersection), payload)
         if self._signer is not None:
             payload = self._signer.sign(topic, payload)
         self._held[key] = (advisory.valid_until, payload)
@@ -261,6 +265,8 @@ class Egress:
             # An id with a slash is a mistake that must not go unnoticed: its messages come under more levels.
             for levels in ("+", "+/+", "+/+/+"):
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
+        if self.on_copy is not None:
+            connection.subscribe(MqttTopics.copies("+"))
         self.connected.set()
         self._state = ConnectionState.CONNECTED
         self.trouble = None
@@ -285,6 +291,10 @@ class Egress:
     # --- what comes ---
 
     def _on_message(self, topic: str, payload: bytes) -> None:
+        if topic.startswith(COPIES):
+            if self.on_copy is not None:
+                self.on_copy(payload)
+            return
         vehicle, _, leaf = topic.removeprefix(f"{MqttTopics.ROOT}/vehicles/").rpartition("/")
         if why := wrong_vehicle_id(vehicle):
             if not self._metrics.total("reject.vehicle_id"):

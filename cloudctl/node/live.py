@@ -29,6 +29,7 @@ from ..view.serving import LivePage
 from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
+from .copies import Copies
 from .description import describe
 from .exposure import exposures
 from .inbox import Inbox
@@ -76,7 +77,8 @@ class Node:
         loaded = codes.load_all(files)
         days = node_days(config.node.calendar, loaded, self.clock.now())
         engine_config = msgspec.structs.replace(config.engine, days=days.days)
-        self.share = Share(make_ownership(worker), loaded, self.metrics)
+        copies = Copies(self.clock, self.metrics)
+        self.share = Share(make_ownership(config, worker), loaded, self.metrics, copies.valid)
         served = self.share.begin(engine_config.gateways)
         self.engine = Engine(served, engine_config, self.metrics, debug)
         self.recorder = begin_recording(config, engine_config, served, self.metrics, self.clock)
@@ -94,6 +96,7 @@ class Node:
             make_signer(config),
         )
         self.egress.is_shared = engine_config.shared
+        self.egress.on_copy = copies.put if config.city.etcd else None
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults, self.share)
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
         self.publisher.publish(self.clock.now())
@@ -112,6 +115,7 @@ class Node:
             {
                 "recording": lambda: self.recorder.failure if self.recorder else None,
                 "broker": self._broker_trouble,
+                "city": lambda: self.share.ownership.trouble,
                 "clock": lambda: self.timekeeper.trouble if self.timekeeper else None,
             },
         )

@@ -74,7 +74,7 @@ def read_again(
 
     waiting = []
     sections = {}
-    for section in ("node", "broker", "http", "record", "plan"):
+    for section in ("node", "city", "broker", "http", "record", "plan"):
         now, then = getattr(running, section), getattr(wanted, section)
         kept = {}
         for key in now.__struct_fields__:

@@ -139,6 +139,7 @@ class Share:
                 changed |= self._note_addition(answer)
         if changed:
             self._look_through()
+            self.ownership.note(self._serving)
 
     def _note_addition(self, answer: Answer) -> bool:
         head = msgspec.json.decode(answer.datum.body, type=_AdditionHead)

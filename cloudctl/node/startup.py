@@ -7,6 +7,7 @@ import msgspec
 
 from .. import codes
 from ..city.fixed import Alone, FixedHash, Worker
+from ..city.leases import Leases
 from ..city.ownership import Ownership
 from ..clock import Clock
 from ..io.broker import Broker
@@ -43,8 +44,11 @@ def compile_kernels(loaded: list[codes.IntersectionCode]) -> None:
         warm(codes.compile_code(code))
 
 
-def make_ownership(worker: Worker | None) -> Ownership:
-    """Return what a node owns: everything, or its part as one of several workers."""
+def make_ownership(config: NodeConfig, worker: Worker | None) -> Ownership:
+    """Return what a node owns: everything, its part as one of several workers, or what it has leases of."""
+    if config.city.etcd:
+        keys = config.keys()
+        return Leases(config.city, keys.public if keys else None)
     return Alone() if worker is None else FixedHash(worker)
 
 

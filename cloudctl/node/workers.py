@@ -42,7 +42,11 @@ def for_worker(config: NodeConfig, worker: Worker) -> NodeConfig:
     if http.bind:
         http = replace(http, bind=_further(http.bind, "[http] bind", worker))
     record = replace(config.record, path=numbered(config.record.path, number))
-    return replace(config, node=node, broker=broker, http=http, record=record)
+    city = config.city
+    if city.etcd:
+        address = _further(city.address, "[city] address", worker)
+        city = replace(city, node=f"{city.node}-{number}", address=address)
+    return replace(config, city=city, node=node, broker=broker, http=http, record=record)
 
 
 def check_workers(config: NodeConfig, count: int) -> None:
