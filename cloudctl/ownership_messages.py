@@ -1,5 +1,5 @@
-"""What nodes that share the intersections of a city say: to gateways, which node serves an intersection now; to their own
-engines, what to serve from a step on."""
+"""What nodes that share the intersections of a city say: to gateways, which node serves an intersection now; to
+their own engines, what to serve from a step on."""
 
 import msgspec
 from msgspec import Struct

@@ -11,10 +11,10 @@ from .codes.findings import refuse
 from .ingest.messages import Ingest
 from .intersection import IntersectionState
 from .output import Output
-from .revisions import MakeIntersection, Revisions
 from .ownership_messages import AddIntersection
-from .schema import Broadcast, Priority
+from .revisions import MakeIntersection, Revisions
 from .scheduling import PlanScheduler
+from .schema import Broadcast, Priority
 from .settings import EngineConfig
 
 

@@ -122,6 +122,11 @@ class MqttTopics:
         )
 
     @classmethod
+    def tile_state(cls, tile: str, vehicle: str) -> str:
+        """Return the topic of a vehicle's state while it is in a tile (`tiles`)."""
+        return f"{cls.ROOT}/tiles/{tile}/vehicles/{vehicle}/state"
+
+    @classmethod
     def vehicle(cls, vehicle: str, leaf: str) -> str:
         """Return the topic of one vehicle; `leaf` is advisories, rejects, state, requests, acks or hello."""
         return f"{cls.ROOT}/vehicles/{vehicle}/{leaf}"

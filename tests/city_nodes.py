@@ -1,6 +1,7 @@
 """Nodes of a city as processes: three that share the corridor's intersections by leases in a real etcd cluster, one
 broker, gateways with CURVE; and the judgement by what each node has recorded."""
 
+import itertools
 import json
 import os
 import signal
@@ -172,7 +173,7 @@ def overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
 def gaps(spans: list[Span]) -> dict[str, float]:
     """Return the longest time between two owners of each intersection, s."""
     longest: dict[str, float] = {}
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in itertools.pairwise(spans):
         if before.intersection == after.intersection:
             gap = (after.first - before.last) / SECOND
             longest[before.intersection] = max(gap, longest.get(before.intersection, 0.0))

@@ -45,6 +45,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "road_users",
             "rule_subjects",
             "acknowledgements",
+            "tiles",
         ),
         ("fusion", "matching"),
         (

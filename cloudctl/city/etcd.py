@@ -117,7 +117,9 @@ class Etcd:
     async def create(self, key: str, value: bytes, lease: int) -> int | None:
         """Set a key that nobody has set; return its revision, None where somebody has."""
         rpc = self._rpc
-        absent = rpc.Compare(result=rpc.Compare.EQUAL, target=rpc.Compare.CREATE, key=self._full(key), create_revision=0)
+        absent = rpc.Compare(
+            result=rpc.Compare.EQUAL, target=rpc.Compare.CREATE, key=self._full(key), create_revision=0
+        )
         return await self._transact(absent, [rpc.PutRequest(key=self._full(key), value=value, lease=lease)])
 
     async def hand_over(self, key: str, revision: int, value: bytes, lease: int, done: str) -> int | None:

@@ -8,11 +8,11 @@ from .rendezvous import first_in_line
 
 
 class Worker(NamedTuple):
-    """One of `count` workers of a machine, numbered from 1. `port`: at which gateways reach the first one; each further
+    """One of `total` workers of a machine, numbered from 1. `port`: at which gateways reach the first one; each further
     one listens on the port after."""
 
     number: int
-    count: int
+    total: int
     port: int
 
     @property
@@ -35,7 +35,7 @@ class Alone(Ownership):
     def forget(self, intersection: str) -> None:
         self._owned.pop(intersection, None)
 
-    def start(self, on_change: Callable[[], None]) -> None:
+    def start(self, on_change: Callable[[], object]) -> None:
         """Nothing changes."""
 
     def owned(self) -> Mapping[str, int]:
@@ -50,7 +50,7 @@ class FixedHash(Ownership):
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._names = [str(number) for number in range(1, worker.count + 1)]
+        self._names = [str(number) for number in range(1, worker.total + 1)]
         self._owned: dict[str, int] = {}
 
     def know(self, intersection: str) -> None:
@@ -60,7 +60,7 @@ class FixedHash(Ownership):
     def forget(self, intersection: str) -> None:
         self._owned.pop(intersection, None)
 
-    def start(self, on_change: Callable[[], None]) -> None:
+    def start(self, on_change: Callable[[], object]) -> None:
         """Nothing changes."""
 
     def owned(self) -> Mapping[str, int]:

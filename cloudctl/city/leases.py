@@ -1,12 +1,11 @@
 """Ownership by leases in etcd: one lease a node, and a key for each intersection that is attached to it.
 
-A node that dies, hangs or is cut off does not renew its lease: etcd deletes its keys after TTL, and the next node in line
-takes them. A node acts on what it owns only until SILENCE after the beginning of its last good renewal, by a clock that
-nobody sets, and that is sooner than its lease can end. It also watches its own keys, and lets go of one that is gone: etcd
-3.4.23 can end leases early after its leader froze (etcd issue 15247).
+A node that dies, hangs or is cut off does not renew its lease: etcd deletes its keys after TTL, and the next node in
+line takes them. A node acts on what it owns only until SILENCE after the beginning of its last good renewal, by a clock
+that nobody sets, and that is sooner than its lease can end. It also watches its own keys, and lets go of one that is
+gone: etcd 3.4.23 can end leases early after its leader froze (etcd issue 15247).
 
-All of it runs on a thread and an event loop of its own, so that a long step of the engine delays no renewal.
-"""
+All of it runs on a thread and an event loop of its own, so that a long step of the engine delays no renewal."""
 
 import asyncio
 import contextlib
@@ -45,7 +44,7 @@ class Leases(Ownership):
 
     def __init__(self, section: CitySection, key: str | None) -> None:
         self._section, self._key, self._name = section, key, section.node
-        self._on_change: Callable[[], None] = lambda: None
+        self._on_change: Callable[[], object] = lambda: None
         self._known: tuple[str, ...] = ()
         self._serving: Mapping[str, int | None] = {}
 
@@ -66,7 +65,7 @@ class Leases(Ownership):
 
     # --- asked by the node ---
 
-    def start(self, on_change: Callable[[], None]) -> None:
+    def start(self, on_change: Callable[[], object]) -> None:
         self._on_change = on_change
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="leases", daemon=True)
         self._thread.start()
@@ -290,4 +289,3 @@ class Leases(Ownership):
                 )
                 + f"; it tries again. etcd: {', '.join(self._section.etcd)}"
             )
-

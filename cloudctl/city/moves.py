@@ -1,13 +1,13 @@
 """Planned moves: an intersection goes to another node without a frame lost or an advisory said twice.
 
-The owner writes that it is to be moved; the other node serves it as a guest and says so; gateways send to both for WARMUP,
-so that the new tracker knows the traffic; the owner lets go, and then hands its key over. In between, some milliseconds,
-nobody owns it, and the guest goes on taking messages in.
-"""
+The owner writes that it is to be moved; the other node serves it as a guest and says so; gateways send to both for
+WARMUP, so that the new tracker knows the traffic; the owner lets go, and then hands its key over. In between, some
+milliseconds, nobody owns it, and the guest goes on taking messages in."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -74,7 +74,11 @@ class Mover:
             if target is not None and len(self._tasks) < MAX_MOVES:
                 task = asyncio.create_task(self._move(etcd, lease, intersection, target))
                 self._tasks[intersection] = task
-                task.add_done_callback(lambda _, name=intersection: self._tasks.pop(name, None))
+                task.add_done_callback(partial(self._end, intersection))
+
+    def _end(self, intersection: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(intersection) is task:
+            del self._tasks[intersection]
 
     def _due(self, intersection: str) -> str | None:
         """Return the node that an intersection is to be moved to now, None where it stays."""

@@ -26,13 +26,13 @@ class Ownership(ABC):
     is_shared = True
 
     @abstractmethod
-    def start(self, on_change: Callable[[], None]) -> None:
+    def start(self, on_change: Callable[[], object]) -> None:
         """Begin. `on_change` is called, from any thread, when `owned` has changed."""
 
-    def know(self, intersection: str) -> None:
+    def know(self, intersection: str) -> None:  # noqa: B027  a node that is alone needs none of these
         """Take in an intersection of which this node has a digital code, so that it can own it."""
 
-    def forget(self, intersection: str) -> None:
+    def forget(self, intersection: str) -> None:  # noqa: B027
         """Take in that this node has no digital code of an intersection any more."""
 
     @abstractmethod
@@ -50,7 +50,7 @@ class Ownership(ABC):
     def owner(self, intersection: str) -> Owner | None:
         """Return the owner of an intersection, None where there is none, or none that is known."""
 
-    def note(self, serving: Mapping[str, int | None]) -> None:
+    def note(self, serving: Mapping[str, int | None]) -> None:  # noqa: B027
         """Take in what this node's engine serves now: the epoch of each intersection, None of a guest."""
 
     @property
@@ -62,5 +62,5 @@ class Ownership(ABC):
         """Return the node that an intersection of this one is about to be moved to, None where it stays."""
         return None
 
-    def stop(self) -> None:
+    def stop(self) -> None:  # noqa: B027
         """Let go of everything, so that others can take it over at once."""

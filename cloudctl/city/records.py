@@ -1,11 +1,11 @@
 """What is stored in etcd, by key below the prefix:
 
-    n/<node>          a node that runs: `NodeRecord`; ends with the node's lease
-    o/<intersection>  the name of the node that owns it; ends with that node's lease. Its revision is the epoch
-    m/<intersection>  a move that is under way: `MoveRecord`; ends with the lease of the node that wrote it last
-    p/<intersection>  the node that an operator wants it on
-    d/<node>          a node that an operator wants to own nothing
-    i/<intersection>  an intersection that was added while the city runs: `AddedRecord`
+n/<node>          a node that runs: `NodeRecord`; ends with the node's lease
+o/<intersection>  the name of the node that owns it; ends with that node's lease. Its revision is the epoch
+m/<intersection>  a move that is under way: `MoveRecord`; ends with the lease of the node that wrote it last
+p/<intersection>  the node that an operator wants it on
+d/<node>          a node that an operator wants to own nothing
+i/<intersection>  an intersection that was added while the city runs: `AddedRecord`
 """
 
 from collections.abc import Iterable

@@ -44,6 +44,7 @@ class VehicleFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     key: str | None = None
     username: str | None = None
     password: str | None = None
+    tiles: bool = False  # whether states go by the tile of their position: where several nodes share intersections
     node_signature_key: str | None = None  # Ed25519, base64: then only advisories that it signed are taken
 
 

@@ -1,7 +1,7 @@
 """One connection of a gateway to one node: hello, the comparison of clocks, and what its log says of the connection."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,7 +29,7 @@ class LinkUser(NamedTuple):
 
     name: str
     keys: KeyPair | None
-    sensors: Sequence[Sensor]
+    sensors: tuple[Sensor, ...]
     now: Callable[[], int]
     rejected: Callable[[], int]  # messages so far
     receive: Callable[["Link", Any], None]

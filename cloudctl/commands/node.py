@@ -161,6 +161,7 @@ def _serve(args: argparse.Namespace) -> None:
 
     with _traced(args.debug):
         asyncio.run(node.run(ready=ready))
+    return None
 
 
 def _serve_workers(args: argparse.Namespace, count: int) -> None:

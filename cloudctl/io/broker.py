@@ -43,6 +43,7 @@ pattern read cloudctl/v1/intersections/#
 pattern read cloudctl/v1/vehicles/%u/advisories
 pattern read cloudctl/v1/vehicles/%u/rejects
 pattern write cloudctl/v1/vehicles/%u/state
+pattern write cloudctl/v1/tiles/+/vehicles/%u/state
 pattern write cloudctl/v1/vehicles/%u/requests
 pattern write cloudctl/v1/vehicles/%u/acks
 pattern write cloudctl/v1/vehicles/%u/hello
@@ -155,7 +156,9 @@ def _end(process: subprocess.Popen[bytes], folder: Path | None) -> None:
 def _spawn(command: tuple[str, ...], folder: Path | None) -> subprocess.Popen[bytes]:
     assert folder is not None
     with (folder / "broker.log").open("wb") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=dies_with_parent())
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=dies_with_parent()
+        )
 
 
 def dies_with_parent() -> Callable[[], None]:

@@ -19,8 +19,10 @@ import msgspec
 
 from ..clock import MS, SECOND, Clock, stopwatch
 from ..metrics import Metrics
-from ..schema import Advisory, AdvisoryKind, Reject, Signals
+from ..rates import OncePer
+from ..schema import MAX_NAME, VERSION, Advisory, AdvisoryKind, Reject, Signals
 from ..settings import BrokerSection
+from ..tiles import is_in_tile
 from ..topics import MqttTopics, wrong_vehicle_id
 from .mqtt import Connection
 
@@ -39,6 +41,8 @@ MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; furth
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
 COPIES = MqttTopics.copies("")
+TILES = f"{MqttTopics.ROOT}/tiles/"
+TILE_INTERVAL = SECOND  # between two answers to one vehicle on states under the wrong tile
 
 OnVehicleMessage = Callable[[str, str, bytes], None]  # kind, vehicle, body
 log = logging.getLogger("cloudctl.io.egress")
@@ -98,6 +102,8 @@ class Egress:
         self._retained: dict[str, Retained] = {}
         self._vehicles: dict[str, LastContact] = {}  # the longest silent first
         self._hellos = 0
+        self._tiles: frozenset[str] | None = None
+        self._answered_tiles = OncePer(TILE_INTERVAL, MAX_VEHICLES)
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._encode = msgspec.json.Encoder().encode
@@ -127,6 +133,17 @@ class Egress:
         self._section = section
         if self._connection is not None:
             self._connection.abort("its settings have changed")
+
+    def listen(self, tiles: Iterable[str] | None) -> None:
+        """Ask for the states of vehicles in some tiles, None: in all."""
+        wanted = None if tiles is None else frozenset(tiles)
+        before, self._tiles = self._tiles, wanted
+        if self._connection is None or not self.connected.is_set() or wanted == before:
+            return
+        for tile in sorted(_tile_names(wanted) - _tile_names(before)):
+            self._connection.subscribe(MqttTopics.tile_state(tile, "+"))
+        for tile in sorted(_tile_names(before) - _tile_names(wanted)):
+            self._connection.unsubscribe(MqttTopics.tile_state(tile, "+"))
 
     def revive(self) -> BaseException | None:
         """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes
@@ -265,6 +282,8 @@ class Egress:
             # An id with a slash is a mistake that must not go unnoticed: its messages come under more levels.
             for levels in ("+", "+/+", "+/+/+"):
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
+        for tile in sorted(_tile_names(self._tiles)):
+            connection.subscribe(MqttTopics.tile_state(tile, "+"))
         if self.on_copy is not None:
             connection.subscribe(MqttTopics.copies("+"))
         self.connected.set()
@@ -295,7 +314,7 @@ class Egress:
             if self.on_copy is not None:
                 self.on_copy(payload)
             return
-        vehicle, _, leaf = topic.removeprefix(f"{MqttTopics.ROOT}/vehicles/").rpartition("/")
+        vehicle, _, leaf = topic.rpartition("/vehicles/")[2].rpartition("/")
         if why := wrong_vehicle_id(vehicle):
             if not self._metrics.total("reject.vehicle_id"):
                 log.warning(
@@ -306,8 +325,23 @@ class Egress:
             self._metrics.count("reject.vehicle_id")
             return
         self._note_contact(vehicle, is_hello=leaf == HELLO)
+        if topic.startswith(TILES) and not self._is_in_tile(topic, vehicle, payload):
+            return
         if leaf != HELLO:
             self._on_vehicle_message(leaf, vehicle, payload)
+
+    def _is_in_tile(self, topic: str, vehicle: str, payload: bytes) -> bool:
+        """Return whether a state is of the tile it came under: the broker's ACL cannot know. One that is not is counted
+        and answered."""
+        tile = topic.removeprefix(TILES).partition("/")[0]
+        if is_in_tile(tile, payload):
+            return True
+        self._metrics.count("reject.tile", vehicle)
+        if self._answered_tiles.allow(vehicle, self._clock.now()):
+            rule = "is not the tile of the position in the state: its cell of the BeiDou grid, level 5"
+            remedy = "publish each state under the tile of its own position, or under vehicles/ID/state"
+            self.reject(vehicle, Reject(VERSION, "state", None, "tile", tile[:MAX_NAME], rule, remedy))
+        return False
 
     def _hello_level(self) -> int:
         """Return the level at which the next vehicle is logged: the first ones are for people, a whole fleet is not."""
@@ -340,6 +374,11 @@ class Egress:
             valid_until, payload = self._held.get((topic, kind), (0, b""))
             if now < valid_until and self._put(topic, payload):
                 self._metrics.count("egress.resent", kind)
+
+
+def _tile_names(tiles: frozenset[str] | None) -> frozenset[str]:
+    """Return tiles as topics name them."""
+    return frozenset("+") if tiles is None else tiles
 
 
 def topic_of(advisory: Advisory) -> str:

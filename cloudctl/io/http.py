@@ -57,7 +57,8 @@ class Web:
         `days` are those rules are answered with.
 
         `more_routes(web)`, where given, returns further routes, made with the web server's own module: the live page's.
-        `guard`: what may be asked by whom, and how often (None: only what is public); `tls`, where given, is the server's.
+        `guard`: what may be asked by whom, and how often (None: only what is public); `tls`, where given, is the
+        server's.
         """
         try:
             from aiohttp import web  # noqa: TID251

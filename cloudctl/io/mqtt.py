@@ -90,6 +90,10 @@ class Connection:
         """Subscribe at QoS 0."""
         self._client.subscribe(topic, qos=0)
 
+    def unsubscribe(self, topic: str) -> None:
+        """Subscribe no longer."""
+        self._client.unsubscribe(topic)
+
     def publish(self, topic: str, payload: bytes, retain: bool = False, expiry: int | None = None) -> None:
         """Publish at QoS 0; a broker of MQTT 5 lets go of it after `expiry` s."""
         if expiry is None:

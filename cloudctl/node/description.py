@@ -1,11 +1,37 @@
 """What a node says of itself when it begins to serve."""
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..settings import BrokerSection
 from .config import NodeConfig
+from .exposure import exposures
 
+log = logging.getLogger("cloudctl.node")
 MAX_NAMED = 10  # codes or gateways that are named; more are counted
+
+
+def log_start(
+    config: NodeConfig,
+    *,
+    broker: BrokerSection,
+    embedded: str | None,
+    codes: Sequence[str],
+    address: str,
+    page: str | None,
+    recording: Path | None,
+) -> None:
+    """Log what the node serves, with whom, and what of it is open to strangers. `page`: the address of its HTTP
+    server."""
+    for line in describe(config, broker, embedded, codes, address):
+        log.info("%s", line)
+    if page:
+        log.info("HTTP: %s", page)
+    if recording:
+        log.info("recording: %s", recording)
+    for line in exposures(config.node, config.broker, config.http):
+        log.warning("%s", line)
 
 
 def describe(

@@ -30,8 +30,7 @@ from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
 from .copies import Copies
-from .description import describe
-from .exposure import exposures
+from .description import log_start
 from .inbox import Inbox
 from .outgoing import Outgoing
 from .peers import Peers
@@ -98,11 +97,11 @@ class Node:
         self.egress.is_shared = engine_config.shared
         self.egress.on_copy = copies.put if config.city.etcd else None
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults, self.share)
+        self.egress.listen(self.share.tiles(self.engine.intersections.values()))
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
-        http = config.http
-        self.page = LivePage(http, self.engine) if http.bind and http.view else None
+        self.page = LivePage(config.http, self.engine) if config.http.bind and config.http.view else None
         self.web = self._make_web()
         self._reloader = self._make_reloader(file) if file else None
 
@@ -129,8 +128,6 @@ class Node:
             attempt=self._try,
             trace=Path(config.node.trace) if config.node.trace else None,
         )
-
-    # --- set-up ---
 
     def _make_web(self) -> Web | None:
         if not self.config.http.bind:
@@ -190,7 +187,15 @@ class Node:
         self.share.ownership.start(lambda: loop.call_soon_threadsafe(self._wake))
         self._wake()
         pid_file = PidFile(own_file(self._file, self._worker)) if self._file else None
-        self._describe()
+        log_start(
+            self.config,
+            broker=reachable_section(self.config.broker, self.broker),
+            embedded=self.broker.name if self.broker else None,
+            codes=self.share.intersections,
+            address=self.server.address,
+            page=self.web.address if self.web else None,
+            recording=self.recorder.path if self.recorder else None,
+        )
         if ready:
             ready()
 
@@ -266,24 +271,6 @@ class Node:
             self._crash = self._crash or error
             self._stop.set()
         self._reports.faults(self.faults.take())
-
-    def _describe(self) -> None:
-        """Log what the node serves, with whom, and what of it is open to strangers."""
-        description = describe(
-            self.config,
-            reachable_section(self.config.broker, self.broker),
-            self.broker.name if self.broker else None,
-            self.engine.versions.ids(),
-            self.server.address,
-        )
-        for line in description:
-            log.info("%s", line)
-        if self.web:
-            log.info("HTTP: %s", self.web.address)
-        if self.recorder:
-            log.info("recording: %s", self.recorder.path)
-        for line in exposures(self.config.node, self.config.broker, self.config.http):
-            log.warning("%s", line)
 
     def _report(self) -> None:
         self._reports.unknown_keys(self.server.refused)
@@ -376,8 +363,8 @@ class Node:
             self._confine("step", "", error)
             output = Output()
 
-        if output.answers:
-            self.share.note(output.answers)
+        if output.answers and self.share.note(output.answers):
+            self.egress.listen(self.share.tiles(self.engine.intersections.values()))
         payloads = encode_all(output.advisories, self.faults)
         self._outgoing.send(t, output, payloads)
         self._time_stage("published")

@@ -1,4 +1,5 @@
-"""What the operator changes, and what nodes settle among themselves, as inputs of the engine: recorded, and replayed."""
+"""What the operator changes, and what nodes settle among themselves, as inputs of the engine: recorded, and
+replayed."""
 
 from collections.abc import Sequence
 from typing import Any

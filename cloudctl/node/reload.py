@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from .. import codes
@@ -58,9 +57,7 @@ class Credentials:
         return before != self._known
 
 
-def read_again(
-    running: NodeConfig, file: Path, intersections: dict[Path, str], worker: Worker | None = None
-) -> Reread:
+def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str], worker: Worker | None = None) -> Reread:
     """Return what a node that runs with `running` takes over from its file. `intersections`: by the file of its code,
     as far as known; `worker`: that the node is, of several.
 

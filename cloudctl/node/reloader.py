@@ -19,10 +19,10 @@ from ..io.zeromq import KeyPair, Server
 from ..settings import BrokerSection
 from .config import NodeConfig
 from .init_folder import revoked_names, write_broker_files
+from .operator_inputs import operator_input
 from .peers import Peers
 from .pid_file import ReloadAnswer, write_answer
 from .publish import Publisher
-from .operator_inputs import operator_input
 from .reload import Credentials, Reread, read_again
 from .share import Share
 from .workers import own_file

@@ -1,9 +1,8 @@
 """A node's share of the intersections: what its engine serves follows what the node owns, and messages of anything else
 are answered with the node that owns it.
 
-An intersection is given to the engine, or taken from it, as an input of a step, before the messages of that step: what a
-node does not own, its engine never gets.
-"""
+An intersection is given to the engine, or taken from it, as an input of a step, before the messages of that step:
+what a node does not own, its engine never gets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -11,11 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from ..city.ownership import Owner, Ownership
-from ..codes import IntersectionCode
+from ..codes import CompiledCode, IntersectionCode
+from ..intersection import IntersectionState
 from ..metrics import Metrics
 from ..output import Answer
 from ..ownership_messages import Moved
 from ..schema import VERSION, Advisory, RawMessage
+from ..tiles import tiles_of
 from ..validation import UNDECODABLE
 from .operator_inputs import add_input, drop_input
 
@@ -70,6 +71,7 @@ class Share:
         self._unusable: set[str] = set()  # intersections that the engine refused
         self._gateways: Gateways = {}
         self._whole: frozenset[str] = frozenset()  # gateways all of whose intersections are served here
+        self._tiles: dict[str, tuple[CompiledCode, tuple[str, ...]]] = {}  # by intersection
         self._announced: dict[str, str] = {}  # by intersection: the node that its gateways were told of
         for code in codes:
             self.know(code)
@@ -85,6 +87,11 @@ class Share:
         """Forget an intersection that is gone."""
         self.ownership.forget(intersection)
         self._revisions.pop(intersection, None)
+
+    @property
+    def intersections(self) -> list[str]:
+        """Return every intersection of which the node has a digital code, sorted."""
+        return sorted(self._revisions)
 
     def begin(self, gateways: Gateways) -> list[IntersectionCode]:
         """Return the codes that the engine begins with: of what is owned from the start, where nobody else could own
@@ -128,8 +135,8 @@ class Share:
         owned = self.ownership.owned()
         return any(name in self._revisions and self._serving.get(name) != epoch for name, epoch in owned.items())
 
-    def note(self, answers: Iterable[Answer]) -> None:
-        """Take in what the engine did with its inputs."""
+    def note(self, answers: Iterable[Answer]) -> bool:
+        """Take in what the engine did with its inputs; return whether it serves something else now."""
         changed = False
         for answer in answers:
             if answer.datum.kind == "drop" and answer.refusal is None:
@@ -140,6 +147,19 @@ class Share:
         if changed:
             self._look_through()
             self.ownership.note(self._serving)
+        return changed
+
+    def tiles(self, served: Iterable[IntersectionState]) -> frozenset[str] | None:
+        """Return the tiles whose vehicles this node needs, None where it needs all: it is alone."""
+        if not self.ownership.is_shared:
+            return None
+        return frozenset(tile for intersection in served for tile in self._tiles_of(intersection.code))
+
+    def _tiles_of(self, code: CompiledCode) -> tuple[str, ...]:
+        known = self._tiles.get(code.code.id)
+        if known is None or known[0] is not code:
+            known = self._tiles[code.code.id] = (code, tuple(tiles_of(code)))
+        return known[1]
 
     def _note_addition(self, answer: Answer) -> bool:
         head = msgspec.json.decode(answer.datum.body, type=_AdditionHead)

@@ -15,8 +15,8 @@ from ..io.broker import start as start_broker
 from ..io.recording.reader import Recorder
 from ..io.signatures import Signer
 from ..metrics import Metrics
-from ..settings import EngineConfig
 from ..planner.warm import warm
+from ..settings import EngineConfig
 from .config import NodeConfig
 from .init_folder import broker_tls
 

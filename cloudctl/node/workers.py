@@ -1,8 +1,7 @@
 """Several workers of one machine: each a process with a port, a status file and a recording of its own, from one file.
 
-Worker k listens where the node's file says, k - 1 ports further on; its files have its number in their names; its name at
-a closed broker is `node-k` (of the first one: `node`), so that no worker takes another's session over.
-"""
+Worker k listens where the node's file says, k - 1 ports further on; its files have its number in their names; its
+name at a closed broker is `node-k` (of the first one: `node`), so that no worker takes another's session over."""
 
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def parse_worker(text: str, config: NodeConfig) -> Worker:
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise ConfigError(f"--worker {text!r} must be NUMBER/COUNT, such as 2/4")
-    return Worker(number=int(number), count=int(count), port=_port(config.node.bind, "[node] bind", int(count)))
+    return Worker(number=int(number), total=int(count), port=_port(config.node.bind, "[node] bind", int(count)))
 
 
 def for_worker(config: NodeConfig, worker: Worker) -> NodeConfig:
@@ -29,7 +28,7 @@ def for_worker(config: NodeConfig, worker: Worker) -> NodeConfig:
     node, broker, http, number = config.node, config.broker, config.http, worker.number
     node = replace(
         node,
-        workers=worker.count,
+        workers=worker.total,
         bind=_further(node.bind, "[node] bind", worker),
         status=numbered(node.status, number),
         trace=numbered(node.trace, number),
@@ -105,14 +104,14 @@ def _certificate(config: NodeConfig, number: int) -> dict[str, Path]:
 
 
 def _further(address: str, where: str, worker: Worker) -> str:
-    return f"{address.rpartition(':')[0]}:{_port(address, where, worker.count) + worker.number - 1}"
+    return f"{address.rpartition(':')[0]}:{_port(address, where, worker.total) + worker.number - 1}"
 
 
 def _port(address: str, where: str, count: int) -> int:
     port = address.rpartition(":")[2]
     if not port.isdecimal() or not 0 < int(port) <= MAX_PORT - count + 1:
         raise ConfigError(
-            f"{where} = {address!r}: {count} workers need a port each, from a written one on. Write one with {count - 1}"
-            " free ports after it, such as 7788"
+            f"{where} = {address!r}: {count} workers need a port each, from a written one on. Write one with "
+            f"{count - 1} free ports after it, such as 7788"
         )
     return int(port)

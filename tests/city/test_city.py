@@ -4,6 +4,7 @@ Each test judges by what the nodes have recorded: the messages that each engine 
 one clock.
 """
 
+import itertools
 import signal
 import subprocess
 import threading
@@ -76,7 +77,7 @@ def test_intersections_of_a_node_that_is_killed_or_frozen_are_served_again_withi
     assert overlaps(spans) == []
     assert {span.intersection for span in spans} == set(NAMES)
     assert 0.5 < max(gaps(spans).values()) < MAX_GAP
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in itertools.pairwise(spans):
         assert before.intersection != after.intersection or before.epoch <= after.epoch
 
 
