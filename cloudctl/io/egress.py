@@ -42,6 +42,7 @@ INBOX = ("state", "requests", "acks")
 HELLO = "hello"
 COPIES = MqttTopics.copies("")
 TILES = f"{MqttTopics.ROOT}/tiles/"
+TILE_DELAY = 0.05  # s from a change of what is wanted to asking the broker
 TILE_INTERVAL = SECOND  # between two answers to one vehicle on states under the wrong tile
 
 OnVehicleMessage = Callable[[str, str, bytes], None]  # kind, vehicle, body
@@ -102,7 +103,8 @@ class Egress:
         self._retained: dict[str, Retained] = {}
         self._vehicles: dict[str, LastContact] = {}  # the longest silent first
         self._hellos = 0
-        self._tiles: frozenset[str] | None = None
+        self._tiles = self._asked_tiles = frozenset("+")
+        self._tile_timer: asyncio.TimerHandle | None = None
         self._answered_tiles = OncePer(TILE_INTERVAL, MAX_VEHICLES)
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -136,14 +138,20 @@ class Egress:
 
     def listen(self, tiles: Iterable[str] | None) -> None:
         """Ask for the states of vehicles in some tiles, None: in all."""
-        wanted = None if tiles is None else frozenset(tiles)
-        before, self._tiles = self._tiles, wanted
-        if self._connection is None or not self.connected.is_set() or wanted == before:
+        self._tiles = frozenset("+") if tiles is None else frozenset(tiles)
+        if self._connection is not None and self._tile_timer is None:
+            # intersections come and go many at a time
+            self._tile_timer = asyncio.get_running_loop().call_later(TILE_DELAY, self._ask_for_tiles)
+
+    def _ask_for_tiles(self) -> None:
+        """Ask the broker for the tiles that are wanted, and for no others."""
+        self._tile_timer = None
+        connection = self._connection
+        if connection is None or not self.connected.is_set():
             return
-        for tile in sorted(_tile_names(wanted) - _tile_names(before)):
-            self._connection.subscribe(MqttTopics.tile_state(tile, "+"))
-        for tile in sorted(_tile_names(before) - _tile_names(wanted)):
-            self._connection.unsubscribe(MqttTopics.tile_state(tile, "+"))
+        before, self._asked_tiles = self._asked_tiles, self._tiles
+        connection.subscribe(*(MqttTopics.tile_state(tile, "+") for tile in sorted(self._tiles - before)))
+        connection.unsubscribe(*(MqttTopics.tile_state(tile, "+") for tile in sorted(before - self._tiles)))
 
     def revive(self) -> BaseException | None:
         """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes
@@ -282,8 +290,8 @@ class Egress:
             # An id with a slash is a mistake that must not go unnoticed: its messages come under more levels.
             for levels in ("+", "+/+", "+/+/+"):
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
-        for tile in sorted(_tile_names(self._tiles)):
-            connection.subscribe(MqttTopics.tile_state(tile, "+"))
+        self._asked_tiles = self._tiles
+        connection.subscribe(*(MqttTopics.tile_state(tile, "+") for tile in sorted(self._tiles)))
         if self.on_copy is not None:
             connection.subscribe(MqttTopics.copies("+"))
         self.connected.set()
@@ -374,11 +382,6 @@ class Egress:
             valid_until, payload = self._held.get((topic, kind), (0, b""))
             if now < valid_until and self._put(topic, payload):
                 self._metrics.count("egress.resent", kind)
-
-
-def _tile_names(tiles: frozenset[str] | None) -> frozenset[str]:
-    """Return tiles as topics name them."""
-    return frozenset("+") if tiles is None else tiles
 
 
 def topic_of(advisory: Advisory) -> str:
