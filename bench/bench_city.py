@@ -1,10 +1,9 @@
-"""A city on this machine, on real sockets: how many intersections it carries before a frame is dropped or p99 of sensor
-to advisory passes 100 ms; one worker, and two.
+"""A city on this machine, on real sockets: intersections without a drop at p99 <= 100 ms; one worker, and two.
 
-Each intersection has three roadside units at 10 Hz of 30 objects, its signals at 10 Hz, and five connected vehicles that
-report once a second. Gateways speak CURVE; the nodes are `cloudctl serve`; load generator, subscriber and mosquitto run
-on the same machine, and their share of it is in the table. `CITY_SIZES=40,80` sets the sizes of the ramp, `CITY_WORKERS`
-the numbers of workers, `CITY_SECONDS` what is measured of each.
+Each intersection has three roadside units at 10 Hz of 30 objects, its signals at 10 Hz, and five connected vehicles
+that report once a second. Gateways speak CURVE; the nodes are `cloudctl serve`; load generator, subscriber and
+mosquitto run on the same machine, and their share of it is in the table. `CITY_SIZES=40,80` sets the sizes of the ramp,
+`CITY_WORKERS` the numbers of workers, `CITY_SECONDS` what is measured of each.
 """
 
 import json

@@ -170,7 +170,7 @@ def _serve_workers(args: argparse.Namespace, count: int) -> None:
 
     require_none_running(args.config)
     options = ["--log-format", args.log_format, "--log-level", args.log_level, *(["--debug"] if args.debug else [])]
-    supervisor = Supervisor(args.config, count, options)
+    supervisor = Supervisor(args.config, count, options, show=lambda line: print(line, flush=True))
 
     def ready(lines: Sequence[str]) -> None:
         for number, line in enumerate(lines, 1):

@@ -26,10 +26,11 @@ log = logging.getLogger("cloudctl.node")
 
 
 class Supervisor:
-    """Runs `count` workers of the node's file. `options`: of `cloudctl serve`, for each of them."""
+    """Runs `count` workers of the node's file. `options`: of `cloudctl serve`, for each of them; `show` gets the lines
+    that workers print."""
 
-    def __init__(self, file: Path, count: int, options: Sequence[str] = ()) -> None:
-        self._file, self._count, self._options = file, count, tuple(options)
+    def __init__(self, file: Path, count: int, options: Sequence[str], show: Callable[[str], None]) -> None:
+        self._file, self._count, self._options, self._show = file, count, tuple(options), show
         self.config = _with_workers(load(file), count)
         check_workers(self.config, count)
         issue_certificates(self.config, count)
@@ -105,7 +106,7 @@ class Supervisor:
         """Pass on what a worker prints; return its exit status."""
         assert process.stdout is not None
         while line := await process.stdout.readline():
-            print(line.decode(errors="replace").rstrip(), flush=True)
+            self._show(line.decode(errors="replace").rstrip())
         return await process.wait()
 
     async def _end_workers(self) -> None:
