@@ -17,6 +17,7 @@ MORE = {  # only by name: they take minutes; peers also the `peers` extra
     "networks": "bench_networks",
     "view": "bench_view",
     "metrics": "bench_metrics",
+    "city": "bench_city",
 }
 
 

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from . import __version__
+from .commands.city import add_city_commands
 from .commands.codes import add_codes_commands
 from .commands.node import add_node_commands
 from .commands.recording import add_recording_commands
@@ -67,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add_node_commands(commands)
     add_recording_commands(commands)
+    add_city_commands(commands)
     add_codes_commands(commands)
     add_simulation_commands(commands)
     return parser

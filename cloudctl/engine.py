@@ -26,12 +26,14 @@ from .intersection import NEVER, IntersectionState
 from .intersection_factory import gateways_of, make_intersection
 from .metrics import Metrics
 from .output import Answer, Output
+from .ownership_messages import AddIntersection
 from .payloads import encode
 from .plan_runner import PlanRunner
 from .revisions import NOTICE, Revisions, check_bound, restart
 from .scans import Scans
 from .scheduling import PlanScheduler
 from .schema import RawMessage
+from .served import ServedIntersections, bindings, without_guests
 from .settings import EngineConfig
 from .vehicles import VehicleRegistry
 
@@ -66,13 +68,14 @@ class Engine:
         self.revisions = Revisions(codes)
         self.versions = self.revisions.versions
         self.intersections = self.revisions.begin(self._make_intersection)
-        check_bound(config.gateways, self.intersections)
+        self._check_bound(config)
 
         self.vehicle_registry = VehicleRegistry(self.metrics)
+        self.vehicle_registry.shared = config.shared
         self.vehicle_registry.index(self.intersections.values())
         self.plausibility = Plausibility(self.vehicle_registry.on_lane, self.metrics, self.events)
         self.ingest = Ingest(
-            gateways=config.gateways,
+            gateways=bindings(config, self.intersections),
             origins={name: intersection.code.origin for name, intersection in self.intersections.items()},
             metrics=self.metrics,
             examine=partial(examine, self.intersections),
@@ -82,7 +85,17 @@ class Engine:
         self.acks = Acknowledgements(self.metrics)
         self.scheduler = PlanScheduler(config.period_ms * MS)
 
-        self._operator = OperatorHandler(announce=self.announce, reconfigure=self.reconfigure, faults=self.faults)
+        self._served = ServedIntersections(
+            intersections=self.intersections,
+            revisions=self.revisions,
+            ingest=self.ingest,
+            scheduler=self.scheduler,
+            make=self._make_intersection,
+            reindex=self._reindex,
+        )
+        self._operator = OperatorHandler(
+            announce=self.announce, reconfigure=self.reconfigure, add=self.add, drop=self.drop, faults=self.faults
+        )
         self._gateway_messages = GatewayHandler(
             intersections=self.intersections,
             ingest=self.ingest,
@@ -118,7 +131,8 @@ class Engine:
 
         operator_inputs, messages = split_operator_inputs(batch)
         output.answers += self._operator.handle(t, operator_inputs)
-        output.changed += self._activate_revisions(t)
+        output.changed += self._served.settle(self.config)
+        output.changed += [name for name in self._activate_revisions(t) if name not in output.changed]
 
         received = self.ingest.receive(t, messages)
         on_stage("decoded")
@@ -131,6 +145,7 @@ class Engine:
 
         for intersection in self.scheduler.due(t, with_frames, self.intersections):
             self._plan_runner.run(t, intersection, output)
+        without_guests(output, self.intersections)
         self.acks.sent(output.advisories)
         output.events = self.events.take()
         on_stage("planned")
@@ -148,19 +163,29 @@ class Engine:
         """Accept, at `t` ns, a revision that takes effect at its `valid_from`. Raises CodeError."""
         self.revisions.announce(code, t, self.intersections)
 
+    def add(self, addition: AddIntersection, t: int) -> None:
+        """Serve an intersection from `t` ns on; its gateways are those that the configuration binds to it. Raises
+        CodeError, and changes nothing then."""
+        self._served.add(addition, t)
+
+    def drop(self, name: str) -> None:
+        """Serve an intersection no longer. Raises ValueError, and changes nothing then."""
+        self._served.drop(name, self.config)
+
     def reconfigure(self, config: EngineConfig) -> None:
         """Replace the configuration while running. Raises ValueError, and changes nothing then.
 
         `max_tracks` is that of the trackers made from now on; every other setting holds from the next step.
         """
-        check_bound(config.gateways, self.intersections)
+        self._check_bound(config)
         if findings := check_days(config.days):
             raise CodeError("calendar", findings)
 
         self.config = config
         self.scheduler.period = config.period_ms * MS
         self._plan_runner.days = config.days
-        self.ingest.rebind(config.gateways)
+        self.vehicle_registry.shared = config.shared
+        self.ingest.rebind(bindings(config, self.intersections))
         for name, intersection in self.intersections.items():
             intersection.gateways = gateways_of(config, name)
             intersection.advisory_filter.refresh = config.refresh
@@ -195,9 +220,17 @@ class Engine:
             return []
         changed = self.revisions.activate(t, self.intersections, self.ingest, self._make_intersection, self.faults)
         if changed:
-            self._plan_runner.forget_links()
-            self.vehicle_registry.index(self.intersections.values())
+            self._reindex()
         return changed
+
+    def _reindex(self) -> None:
+        """Take in anew where intersections are, and where their exit lanes lead."""
+        self._plan_runner.forget_links()
+        self.vehicle_registry.index(self.intersections.values())
+
+    def _check_bound(self, config: EngineConfig) -> None:
+        if not config.shared:
+            check_bound(config.gateways, self.intersections)
 
     def _update_tracks(self, t: int, received: Batch) -> list[IntersectionState]:
         """Update every tracker by one call, with the frames of sensors and the reports of vehicles; return the

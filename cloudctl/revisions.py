@@ -30,14 +30,31 @@ class Revisions:
 
     def begin(self, make: MakeIntersection) -> dict[str, IntersectionState]:
         """Return the state of every intersection, made from its first revision."""
-        intersections = {}
-        for name in self.versions.ids():
-            first = self.versions.first(name)
-            intersection = make(compile_code(first))
-            intersection.in_force = first.valid_from is None
-            intersection.in_force_until = self.versions.change_of(name, -NEVER) or NEVER
-            intersections[name] = intersection
-        return intersections
+        return {name: self._begin_one(name, make) for name in self.versions.ids()}
+
+    def add(self, name: str, codes: Iterable[IntersectionCode], make: MakeIntersection) -> IntersectionState:
+        """Return the state of an intersection that is new to the engine, made from its first revision. Raises
+        CodeError, and takes nothing in then; `activate` is due at once."""
+        try:
+            for code in codes:
+                self.versions.add(code)
+            intersection = self._begin_one(name, make)
+        except Exception:
+            self.versions.remove(name)
+            raise
+        self.next_change = -NEVER
+        return intersection
+
+    def drop(self, name: str) -> None:
+        """Forget the revisions of an intersection."""
+        self.versions.remove(name)
+
+    def _begin_one(self, name: str, make: MakeIntersection) -> IntersectionState:
+        first = self.versions.first(name)
+        intersection = make(compile_code(first))
+        intersection.in_force = first.valid_from is None
+        intersection.in_force_until = self.versions.change_of(name, -NEVER) or NEVER
+        return intersection
 
     def announce(self, code: IntersectionCode, t: int, intersections: Mapping[str, IntersectionState]) -> None:
         """Accept, at `t` ns, a revision that takes effect at its `valid_from`. Raises CodeError."""
@@ -47,8 +64,8 @@ class Revisions:
                 "code",
                 "id",
                 code.id,
-                "is no intersection of this node",
-                "add it to the node's file and its gateway, and start the node again",
+                "is no intersection that this node serves",
+                "add it first: put its code under [node] codes",
             )
         if self.versions.knows(code):
             return

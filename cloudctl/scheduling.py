@@ -40,6 +40,13 @@ class PlanScheduler:
         self._plans.clear()
         self._urgent.clear()
 
+    def drop(self, intersection: IntersectionState) -> None:
+        """Cancel the plans of one intersection, which is no longer served."""
+        name = intersection.code.code.id
+        self._plans = [plan for plan in self._plans if plan[1] != name]
+        heapq.heapify(self._plans)
+        self._urgent = [other for other in self._urgent if other is not intersection]
+
     def schedule_plan(self, t: int, intersection: IntersectionState, urgent: bool = False) -> None:
         """Plan an intersection soon, since it got input at `t` ns; `urgent`: in this very step, vehicles may still be
         able to stop."""

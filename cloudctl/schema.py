@@ -427,6 +427,7 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     behaviour: str | None = None  # a `Behaviour`; later versions may know more
     status: str | None = None  # of a priority request: a `PriorityStatus`
     version: int = VERSION
+    epoch: int = 0  # of the node's ownership of the intersection: that of a later owner is higher; 0: it has no other
 
 
 class Signals(Struct, frozen=True):

@@ -2,7 +2,7 @@
 and checks the file."""
 
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -38,6 +38,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_tracks: int = 512
     priority: PrioritySettings = PrioritySettings()
     days: DayCalendar = NO_DAYS  # holidays and make-up working days, for rules that ask for them
+    shared: bool = False  # other nodes serve the intersections that gateways are bound to and this engine does not have
 
 
 class RecordingLimits(NamedTuple):
@@ -60,7 +61,22 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     calendar: str | None = None  # file of holidays and make-up working days; None: the public holidays of the rules'
     # time zone
     status: str | None = None  # file that gets the metrics every second
+    workers: int = 1  # processes that share the intersections of one machine: cloudctl serve --workers
     trace: str | None = None  # file that gets a line "advisory id, ns published" per advisory, for latency studies
+
+
+class CitySection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Several machines that share the intersections, by leases in etcd; off where `etcd` is left out."""
+
+    node: str = ""  # the name of this node, which no other has
+    address: str = ""  # "tcp://host:port": where gateways reach this node
+    etcd: tuple[str, ...] = ()  # "address:port" of each etcd server, the address numeric
+    etcd_ca: str | None = None  # with it, TLS; etcd_cert and etcd_key: this node's own
+    etcd_cert: str | None = None
+    etcd_key: str | None = None
+    etcd_name: str = "etcd.cloudctl"  # a name in the certificate of every etcd server
+    prefix: str = "cloudctl"  # of every key
+    quorum_lost: Literal["silent", "serve"] = "silent"  # what the node does when etcd does not answer
 
 
 class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from typing import Final, Literal, NamedTuple
 
 from .clock import MS
+from .ownership_messages import AddIntersection, DropIntersection, Moved
 from .schema import (
     Ack,
     Advisory,
@@ -42,6 +43,7 @@ TOPICS: Final[dict[str, Topic]] = {
     "reject": Topic(b"R", Reject, "out", 0.0, 0, False),
     "broadcast": Topic(b"B", Broadcast, "out", 10.0, 0, False),
     "priority": Topic(b"Q", Priority, "out", 0.0, 0, False),
+    "moved": Topic(b"M", Moved, "out", 0.0, 0, False),
     "state": Topic(b"", VehicleState, "in", 10.0, 1000 * MS, True),
     "requests": Topic(b"", VehicleRequest, "in", 0.0, 5000 * MS, True),
     "acks": Topic(b"", Ack, "in", 1.0, 10_000 * MS, True),
@@ -49,6 +51,8 @@ TOPICS: Final[dict[str, Topic]] = {
     "signals": Topic(b"", Signals, "out", 10.0, 0, False),
     "code": Topic(b"", bytes, "operator", 0.0, 0, True),  # canonical JSON of a digital code
     "config": Topic(b"", bytes, "operator", 0.0, 0, True),  # JSON of the engine's configuration
+    "add": Topic(b"", AddIntersection, "operator", 0.0, 0, True),  # JSON
+    "drop": Topic(b"", DropIntersection, "operator", 0.0, 0, True),  # JSON
 }
 OPERATOR: Final = "operator"  # the sender of what comes from the node's own files
 OPERATOR_KINDS: Final = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "operator")
@@ -99,8 +103,28 @@ class MqttTopics:
         return f"{cls.ROOT}/intersections/{intersection}/advisories"
 
     @classmethod
+    def copies(cls, intersection: str) -> str:
+        """Return the topic on which nodes that share intersections copy to one another what they advise."""
+        return f"{cls.ROOT}/copies/{intersection}"
+
+    @classmethod
     def traffic(cls, intersection: str) -> str:
         return f"{cls.ROOT}/intersections/{intersection}/traffic"
+
+    @classmethod
+    def retained(cls, intersection: str) -> tuple[str, ...]:
+        """Return every topic on which something of an intersection is retained."""
+        return (
+            cls.codes(intersection),
+            cls.next_code(intersection),
+            cls.calendar(intersection),
+            cls.traffic(intersection),
+        )
+
+    @classmethod
+    def tile_state(cls, tile: str, vehicle: str) -> str:
+        """Return the topic of a vehicle's state while it is in a tile (`tiles`)."""
+        return f"{cls.ROOT}/tiles/{tile}/vehicles/{vehicle}/state"
 
     @classmethod
     def vehicle(cls, vehicle: str, leaf: str) -> str:

@@ -59,6 +59,7 @@ class VehicleRegistry:
     """The vehicles that report, and where the intersections are that they may be in."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
+        self.shared = False  # whether other nodes serve what is elsewhere
         self._metrics = metrics or Metrics()
         self._vehicles: dict[str, Registered] = {}  # the vehicle that has been silent longest first
         self._last_handle = 0
@@ -94,10 +95,11 @@ class VehicleRegistry:
         """Return why a report received at `t` ns, or a movement it declares, cannot be used; None where it can, or the
         vehicle was answered so before."""
         if self._is_near(state.lat, state.lon):
-            return self._unknown_movement(vehicle, state)
+            # what this node does not know may be a movement of another node's
+            return None if self.shared else self._unknown_movement(vehicle, state)
 
         self._metrics.count("vehicle.elsewhere")
-        if not self._answered_elsewhere.allow(vehicle, t):
+        if self.shared or not self._answered_elsewhere.allow(vehicle, t):
             return None
         rule = f"lies in no intersection of this node, nor near one ({len(self._by_city_code)} of them)"
         remedy = (

@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ),  # depend on nothing
         ("one_tree",),
         ("__init__", "schema", "events", "faults"),
+        ("ownership_messages",),
         ("codes",),  # what a place is; knows nothing of traffic
         (
             "detections",
@@ -44,6 +45,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "road_users",
             "rule_subjects",
             "acknowledgements",
+            "tiles",
         ),
         ("fusion", "matching"),
         (
@@ -57,17 +59,24 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("intersection",),
         ("downstream", "intersection_factory", "output", "scheduling", "signal_priority", "vehicles"),
         ("handlers", "plan_runner", "revisions"),
+        ("served",),
         ("engine",),
         ("view",),
         ("foxglove",),
         ("telemetry",),
         ("api",),
-        ("client", "replay"),
+        ("client", "city", "replay"),
         ("recordings",),
         ("node",),
         ("sim",),
         ("commands",),
         ("__main__",),
+    ),
+    "cloudctl.city": (
+        ("__init__", "etcd", "ownership", "rendezvous"),
+        ("fixed", "records"),
+        ("control", "moves"),
+        ("leases",),
     ),
     "cloudctl.codes": (
         ("byte_order_mark", "findings", "grid", "rule", "terms"),
@@ -104,11 +113,12 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("egress",),
     ),
     "cloudctl.node": (
-        ("__init__", "calendars", "clock_steps", "credentials", "deployment", "example_scripts", "exposure"),
-        ("config", "inbox", "peers", "pid_file", "reports"),
-        ("description", "health_probe", "init_folder", "publish", "reload"),
+        ("__init__", "calendars", "clock_steps", "copies", "credentials", "deployment", "example_scripts", "exposure"),
+        ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
+        ("description", "health_probe", "init_folder", "share", "workers"),
+        ("publish", "reload"),
         ("doctor", "http_side", "outgoing", "reloader", "startup"),
-        ("live",),
+        ("live", "supervisor"),
     ),
     "cloudctl.node.doctor": (
         ("finding",),
@@ -162,6 +172,8 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
     "gmqtt": (("cloudctl.io.mqtt",), "the node's MQTT connection, from CONNECT to its end, is in one place"),
     "aiohttp": (("cloudctl.io.http",), "what can be asked over HTTP is in one place"),
     "aiomqtt": (("cloudctl.client",), "only the vehicle client speaks MQTT that way"),
+    "aetcd": (("cloudctl.city.etcd",), "the calls of etcd, and what they raise, are in one place"),
+    "grpc": (("cloudctl.city.etcd",), "the calls of etcd, and what they raise, are in one place"),
     "mcap": (("cloudctl.io.recording",), "the file format of recordings is in one package"),
     "cloudctl._core": (
         ("cloudctl.fusion", "cloudctl.detections", "cloudctl.fusion_settings"),
@@ -169,6 +181,7 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "asyncio": (
         (
+            "cloudctl.city",
             "cloudctl.io",
             "cloudctl.node",
             "cloudctl.client",

@@ -2,6 +2,8 @@
 the node it was made.
 """
 
+from typing import NamedTuple
+
 from ..clock import SECOND
 from ..schema import Advisory
 from ..topics import MqttTopics
@@ -13,6 +15,15 @@ SESSION_TIMEOUT = 60 * SECOND  # a run of the node that was silent for so long m
 MAX_SESSIONS = 1024  # intersections whose run is remembered
 
 
+class Session(NamedTuple):
+    """The run of a node that an intersection's advisories come from."""
+
+    run: str
+    newest: int  # ns; the newest `t` of it
+    came: int  # ns; when its last advisory came
+    epoch: int  # of the node's ownership; 0 where it has none
+
+
 class AdvisoryCheck:
     """Judges what comes for one vehicle. Times are ns by the vehicle's clock."""
 
@@ -20,7 +31,7 @@ class AdvisoryCheck:
         self._target = f"vehicle:{vehicle}"
         self._own_topic = MqttTopics.vehicle(vehicle, "advisories")
         self._clock_watch = clock_watch
-        self._sessions: dict[str, tuple[str, int, int]] = {}  # by intersection: run, newest `t` of it, when it came
+        self._sessions: dict[str, Session] = {}  # by intersection, the longest silent first
 
     def fault(self, topic: str, advisory: Advisory, now: int) -> str | None:
         """Return why an advisory must not be acted on, None where it may be."""
@@ -53,21 +64,38 @@ class AdvisoryCheck:
         return f"it was made {ahead / SECOND:.1f} s later than it came, by the clocks of all before it"
 
     def _wrong_session(self, advisory: Advisory, now: int) -> str | None:
-        """Of two runs of the node, the later one counts: what an earlier run said, or another node says, is not mixed
-        with it.
+        """Of two owners of an intersection, the later one counts, and of two runs of a node, the later one: what an
+        earlier one said, or another node says, is not mixed with it.
         """
-        intersection, _, rest = advisory.id.rpartition("-")[0].rpartition("-")
+        intersection, _, run = advisory.id.rpartition("-")[0].rpartition("-")
         if intersection != advisory.intersection:
             return None  # an id of another form names no run
-        run, newest, came = self._sessions.pop(advisory.intersection, (rest, advisory.t, now))
-        if run != rest and advisory.t <= newest and now - came < SESSION_TIMEOUT:
-            self._sessions[advisory.intersection] = (run, newest, came)
-            return f"it is of run {rest!r} of the node, and {run!r} is the present one"
+        known = self._sessions.pop(advisory.intersection, None)
+        if known is not None and now - known.came < SESSION_TIMEOUT:
+            fault = _not_the_present_one(advisory, run, known)
+            if fault is not None:
+                self._sessions[advisory.intersection] = known
+                return fault
 
-        self._sessions[advisory.intersection] = (rest, max(advisory.t, newest) if run == rest else advisory.t, now)
+        newest = advisory.t if known is None or known.run != run else max(advisory.t, known.newest)
+        self._sessions[advisory.intersection] = Session(run, newest, now, advisory.epoch)
         if len(self._sessions) > MAX_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
         return None
+
+
+def _not_the_present_one(advisory: Advisory, run: str, known: Session) -> str | None:
+    """Return why an advisory is not of the present owner of its intersection, or not of the owner's present run."""
+    if advisory.epoch and known.epoch and advisory.epoch != known.epoch:
+        if advisory.epoch > known.epoch:
+            return None  # another node owns the intersection now: its clock may be behind that of the one before
+        return (
+            f"it is of a node that owned the intersection before (epoch {advisory.epoch}), and another owns it now "
+            f"(epoch {known.epoch})"
+        )
+    if run != known.run and advisory.t <= known.newest:
+        return f"it is of run {run!r} of the node, and {known.run!r} is the present one"
+    return None
 
 
 def _wrong_validity(advisory: Advisory) -> str | None:

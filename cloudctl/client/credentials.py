@@ -27,7 +27,7 @@ class GatewayFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """What a gateway connects with: files are in the same folder."""
 
     name: str
-    address: str
+    address: str | tuple[str, ...]  # of a node, or of several, the first one to be asked first
     rsus: tuple[str, ...]
     key: str | None = None
     node_key: str | None = None
@@ -44,6 +44,7 @@ class VehicleFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     key: str | None = None
     username: str | None = None
     password: str | None = None
+    tiles: bool = False  # whether states go by the tile of their position: where several nodes share intersections
     node_signature_key: str | None = None  # Ed25519, base64: then only advisories that it signed are taken
 
 

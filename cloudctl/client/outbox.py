@@ -32,7 +32,7 @@ class Outbox:
 
     def put(self, kind: str, body: Any, at: int) -> int:
         """Keep a message; return how many were dropped for it."""
-        name, dropped = _stream(kind, body), 0
+        name, dropped = stream_of(kind, body), 0
         stream = self._streams.get(name)
         if stream is None:
             if len(self._streams) >= MAX_STREAMS:
@@ -52,7 +52,7 @@ class Outbox:
         return fresh, len(kept) - len(fresh)
 
 
-def _stream(kind: str, body: Any) -> tuple[str, ...]:
+def stream_of(kind: str, body: Any) -> tuple[str, ...]:
     """Return what a message is the newest of."""
     names = ("rsu", "sensor", "intersection", *(("id",) if kind in ONE_STREAM_EACH else ()))
     return (kind, *(str(getattr(body, name, "")) for name in names))

@@ -18,6 +18,7 @@ import msgspec
 
 from ..clock import WallClock, stopwatch
 from ..schema import Ack, Advisory, Reject, Signals, VehicleRequest, VehicleState
+from ..tiles import tile_of
 from ..topics import MqttTopics, wrong_vehicle_id
 from ..traffic_messages import Traffic
 from .advisory_check import AdvisoryCheck
@@ -42,18 +43,16 @@ class Vehicle:
     """One vehicle's connection.
 
     `async with Vehicle("car-1", host, port) as vehicle:` then `async for advisory in vehicle.advisories():`. An
-    advisory that came too
-    late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an ssl.SSLContext.
-    `on_reject` is called with each
-    reason for which the node refused a message (`rejected` counts them); without it, each different one is logged
-    once. What stands in the way
-    (no broker, a broker that refuses, a second client with this id, a clock that is off) is in `trouble` and passed
-    to `on_trouble` once, or logged
-    as a warning. With `node_signature_key` (base64) only advisories that the node has signed are given; an advisory
-    that is for another vehicle, valid for
-    longer than any, made later than it came, or of an earlier run of the node never is (`refused_advisories`). Raises
-    ValueError for an id that
-    cannot be used, SignatureError for a key that is none.
+    advisory that came too late is never given: it is acknowledged as expired and counted in `expired`. `tls` is an
+    ssl.SSLContext.
+    `tiles`: states go by the tile of their position, as several nodes that share intersections need (docs/city.md).
+    `on_reject` is called with each reason for which the node refused a message (`rejected` counts them); without it,
+    each different one is logged once. What stands in the way (no broker, a broker that refuses, a second client with
+    this id, a clock that is off) is in `trouble` and passed to `on_trouble` once, or logged as a warning. With
+    `node_signature_key` (base64) only advisories that the node has signed are given; an advisory that is for another
+    vehicle, valid for longer than any, made later than it came, of an earlier run of the node or of an earlier owner of
+    its intersection never is (`refused_advisories`). Raises ValueError for an id that cannot be used, SignatureError
+    for a key that is none.
     """
 
     def __init__(
@@ -71,6 +70,7 @@ class Vehicle:
         on_reject: Callable[[Reject], None] | None = None,
         on_trouble: Callable[[str], None] | None = None,
         node_signature_key: str | None = None,
+        tiles: bool = False,
     ) -> None:
         if why := wrong_vehicle_id(id):
             raise ValueError(
@@ -80,21 +80,17 @@ class Vehicle:
         self.id = id
         self.expired = self.dropped = self.received = self.unreadable = self.rejected = self.taken_over = 0
         self.refused_advisories = 0  # that were not signed, not for this vehicle, or of a time that cannot be
-        self.clock_error: float | None = (
-            None  # s this vehicle's clock is ahead of the node's; None: right, or not known
-        )
+        self.clock_error: float | None = None  # s this clock is ahead of the node's; None: right, or not known
         self.trouble: str | None = None
         self.connected = asyncio.Event()
         self.signals: dict[str, Signals] = {}  # newest, by intersection, of those subscribed to
         self.traffic: dict[str, Traffic] = {}  # newest, by intersection, of those subscribed to
         self.codes: dict[str, bytes] = {}  # compact digital codes, by intersection, of those subscribed to
         self.announced: dict[str, bytes] = {}  # compact codes that are to follow
-        self.calendars: dict[
-            str, bytes
-        ] = {}  # holidays and make-up days that rules ask for, as `codes.days` reads them
+        self.calendars: dict[str, bytes] = {}  # holidays and make-up days that rules ask for: `codes.days` reads them
         self._host, self._port, self._version, self._tls = host.strip("[]"), port, version, tls
         self._username, self._password = username, password
-        self._intersections = intersections
+        self._intersections, self._has_tiles = intersections, tiles
         self._now = now or WallClock().now
         self._on_trouble = on_trouble or (lambda text: log.warning("%s: %s", id, text))
         self._client: aiomqtt.Client | None = None
@@ -125,6 +121,7 @@ class Vehicle:
         options.setdefault("username", file.username)
         options.setdefault("password", file.password)
         options.setdefault("node_signature_key", file.node_signature_key)
+        options.setdefault("tiles", file.tiles)
         return cls(file.id, file.host, file.port, **options)
 
     async def __aenter__(self) -> "Vehicle":
@@ -152,21 +149,23 @@ class Vehicle:
 
     async def report(self, state: VehicleState) -> bool:
         """Publish this vehicle's state; False while there is no connection (it is not kept: the next one is newer)."""
-        return await self._publish("state", state)
+        tile = tile_of(state.lat, state.lon) if self._has_tiles else None
+        topic = MqttTopics.tile_state(tile, self.id) if tile else MqttTopics.vehicle(self.id, "state")
+        return await self._publish(topic, state)
 
     async def request(self, request: VehicleRequest) -> bool:
         """Ask for signal priority, or take the request back."""
-        return await self._publish("requests", request)
+        return await self._publish(MqttTopics.vehicle(self.id, "requests"), request)
 
     async def acknowledge(self, advisory: Advisory, outcome: Any) -> bool:
         """Say what was done with an advisory: applied, declined or expired."""
-        return await self._publish("acks", Ack(self._now(), advisory.id, outcome))
+        return await self._publish(MqttTopics.vehicle(self.id, "acks"), Ack(self._now(), advisory.id, outcome))
 
-    async def _publish(self, leaf: str, body: msgspec.Struct) -> bool:
+    async def _publish(self, topic: str, body: msgspec.Struct) -> bool:
         if self._client is None or not self.connected.is_set():
             return False
         try:
-            await self._client.publish(MqttTopics.vehicle(self.id, leaf), self._encode(body))
+            await self._client.publish(topic, self._encode(body))
         except aiomqtt.MqttError:
             return False
         return True

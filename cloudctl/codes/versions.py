@@ -144,6 +144,14 @@ class Versions:
 
         self._revisions[code.id] = sorted([*revisions, code], key=lambda item: item.revision)
 
+    def remove(self, name: str) -> None:
+        """Forget every revision of an intersection."""
+        self._revisions.pop(name, None)
+
+    def of(self, name: str) -> tuple[IntersectionCode, ...]:
+        """Return the revisions of an intersection, the lowest first."""
+        return tuple(self._revisions.get(name, ()))
+
     def knows(self, code: IntersectionCode) -> bool:
         """Return whether the very code is known."""
         return any(other == code for other in self._revisions.get(code.id, ()))

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,10 @@ def _add_running(commands: Any) -> None:
         default="info",
         help="the lowest level that is logged (default info)",
     )
+    serve.add_argument(
+        "--workers", type=int, help="run that many processes, each with a part of the intersections (default: 1)"
+    )
+    serve.add_argument("--worker", metavar="NUMBER/COUNT", help="be one of several workers, such as 2/4")
     reload = add_command(commands, "reload", "have a node that runs read its file again", _reload)
     reload.add_argument(
         "config",
@@ -160,10 +164,18 @@ def _serve(args: argparse.Namespace) -> None:
     from ..logs import LogFormat, set_up
     from ..node import config, live
     from ..node.pid_file import require_none_running
+    from ..node.workers import for_worker, own_file, parse_worker
 
     set_up(LogFormat(args.log_format), args.log_level.upper())
-    require_none_running(args.config)
-    node = live.Node(config.load(args.config), file=args.config, debug=args.debug)
+    settings = config.load(args.config)
+    count = settings.node.workers if args.workers is None else args.workers
+    if args.worker is None and (args.workers is not None or count > 1):
+        return _serve_workers(args, count)
+
+    worker = parse_worker(args.worker, settings) if args.worker else None
+    require_none_running(own_file(args.config, worker))
+    settings = settings if worker is None else for_worker(settings, worker)
+    node = live.Node(settings, file=args.config, debug=args.debug, worker=worker)
     places, address = len(node.engine.intersections), node.server.address
 
     def ready() -> None:
@@ -173,6 +185,23 @@ def _serve(args: argparse.Namespace) -> None:
 
     with _traced(args.debug):
         asyncio.run(node.run(ready=ready))
+    return None
+
+
+def _serve_workers(args: argparse.Namespace, count: int) -> None:
+    from ..node.pid_file import require_none_running
+    from ..node.supervisor import Supervisor
+
+    require_none_running(args.config)
+    options = ["--log-format", args.log_format, "--log-level", args.log_level, *(["--debug"] if args.debug else [])]
+    supervisor = Supervisor(args.config, count, options, show=lambda line: print(line, flush=True))
+
+    def ready(lines: Sequence[str]) -> None:
+        for number, line in enumerate(lines, 1):
+            print(f"worker {number}: {line}", flush=True)
+        print(f"serving with {count} workers; Ctrl-C stops", flush=True)
+
+    asyncio.run(supervisor.run(ready))
 
 
 def _reload(args: argparse.Namespace) -> None:

@@ -1,17 +1,20 @@
-"""Inputs of the operator, from the node's own files: a revision of a digital code, another configuration."""
+"""Inputs of the operator, from the node's own files, and of the nodes among themselves: a revision of a digital code,
+another configuration, an intersection that is served from now on or no longer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from ..codes import IntersectionCode, loads
 from ..faults import Faults
 from ..output import Answer
+from ..ownership_messages import AddIntersection, DropIntersection
 from ..schema import RawMessage
 from ..settings import EngineConfig
 from ..topics import OPERATOR, OPERATOR_KINDS
 
 NODE_FAULT = "the node could not process it: a fault of the node. Report it with the recording"
+Handler = Callable[[bytes, int], str]
 
 
 class OperatorHandler:
@@ -22,33 +25,58 @@ class OperatorHandler:
         *,
         announce: Callable[[IntersectionCode, int], None],
         reconfigure: Callable[[EngineConfig], None],
+        add: Callable[[AddIntersection, int], None],
+        drop: Callable[[str], None],
         faults: Faults,
     ) -> None:
-        """`announce(code, t)` and `reconfigure(config)` raise ValueError for what they refuse, and change nothing
-        then."""
+        """`announce(code, t)`, `reconfigure(config)`, `add(addition, t)` and `drop(intersection)` raise ValueError for
+        what they refuse, and change nothing then."""
         self._announce = announce
         self._reconfigure = reconfigure
+        self._add = add
+        self._drop = drop
         self._faults = faults
+        self._handlers: Mapping[str, Handler] = {
+            "code": self._take_code,
+            "config": self._take_config,
+            "add": self._take_addition,
+            "drop": self._take_drop,
+        }
 
     def handle(self, t: int, inputs: Sequence[RawMessage]) -> list[Answer]:
         """Act at `t` ns on each input in turn; return an answer to each."""
         return [self._answer(t, raw) for raw in inputs]
 
     def _answer(self, t: int, raw: RawMessage) -> Answer:
-        name = ""
         try:
-            if raw.kind == "code":
-                code = loads(raw.body)
-                self._announce(code, t)
-                name = code.id
-            else:
-                self._reconfigure(msgspec.json.decode(raw.body, type=EngineConfig))
+            name = self._handlers[raw.kind](raw.body, t)
         except (ValueError, msgspec.MsgspecError) as error:
             return Answer(raw, name="", refusal=str(error))
         except Exception as error:
             self._faults.note("operator", raw.kind, error)
             return Answer(raw, name="", refusal=NODE_FAULT)
         return Answer(raw, name, refusal=None)
+
+    # Each returns the intersection that the input is about, "" where it is about none.
+
+    def _take_code(self, body: bytes, t: int) -> str:
+        code = loads(body)
+        self._announce(code, t)
+        return code.id
+
+    def _take_config(self, body: bytes, t: int) -> str:
+        self._reconfigure(msgspec.json.decode(body, type=EngineConfig))
+        return ""
+
+    def _take_addition(self, body: bytes, t: int) -> str:
+        addition = msgspec.json.decode(body, type=AddIntersection)
+        self._add(addition, t)
+        return addition.intersection
+
+    def _take_drop(self, body: bytes, t: int) -> str:
+        name = msgspec.json.decode(body, type=DropIntersection).intersection
+        self._drop(name)
+        return name
 
 
 def split_operator_inputs(batch: Sequence[RawMessage]) -> tuple[list[RawMessage], Sequence[RawMessage]]:

@@ -118,6 +118,16 @@ class Sources(dict[tuple[str, str], Source]):
             )
         source.origin, source.shift = (lat, lon), (float(east), float(north))
 
+    def add_intersection(self, intersection: str, origin: Origin) -> None:
+        """Take in a new intersection, whose tracker knows no sensors; `rebind` follows."""
+        self._origins[intersection] = origin
+        self._sensor_counts[intersection] = Counter()
+
+    def drop_intersection(self, intersection: str) -> None:
+        """Forget an intersection; `rebind` follows, and forgets its sources."""
+        self._origins.pop(intersection, None)
+        self._sensor_counts.pop(intersection, None)
+
     def rebind(self, gateways: Mapping[str, Mapping[str, str]]) -> list[str]:
         """Bind gateways to roadside units anew; return the units that now speak for another intersection, or for none.
 

@@ -34,7 +34,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 # The rights of each name at the broker. `node` is the node's own, %u the name in the certificate of whoever is
 # connected.
-NODE_RIGHTS = """user node
+NODE_RIGHTS = """user {name}
 topic readwrite cloudctl/#
 """
 VEHICLE_RIGHTS = """pattern read cloudctl/v1/codes/#
@@ -43,6 +43,7 @@ pattern read cloudctl/v1/intersections/#
 pattern read cloudctl/v1/vehicles/%u/advisories
 pattern read cloudctl/v1/vehicles/%u/rejects
 pattern write cloudctl/v1/vehicles/%u/state
+pattern write cloudctl/v1/tiles/+/vehicles/%u/state
 pattern write cloudctl/v1/vehicles/%u/requests
 pattern write cloudctl/v1/vehicles/%u/acks
 pattern write cloudctl/v1/vehicles/%u/hello
@@ -68,6 +69,7 @@ class Tls:
     key: Path
     crl: Path | None = None
     revoked: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ("node",)  # names that have the rights of a node
 
 
 @dataclass(eq=False)
@@ -153,6 +155,14 @@ def _end(process: subprocess.Popen[bytes], folder: Path | None) -> None:
 
 def _spawn(command: tuple[str, ...], folder: Path | None) -> subprocess.Popen[bytes]:
     assert folder is not None
+    with (folder / "broker.log").open("wb") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=dies_with_parent()
+        )
+
+
+def dies_with_parent() -> Callable[[], None]:
+    """Return what a child process is to call first, so that it ends with this one, however that ends (on Linux)."""
     parent = os.getpid()
 
     def end_with_parent() -> None:
@@ -161,8 +171,7 @@ def _spawn(command: tuple[str, ...], folder: Path | None) -> subprocess.Popen[by
             if os.getppid() != parent:  # it ended in between
                 os._exit(1)
 
-    with (folder / "broker.log").open("wb") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=end_with_parent)
+    return end_with_parent
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -237,20 +246,20 @@ def write_mosquitto_files(folder: Path, host: str, port: int, tls: Tls | None) -
     config.write_text(mosquitto_config(folder, host, port, tls))
     if tls is not None:
         write_private(
-            acl, access_list(tls.revoked).encode(), replace=True
+            acl, access_list(tls.revoked, tls.nodes).encode(), replace=True
         )  # mosquitto warns of one that others can read
     return config
 
 
-def access_list(revoked: Sequence[str] = ()) -> str:
-    """Return the ACL in mosquitto's form: the node everything, a vehicle its own topics and what is for everyone,
+def access_list(revoked: Sequence[str] = (), nodes: Sequence[str] = ("node",)) -> str:
+    """Return the ACL in mosquitto's form: a node everything, a vehicle its own topics and what is for everyone,
     revoked names nothing.
 
     The lines of a name come before the patterns, and a `deny` before what is granted: an open connection loses its
     rights when the list is read again.
     """
     denials = "".join(f"user {name}\ntopic deny cloudctl/#\n" for name in revoked)
-    return NODE_RIGHTS + denials + VEHICLE_RIGHTS
+    return "".join(NODE_RIGHTS.format(name=name) for name in nodes) + denials + VEHICLE_RIGHTS
 
 
 def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None) -> str:

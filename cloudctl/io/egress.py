@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,8 +19,10 @@ import msgspec
 
 from ..clock import MS, SECOND, Clock, stopwatch
 from ..metrics import Metrics
-from ..schema import Advisory, AdvisoryKind, Reject, Signals
+from ..rates import OncePer
+from ..schema import MAX_NAME, VERSION, Advisory, AdvisoryKind, Reject, Signals
 from ..settings import BrokerSection
+from ..tiles import is_in_tile
 from ..topics import MqttTopics, wrong_vehicle_id
 from .mqtt import Connection
 
@@ -39,6 +41,10 @@ RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
 MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
+COPIES = MqttTopics.copies("")
+TILES = f"{MqttTopics.ROOT}/tiles/"
+TILE_DELAY = 0.05  # s from a change of what is wanted to asking the broker
+TILE_INTERVAL = SECOND  # between two answers to one vehicle on states under the wrong tile
 
 OnVehicleMessage = Callable[[str, str, bytes], None]  # kind, vehicle, body
 log = logging.getLogger("cloudctl.io.egress")
@@ -86,6 +92,8 @@ class Egress:
         signer: "Signer | None" = None,
     ) -> None:
         """`signer`, where given, signs every advisory."""
+        self.on_copy: Callable[[bytes], None] | None = None  # gets what other nodes advise; None: it is not asked for
+        self.is_shared = False  # whether another node goes on with what is retained, when this one stops
         self._section = section
         self._clock = clock
         self._metrics = metrics
@@ -96,6 +104,9 @@ class Egress:
         self._retained: dict[str, Retained] = {}
         self._vehicles: dict[str, LastContact] = {}  # the longest silent first
         self._hellos = 0
+        self._tiles = self._asked_tiles = frozenset("+")
+        self._tile_timer: asyncio.TimerHandle | None = None
+        self._answered_tiles = OncePer(TILE_INTERVAL, MAX_VEHICLES)
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._encode = msgspec.json.Encoder().encode
@@ -115,7 +126,7 @@ class Egress:
                 await asyncio.wait({self._task}, timeout=0.2)
         if self._connection is not None and self.connected.is_set():
             for topic, item in self._retained.items():
-                if item.payload:
+                if item.payload and not self.is_shared:
                     self._connection.publish(topic, b"", retain=True)
             await self._connection.close()
         self._drop()
@@ -125,6 +136,23 @@ class Egress:
         self._section = section
         if self._connection is not None:
             self._connection.abort("its settings have changed")
+
+    def listen(self, tiles: Iterable[str] | None) -> None:
+        """Ask for the states of vehicles in some tiles, None: in all."""
+        self._tiles = frozenset("+") if tiles is None else frozenset(tiles)
+        if self._connection is not None and self._tile_timer is None:
+            # intersections come and go many at a time
+            self._tile_timer = asyncio.get_running_loop().call_later(TILE_DELAY, self._ask_for_tiles)
+
+    def _ask_for_tiles(self) -> None:
+        """Ask the broker for the tiles that are wanted, and for no others."""
+        self._tile_timer = None
+        connection = self._connection
+        if connection is None or not self.connected.is_set():
+            return
+        before, self._asked_tiles = self._asked_tiles, self._tiles
+        connection.subscribe(*(MqttTopics.tile_state(tile, "+") for tile in sorted(self._tiles - before)))
+        connection.unsubscribe(*(MqttTopics.tile_state(tile, "+") for tile in sorted(before - self._tiles)))
 
     def revive(self) -> BaseException | None:
         """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes
@@ -153,6 +181,8 @@ class Egress:
         if key not in self._held and len(self._held) >= MAX_HELD and not self._expire():
             self._metrics.count("drop.egress", advisory.kind)
             return False
+        if self.on_copy is not None:
+            self._put(MqttTopics.copies(advisory.intersection), payload)
         if self._signer is not None:
             payload = self._signer.sign(topic, payload)
         self._held[key] = (advisory.valid_until, payload)
@@ -195,6 +225,11 @@ class Egress:
         item = Retained(payload, seconds or RETAIN_EXPIRY, seconds is None, stopwatch())
         self._retained[topic] = item
         self._put_retained(topic, item)
+
+    def release(self, topics: Iterable[str]) -> None:
+        """Keep no longer what the broker retains on some topics, and leave it there: another node goes on with it."""
+        for topic in topics:
+            self._retained.pop(topic, None)
 
     def forget(self) -> None:
         """Drop advisories that are kept: time has moved, and with it what `valid_until` means."""
@@ -266,6 +301,10 @@ class Egress:
             # An id with a slash is a mistake that must not go unnoticed: its messages come under more levels.
             for levels in ("+", "+/+", "+/+/+"):
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
+        self._asked_tiles = self._tiles
+        connection.subscribe(*(MqttTopics.tile_state(tile, "+") for tile in sorted(self._tiles)))
+        if self.on_copy is not None:
+            connection.subscribe(MqttTopics.copies("+"))
         self.connected.set()
         self._state = ConnectionState.CONNECTED
         self.trouble = None
@@ -290,7 +329,11 @@ class Egress:
     # --- what comes ---
 
     def _on_message(self, topic: str, payload: bytes) -> None:
-        vehicle, _, leaf = topic.removeprefix(f"{MqttTopics.ROOT}/vehicles/").rpartition("/")
+        if topic.startswith(COPIES):
+            if self.on_copy is not None:
+                self.on_copy(payload)
+            return
+        vehicle, _, leaf = topic.rpartition("/vehicles/")[2].rpartition("/")
         if why := wrong_vehicle_id(vehicle):
             if not self._metrics.total("reject.vehicle_id"):
                 log.warning(
@@ -301,8 +344,23 @@ class Egress:
             self._metrics.count("reject.vehicle_id")
             return
         self._note_contact(vehicle, is_hello=leaf == HELLO)
+        if topic.startswith(TILES) and not self._is_in_tile(topic, vehicle, payload):
+            return
         if leaf != HELLO:
             self._on_vehicle_message(leaf, vehicle, payload)
+
+    def _is_in_tile(self, topic: str, vehicle: str, payload: bytes) -> bool:
+        """Return whether a state is of the tile it came under: the broker's ACL cannot know. One that is not is counted
+        and answered."""
+        tile = topic.removeprefix(TILES).partition("/")[0]
+        if is_in_tile(tile, payload):
+            return True
+        self._metrics.count("reject.tile", vehicle)
+        if self._answered_tiles.allow(vehicle, self._clock.now()):
+            rule = "is not the tile of the position in the state: its cell of the BeiDou grid, level 5"
+            remedy = "publish each state under the tile of its own position, or under vehicles/ID/state"
+            self.reject(vehicle, Reject(VERSION, "state", None, "tile", tile[:MAX_NAME], rule, remedy))
+        return False
 
     def _hello_level(self) -> int:
         """Return the level at which the next vehicle is logged: the first ones are for people, a whole fleet is not."""

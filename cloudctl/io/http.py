@@ -9,7 +9,7 @@ answered 304. Nothing can be changed this way.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -51,7 +51,6 @@ class Web:
         failed: Callable[[Exception], None] | None = None,
         days: Callable[[], DayCalendar] = lambda: NO_DAYS,
         more_routes: Callable[[Any], list[Any]] | None = None,
-        hidden: Callable[[], Collection[str]] = tuple,
         guard: HttpGuard | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -59,8 +58,8 @@ class Web:
         `days` are those rules are answered with.
 
         `more_routes(web)`, where given, returns further routes, made with the web server's own module: the live page's.
-        `hidden()`: intersections that the operator has taken away. `guard`: what may be asked by whom, and how often
-        (None: only what is public); `tls`, where given, is the server's.
+        `guard`: what may be asked by whom, and how often (None: only what is public); `tls`, where given, is the
+        server's.
         """
         try:
             from aiohttp import web  # noqa: TID251
@@ -71,7 +70,6 @@ class Web:
         self._host, self._port = host.strip("[]") or "127.0.0.1", int(port)
         self._kept: dict[tuple[str, int, str], Body] = {}
         self._failed, self._days = failed, days
-        self._hidden = hidden
         self._guard, self._tls = guard or HttpGuard(), tls
         self._server: asyncio.Server | None = None
 
@@ -154,14 +152,10 @@ class Web:
 
     async def _list(self, _: Any) -> Any:
         now, rows = self._clock.now(), []
-        for name in self._ids():
+        for name in self._versions.ids():
             code, later = self._versions.current(name, now), self._versions.announced(name, now)
             rows.append({"id": name, "current": self._row(code), "next": self._row(later)})
         return self._web.Response(body=msgspec.json.encode(rows), content_type="application/json")
-
-    def _ids(self) -> list[str]:
-        hidden = self._hidden()
-        return [name for name in self._versions.ids() if name not in hidden]
 
     def _row(self, code: IntersectionCode | None) -> Any:
         if code is None:
@@ -186,7 +180,7 @@ class Web:
                 "must be ns since 1970 (UTC), or a time as 2026-05-01T08:00:00+08:00",
                 "write the + of a zone as %2B",
             )
-        if name not in self._ids():
+        if name not in self._versions.ids():
             return self._refuse(404, "id", name, "no such intersection here", "GET /codes lists them")
         code = self._versions.current(name, t)
         if code is None:
@@ -195,7 +189,7 @@ class Web:
 
     async def _next(self, request: Any) -> Any:
         name = request.match_info["id"]
-        code = self._versions.announced(name, self._clock.now()) if name in self._ids() else None
+        code = self._versions.announced(name, self._clock.now()) if name in self._versions.ids() else None
         return (
             self._answer(request, code)
             if code
@@ -204,7 +198,7 @@ class Web:
 
     async def _calendar(self, request: Any) -> Any:
         name = request.match_info["id"]
-        if name not in self._ids():
+        if name not in self._versions.ids():
             return self._refuse(404, "id", name, "no such intersection here", "GET /codes lists them")
         return self._web.Response(
             body=dump_days(self._days()), content_type="application/json", headers={"Cache-Control": "no-cache"}

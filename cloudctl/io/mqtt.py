@@ -26,6 +26,7 @@ MAX_UNANSWERED = 4  # pings without anything from the broker: it hangs, or the l
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (RFC 5482)
 KEEPALIVE = 10  # s; the broker lets go of the node when it is silent for 1.5 times that
 DRAIN_TIMEOUT = 1.0  # s for what is queued when the connection is closed in peace
+MAX_TOPICS = 4000  # of one packet: some 300 KB
 RECONNECTS = -2  # of the client's own reconnection, which keeps no count of what it loses: none
 logging.getLogger("gmqtt").setLevel(logging.CRITICAL)  # what goes wrong is raised, or is the reason of `lost`
 
@@ -86,9 +87,16 @@ class Connection:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
 
-    def subscribe(self, topic: str) -> None:
+    def subscribe(self, *topics: str) -> None:
         """Subscribe at QoS 0."""
-        self._client.subscribe(topic, qos=0)
+        # A broker allows few packets that it has not answered (mosquitto: 20), and each may be so long.
+        for first in range(0, len(topics), MAX_TOPICS):
+            self._client.subscribe([gmqtt.Subscription(topic, qos=0) for topic in topics[first : first + MAX_TOPICS]])
+
+    def unsubscribe(self, *topics: str) -> None:
+        """Subscribe no longer."""
+        for first in range(0, len(topics), MAX_TOPICS):
+            self._client.unsubscribe(list(topics[first : first + MAX_TOPICS]))
 
     def publish(self, topic: str, payload: bytes, retain: bool = False, expiry: int | None = None) -> None:
         """Publish at QoS 0; a broker of MQTT 5 lets go of it after `expiry` s."""

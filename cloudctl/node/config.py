@@ -2,6 +2,7 @@
 
 import difflib
 import glob
+import ipaddress
 import string
 import tomllib
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..io.zeromq import KeyPair, ZeroMqError, check_key, read_keys
 from ..planner.priority import LEVEL
 from ..settings import (
     BrokerSection,
+    CitySection,
     EngineConfig,
     GatewaySection,
     HttpSection,
@@ -25,6 +27,7 @@ from ..settings import (
     PrioritySettings,
     RecordSection,
 )
+from ..topics import wrong_vehicle_id
 from ..validation import Violation, violation_of
 from .exposure import check_secrets, http_faults, open_faults, tls_faults
 
@@ -37,6 +40,7 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """All of a node."""
 
     node: NodeSection = field(default_factory=NodeSection)
+    city: CitySection = field(default_factory=CitySection)
     broker: BrokerSection = field(default_factory=BrokerSection)
     http: HttpSection = field(default_factory=HttpSection)
     record: RecordSection = field(default_factory=RecordSection)
@@ -52,6 +56,7 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
             self.plan.refresh,
             self.plan.max_tracks,
             self.priority,
+            shared=self.node.workers > 1 or bool(self.city.etcd),
         )
 
     def allowed(self) -> dict[str, str]:
@@ -127,6 +132,7 @@ MIN_TOKEN = 16  # characters: 96 bits and more where they are random
 TOKEN_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
 
 BOUNDS = (
+    Bound("node", "workers", 1, 256, "processes"),
     Bound("broker", "port", 1, 65_535, "a TCP port"),
     Bound("plan", "period_ms", 1, 10_000, "ms"),
     Bound("plan", "refresh", 0, 1, "a share of an advisory's validity"),
@@ -216,6 +222,7 @@ def _check(config: NodeConfig, path: Path) -> None:
     if bind is not None:
         _check_address("[http] bind", bind, path)
     _check_page(config, path)
+    _check_city(config.city, path)
     if config.broker.version not in (None, 4, 5):
         raise ConfigError(
             f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
@@ -239,6 +246,35 @@ def _check_page(config: NodeConfig, path: Path) -> None:
                 f"{path}: [http] origins: {origin!r} is no origin. Write scheme, host and port alone: "
                 '"https://console.example:8443"'
             )
+
+
+def _check_city(section: CitySection, path: Path) -> None:
+    """Raise ConfigError for a city that a node could not take part in."""
+    if not section.etcd:
+        if section != CitySection():
+            raise ConfigError(
+                f'{path}: [city] etcd is missing: write the servers, such as etcd = ["10.0.0.1:2379", "10.0.0.2:2379", '
+                '"10.0.0.3:2379"], or leave [city] out'
+            )
+        return
+    if rule := wrong_vehicle_id(section.node):
+        raise ConfigError(f"{path}: [city] node = {section.node!r} {rule}. Write a name that no other node has")
+    if not section.address.startswith("tcp://"):
+        raise ConfigError(
+            f'{path}: [city] address = {section.address!r} must be where gateways reach this node: "tcp://HOST:PORT"'
+        )
+    _check_address("[city] address", section.address, path)
+    for server in section.etcd:
+        host, _, port = server.rpartition(":")
+        try:
+            ipaddress.ip_address(host)
+            is_address = port.isdecimal()
+        except ValueError:
+            is_address = False
+        if not is_address:
+            raise ConfigError(f'{path}: [city] etcd: {server!r} must be "ADDRESS:PORT", the address numeric')
+    if (section.etcd_cert is None) != (section.etcd_key is None) or (section.etcd_cert and not section.etcd_ca):
+        raise ConfigError(f"{path}: [city] etcd_ca, etcd_cert and etcd_key belong together. Name all three")
 
 
 def _check_security(config: NodeConfig, path: Path) -> None:
@@ -267,6 +303,7 @@ def _check_rsus(config: NodeConfig, path: Path) -> None:
                 )
 
 
+CITY_FILES = ("etcd_ca", "etcd_cert", "etcd_key")
 BROKER_FILES = ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key", "server_crl", "folder")
 
 
@@ -287,11 +324,13 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
     broker = msgspec.structs.replace(broker, **{key: at(getattr(broker, key)) for key in BROKER_FILES})
     http = msgspec.structs.replace(config.http, tls_cert=at(config.http.tls_cert), tls_key=at(config.http.tls_key))
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
-    return msgspec.structs.replace(config, node=node, broker=broker, http=http, record=record)
+    city = msgspec.structs.replace(config.city, **{key: at(getattr(config.city, key)) for key in CITY_FILES})
+    return msgspec.structs.replace(config, node=node, city=city, broker=broker, http=http, record=record)
 
 
 SECTIONS = {
     "node": NodeSection,
+    "city": CitySection,
     "broker": BrokerSection,
     "http": HttpSection,
     "record": RecordSection,

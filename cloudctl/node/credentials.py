@@ -7,6 +7,7 @@ Keys are P-256 (FIPS 186-5), certificates X.509 v3 (RFC 5280); the common name i
 
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,7 @@ CERTIFICATE_DAYS = 1825  # 5 years; a certificate is withdrawn earlier by revoki
 CLOCK_ALLOWANCE = timedelta(days=1)  # a certificate is valid from so long ago: clocks of vehicles may be behind
 NODE_NAME = "node"  # the name that may read and write everything at the broker
 BROKER_NAME = "broker"
-RESERVED_NAMES = (NODE_NAME, BROKER_NAME)
+RESERVED_NAMES = re.compile(rf"{NODE_NAME}(-\d+)?|{BROKER_NAME}|\.\.?")
 
 
 class CredentialError(CloudctlError, RuntimeError):
@@ -184,8 +185,13 @@ def check_vehicle_name(name: str) -> None:
         raise CredentialError(
             f"name = {name!r} {rule}. Choose up to 64 letters, digits, '-', '_', '.' or ':' that no other vehicle has"
         )
-    if name in RESERVED_NAMES or name in (".", ".."):
+    if RESERVED_NAMES.fullmatch(name):
         raise CredentialError(f"name = {name!r} is not for a vehicle: the broker gives it other rights. Choose another")
+
+
+def node_name(worker: int) -> str:
+    """Return the name of a worker at the broker."""
+    return NODE_NAME if worker == 1 else f"{NODE_NAME}-{worker}"
 
 
 def own_hosts(host: str) -> list[str]:

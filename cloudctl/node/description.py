@@ -2,15 +2,36 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
-from ..io.http import Web
-from ..io.recording.reader import Recorder
 from ..settings import BrokerSection
 from .config import NodeConfig
 from .exposure import exposures
 
-MAX_NAMED = 10  # codes or gateways that are named; more are counted
 log = logging.getLogger("cloudctl.node")
+MAX_NAMED = 10  # codes or gateways that are named; more are counted
+
+
+def log_start(
+    config: NodeConfig,
+    *,
+    broker: BrokerSection,
+    embedded: str | None,
+    codes: Sequence[str],
+    address: str,
+    page: str | None,
+    recording: Path | None,
+) -> None:
+    """Log what the node serves, with whom, and what of it is open to strangers. `page`: the address of its HTTP
+    server."""
+    for line in describe(config, broker, embedded, codes, address):
+        log.info("%s", line)
+    if page:
+        log.info("HTTP: %s", page)
+    if recording:
+        log.info("recording: %s", recording)
+    for line in exposures(config.node, config.broker, config.http):
+        log.warning("%s", line)
 
 
 def describe(
@@ -28,18 +49,6 @@ def describe(
         f"gateways: {named(gateways)}; they connect to {address}, {curve}",
         f"MQTT broker: {program}{broker.host}:{broker.port}, {tls}",
     ]
-
-
-def log_start(config: NodeConfig, description: Sequence[str], web: Web | None, recorder: Recorder | None) -> None:
-    """Log what a node serves, with whom, and what of it is open to strangers."""
-    for line in description:
-        log.info("%s", line)
-    if web:
-        log.info("HTTP: %s", web.address)
-    if recorder:
-        log.info("recording: %s", recorder.path)
-    for line in exposures(config.node, config.broker, config.http):
-        log.warning("%s", line)
 
 
 def named(names: Sequence[str]) -> str:

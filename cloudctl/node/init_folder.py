@@ -19,7 +19,7 @@ from ..maps import path as shipped_map
 from ..settings import BrokerSection
 from ..topics import wrong_vehicle_id
 from .config import NodeConfig, code_files, load
-from .credentials import BROKER_NAME, NODE_NAME, Authority, check_vehicle_name, own_hosts
+from .credentials import BROKER_NAME, NODE_NAME, Authority, check_vehicle_name, node_name, own_hosts
 from .example_scripts import GATEWAY_NAME, VEHICLE_NAME, example_scripts
 
 DEFAULT_MAP = "intersection.json"
@@ -263,6 +263,7 @@ def broker_tls(config: NodeConfig) -> Tls | None:
         key=Path(section.server_key),
         crl=Path(section.server_crl) if section.server_crl else None,
         revoked=revoked_names(section),
+        nodes=tuple(node_name(worker) for worker in range(1, config.node.workers + 1)),
     )
 
 

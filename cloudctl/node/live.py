@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from .. import codes
+from ..city.fixed import Worker
 from ..clock import SECOND, Clock, SteadyClock
 from ..engine import Answer, Engine, Output
 from ..faults import Faults
@@ -23,7 +24,6 @@ from ..io.notify import Notifier
 from ..io.zeromq import Server
 from ..metrics import Metrics
 from ..payloads import encode_all
-from ..planner.warm import warm
 from ..schema import RawMessage
 from ..telemetry.pulse import Pulse
 from ..telemetry.readiness import Progress
@@ -32,7 +32,8 @@ from ..topics import vehicle_kind
 from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
-from .description import describe, log_start
+from .copies import Copies
+from .description import log_start
 from .http_side import HttpSide, ServedParts
 from .inbox import Inbox
 from .outgoing import Outgoing
@@ -41,7 +42,9 @@ from .pid_file import PidFile
 from .publish import Publisher
 from .reloader import Reloader, RunningParts, reachable_section
 from .reports import Reports
-from .startup import begin_recording, make_signer, start_embedded_broker
+from .share import Share
+from .startup import begin_recording, compile_kernels, make_ownership, make_signer, start_embedded_broker
+from .workers import own_file
 
 DRAIN_BATCH = 512  # messages that are taken from the socket at once
 # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it
@@ -57,9 +60,14 @@ class Node:
     """
 
     def __init__(
-        self, config: NodeConfig, clock: Clock | None = None, file: Path | None = None, debug: bool = False
+        self,
+        config: NodeConfig,
+        clock: Clock | None = None,
+        file: Path | None = None,
+        debug: bool = False,
+        worker: Worker | None = None,
     ) -> None:
-        self.config, self._file = config, file
+        self.config, self._file, self._worker = config, file, worker
         self._notify = Notifier()
         self.clock = clock or SteadyClock()
         self.metrics = Metrics()
@@ -73,13 +81,17 @@ class Node:
         loaded = codes.load_all(files)
         days = node_days(config.node.calendar, loaded, self.clock.now())
         engine_config = msgspec.structs.replace(config.engine, days=days.days)
-        self.engine = Engine(loaded, engine_config, self.metrics, debug)
-        self.recorder = begin_recording(config, engine_config, loaded, self.metrics, self.clock)
+        copies = Copies(self.clock, self.metrics)
+        self.share = Share(make_ownership(config, worker), loaded, self.metrics, copies.valid)
+        served = self.share.begin(engine_config.gateways)
+        self.engine = Engine(served, engine_config, self.metrics, debug)
+        self.recorder = begin_recording(config, engine_config, served, self.metrics, self.clock)
         is_viewed = self.recorder and config.record.foxglove
         self._recorded_views = RecordedViews(self.recorder, self.engine) if self.recorder and is_viewed else None
         self._keys = config.keys()
         self._progress = Progress()
-        self._compile_kernels()
+        compile_kernels(loaded)
+        self._progress.is_warm = True
 
         allowed = config.allowed()
         self.server = Server(config.node.bind, self._keys, allowed)
@@ -91,7 +103,10 @@ class Node:
             self._on_vehicle_message,
             make_signer(config),
         )
-        self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults)
+        self.egress.is_shared = engine_config.shared
+        self.egress.on_copy = copies.put if config.city.etcd else None
+        self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults, self.share)
+        self.egress.listen(self.share.tiles(self.engine.intersections.values()))
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
@@ -110,6 +125,7 @@ class Node:
             {
                 "recording": lambda: self.recorder.failure if self.recorder else None,
                 "broker": self._broker_trouble,
+                "city": lambda: self.share.ownership.trouble,
                 "clock": lambda: self.timekeeper.trouble if self.timekeeper else None,
             },
         )
@@ -125,15 +141,6 @@ class Node:
         )
 
     # --- set-up ---
-
-    def _compile_kernels(self) -> None:
-        """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its
-        age.
-        """
-        log.info("loading compiled kernels; the first start on a machine compiles them, which takes about a minute")
-        for place in list(self.engine.intersections.values())[:1]:
-            warm(place.code)
-            self._progress.is_warm = True
 
     def _make_http(self) -> HttpSide:
         parts = ServedParts(
@@ -153,13 +160,14 @@ class Node:
         parts = RunningParts(
             engine=self.engine,
             publisher=self.publisher,
+            share=self.share,
             peers=self._peers,
             server=self.server,
             egress=self.egress,
             broker=self.broker,
             recorder=self.recorder,
         )
-        return Reloader(file, parts, self._keys, self.config.broker, self.clock)
+        return Reloader(file, parts, self._keys, self.config.broker, self.clock, self._worker)
 
     # --- running ---
 
@@ -189,16 +197,18 @@ class Node:
         self.egress.start()
         keeping = loop.create_task(self.broker.keep(self.metrics.count)) if self.broker else None
         loop.add_reader(self.server.fd, self._wake)
+        self.share.ownership.start(lambda: loop.call_soon_threadsafe(self._wake))
         self._wake()
-        pid_file = PidFile(self._file) if self._file else None
-        described = describe(
+        pid_file = PidFile(own_file(self._file, self._worker)) if self._file else None
+        log_start(
             self.config,
-            reachable_section(self.config.broker, self.broker),
-            self.broker.name if self.broker else None,
-            self.engine.versions.ids(),
-            self.server.address,
+            broker=reachable_section(self.config.broker, self.broker),
+            embedded=self.broker.name if self.broker else None,
+            codes=self.share.intersections,
+            address=self.server.address,
+            page=self.web.address if self.web else None,
+            recording=self.recorder.path if self.recorder else None,
         )
-        log_start(self.config, described, self.web, self.recorder)
         self._progress.is_listening = True
         self._notify.ready(f"gateways connect to {self.server.address}")
         if ready:
@@ -210,6 +220,7 @@ class Node:
             self._progress.is_listening = False
             self._notify.stopping()
             loop.remove_reader(self.server.fd)
+            self._try("close", "ownership", self.share.ownership.stop)
             if keeping:
                 keeping.cancel()
             await self.egress.stop()
@@ -333,9 +344,12 @@ class Node:
         if self._closed:
             return
         try:
-            batch = [self._peers.message_of(received) for received in self.server.drain(DRAIN_BATCH)]
-            if batch:
-                self._peers.note_contacts(self.clock.now(), batch)
+            if inputs := self.share.inputs():
+                self.step(inputs)
+            received = [self._peers.message_of(received) for received in self.server.drain(DRAIN_BATCH)]
+            if received:
+                self._peers.note_contacts(self.clock.now(), received)
+            batch = self._served_here(received)
             batch += self._inbox.take()
             due = self.engine.next_plan()
             if batch or (due is not None and due <= self.clock.now()):
@@ -343,8 +357,15 @@ class Node:
         except Exception as error:
             self._confine("receive", "", error)
         self._arm()
-        if self.server.readable():
+        if self.server.readable() or self.share.is_behind:
             self._wake()
+
+    def _served_here(self, batch: list[RawMessage]) -> list[RawMessage]:
+        """Return the messages of a batch that are of this node's share; answer the others with where to send them."""
+        batch, moved = self.share.here(batch)
+        for gateway, body in (*moved, *self.share.announcements()):
+            self._try("reply", "moved", self._peers.reply, gateway, "moved", body, self.engine.config)
+        return batch
 
     def _arm(self) -> None:
         """Set the timer for the next plan."""
@@ -368,6 +389,8 @@ class Node:
             self._confine("step", "", error)
             output = Output()
 
+        if output.answers and self.share.note(output.answers):
+            self.egress.listen(self.share.tiles(self.engine.intersections.values()))
         payloads = encode_all(output.advisories, self.faults)
         self._outgoing.send(t, output, payloads)
         self._step_timer.stage("published")
@@ -391,7 +414,7 @@ class Node:
         self.recorder.step(t, batch, payloads)
         for answer in answers:
             if answer.refusal is None:
-                self.recorder.remember(answer.datum.kind, answer.datum.body)
+                self.recorder.remember(answer.datum.kind, answer.datum.body, answer.name)
 
     def _keep_time(self) -> None:
         """Go along with the machine's clock where it stepped and those the node serves agree."""

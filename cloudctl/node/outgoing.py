@@ -55,6 +55,9 @@ class Outgoing:
 
     def _publish(self, t: int, output: Output, payloads: list[tuple[Advisory, bytes]]) -> None:
         """Send what is for vehicles."""
+        for answer in output.answers:
+            if answer.datum.kind == "drop" and answer.refusal is None:
+                self._egress.release(MqttTopics.retained(answer.name))
         for advisory, payload in payloads:
             self._attempt("advise", advisory.intersection, self._advise, advisory, payload)
         for signals in output.signals:
@@ -82,7 +85,5 @@ class Outgoing:
             self._trace.write(f"{advisory.id} {self._clock.now()}\n")
 
     def _publish_traffic(self, report: Traffic) -> None:
-        if report.intersection in self._publisher.retired:
-            return
         self._engine.metrics.put_newest("traffic", report.intersection, report)
         self._egress.retain(MqttTopics.traffic(report.intersection), msgspec.json.encode(report), TRAFFIC_EXPIRY)

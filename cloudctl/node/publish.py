@@ -19,6 +19,8 @@ from ..schema import RawMessage
 from ..topics import OPERATOR, MqttTopics
 from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
 from .config import ConfigError, NodeConfig, code_files
+from .operator_inputs import add_input, drop_input
+from .share import Share
 
 MINUTE = 60 * SECOND
 log = logging.getLogger("cloudctl.node.publish")
@@ -39,9 +41,10 @@ class Publisher:
         egress: Egress,
         submit: Submit | None = None,
         faults: Faults | None = None,
+        share: Share | None = None,
     ) -> None:
         self.config = config
-        self._engine, self._egress, self._submit = engine, egress, submit
+        self._engine, self._egress, self._submit, self._share = engine, egress, submit, share
         self._faults = faults or engine.faults
         self._seen = {path: _stamp(path) for path in code_files(config)}
         self._days_seen = _days_stamp(config)
@@ -51,17 +54,15 @@ class Publisher:
         self._looked = 0  # the minute in which the days were last compared with today
         self._with_days: set[str] = set()  # intersections whose calendar is retained
         self.known_files: dict[Path, str] = {}  # the intersection of each file of a code
-        self.retired: set[str] = set()  # intersections whose files are gone
         self._missing: set[Path] = set()  # known files that are gone, while the node has not been reloaded
 
     def know(self, intersections: dict[Path, str]) -> None:
         """Take in which intersection each file of a code is of."""
         self.known_files.update(intersections)
 
-    def retire(self, files: list[Path]) -> list[str]:
-        """Clear what is retained of intersections that none of `files` is of any more; return them.
-
-        The engine keeps them, without gateways: a code that comes back is in force at once, from its file.
+    def retire(self, files: list[Path], t: int) -> list[str]:
+        """Serve no longer the intersections that none of `files` is of any more, and clear what is retained of them;
+        return them. A code that comes back is in force at once, from its file.
         """
         gone = [file for file in self.known_files if file not in set(files)]
         intersections = {self.known_files.pop(file) for file in gone} - set(self.known_files.values())
@@ -70,20 +71,22 @@ class Publisher:
             self._missing.discard(file)
 
         for name in sorted(intersections):
-            self.retired.add(name)
-            for topic in (
-                MqttTopics.codes(name),
-                MqttTopics.next_code(name),
-                MqttTopics.calendar(name),
-                MqttTopics.traffic(name),
-            ):
+            if self._share is not None:
+                self._share.forget(name)
+            if name in self._engine.intersections:
+                self.submit(drop_input(name), t)
+            elif self._engine.config.shared:
+                continue  # the node that serves it clears what is retained
+            self._announced.pop(name, None)
+            self._with_days.discard(name)
+            for topic in MqttTopics.retained(name):
                 self._egress.retain(topic, b"")
         return sorted(intersections)
 
     def publish(self, t: int, names: list[str] | None = None) -> None:
         """Publish, retained, what is in force at `t` ns and what is announced, of some intersections or all."""
         versions = self._engine.versions
-        for name in self._served(names):
+        for name in self._engine.versions.ids() if names is None else names:
             code, later = versions.current(name, t), versions.announced(name, t)
             self._egress.retain(MqttTopics.codes(name), codes.compact(code) if code else b"")
             if later is not None or name in self._announced:
@@ -97,7 +100,7 @@ class Publisher:
     def publish_days(self, t: int, names: list[str] | None = None) -> None:
         """Publish, retained, the days that rules are answered with, of the intersections whose rules ask for them."""
         days = dump_days(self._engine.config.days)
-        for name in self._served(names):
+        for name in self._engine.versions.ids() if names is None else names:
             if asking(self._standing(name, t)):
                 self._egress.retain(MqttTopics.calendar(name), days)
                 self._with_days.add(name)
@@ -111,11 +114,6 @@ class Publisher:
         """
         known = [code for name in self._engine.versions.ids() for code in self._standing(name, t)]
         return node_days(config.node.calendar, known, t)
-
-    def _served(self, names: list[str] | None) -> list[str]:
-        """Return those of `names` (None: of all intersections) whose codes have not been taken away."""
-        candidates = self._engine.versions.ids() if names is None else names
-        return [name for name in candidates if name not in self.retired]
 
     def _standing(self, name: str, t: int) -> list[codes.IntersectionCode]:
         """Return the revisions of an intersection in force and announced at `t` ns."""
@@ -180,13 +178,20 @@ class Publisher:
 
     def watch(self, t: int) -> list[str]:
         """Take in what is new under [node] codes; return the intersections that have a new announcement."""
-        announced = []
         try:
             files = code_files(self.config)
         except ConfigError:
             return []  # all files gone: what is loaded stays in force
 
         self._notice_missing(set(files))
+        announced = self.take_in(files, t)
+        self._watch_days(t, bool(announced))
+        return announced
+
+    def take_in(self, files: list[Path], t: int) -> list[str]:
+        """Take in those of `files` that are new or have changed; return the intersections that are new, or have a new
+        announcement."""
+        announced = []
         for path in files:
             stamp = _stamp(path)
             if self._seen.get(path) == stamp:
@@ -202,7 +207,6 @@ class Publisher:
 
         if announced:
             self.publish(t, announced)
-        self._watch_days(t, bool(announced))
         return announced
 
     def _notice_missing(self, files: set[Path]) -> None:
@@ -220,11 +224,12 @@ class Publisher:
         answer = self._given(path, t)
         if answer.refusal is None:
             self._refused.pop(path, None)
-            self._engine.metrics.count("code.announced", answer.name)
             self.known_files[path] = answer.name
-            if answer.name in self.retired:
-                self.retired.discard(answer.name)
-                log.info("%s is back: %s is served again", path, answer.name)
+            if answer.name not in self._engine.intersections:
+                return None
+            self._engine.metrics.count("code.announced", answer.name)
+            if answer.datum.kind == "add":
+                log.info("%s: %s is served from now on", path, answer.name)
             return answer.name
         if self._refused.get(path) != answer.refusal:
             self._refused[path] = answer.refusal
@@ -234,10 +239,16 @@ class Publisher:
 
     def _given(self, path: Path, t: int) -> Answer:
         try:
-            datum = RawMessage("code", OPERATOR, codes.dump(codes.load(path)))
+            code = codes.load(path)
         except (codes.CodeError, OSError) as error:
             return Answer(RawMessage("code", OPERATOR, b""), "", str(error))
-        return self.submit(datum, t)
+        if self._share is not None:
+            self._share.know(code)
+            if self._engine.config.shared and code.id not in self._engine.intersections:
+                return Answer(RawMessage("code", OPERATOR, b""), code.id, None)  # another node's, or taken up below
+        if code.id in self._engine.intersections:
+            return self.submit(RawMessage("code", OPERATOR, codes.dump(code)), t)
+        return self.submit(add_input(code.id, [code]), t)
 
     def submit(self, datum: RawMessage, t: int) -> Answer:
         """Give the engine an operator's input in a step of `t` ns; return what became of it."""

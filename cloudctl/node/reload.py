@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from .. import codes
+from ..city.fixed import Worker
 from ..io.zeromq import KeyPair
-from ..schema import RawMessage
 from ..settings import BrokerSection
-from ..topics import OPERATOR
 from .config import ConfigError, NodeConfig, code_files, load
+from .workers import for_worker
 
 # What a running node takes over; every other key needs a restart.
 CHANGEABLE = {
@@ -58,21 +57,21 @@ class Credentials:
         return before != self._known
 
 
-def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str]) -> Reread:
+def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str], worker: Worker | None = None) -> Reread:
     """Return what a node that runs with `running` takes over from its file. `intersections`: by the file of its code,
-    as far as known.
+    as far as known; `worker`: that the node is, of several.
 
     Raises ConfigError, ZeroMqError or PrivateFileError for a file that cannot be used: nothing of it is taken over
     then.
     """
-    wanted = load(file)
+    wanted = load(file) if worker is None else for_worker(load(file), worker)
     keys = wanted.keys()
     files = code_files(wanted)
     _check_bindings(wanted, files, intersections)
 
     waiting = []
     sections = {}
-    for section in ("node", "broker", "http", "record", "plan"):
+    for section in ("node", "city", "broker", "http", "record", "plan"):
         now, then = getattr(running, section), getattr(wanted, section)
         kept = {}
         for key in now.__struct_fields__:
@@ -83,11 +82,6 @@ def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str]) 
                 )
         sections[section] = replace(then, **kept)
     return Reread(replace(wanted, **sections), keys, files, waiting)
-
-
-def operator_input(kind: str, body: msgspec.Struct) -> RawMessage:
-    """Return what the operator changes as an input of the engine: recorded, and replayed."""
-    return RawMessage(kind, OPERATOR, msgspec.json.encode(body))
 
 
 def _is_changeable(section: str, key: str, running: NodeConfig) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..city.fixed import Worker
 from ..clock import Clock
 from ..engine import Engine
 from ..io.broker import Broker, reachable
@@ -18,10 +19,13 @@ from ..io.zeromq import KeyPair, Server
 from ..settings import BrokerSection
 from .config import NodeConfig
 from .init_folder import revoked_names, write_broker_files
+from .operator_inputs import operator_input
 from .peers import Peers
 from .pid_file import ReloadAnswer, write_answer
 from .publish import Publisher
-from .reload import Credentials, Reread, operator_input, read_again
+from .reload import Credentials, Reread, read_again
+from .share import Share
+from .workers import own_file
 
 log = logging.getLogger("cloudctl.node")
 
@@ -32,6 +36,7 @@ class RunningParts:
 
     engine: Engine
     publisher: Publisher
+    share: Share
     peers: Peers
     server: Server
     egress: Egress
@@ -45,9 +50,16 @@ class Reloader:
     """
 
     def __init__(
-        self, file: Path, parts: RunningParts, keys: KeyPair | None, section: BrokerSection, clock: Clock
+        self,
+        file: Path,
+        parts: RunningParts,
+        keys: KeyPair | None,
+        section: BrokerSection,
+        clock: Clock,
+        worker: Worker | None = None,
     ) -> None:
-        self._file, self._parts, self._clock = file, parts, clock
+        self._file, self._parts, self._clock, self._worker = file, parts, clock, worker
+        self._answer_file = own_file(file, worker)
         self._keys = keys
         self._credentials = Credentials(section)
         self._revoked = frozenset(revoked_names(section))
@@ -57,11 +69,13 @@ class Reloader:
         """Return the configuration that is in force now: the file's, or `running` where the file cannot be used."""
         publisher = self._parts.publisher
         try:
-            reread = read_again(running, self._file, publisher.known_files)
+            reread = read_again(running, self._file, publisher.known_files, self._worker)
             days = publisher.wanted_days(reread.config, self._clock.now())
         except (ValueError, RuntimeError, OSError) as error:
             return self._refuse(running, str(error))
 
+        # An intersection must be there before a roadside unit is bound to it, and until none is any more.
+        publisher.take_in(reread.files, self._clock.now())
         engine_config = msgspec.structs.replace(reread.config.engine, days=days.days)
         answer = publisher.submit(operator_input("config", engine_config), self._clock.now())
         if answer.refusal is not None:
@@ -92,12 +106,14 @@ class Reloader:
 
     def _answer(self, refusal: str | None, notes: list[str]) -> None:
         self._number += 1
-        write_answer(self._file, ReloadAnswer(process=os.getpid(), number=self._number, refusal=refusal, notes=notes))
+        answer = ReloadAnswer(process=os.getpid(), number=self._number, refusal=refusal, notes=notes)
+        write_answer(self._answer_file, answer)
 
     def _take_over(self, reread: Reread) -> None:
         """Put keys, credentials and limits in place, and let go of intersections that are gone."""
         parts, config = self._parts, reread.config
         parts.publisher.config = config
+        parts.share.rebind(config.engine.gateways)
 
         allowed = config.allowed()
         parts.peers.allowed = allowed if config.node.curve else None
@@ -114,7 +130,7 @@ class Reloader:
             parts.egress.reconnect(reachable_section(config.broker, parts.broker))
         if parts.recorder:
             parts.recorder.limits = config.record.limits
-        for name in parts.publisher.retire(reread.files):
+        for name in parts.publisher.retire(reread.files, self._clock.now()):
             log.info("%s has no digital code any more: what was retained of it is cleared", name)
 
 

@@ -1,19 +1,26 @@
 """What a node begins with, from its configuration: broker, recording, key for signatures."""
 
+import logging
 from pathlib import Path
 
 import msgspec
 
 from .. import codes
+from ..city.fixed import Alone, FixedHash, Worker
+from ..city.leases import Leases
+from ..city.ownership import Ownership
 from ..clock import Clock
 from ..io.broker import Broker
 from ..io.broker import start as start_broker
 from ..io.recording.reader import Recorder
 from ..io.signatures import Signer
 from ..metrics import Metrics
+from ..planner.warm import warm
 from ..settings import EngineConfig
 from .config import NodeConfig
 from .init_folder import broker_tls
+
+log = logging.getLogger("cloudctl.node")
 
 
 def start_embedded_broker(config: NodeConfig) -> Broker | None:
@@ -28,6 +35,21 @@ def start_embedded_broker(config: NodeConfig) -> Broker | None:
     else:
         folder = Path(record).parent / "broker" if record else None
     return start_broker(folder, section.port, broker_tls(config), host=section.host)
+
+
+def compile_kernels(loaded: list[codes.IntersectionCode]) -> None:
+    """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its age."""
+    log.info("loading compiled kernels; the first start on a machine compiles them, which takes about a minute")
+    for code in loaded[:1]:
+        warm(codes.compile_code(code))
+
+
+def make_ownership(config: NodeConfig, worker: Worker | None) -> Ownership:
+    """Return what a node owns: everything, its part as one of several workers, or what it has leases of."""
+    if config.city.etcd:
+        keys = config.keys()
+        return Leases(config.city, keys.public if keys else None)
+    return Alone() if worker is None else FixedHash(worker)
 
 
 def make_signer(config: NodeConfig) -> Signer | None:
@@ -51,5 +73,5 @@ def begin_recording(
     recorder = Recorder(Path(record.path), record.limits, metrics, clock)
     recorder.meta("config", msgspec.json.encode(engine_config))
     for code in loaded:
-        recorder.meta("code", codes.dump(code))
+        recorder.meta("code", codes.dump(code), code.id)
     return recorder

@@ -6,11 +6,12 @@ has persisted for its kind's `persistence`; a change of what was sent is sent wh
 `hysteresis` (`catalogue.DELIVERY`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..clock import MS, SECOND
-from ..schema import Advisory, AdvisoryKind, Behaviour, Inputs, Severity
+from ..schema import Advisory, AdvisoryKind, Behaviour, Inputs, PriorityStatus, Severity
 from ..world import World
 from .candidate import Candidate, Withheld
 from .catalogue import DELIVERY
@@ -70,7 +71,9 @@ class AdvisoryFilter:
         self._persistence: dict[Key, Persistence] = {}
         self._count = 0
         self._run = ""  # the part of every id that no other run of the node has
+        self._adopted: list[Advisory] = []  # of the owner before this one, as long as no proposal was found for them
         self.refresh = refresh
+        self.epoch = 0  # of every advisory that is sent
 
     def begin(self, t: int) -> None:
         """Name the run by the time of its first step, `t` ns, so that no id of an earlier run is given again.
@@ -80,8 +83,15 @@ class AdvisoryFilter:
         """
         self._run = _base36(t // MS)
 
+    def adopt(self, advisories: Iterable[Advisory]) -> None:
+        """Take what the owner before this one has sent, in place of what this filter has: it is repeated when it
+        changes or is about to expire, not at once."""
+        self._sent.clear()
+        self._adopted = sorted(advisories, key=lambda advisory: advisory.valid_until, reverse=True)
+
     def forget(self) -> None:
         """Forget what was advised: it rests on a digital code that is no longer in force."""
+        self._adopted = []
         self._sent.clear()
         self._persistence.clear()
 
@@ -100,6 +110,8 @@ class AdvisoryFilter:
         if withheld is not None:
             self._note_withheld(world.t, candidates, Stages(persistent, wanted, chosen), withheld)
 
+        if self._adopted:
+            self._match_adopted(world.t, chosen)
         advisories = []
         for candidate in sorted(chosen, key=lambda c: (c.severity, c.kind, c.target, c.about)):
             key = _key(candidate)
@@ -113,6 +125,18 @@ class AdvisoryFilter:
         for key in [key for key, sent in self._sent.items() if sent.valid_until < world.t]:
             del self._sent[key]
         return advisories
+
+    def _match_adopted(self, t: int, chosen: list[Candidate]) -> None:
+        """Take an adopted advisory as the one last sent of the proposal that it was made from: of the same target and
+        kind, and, where a target may have several of a kind, in the same words."""
+        self._adopted = [advisory for advisory in self._adopted if advisory.valid_until > t]
+        for candidate in chosen:
+            for advisory in self._adopted:
+                is_same = (advisory.target, advisory.kind) == (candidate.target, candidate.kind)
+                if is_same and (not candidate.about or advisory.reason == _words(candidate)):
+                    self._adopted.remove(advisory)
+                    self._sent.setdefault(_key(candidate), _sent_as(advisory, candidate.about))
+                    break
 
     def _note_withheld(self, t: int, candidates: list[Candidate], stages: Stages, withheld: list[Withheld]) -> None:
         """Note each proposal that is left out, with the reason. What was sent already and holds unchanged is not
@@ -208,7 +232,7 @@ class AdvisoryFilter:
             target=candidate.target,
             severity=candidate.severity,
             confidence=round(candidate.confidence, 3),
-            reason=candidate.reason.format(**candidate.facts).rstrip(),  # a rule or hazard may have no text
+            reason=_words(candidate),
             t=world.t,
             valid_until=valid_until,
             inputs=Inputs(
@@ -222,7 +246,31 @@ class AdvisoryFilter:
             distance=None if candidate.distance is None else round(candidate.distance, 1),
             behaviour=candidate.behaviour,
             status=candidate.status,
+            epoch=self.epoch,
         )
+
+
+def _words(candidate: Candidate) -> str:
+    """Return the reason of a proposal."""
+    return candidate.reason.format(**candidate.facts).rstrip()  # a rule or hazard may have no text
+
+
+def _sent_as(advisory: Advisory, about: str) -> Sent:
+    """Return the memory of an advisory that another filter has sent."""
+    candidate = Candidate(
+        kind=advisory.kind,
+        target=advisory.target,
+        severity=Severity(advisory.severity),
+        confidence=advisory.confidence,
+        reason=advisory.reason,
+        facts={},
+        speed=advisory.speed,
+        distance=advisory.distance,
+        behaviour=None if advisory.behaviour is None else Behaviour(advisory.behaviour),
+        status=None if advisory.status is None else PriorityStatus(advisory.status),
+        about=about,
+    )
+    return Sent(candidate=candidate, valid_until=advisory.valid_until)
 
 
 def _key(candidate: Candidate) -> Key:

@@ -19,6 +19,7 @@ from cloudctl.ingest.messages import Ingest
 from cloudctl.intersection_factory import make_intersection
 from cloudctl.metrics import Metrics
 from cloudctl.output import Output
+from cloudctl.ownership_messages import AddIntersection
 from cloudctl.scans import Scans
 from cloudctl.scheduling import PlanScheduler
 from cloudctl.schema import (
@@ -36,7 +37,7 @@ from cloudctl.schema import (
     VehicleState,
 )
 from cloudctl.settings import EngineConfig
-from cloudctl.topics import OPERATOR
+from cloudctl.topics import OPERATOR, OPERATOR_KINDS
 from cloudctl.vehicles import VehicleRegistry
 
 T = 1_767_225_600 * SECOND
@@ -249,7 +250,10 @@ class Recipient:
         self.configs: list[EngineConfig] = []
         self.error = error
         self.faults = Faults(Metrics())
-        self.handler = OperatorHandler(announce=self.announce, reconfigure=self.reconfigure, faults=self.faults)
+        self.served: list[str] = []
+        self.handler = OperatorHandler(
+            announce=self.announce, reconfigure=self.reconfigure, add=self.add, drop=self.drop, faults=self.faults
+        )
 
     def announce(self, code: IntersectionCode, t: int) -> None:
         if self.error:
@@ -260,6 +264,16 @@ class Recipient:
         if self.error:
             raise self.error
         self.configs.append(config)
+
+    def add(self, addition: AddIntersection, t: int) -> None:
+        if self.error:
+            raise self.error
+        self.served.append(addition.intersection)
+
+    def drop(self, intersection: str) -> None:
+        if self.error:
+            raise self.error
+        self.served.remove(intersection)
 
 
 def test_operator_inputs_are_told_apart_from_messages_of_the_same_kind_by_others() -> None:
@@ -286,9 +300,9 @@ def test_a_code_is_announced_and_a_configuration_taken_over(code: CompiledCode) 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'{"gateways": 1}', b'{"gateways": {}, "unknown": 1}'])
 def test_an_input_that_cannot_be_read_is_answered_with_why(body: bytes) -> None:
     recipient = Recipient()
-    answers = recipient.handler.handle(T, [RawMessage(kind, OPERATOR, body) for kind in ("code", "config")])
+    answers = recipient.handler.handle(T, [RawMessage(kind, OPERATOR, body) for kind in sorted(OPERATOR_KINDS)])
     assert all(answer.refusal for answer in answers)
-    assert recipient.announced == recipient.configs == []
+    assert recipient.announced == recipient.configs == recipient.served == []
     assert recipient.faults.take() == []
 
 

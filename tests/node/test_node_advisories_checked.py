@@ -15,7 +15,7 @@ from mqtt_client import MqttClient
 from cloudctl.client import Vehicle
 from cloudctl.client.advisory_check import MAX_VALIDITY, AdvisoryCheck
 from cloudctl.client.reconnecting import ClockWatch
-from cloudctl.clock import SECOND, WallClock
+from cloudctl.clock import MS, SECOND, WallClock
 from cloudctl.engine import encode
 from cloudctl.io import broker
 from cloudctl.io.egress import Egress
@@ -121,6 +121,33 @@ def test_an_earlier_run_of_the_node_is_not_mixed_with_the_present_one() -> None:
     assert check.fault(OWN, changed(id="X-abd-2", t=T, valid_until=T + SECOND), T + SECOND) is None, (
         "repeated by its own"
     )
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-2, 2)), min_size=2, max_size=20))
+def test_no_advisory_of_an_owner_before_the_present_one_is_handed_on(messages: list[tuple[int, int]]) -> None:
+    """Each owner's clock is off by some 100 ms from the others'; the messages come 200 ms apart."""
+    check = warmed()
+    highest = 0
+    for number, (epoch, ahead) in enumerate(messages):
+        now = T + number * 200 * MS
+        t = now + ahead * 100 * MS
+        advisory = changed(id=f"X-run{epoch}-{number}", epoch=epoch, t=t, valid_until=t + 3 * SECOND)
+        fault = check.fault(OWN, advisory, now)
+        if 0 < epoch < highest:
+            assert fault is not None
+            assert f"epoch {epoch}" in fault
+            assert f"epoch {highest}" in fault
+        elif epoch > highest > 0:
+            assert fault is None, "a later owner is taken at once, also one whose clock is behind"
+        if fault is None:
+            highest = epoch
+
+
+def test_after_a_long_silence_of_the_later_owner_another_cluster_may_begin_at_low_epochs() -> None:
+    check = warmed()
+    assert check.fault(OWN, changed(epoch=900), T) is None
+    t = T + 61 * SECOND
+    assert check.fault(OWN, changed(id="X-new-1", epoch=3, t=t, valid_until=t + SECOND), t) is None
 
 
 @pytest.fixture(scope="module")

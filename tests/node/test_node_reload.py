@@ -141,7 +141,7 @@ def test_an_intersection_that_is_removed_leaves_nothing_retained_and_may_come_ba
         files[0].write_bytes(kept_back)
         config.write_text(text)
         until(lambda: set(retained(node, names)) == set(names), 20, "that it is back")
-        assert f"{files[0]} is back: {names[0]} is served again" in node.log
+        assert f"{files[0]}: {names[0]} is served from now on" in node.log
         reload(node)
 
 

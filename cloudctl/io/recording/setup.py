@@ -8,6 +8,7 @@ import msgspec
 
 from ...codes import IntersectionCode
 from ...codes.canon import parse
+from ...ownership_messages import AddIntersection
 from ...settings import EngineConfig
 from .parts import RecordingError
 
@@ -29,6 +30,9 @@ def setup_of(run: RecordedRun) -> tuple[EngineConfig, Sequence[IntersectionCode]
         elif name == "code":
             # not validated: it was when the run was made, by the rules of that time
             codes.append(parse(data, str(run.path)))
+        elif name == "add":
+            addition = msgspec.json.decode(data, type=AddIntersection)
+            codes += [parse(bytes(revision), str(run.path)) for revision in addition.revisions]
 
     if config is None:
         raise RecordingError(

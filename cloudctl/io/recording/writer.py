@@ -15,6 +15,7 @@ import errno
 import os
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -62,7 +63,7 @@ class Recorder:
         self._begun = self._clock.now()
         self._run = f"{self._begun:x}-{os.urandom(4).hex()}"
         self._part_number = 0
-        self._preamble: list[tuple[str, bytes]] = []  # first in each part: configuration and codes as they are now
+        self._preamble: list[_Meta] = []  # first in each part: configuration and codes as they are now
         self._file: McapFile | None = None
         self._descriptor = -1
         self._in_part = _Span()
@@ -90,17 +91,21 @@ class Recorder:
 
     # --- messages in ---
 
-    def meta(self, name: str, data: bytes) -> None:
+    def meta(self, name: str, data: bytes, intersection: str = "") -> None:
         """Record what a replay needs before the first step, here and in each later part: `name` is "config" or
-        "code"."""
-        self.remember(name, data)
+        "code", which is of an `intersection`."""
+        self.remember(name, data, intersection)
         self._builder.add("meta", self._encode((name, data)), 0)
 
-    def remember(self, name: str, data: bytes) -> None:
-        """Keep a configuration or code that came into use with a step, for the beginning of later parts."""
+    def remember(self, name: str, data: bytes, intersection: str = "") -> None:
+        """Keep what came into use with a step, for the beginning of later parts: a configuration, a code, an
+        intersection that was added; forget one that was dropped."""
         if name == "config":
-            self._preamble = [item for item in self._preamble if item[0] != "config"]
-        self._preamble.append((name, data))
+            self._preamble = [meta for meta in self._preamble if meta.name != "config"]
+        elif name in ("add", "drop"):
+            self._preamble = [meta for meta in self._preamble if meta.intersection != intersection]
+        if name != "drop":
+            self._preamble.append(_Meta(name, data, intersection))
 
     def step(self, t: int, batch: tuple[RawMessage, ...] | list[RawMessage], advisories: list[bytes]) -> None:
         """Record one step, all of it or nothing: its messages, the tick that closes it, the advisories sent."""
@@ -254,10 +259,10 @@ class Recorder:
         try:
             file = McapFile(descriptor)
             # the part's own description is a chunk of its own: it can be read without the preamble
-            for entries in ([("run", msgspec.json.encode(part))], self._preamble):
+            for entries in ([_Meta("run", msgspec.json.encode(part), "")], self._preamble):
                 builder = ChunkBuilder()
                 for entry in entries:
-                    builder.add("meta", self._encode(entry), 0)
+                    builder.add("meta", self._encode((entry.name, entry.data)), 0)
                 chunk = builder.finish()
                 if chunk is not None:
                     file.append(chunk)
@@ -344,6 +349,14 @@ class Recorder:
         if lines:
             self._metrics.count("record.deleted", "", len(lines))
             self._notices += lines
+
+
+class _Meta(NamedTuple):
+    """One message on the topic `meta`; `intersection`: that it is of, "" where it is of none."""
+
+    name: str
+    data: bytes
+    intersection: str
 
 
 class _Span:

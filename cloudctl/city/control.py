@@ -1,0 +1,166 @@
+"""What an operator asks of a city: who serves what, and what is to change. Every command is one or two keys in etcd."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..clock import SECOND, stopwatch
+from ..errors import CloudctlError
+from ..settings import CitySection
+from .etcd import Etcd
+from .records import CityState
+
+POLL = 0.1  # s between two looks at whether what was asked for has happened
+
+
+class CityError(CloudctlError, RuntimeError):
+    """What was asked of a city cannot be done; the text says why."""
+
+
+class NodeStatus(NamedTuple):
+    """One node."""
+
+    node: str
+    address: str
+    version: str
+    state: str  # runs, drained, or gone
+    owned: int  # intersections
+
+
+class IntersectionStatus(NamedTuple):
+    """One intersection that has, or had, an owner or a wish of an operator's."""
+
+    intersection: str
+    node: str | None
+    epoch: int
+    pinned: str | None
+    moving_to: str | None
+
+
+class CityStatus(NamedTuple):
+    """All of a city."""
+
+    nodes: list[NodeStatus]
+    intersections: list[IntersectionStatus]
+
+
+async def status(section: CitySection) -> CityStatus:
+    """Return the state of the city. Raises EtcdError."""
+    state = await _state(section)
+    owners = [state.owner(intersection) for intersection in state.owners]
+    nodes = [
+        NodeStatus(
+            node=name,
+            address=state.nodes[name].address if name in state.nodes else "",
+            version=state.nodes[name].version if name in state.nodes else "",
+            state=_state_of(state, name),
+            owned=owners.count(name),
+        )
+        for name in sorted({*state.nodes, *state.drained})
+    ]
+    known = sorted({*state.owners, *state.pins, *state.added})
+    intersections = [
+        IntersectionStatus(
+            intersection=name,
+            node=state.owner(name),
+            epoch=state.owners[name].revision if name in state.owners else 0,
+            pinned=state.pins.get(name),
+            moving_to=state.moves[name].to if name in state.moves else None,
+        )
+        for name in known
+    ]
+    return CityStatus(nodes, intersections)
+
+
+async def move(section: CitySection, intersection: str, node: str, seconds: float) -> None:
+    """Move an intersection to a node, where it stays while that node runs; return when it is there. Raises CityError
+    where it is not within `seconds`, EtcdError."""
+    state = await _state(section)
+    if node not in state.nodes:
+        raise CityError(f"node {node!r} does not run. Nodes: {', '.join(sorted(state.nodes)) or 'none'}")
+    if node in state.drained:
+        raise CityError(f"node {node!r} is drained, and owns nothing. First: cloudctl city undrain {node}")
+    if intersection not in state.owners and intersection not in state.added:
+        raise CityError(f"intersection {intersection!r} is not served by any node: see cloudctl city status")
+    await _put(section, f"p/{intersection}", node.encode())
+    await _until(
+        section, lambda now: now.owner(intersection) == node, seconds, f"{intersection} is not at {node} within"
+    )
+
+
+async def unpin(section: CitySection, intersection: str) -> bool:
+    """Let an intersection be served by the first in line again; return whether it was pinned. Raises EtcdError."""
+    return await _delete(section, f"p/{intersection}")
+
+
+async def drain(section: CitySection, node: str, seconds: float) -> int:
+    """Have a node own nothing, now and until it is undrained; return how many intersections were moved. Raises
+    CityError where it still owns some after `seconds`, or no other node could take them; EtcdError."""
+    state = await _state(section)
+    if node not in state.nodes:
+        raise CityError(f"node {node!r} does not run. Nodes: {', '.join(sorted(state.nodes)) or 'none'}")
+    if not [other for other in state.nodes if other != node and other not in state.drained]:
+        raise CityError(f"node {node!r} is the only one that may own intersections. Start another, or undrain one")
+    owned = [name for name in state.owners if state.owner(name) == node]
+    await _put(section, f"d/{node}", b"")
+    await _until(
+        section,
+        lambda now: not any(now.owner(name) == node for name in now.owners),
+        seconds,
+        f"{node} still owns intersections after",
+    )
+    return len(owned)
+
+
+async def undrain(section: CitySection, node: str) -> bool:
+    """Let a node own intersections again; return whether it was drained. Raises EtcdError."""
+    return await _delete(section, f"d/{node}")
+
+
+def _state_of(state: CityState, node: str) -> str:
+    if node not in state.nodes:
+        return "gone"
+    return "drained" if node in state.drained else "runs"
+
+
+async def _state(section: CitySection) -> CityState:
+    etcd = Etcd(section)
+    try:
+        return await _read(etcd)
+    finally:
+        await etcd.close()
+
+
+async def _read(etcd: Etcd) -> CityState:
+    state = CityState()
+    for entry in (await etcd.snapshot()).entries:
+        state.take(entry)
+    return state
+
+
+async def _put(section: CitySection, key: str, value: bytes) -> None:
+    etcd = Etcd(section)
+    try:
+        await etcd.put(key, value)
+    finally:
+        await etcd.close()
+
+
+async def _delete(section: CitySection, key: str) -> bool:
+    etcd = Etcd(section)
+    try:
+        return await etcd.delete(key)
+    finally:
+        await etcd.close()
+
+
+async def _until(section: CitySection, done: Callable[[CityState], bool], seconds: float, what: str) -> None:
+    etcd = Etcd(section)
+    begun = stopwatch()
+    try:
+        while not done(await _read(etcd)):
+            if stopwatch() - begun > seconds * SECOND:
+                raise CityError(f"{what} {seconds:.0f} s. See: cloudctl city status")
+            await asyncio.sleep(POLL)
+    finally:
+        await etcd.close()

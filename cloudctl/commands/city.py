@@ -1,0 +1,102 @@
+"""Commands about a city of several nodes: who serves what, moving and draining."""
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from .parsers import add_command
+
+MOVE_SECONDS, DRAIN_SECONDS = 30.0, 300.0  # that a command waits for what it asked for
+
+
+def add_city_commands(commands: Any) -> None:
+    """Add them."""
+    city = add_command(commands, "city", "several nodes that share the intersections: docs/city.md").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    status = _command(city, "status", "which node serves which intersection", _status)
+    status.add_argument("--json", action="store_true", help="one JSON object")
+
+    move = _command(city, "move", "move an intersection to a node, without a gap; it stays there", _move)
+    move.add_argument("intersection")
+    move.add_argument("node")
+    _wait(move, MOVE_SECONDS)
+    unpin = _command(city, "unpin", "let an intersection that was moved be where the hash puts it", _unpin)
+    unpin.add_argument("intersection")
+
+    drain = _command(city, "drain", "have a node own nothing, before it is stopped: moves all it has", _drain)
+    drain.add_argument("node")
+    _wait(drain, DRAIN_SECONDS)
+    undrain = _command(city, "undrain", "let a node that was drained own intersections again", _undrain)
+    undrain.add_argument("node")
+
+
+def _command(city: Any, name: str, help: str, run: Any) -> argparse.ArgumentParser:
+    parser = add_command(city, name, help, run)
+    parser.add_argument(
+        "--config", type=Path, default=Path("node.toml"), help="the file of any node of the city (default node.toml)"
+    )
+    return parser
+
+
+def _wait(parser: argparse.ArgumentParser, seconds: float) -> None:
+    parser.add_argument("--wait", type=float, default=seconds, metavar="S", help=f"at most (default {seconds:.0f} s)")
+
+
+def _section(args: argparse.Namespace) -> Any:
+    from ..node.config import ConfigError, load
+
+    section = load(args.config).city
+    if not section.etcd:
+        raise ConfigError(f"{args.config}: [city] is missing: this node is alone. docs/city.md says how several start")
+    return section
+
+
+def _status(args: argparse.Namespace) -> None:
+    import msgspec
+
+    from ..city.control import status
+
+    city = asyncio.run(status(_section(args)))
+    if args.json:
+        rows = {
+            "nodes": [node._asdict() for node in city.nodes],
+            "intersections": [place._asdict() for place in city.intersections],
+        }
+        print(msgspec.json.encode(rows).decode())
+        return
+    for node in city.nodes:
+        print(f"{node.node:<16} {node.state:<8} {node.owned:>5} intersections  {node.address}  {node.version}")
+    for place in city.intersections:
+        notes = [f"pinned to {place.pinned}"] if place.pinned else []
+        notes += [f"moving to {place.moving_to}"] if place.moving_to else []
+        print(f"{place.intersection}  {place.node or 'nobody'}  epoch {place.epoch}  {', '.join(notes)}".rstrip())
+
+
+def _move(args: argparse.Namespace) -> None:
+    from ..city.control import move
+
+    asyncio.run(move(_section(args), args.intersection, args.node, args.wait))
+    print(f"{args.intersection} is at {args.node}, and stays there; cloudctl city unpin lets it go back")
+
+
+def _unpin(args: argparse.Namespace) -> None:
+    from ..city.control import unpin
+
+    was_pinned = asyncio.run(unpin(_section(args), args.intersection))
+    print(f"{args.intersection} {'goes where the hash puts it' if was_pinned else 'was not pinned'}")
+
+
+def _drain(args: argparse.Namespace) -> None:
+    from ..city.control import drain
+
+    count = asyncio.run(drain(_section(args), args.node, args.wait))
+    print(f"{args.node} owns nothing: {count} intersections were moved. It may be stopped; then: cloudctl city undrain")
+
+
+def _undrain(args: argparse.Namespace) -> None:
+    from ..city.control import undrain
+
+    was_drained = asyncio.run(undrain(_section(args), args.node))
+    print(f"{args.node} {'takes its part again' if was_drained else 'was not drained'}")

@@ -1,0 +1,106 @@
+"""A city of three nodes under leases, with real etcd, sockets and processes: never two owners at once, no long gap.
+
+Each test judges by what the nodes have recorded: the messages that each engine was given as an intersection's owner, by
+one clock.
+"""
+
+import itertools
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from city_nodes import NAMES, City, gaps, overlaps
+from deadlines import until
+from etcd_cluster import Cluster, needs_etcd
+
+from cloudctl.io import broker
+from cloudctl.replay import replay
+
+pytestmark = [needs_etcd, pytest.mark.timeout(180)]
+MAX_GAP = 4.0  # s, between the last message of one owner and the first of the next
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("etcd")) as started:
+        yield started
+
+
+def test_moves_and_drains_lose_no_frame_and_never_have_two_owners(
+    tmp_path: Path, cluster: Cluster, mqtt: broker.Broker
+) -> None:
+    with City(tmp_path, cluster, mqtt.port) as city:
+        until(city.is_served, 20, "service at every intersection")
+        owners = city.owners()
+        assert set(owners) == set(NAMES)
+        city.fleet.drive(0.5)
+        city.fleet.rejects.clear()
+        dropped = city.fleet.dropped
+        mover = "south" if owners[NAMES[0]] != "south" else "north"
+        done: list[subprocess.CompletedProcess[str]] = []
+        orders = [("move", NAMES[0], mover), ("drain", mover), ("undrain", mover), ("unpin", NAMES[0])]
+        worker = threading.Thread(target=lambda: done.extend(city.command(*order) for order in orders))
+        worker.start()
+        while worker.is_alive():
+            city.fleet.drive(0.2)
+        assert [(result.returncode, result.stderr) for result in done] == [(0, "")] * 4
+        city.fleet.drive(1.0)
+        assert city.fleet.rejects == []
+        assert city.fleet.dropped == dropped
+    spans = city.spans()
+    assert overlaps(spans) == []
+    assert max(gaps(spans).values()) < 1.0
+    for node in city.nodes.values():
+        assert "Traceback" not in node.log
+        result = replay(node.folder / "run.mcap")
+        assert (result.difference, result.fault, dict(result.faults)) == (None, None, {})
+
+
+def test_intersections_of_a_node_that_is_killed_or_frozen_are_served_again_within_seconds(
+    tmp_path: Path, cluster: Cluster, mqtt: broker.Broker
+) -> None:
+    with City(tmp_path, cluster, mqtt.port) as city:
+        until(city.is_served, 20, "service at every intersection")
+        owners = city.owners()
+        victim, frozen = owners[NAMES[0]], next(name for name in owners.values() if name != owners[NAMES[0]])
+        city.fleet.drive(0.5)
+        city.nodes[victim].kill()
+        city.fleet.drive(4.5)
+        city.nodes[frozen].send(signal.SIGSTOP)
+        city.fleet.drive(5.0)
+        city.nodes[frozen].send(signal.SIGCONT)
+        city.fleet.drive(2.0)
+    spans = city.spans()
+    assert overlaps(spans) == []
+    assert {span.intersection for span in spans} == set(NAMES)
+    assert 0.5 < max(gaps(spans).values()) < MAX_GAP
+    for before, after in itertools.pairwise(spans):
+        assert before.intersection != after.intersection or before.epoch <= after.epoch
+
+
+def test_when_the_leader_dies_nobody_falls_silent_and_without_a_quorum_everybody_does_and_comes_back(
+    tmp_path: Path, mqtt: broker.Broker
+) -> None:
+    with Cluster(tmp_path / "etcd") as cluster, City(tmp_path, cluster, mqtt.port, ("north", "south")) as city:
+        until(city.is_served, 20, "service at every intersection")
+        leader = cluster.leader()
+        assert leader is not None
+        leader.stop()
+        city.fleet.drive(4.0)
+        logs = [node.log for node in city.nodes.values()]
+        assert not any("lease" in log for log in logs), logs
+
+        other = next(server for server in cluster.servers if server is not leader)
+        other.stop()
+        city.fleet.drive(4.0)
+        silent = city.accepted()
+        city.fleet.drive(1.0)
+        until(lambda: city.accepted() == silent, 5)
+        cluster.start(other)
+        until(lambda: city.fleet.frame() or len(city.accepted() - silent) == len(NAMES), 15, "service again")
+        city.fleet.drive(1.0)
+    spans = city.spans()
+    assert overlaps(spans) == []

@@ -1,0 +1,183 @@
+"""Several workers of one machine, as processes with real sockets: each serves its part, any of them names the owner."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from city_gateways import INTERSECTIONS, Fleet, write_node_folder
+from deadlines import until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudctl.city.fixed import FixedHash, Worker
+from cloudctl.city.rendezvous import first_in_line, ranking
+from cloudctl.io import broker
+from cloudctl.io.recording.reader import Recording
+from cloudctl.io.zeromq import read_keys
+from cloudctl.replay import replay
+
+COUNT = 2
+
+
+def free_ports(count: int) -> int:
+    """Return the first of some TCP ports in a row that are free now."""
+    while True:
+        first = broker.free_port()
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                probe = stack.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", port))
+            return first
+
+
+class Workers:
+    """`cloudctl serve --workers 2` on the corridor, and its gateways."""
+
+    def __init__(self, folder: Path, mqtt: int) -> None:
+        self.folder, self.fleet = folder, Fleet()
+        self.port = free_ports(COUNT)
+        self.config = write_node_folder(folder, self.port, mqtt, self.fleet)
+
+    def __enter__(self) -> "Workers":
+        command = [sys.executable, "-m", "cloudctl", "serve", str(self.config), "--workers", str(COUNT)]
+        with (self.folder / "err").open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self.process.stdout is not None
+        self.lines = [self.process.stdout.readline() for _ in range(COUNT + 1)]
+        assert "serving with 2 workers" in self.lines[-1], self.log
+        self.fleet.connect(f"tcp://127.0.0.1:{self.port}", read_keys(self.folder / "node.pub").public)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.fleet.close()
+        self.process.terminate()
+        self.process.wait(30)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "err").read_text()
+
+    def counters(self, number: int) -> dict[str, dict[str, int]]:
+        try:
+            return dict(json.loads((self.folder / f"status-{number}.json").read_text())["counters"])
+        except (OSError, ValueError, KeyError):
+            return {}
+
+    def accepted(self) -> Counter[str]:
+        """Return the frames that the workers have accepted, by roadside unit."""
+        counts: Counter[str] = Counter()
+        for number in range(1, COUNT + 1):
+            counts.update(self.counters(number).get("accept.perception", {}))
+        return counts
+
+    def process_of(self, number: int) -> int:
+        return int((self.folder / f"node-{number}.pid").read_text())
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory, mqtt: broker.Broker) -> Iterator[Workers]:
+    with Workers(tmp_path_factory.mktemp("workers"), mqtt.port) as started:
+        yield started
+
+
+def test_every_frame_comes_to_the_worker_that_owns_its_intersection_and_none_is_lost(workers: Workers) -> None:
+    fleet = workers.fleet
+    until(lambda: fleet.frame() or all(gateway.state == "connected" for gateway in fleet.gateways.values()))
+    fleet.drive(2.0)
+    until(lambda: fleet.poll() or workers.accepted() == Counter(fleet.sent), 10, "that every frame is accepted")
+    assert fleet.rejects == []
+    assert sum(gateway.dropped for gateway in fleet.gateways.values()) == 0
+    assert sum(gateway.moved for gateway in fleet.gateways.values()) > 0
+
+    owner = {code.code.id: int(first_in_line(code.code.id, ["1", "2"]) or 0) for code in INTERSECTIONS}
+    assert set(owner.values()) == {1, 2}
+    for number in (1, 2):
+        units = set(workers.counters(number)["accept.perception"])
+        assert units == {rsu for rsu, place in fleet.rsus.items() if owner[place] == number}
+
+
+def test_a_worker_that_dies_is_started_again_and_its_gateways_come_back(workers: Workers) -> None:
+    before = workers.process_of(2)
+    os.kill(before, signal.SIGKILL)
+    until(lambda: workers.fleet.frame() or "worker 2 ended with status -9" in workers.log, 10, "the line of its end")
+    sent = Counter(workers.fleet.sent)
+
+    def served() -> bool:
+        workers.fleet.frame()
+        accepted = Counter(workers.counters(2).get("accept.perception", {}))
+        return workers.process_of(2) != before and bool(accepted) and min(accepted.values()) > 5
+
+    until(served, 40, "frames at the new process of the worker")
+    assert sum(sent.values()) < sum(workers.fleet.sent.values())
+    assert "Traceback" not in workers.log
+
+
+def test_a_reload_reaches_every_worker_and_takes_in_a_new_gateway(workers: Workers) -> None:
+    text = workers.config.read_text()
+    name = INTERSECTIONS[0].code.id
+    workers.config.write_text(f'{text}[[gateway]]\nname = "late"\nkey = "{"0" * 40}"\nrsus = {{ "late" = "{name}" }}\n')
+    command = [sys.executable, "-m", "cloudctl", "reload", str(workers.config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    until(lambda: workers.log.count("was read again; gateways: both") == 2, 10, "that both have read it")
+    workers.config.write_text(text + "[node]\n")
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    assert "not TOML" in refused.stderr
+    workers.config.write_text(text)
+
+
+def test_the_recording_of_each_worker_replays_byte_identical(tmp_path: Path, mqtt: broker.Broker) -> None:
+    with Workers(tmp_path, mqtt.port) as workers:
+        until(lambda: workers.fleet.frame() or len(workers.accepted()) == len(workers.fleet.rsus), 20)
+        workers.fleet.drive(1.0)
+    for number in (1, 2):
+        result = replay(tmp_path / f"run-{number}.mcap")
+        assert result.messages > 10
+        assert (result.difference, result.fault, dict(result.faults)) == (None, None, {})
+        assert Recording(tmp_path / f"run-{number}.mcap").parts
+
+
+def test_workers_need_a_written_port(tmp_path: Path) -> None:
+    config = write_node_folder(tmp_path, 7788, 1883, Fleet())
+    config.write_text(config.read_text().replace("127.0.0.1:7788", "127.0.0.1:*"))
+    for options in (["--workers", "2"], ["--worker", "3/2"], ["--workers", "0"]):
+        command = [sys.executable, "-m", "cloudctl", "serve", str(config), *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert "cloudctl: " in done.stderr
+        assert "such as" in done.stderr or "about one for each core" in done.stderr
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=8, unique=True), st.text(max_size=30))
+def test_a_node_that_leaves_changes_nothing_between_the_others(nodes: list[str], intersection: str) -> None:
+    order = ranking(intersection, nodes)
+    assert sorted(order) == sorted(nodes)
+    assert order[0] == first_in_line(intersection, nodes)
+    for gone in nodes:
+        assert ranking(intersection, [node for node in nodes if node != gone]) == [n for n in order if n != gone]
+
+
+@given(st.lists(st.uuids().map(str), min_size=50, max_size=80, unique=True), st.integers(1, 6))
+def test_every_intersection_belongs_to_exactly_one_worker_and_every_worker_agrees(names: list[str], count: int) -> None:
+    workers = [FixedHash(Worker(number, count, 7788)) for number in range(1, count + 1)]
+    for worker in workers:
+        for name in names:
+            worker.know(name)
+    owned = [set(worker.owned()) for worker in workers]
+    assert sum(map(len, owned)) == len(names)
+    for name in names:
+        owners = {worker.owner(name) for worker in workers}
+        assert len(owners) == 1
+        owner = owners.pop()
+        assert owner is not None
+        assert name in owned[int(owner.node) - 1]
+        assert owner.address == f"tcp://*:{7787 + int(owner.node)}"

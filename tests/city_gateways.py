@@ -1,0 +1,101 @@
+"""Gateways of several intersections, and the folder of a node that serves them, for tests of several nodes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.scene import corridor
+from cloudctl import codes
+from cloudctl.client import Gateway
+from cloudctl.clock import MS, SECOND, WallClock, sleep_until, stopwatch
+from cloudctl.codes import CompiledCode
+from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
+from cloudctl.schema import Reject
+
+INTERSECTIONS = corridor()
+PERIOD = 50 * MS  # of each gateway's frames
+
+
+class Fleet:
+    """A gateway of two intersections, and one of each of the others, that send frames and note what is refused."""
+
+    def __init__(self) -> None:
+        names = [code.code.id for code in INTERSECTIONS]
+        self.bindings = {"both": {"r0": names[0], "r1": names[1]}}
+        self.bindings |= {f"g{number}": {f"r{number}": name} for number, name in enumerate(names) if number > 1}
+        self.keys: dict[str, KeyPair] = {name: new_keys() for name in self.bindings}
+        self.rejects: list[Reject] = []
+        self.sent: dict[str, int] = dict.fromkeys(self.rsus, 0)
+        self.gateways: dict[str, Gateway] = {}
+
+    @property
+    def rsus(self) -> dict[str, str]:
+        """The intersection of each roadside unit."""
+        return {rsu: place for bound in self.bindings.values() for rsu, place in bound.items()}
+
+    @property
+    def dropped(self) -> int:
+        """Messages that were dropped for want of a node that takes them."""
+        return sum(gateway.dropped for gateway in self.gateways.values())
+
+    def sections(self) -> str:
+        """Return the [[gateway]] sections of a node's file."""
+        text = ""
+        for name, bound in self.bindings.items():
+            rsus = ", ".join(f'"{rsu}" = "{place}"' for rsu, place in bound.items())
+            text += f'[[gateway]]\nname = "{name}"\nkey = "{self.keys[name].public}"\nrsus = {{ {rsus} }}\n'
+        return text
+
+    def connect(self, addresses: str | Iterable[str], node_key: str) -> None:
+        """Connect every gateway."""
+        for name, bound in self.bindings.items():
+            self.gateways[name] = Gateway(
+                addresses if isinstance(addresses, str) else list(addresses),
+                list(bound),
+                name=name,
+                key=self.keys[name],
+                node_key=node_key,
+                on_reject=self.rejects.append,
+            )
+
+    def drive(self, seconds: float) -> None:
+        """Send frames of every unit for some time."""
+        begin = stopwatch()
+        while stopwatch() - begin < seconds * SECOND:
+            self.frame()
+            sleep_until(WallClock().now() + PERIOD)
+
+    def frame(self) -> None:
+        """Send one frame of every unit, and take in what the nodes answer."""
+        code_of = {code.code.id: code for code in INTERSECTIONS}
+        for name, gateway in self.gateways.items():
+            for rsu, place in self.bindings[name].items():
+                self.sent[rsu] += gateway.perception(rsu, "camera", *origin(code_of[place]), [{"x": 1.0, "y": 2.0}])
+            gateway.poll()
+
+    def poll(self) -> None:
+        for gateway in self.gateways.values():
+            gateway.poll()
+
+    def close(self) -> None:
+        for gateway in self.gateways.values():
+            gateway.close()
+
+
+def origin(code: CompiledCode) -> tuple[float, float]:
+    return code.origin.lat, code.origin.lon
+
+
+def write_node_folder(folder: Path, port: int, mqtt: int, fleet: Fleet, extra: str = "") -> Path:
+    """Write the file of a node that serves the fleet's intersections, recording in its folder; return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_keys(folder / "node")
+    (folder / "codes").mkdir()
+    for number, code in enumerate(INTERSECTIONS):
+        (folder / "codes" / f"{number}.json").write_bytes(codes.dump(code.code))
+    config = folder / "node.toml"
+    config.write_text(
+        f'[node]\nbind = "tcp://127.0.0.1:{port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\n'
+        f'status = "status.json"\n[broker]\nopen = true\nport = {mqtt}\n[record]\npath = "run.mcap"\n'
+        f"{extra}{fleet.sections()}"
+    )
+    return config

@@ -1,0 +1,204 @@
+"""Nodes of a city as processes: three that share the corridor's intersections by leases in a real etcd cluster, one
+broker, gateways with CURVE; and the judgement by what each node has recorded."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from city_gateways import INTERSECTIONS, Fleet, write_node_folder
+from etcd_cluster import Cluster
+
+from cloudctl.clock import SECOND
+from cloudctl.io import broker
+from cloudctl.io.recording.reader import Recording
+from cloudctl.io.zeromq import read_keys
+from cloudctl.ownership_messages import AddIntersection, DropIntersection
+
+NODES = ("north", "south", "west")
+NAMES = [code.code.id for code in INTERSECTIONS]
+
+
+class Span(NamedTuple):
+    """A time in which a node served an intersection as its owner, ns, by the one clock of this machine: from the first
+    to the last message of it that its engine was given."""
+
+    intersection: str
+    node: str
+    first: int
+    last: int
+    epoch: int
+
+
+class CityNode:
+    """One node of the city."""
+
+    def __init__(self, name: str, folder: Path, cluster: Cluster, mqtt: int, fleet: Fleet, extra: str = "") -> None:
+        self.name, self.folder, self.port = name, folder, broker.free_port()
+        servers = ", ".join(f'"{address}"' for address in cluster.addresses)
+        city = f'[city]\nnode = "{name}"\naddress = "tcp://127.0.0.1:{self.port}"\netcd = [{servers}]\n{extra}'
+        self.config = write_node_folder(folder, self.port, mqtt, fleet, city)
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"tcp://127.0.0.1:{self.port}"
+
+    @property
+    def key(self) -> str:
+        return read_keys(self.folder / "node.pub").public
+
+    def launch(self) -> None:
+        """Begin to start it."""
+        command = [sys.executable, "-m", "cloudctl", "serve", str(self.config)]
+        with (self.folder / "err").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+
+    def await_ready(self) -> None:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        assert "serving" in self.process.stdout.readline(), self.log
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            self.process.wait(20)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "err").read_text(errors="replace")
+
+    def accepted(self) -> Counter[str]:
+        """Return the frames that it has accepted, by roadside unit."""
+        try:
+            counters = json.loads((self.folder / "status.json").read_text())["counters"]
+        except (OSError, ValueError, KeyError):
+            return Counter()
+        return Counter(counters.get("accept.perception", {}))
+
+    def spans(self, rsus: dict[str, str]) -> list[Span]:
+        """Return the times in which it served intersections as their owner, by its recordings."""
+        spans: list[Span] = []
+        for path in sorted(self.folder.glob("*.mcap")):
+            spans += _spans_of(self.name, path, rsus)
+        return spans
+
+
+class City:
+    """The nodes, their broker and their gateways. Every gateway knows the addresses of all nodes."""
+
+    def __init__(self, folder: Path, cluster: Cluster, mqtt: int, nodes: tuple[str, ...] = NODES) -> None:
+        self.folder, self.cluster, self.fleet = folder, cluster, Fleet()
+        self.nodes = {name: CityNode(name, folder / name, cluster, mqtt, self.fleet) for name in nodes}
+
+    def __enter__(self) -> "City":
+        for node in self.nodes.values():
+            # all share one key pair, as the gateways' list of addresses needs
+            first = next(iter(self.nodes.values()))
+            if node is not first:
+                for suffix in (".key", ".pub"):
+                    (node.folder / f"node{suffix}").write_bytes((first.folder / f"node{suffix}").read_bytes())
+            node.launch()
+        for node in self.nodes.values():
+            node.await_ready()
+        addresses = [node.address for node in self.nodes.values()]
+        self.fleet.connect(addresses, next(iter(self.nodes.values())).key)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.fleet.close()
+        for node in self.nodes.values():
+            node.stop()
+
+    def owner_of(self, intersection: str) -> str | None:
+        """Return the node that has accepted the most frames of an intersection since its last look."""
+        return self.owners().get(intersection)
+
+    def owners(self) -> dict[str, str]:
+        """Return the owner of each intersection, as `cloudctl city status` says."""
+        return {row["intersection"]: row["node"] for row in self.status()["intersections"] if row["node"]}
+
+    def status(self) -> dict[str, list[dict[str, str]]]:
+        done = self.command("status", "--json")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `cloudctl city` with the first node's file."""
+        config = next(iter(self.nodes.values())).config
+        command = [sys.executable, "-m", "cloudctl", "city", *words, "--config", str(config)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    def is_served(self) -> bool:
+        """Send a frame of every unit; return whether every intersection has an owner that accepts it."""
+        self.fleet.frame()
+        return set(self.accepted()) == set(self.fleet.rsus)
+
+    def accepted(self) -> Counter[str]:
+        return sum((node.accepted() for node in self.nodes.values()), Counter())
+
+    def spans(self) -> list[Span]:
+        """Return the times in which each node served each intersection, once the nodes have stopped."""
+        spans = [span for node in self.nodes.values() for span in node.spans(self.fleet.rsus)]
+        return sorted(spans, key=lambda span: (span.intersection, span.first))
+
+
+def overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
+    """Return the pairs of spans in which two nodes served one intersection at once."""
+    return [
+        (one, other)
+        for one in spans
+        for other in spans
+        if one.intersection == other.intersection and one.node < other.node
+        if one.first <= other.last and other.first <= one.last
+    ]
+
+
+def gaps(spans: list[Span]) -> dict[str, float]:
+    """Return the longest time between two owners of each intersection, s."""
+    longest: dict[str, float] = {}
+    for before, after in itertools.pairwise(spans):
+        if before.intersection == after.intersection:
+            gap = (after.first - before.last) / SECOND
+            longest[before.intersection] = max(gap, longest.get(before.intersection, 0.0))
+    return longest
+
+
+def _spans_of(node: str, path: Path, rsus: dict[str, str]) -> list[Span]:
+    spans: dict[str, Span] = {}
+    epochs: dict[str, int | None] = {}
+    finished = []
+    for step in Recording(path).steps():
+        for raw in step.batch:
+            if raw.kind == "add":
+                addition = msgspec.json.decode(raw.body, type=AddIntersection)
+                epochs[addition.intersection] = None if addition.guest else addition.epoch
+            elif raw.kind == "drop":
+                name = msgspec.json.decode(raw.body, type=DropIntersection).intersection
+                epochs.pop(name, None)
+                if name in spans:
+                    finished.append(spans.pop(name))
+            elif raw.kind == "perception":
+                name = rsus[msgspec.msgpack.decode(raw.body)["r"]]
+                epoch = epochs.get(name)
+                if epoch is None:
+                    continue  # as a guest
+                first = spans[name].first if name in spans else step.t
+                spans[name] = Span(name, node, first, step.t, epoch)
+    return [*finished, *spans.values()]
