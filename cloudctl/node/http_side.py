@@ -20,7 +20,6 @@ from ..view.routes import new_token
 from ..view.serving import LivePage
 from .inbox import Inbox
 from .peers import Peers
-from .publish import Publisher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,6 @@ class ServedParts:
 
     engine: Engine
     clock: Clock
-    publisher: Publisher
     egress: Egress
     recorder: Recorder | None
     inbox: Inbox
@@ -72,7 +70,6 @@ class HttpSide:
             failed,
             lambda: parts.engine.config.days,
             self._routes,
-            hidden=lambda: parts.publisher.retired,
             guard=self._guard,
             tls=server_tls(section.tls_cert, section.tls_key),
         )

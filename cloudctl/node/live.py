@@ -146,7 +146,6 @@ class Node:
         parts = ServedParts(
             engine=self.engine,
             clock=self.clock,
-            publisher=self.publisher,
             egress=self.egress,
             recorder=self.recorder,
             inbox=self._inbox,

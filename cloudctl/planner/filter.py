@@ -270,7 +270,7 @@ def _sent_as(advisory: Advisory, about: str) -> Sent:
         status=None if advisory.status is None else PriorityStatus(advisory.status),
         about=about,
     )
-    return Sent(candidate=candidate, valid_until=advisory.valid_until)
+    return Sent(candidate=candidate, valid_until=advisory.valid_until, advisory=advisory)
 
 
 def _key(candidate: Candidate) -> Key:
