@@ -41,7 +41,6 @@ class ServedNode:
         parts = ServedParts(
             engine=self.engine,
             clock=self.clock,
-            publisher=SimpleNamespace(retired=set()),  # type: ignore[arg-type]
             egress=self.egress,
             recorder=None,
             inbox=self.inbox,
