@@ -104,7 +104,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "peers", "pid_file", "reports"),
-        ("description", "init_folder", "publish", "reload"),
+        ("description", "init_folder", "other_viewers", "publish", "reload"),
         ("outgoing", "reloader", "startup"),
         ("live",),
     ),

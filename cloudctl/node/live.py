@@ -16,7 +16,6 @@ from .. import codes
 from ..clock import SECOND, Clock, SteadyClock, stopwatch
 from ..engine import Answer, Engine, Output
 from ..faults import Faults
-from ..foxglove.recorded import RecordedViews
 from ..io.egress import Egress
 from ..io.http import HttpServerError, Web
 from ..io.http_guard import HttpGuard, server_tls
@@ -26,6 +25,7 @@ from ..payloads import encode_all
 from ..planner.warm import warm
 from ..schema import RawMessage
 from ..topics import vehicle_kind
+from ..view.routes import new_token
 from ..view.serving import LivePage
 from .calendars import node_days
 from .clock_steps import Timekeeper
@@ -33,6 +33,7 @@ from .config import NodeConfig, code_files
 from .description import describe
 from .exposure import exposures
 from .inbox import Inbox
+from .other_viewers import OtherViewers
 from .outgoing import Outgoing
 from .peers import Peers
 from .pid_file import PidFile
@@ -72,8 +73,6 @@ class Node:
         engine_config = msgspec.structs.replace(config.engine, days=days.days)
         self.engine = Engine(loaded, engine_config, self.metrics, debug)
         self.recorder = begin_recording(config, engine_config, loaded, self.metrics, self.clock)
-        is_viewed = self.recorder and config.record.foxglove
-        self._recorded_views = RecordedViews(self.recorder, self.engine) if self.recorder and is_viewed else None
         self._keys = config.keys()
         self._compile_kernels()
 
@@ -93,6 +92,8 @@ class Node:
         self.publisher.notice_days(days.notice)
         http = config.http
         self.page = LivePage(http, self.engine) if http.bind and http.view else None
+        token = self.page.token if self.page else http.token or new_token()
+        self.other_viewers = OtherViewers(config, self.engine, self.recorder, token)
         self.web = self._make_web()
         self._reloader = self._make_reloader(file) if file else None
 
@@ -138,7 +139,7 @@ class Node:
             self.clock,
             lambda error: self._confine("web", "", error),
             lambda: self.engine.config.days,
-            self.page.routes if self.page else None,
+            lambda web: [*(self.page.routes(web) if self.page else ()), *self.other_viewers.routes(web)],
             hidden=lambda: self.publisher.retired,
             guard=HttpGuard(self.config.http.token),
             tls=server_tls(self.config.http.tls_cert, self.config.http.tls_key),
@@ -369,8 +370,7 @@ class Node:
         if self.recorder:
             encoded = [payload for _, payload in payloads]
             self._try("recorder", "", self._record, t, batch, encoded, output.answers)
-            if self._recorded_views:
-                self._try("recorder", "", self._recorded_views.observe, t, output)
+        self._try("foxglove", "", self.other_viewers.observe, t, output)
         if self.page:
             self._stage_begin = stopwatch()
             self._try("view", "", self.page.observer.observe, t, batch, output)

@@ -72,7 +72,7 @@ def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str]) 
 
     waiting = []
     sections = {}
-    for section in ("node", "broker", "http", "record", "plan"):
+    for section in ("node", "broker", "http", "live", "record", "plan"):
         now, then = getattr(running, section), getattr(wanted, section)
         kept = {}
         for key in now.__struct_fields__:

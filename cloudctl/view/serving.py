@@ -14,7 +14,8 @@ class LivePage:
     def __init__(self, section: HttpSection, engine: Engine) -> None:
         """`section`: of the node's file. Without a token of its own, one is made for this run."""
         self.observer = Observer(engine)
-        self._view = View(self.observer, section.token or new_token(), section.origins)
+        self.token = section.token or new_token()
+        self._view = View(self.observer, self.token, section.origins)
         self._shows_token = section.token is None
 
     def routes(self, web: Any) -> list[Any]:
