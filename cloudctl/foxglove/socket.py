@@ -27,6 +27,7 @@ from .protocol import (
     SUBPROTOCOLS,
     WARNING,
     ClientMessage,
+    Subscription,
     advertise,
     message_data,
     server_info,
@@ -169,6 +170,10 @@ class FoxgloveServer:
         else:
             rule = f"{request.op[:40]!r} cannot be asked here: only subscribe and unsubscribe; nothing can be changed"
             client.tell(status(ERROR, rule))
+
+    def subscribe_all(self, client: Client) -> None:
+        """Subscribe a viewer to every channel, under the channels' own numbers."""
+        self._take(client, ClientMessage("subscribe", tuple(Subscription(k, k) for k in self._kinds)))
 
     def _subscribe(self, client: Client, number: int, channel: int) -> str | None:
         """Return the topic that was subscribed to; None where it cannot be, which the viewer is told."""

@@ -172,9 +172,13 @@ def test_too_many_viewers_and_too_many_requests_are_ended(code: CompiledCode) ->
         assert error.value.response.status_code == 503
         for _ in range(MAX_REQUESTS * 3):
             await clients[0].ask(op="unsubscribe", subscriptionIds=[])
-        with pytest.raises(websockets.ConnectionClosed):
+
+        async def read_on() -> None:
             while True:
                 await clients[0].receive()
+
+        with pytest.raises(websockets.ConnectionClosed):
+            await read_on()
         for client in clients[1:]:
             await client.socket.close()
 
