@@ -156,6 +156,7 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
             "cloudctl.io",
             "cloudctl.node",
             "cloudctl.client",
+            "cloudctl.foxglove.socket",
             "cloudctl.view.routes",
             "cloudctl.view.playback",
             "cloudctl.commands",
