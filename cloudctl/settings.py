@@ -112,6 +112,12 @@ class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):
     origins: tuple[str, ...] = ()
 
 
+class LiveSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What other people's viewers may connect to, through the server of [http]."""
+
+    foxglove: bool = False  # a WebSocket at /foxglove
+
+
 class RecordSection(Struct, frozen=True, forbid_unknown_fields=True):
     """Where to record, when a new part of a run begins, and how much of the recordings is kept (None: all)."""
 

@@ -48,7 +48,7 @@ class ServedNode:
             pulse=self.pulse,
             progress=self.progress,
         )
-        self.http = HttpSide(HttpSection("127.0.0.1:0", token=TOKEN), parts, self.faults.append)
+        self.http = HttpSide(HttpSection("127.0.0.1:0", token=TOKEN), parts, self.faults.append, TOKEN)
 
     def step(self, count: int = 1) -> None:
         """Take the next steps of the scene."""

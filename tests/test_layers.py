@@ -115,7 +115,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "deployment", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
-        ("description", "health_probe", "init_folder", "share", "workers"),
+        ("description", "health_probe", "init_folder", "other_viewers", "share", "workers"),
         ("publish", "reload"),
         ("doctor", "http_side", "outgoing", "reloader", "startup"),
         ("live", "supervisor"),
@@ -186,6 +186,7 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
             "cloudctl.node",
             "cloudctl.client",
             "cloudctl.telemetry.routes",
+            "cloudctl.foxglove.socket",
             "cloudctl.view.routes",
             "cloudctl.view.playback",
             "cloudctl.commands",

@@ -182,6 +182,9 @@ def _serve(args: argparse.Namespace) -> None:
         print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)
         if node.page and node.web:
             print(f"live page: {node.page.address(node.web.address)}", flush=True)
+        foxglove = node.other_viewers.address(node.web.address) if node.web else None
+        if foxglove:
+            print(f"Foxglove: {foxglove}", flush=True)
 
     with _traced(args.debug):
         asyncio.run(node.run(ready=ready))

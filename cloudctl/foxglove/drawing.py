@@ -1,10 +1,12 @@
 """Intersections, tracks and signals as Foxglove scenes. Every frame is an intersection's own: m east and north of its
 origin."""
 
-from math import cos, hypot, isnan, pi, sin
+from collections.abc import Iterator
+from math import isnan
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..clock import MS, SECOND
 from ..codes import CompiledCode
@@ -69,6 +71,8 @@ SIGNAL_COLORS = {
 }
 LOG_LEVELS = {Severity.ACT_NOW: 4, Severity.SOON: 3, Severity.INFORMATION: 2}
 STRIP, LOOP = 0, 1
+MILLIMETRE = 3  # digits of a metre
+TURN_DIGITS = 5  # of a quaternion: 0.001 degrees
 
 
 def map_scene(code: CompiledCode, t: int) -> SceneUpdate:
@@ -93,49 +97,83 @@ def map_scene(code: CompiledCode, t: int) -> SceneUpdate:
     return SceneUpdate((), tuple(entities))
 
 
+class TrackDrawing(NamedTuple):
+    """What is drawn of one track: numbers rounded to MILLIMETRE, for a message is text."""
+
+    x: float
+    y: float
+    heading: Quaternion
+    course: Quaternion  # of its velocity
+    speed: float
+    length: float
+    width: float
+    height: float
+    existence: float
+    number: int
+    object_class: ObjectClass
+    vehicle: str | None
+
+
 def tracks_scene(world: World) -> SceneUpdate:
     """Return the tracks of a world as boxes, with an arrow where they go and their facts."""
     t, frame = time_of(world.t), world.code.code.id
+    return SceneUpdate((), tuple(_track(t, frame, drawing) for drawing in _drawings(world)))
+
+
+def _drawings(world: World) -> Iterator[TrackDrawing]:
     tracks = world.tracks
-    names = ("x", "y", "vx", "vy", "heading", "length", "width", "height", "existence", "id", "class")
-    columns = [tracks[name].tolist() for name in names]
-    vehicles = world.report.tolist()
-    return SceneUpdate(
-        (),
-        tuple(
-            _track(world, t, frame, row, vehicle)
-            for row, vehicle in zip(zip(*columns, strict=True), vehicles, strict=True)
-        ),
+    rounded = {
+        name: np.round(tracks[name].astype(np.float64), MILLIMETRE).tolist()
+        for name in ("x", "y", "length", "width", "height", "existence")
+    }
+    vx, vy = tracks["vx"].astype(np.float64), tracks["vy"].astype(np.float64)
+    columns = (
+        rounded["x"],
+        rounded["y"],
+        _turns(np.nan_to_num(tracks["heading"].astype(np.float64))),
+        _turns(np.arctan2(vy, vx)),
+        np.round(np.hypot(vx, vy), MILLIMETRE).tolist(),
+        rounded["length"],
+        rounded["width"],
+        rounded["height"],
+        rounded["existence"],
+        tracks["id"].tolist(),
+        map(ObjectClass, tracks["class"].tolist()),
+        (world.vehicles[k].id if k >= 0 else None for k in world.report.tolist()),
     )
+    return map(TrackDrawing._make, zip(*columns, strict=True))
 
 
-def _track(world: World, t: Time, frame: str, row: tuple[Any, ...], vehicle: int) -> SceneEntity:
-    x, y, vx, vy, heading, length, width, height, existence, number, object_class = row
-    kind = ObjectClass(object_class)
-    height = HEIGHTS.get(kind, CAR_HEIGHT) if isnan(height) else height
-    heading = 0.0 if isnan(heading) else heading
+def _turns(angles: NDArray[np.float64]) -> list[Quaternion]:
+    """Return rotations about the vertical axis."""
+    sines, cosines = np.round(np.sin(angles / 2), TURN_DIGITS), np.round(np.cos(angles / 2), TURN_DIGITS)
+    return [Quaternion(0.0, 0.0, z, w) for z, w in zip(sines.tolist(), cosines.tolist(), strict=True)]
+
+
+def _track(t: Time, frame: str, drawing: TrackDrawing) -> SceneEntity:
+    kind = drawing.object_class
+    height = HEIGHTS.get(kind, CAR_HEIGHT) if isnan(drawing.height) else drawing.height
     color = CLASS_COLORS.get(kind, OTHER_COLOR)
-    speed = hypot(vx, vy)
     box = CubePrimitive(
-        Pose(Vector3(x, y, height / 2), _yaw(heading)),
-        Vector3(_size(length), _size(width), height),
-        Color(color.r, color.g, color.b, 0.35 + 0.6 * existence),
+        Pose(Vector3(drawing.x, drawing.y, height / 2), drawing.heading),
+        Vector3(_size(drawing.length), _size(drawing.width), height),
+        Color(color.r, color.g, color.b, round(0.35 + 0.6 * drawing.existence, 2)),
     )
     arrows: tuple[ArrowPrimitive, ...] = ()
-    if speed >= MIN_ARROW_SPEED:
-        pose = Pose(Vector3(x, y, height), _yaw(float(np.arctan2(vy, vx))))
-        arrows = (ArrowPrimitive(pose, speed, 0.2, 0.6, 0.5, color),)
+    if drawing.speed >= MIN_ARROW_SPEED:
+        pose = Pose(Vector3(drawing.x, drawing.y, height), drawing.course)
+        arrows = (ArrowPrimitive(pose, drawing.speed, 0.2, 0.6, 0.5, color),)
     facts = [
         KeyValuePair("class", kind.name.lower()),
-        KeyValuePair("speed", f"{speed:.1f} m/s"),
-        KeyValuePair("existence", f"{existence:.2f}"),
+        KeyValuePair("speed", f"{drawing.speed:.1f} m/s"),
+        KeyValuePair("existence", f"{drawing.existence:.2f}"),
     ]
-    if vehicle >= 0:
-        facts.append(KeyValuePair("vehicle", world.vehicles[vehicle].id))
+    if drawing.vehicle is not None:
+        facts.append(KeyValuePair("vehicle", drawing.vehicle))
     return SceneEntity(
         timestamp=t,
         frame_id=frame,
-        id=f"track {number}",
+        id=f"track {drawing.number}",
         lifetime=TRACK_LIFETIME,
         metadata=tuple(facts),
         cubes=(box,),
@@ -242,10 +280,6 @@ def _line(points: tuple[Vector3, ...], color: Color, kind: int = STRIP, width: f
 
 def _between(left: Vector3, right: Vector3, share: float) -> Vector3:
     return Vector3(left.x + (right.x - left.x) * share, left.y + (right.y - left.y) * share, left.z)
-
-
-def _yaw(angle: float) -> Quaternion:
-    return Quaternion(0.0, 0.0, sin(angle / 2), cos(angle / 2)) if -4 * pi < angle < 4 * pi else Quaternion()
 
 
 def _size(value: float) -> float:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from ..clock import SECOND, stopwatch
 
-# Digital codes are public: vehicles without an account read them. /view is the page's own files; its socket asks for
-# the token itself.
-PUBLIC_PATHS = ("/codes", "/schema", "/health", "/ready", "/view")
+# Digital codes are public: vehicles without an account read them. /view is the page's own files; its socket, and
+# /foxglove, ask for the token themselves.
+PUBLIC_PATHS = ("/codes", "/schema", "/health", "/ready", "/view", "/foxglove")
 MAX_CONNECTIONS = 512  # open at once
 MAX_CONNECTIONS_PER_ADDRESS = 64
 REQUEST_TIMEOUT = 10.0  # s from a connection to its first whole request; what opens connections and is silent is let go

@@ -22,6 +22,7 @@ from ..settings import (
     EngineConfig,
     GatewaySection,
     HttpSection,
+    LiveSection,
     NodeSection,
     PlanSection,
     PrioritySettings,
@@ -43,6 +44,7 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     city: CitySection = field(default_factory=CitySection)
     broker: BrokerSection = field(default_factory=BrokerSection)
     http: HttpSection = field(default_factory=HttpSection)
+    live: LiveSection = field(default_factory=LiveSection)
     record: RecordSection = field(default_factory=RecordSection)
     plan: PlanSection = field(default_factory=PlanSection)
     priority: PrioritySettings = field(default_factory=PrioritySettings)
@@ -223,6 +225,10 @@ def _check(config: NodeConfig, path: Path) -> None:
         _check_address("[http] bind", bind, path)
     _check_page(config, path)
     _check_city(config.city, path)
+    if config.live.foxglove and bind is None:
+        raise ConfigError(
+            f'{path}: [live] foxglove is served by [http], which is off. Write [http] bind = "127.0.0.1:8080"'
+        )
     if config.broker.version not in (None, 4, 5):
         raise ConfigError(
             f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
@@ -333,6 +339,7 @@ SECTIONS = {
     "city": CitySection,
     "broker": BrokerSection,
     "http": HttpSection,
+    "live": LiveSection,
     "record": RecordSection,
     "plan": PlanSection,
     "priority": PrioritySettings,

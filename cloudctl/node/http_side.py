@@ -16,10 +16,11 @@ from ..telemetry.gauges import Watched
 from ..telemetry.pulse import Pulse
 from ..telemetry.readiness import Check, Progress
 from ..telemetry.routes import TelemetryRoutes
-from ..view.routes import new_token
 from ..view.serving import LivePage
 from .inbox import Inbox
 from .peers import Peers
+
+MakeRoutes = Callable[[Any], list[Any]]  # with `aiohttp.web`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +56,13 @@ class HttpSide:
         section: HttpSection,
         parts: ServedParts,
         failed: Callable[[Exception], None],
+        token: str,
+        more_routes: MakeRoutes = lambda _: [],
     ) -> None:
-        """Without a token in the node's file, one is made for this run: whoever starts the node can read it."""
-        token = section.token or new_token()
+        """`token`: of the node's file, or one made for this run, which whoever starts the node can read;
+        `more_routes`: what else is served."""
         self.page = LivePage(section, parts.engine, token, section.token is None) if section.view else None
-        self._parts = parts
+        self._parts, self._more_routes = parts, more_routes
         self._guard = HttpGuard(token)
         self.watched: Watched | None = None
         assert section.bind is not None
@@ -93,4 +96,5 @@ class HttpSide:
             *(self.page.routes(web) if self.page else ()),
             *TelemetryRoutes(web, watched, parts.checks()).routes(),
             *self.api.routes(),
+            *self._more_routes(web),
         ]

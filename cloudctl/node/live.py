@@ -17,7 +17,6 @@ from ..city.fixed import Worker
 from ..clock import SECOND, Clock, SteadyClock
 from ..engine import Answer, Engine, Output
 from ..faults import Faults
-from ..foxglove.recorded import RecordedViews
 from ..io.egress import Egress
 from ..io.http import HttpServerError
 from ..io.notify import Notifier
@@ -29,6 +28,7 @@ from ..telemetry.pulse import Pulse
 from ..telemetry.readiness import Progress
 from ..telemetry.timing import StepTimer, time_hops
 from ..topics import vehicle_kind
+from ..view.routes import new_token
 from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
@@ -36,6 +36,7 @@ from .copies import Copies
 from .description import log_start
 from .http_side import HttpSide, ServedParts
 from .inbox import Inbox
+from .other_viewers import OtherViewers
 from .outgoing import Outgoing
 from .peers import Peers
 from .pid_file import PidFile
@@ -86,8 +87,6 @@ class Node:
         served = self.share.begin(engine_config.gateways)
         self.engine = Engine(served, engine_config, self.metrics, debug)
         self.recorder = begin_recording(config, engine_config, served, self.metrics, self.clock)
-        is_viewed = self.recorder and config.record.foxglove
-        self._recorded_views = RecordedViews(self.recorder, self.engine) if self.recorder and is_viewed else None
         self._keys = config.keys()
         self._progress = Progress()
         compile_kernels(loaded)
@@ -110,11 +109,13 @@ class Node:
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
         self.publisher.publish(self.clock.now())
         self.publisher.notice_days(days.notice)
+        token = config.http.token or new_token()
+        self.other_viewers = OtherViewers(config, self.engine, self.recorder, token)
         self._reloader = self._make_reloader(file) if file else None
 
         self._inbox = Inbox(self.metrics)
         self._pulse = Pulse(self.metrics, FLUSH_INTERVAL)
-        http = self._make_http() if config.http.bind else None
+        http = self._make_http(token) if config.http.bind else None
         self.page = http.page if http else None
         self.web = http.web if http else None
         self._timer: asyncio.TimerHandle | None = None
@@ -142,7 +143,7 @@ class Node:
 
     # --- set-up ---
 
-    def _make_http(self) -> HttpSide:
+    def _make_http(self, token: str) -> HttpSide:
         parts = ServedParts(
             engine=self.engine,
             clock=self.clock,
@@ -153,7 +154,9 @@ class Node:
             pulse=self._pulse,
             progress=self._progress,
         )
-        return HttpSide(self.config.http, parts, lambda error: self._confine("web", "", error))
+        return HttpSide(
+            self.config.http, parts, lambda error: self._confine("web", "", error), token, self.other_viewers.routes
+        )
 
     def _make_reloader(self, file: Path) -> Reloader:
         parts = RunningParts(
@@ -397,8 +400,7 @@ class Node:
         if self.recorder:
             encoded = [payload for _, payload in payloads]
             self._try("recorder", "", self._record, t, batch, encoded, output.answers)
-            if self._recorded_views:
-                self._try("recorder", "", self._recorded_views.observe, t, output)
+        self._try("foxglove", "", self.other_viewers.observe, t, output)
         if self.page:
             self._step_timer.pause()
             self._try("view", "", self.page.observer.observe, t, batch, output)

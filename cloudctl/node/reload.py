@@ -71,7 +71,7 @@ def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str], 
 
     waiting = []
     sections = {}
-    for section in ("node", "city", "broker", "http", "record", "plan"):
+    for section in ("node", "city", "broker", "http", "live", "record", "plan"):
         now, then = getattr(running, section), getattr(wanted, section)
         kept = {}
         for key in now.__struct_fields__:

@@ -146,10 +146,12 @@ def quantity(
 
 
 def reference_of(tree: Tree, names: tuple[str, str], entity: str, refusals: Refusals) -> Position:
-    """Return a reference position, by the names of its latitude and longitude. Raises CodeError where it is not
-    available."""
+    """Return a reference position, by the names of its latitude and longitude; some converters write "long" as "lon".
+    Raises CodeError where it is not available."""
+    longitude = tree.get(names[1])
+    longitude = tree.get("lon") if longitude is None else longitude
     lat = refusals.number(entity, names[0], tree.get(names[0]), NO_LATITUDE, -MAX_LATITUDE)
-    lon = refusals.number(entity, names[1], tree.get(names[1]), NO_LONGITUDE, -MAX_LONGITUDE)
+    lon = refusals.number(entity, names[1], longitude, NO_LONGITUDE, -MAX_LONGITUDE)
     if lat == NO_LATITUDE or lon == NO_LONGITUDE:
         rule = "is not available: objects are placed by their offsets from it"
         raise refusals.error(entity, names[0] if lat == NO_LATITUDE else names[1], "unavailable", rule)

@@ -8,6 +8,7 @@
 asn1tools compiles them (MIT; `pip install 'cloudctl[messages]'`).
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,15 @@ FILES: Final = {
     "RSM": "YD/T 3709 or T/CSAE 53",
     "SDSM": "SAE J3224 and J2735",
 }
+
+
+# A constraint to several values, "(unknown|passengerCar..tram|agricultural)": of it PER sees the range from the least
+# to the greatest (X.691, 10.3). asn1tools sees the first value only. The standards write the values in their order.
+VALUE = r"(?:-?\d+|[a-z][\w-]*|MIN|MAX)"
+VALUES = re.compile(
+    rf"\(\s*({VALUE})(?:\s*\.\.\s*{VALUE})?(?:\s*\|\s*{VALUE}(?:\s*\.\.\s*{VALUE})?)*"
+    rf"\s*\|\s*(?:{VALUE}\s*\.\.\s*)?({VALUE})\s*\)"
+)
 
 
 class PerceptionModules:
@@ -128,11 +138,14 @@ def _compiled(text: str) -> Any:
             "UPER needs the asn1tools package",
             "pip install 'cloudctl[messages]'",
         ) from None
-    try:
-        return asn1tools.compile_string(text, "uper")
-    except Exception as error:  # asn1tools and its parser raise many kinds
-        rule = f"does not compile ({str(error)[:300]})"
-        raise refuse("ASN.1", "modules", "text", f"{len(text)} characters", rule, "correct the modules") from None
+    errors = []
+    for form in (VALUES.sub(r"(\1..\2)", text), text):  # as it is where names are of an ENUMERATED, which has no range
+        try:
+            return asn1tools.compile_string(form, "uper")
+        except Exception as error:  # asn1tools and its parser raise many kinds
+            errors.append(error)
+    rule = f"does not compile ({str(errors[-1])[:300]})"
+    raise refuse("ASN.1", "modules", "text", f"{len(text)} characters", rule, "correct the modules")
 
 
 def _plain(value: Any) -> Any:

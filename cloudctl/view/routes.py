@@ -126,7 +126,7 @@ class ViewRoutes:
 
     def _refusal(self, request: Any) -> Any:
         origin = request.headers.get("Origin")
-        if origin is not None and not _same_site(origin, request.host) and origin not in self._view.origins:
+        if origin is not None and not same_site(origin, request.host) and origin not in self._view.origins:
             return self._refuse(
                 403,
                 "Origin",
@@ -134,7 +134,7 @@ class ViewRoutes:
                 "this site's pages may not look",
                 "open the node's own page, or add the site to [http] origins",
             )
-        if not hmac.compare_digest(_token_of(request), self._view.token.encode()):
+        if not hmac.compare_digest(token_of(request), self._view.token.encode()):
             return self._refuse(
                 401,
                 "token",
@@ -163,7 +163,7 @@ class ViewRoutes:
                 protocols=(PROTOCOL,), heartbeat=HEARTBEAT, max_msg_size=MAX_REQUEST, compress=False
             )
             await socket.prepare(request)
-            _limit_buffer(request.transport)
+            limit_buffer(request.transport)
             if self._view.greet is not None:
                 self._view.greet(viewer)
             sender = asyncio.get_running_loop().create_task(_send(socket, viewer, ready))
@@ -226,7 +226,7 @@ async def _send(socket: Any, viewer: Viewer, ready: asyncio.Event) -> None:
         await asyncio.sleep(SEND_INTERVAL if len(viewer.watched) <= WIDE else WIDE_INTERVAL)
 
 
-def _limit_buffer(transport: Any) -> None:
+def limit_buffer(transport: Any) -> None:
     """Keep little in the system's buffer: a slow page is to get the newest picture, not one of a minute ago."""
     connection = transport.get_extra_info("socket") if transport is not None else None
     if connection is not None:
@@ -234,7 +234,7 @@ def _limit_buffer(transport: Any) -> None:
             connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
 
 
-def _token_of(request: Any) -> bytes:
+def token_of(request: Any) -> bytes:
     """Return the token that a request carries, b"" where it carries none."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
@@ -245,7 +245,7 @@ def _token_of(request: Any) -> bytes:
     return b""
 
 
-def _same_site(origin: str, host: str) -> bool:
+def same_site(origin: str, host: str) -> bool:
     """Return whether an `Origin` is the very host that was asked."""
     try:
         return urlsplit(origin).netloc.lower() == host.lower()

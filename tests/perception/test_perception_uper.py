@@ -51,7 +51,12 @@ Component ::= SEQUENCE { value INTEGER (-16383..16383), confidence INTEGER (1..1
 Matrix ::= SEQUENCE { componentsIncludedIntheMatrix BIT STRING (SIZE(13)), matrix SEQUENCE SIZE(1..13) OF Column }
 Column ::= SEQUENCE SIZE(1..13) OF INTEGER (-100..101)
 ObjectClassWithConfidence ::= SEQUENCE { objectClass ObjectClass, confidence INTEGER (1..101) }
-ObjectClass ::= CHOICE { vehicleSubClass INTEGER (0..255), vruSubClass INTEGER (0..255), ... }
+TrafficParticipantType ::= INTEGER {
+  unknown(0), cyclist(2), passengerCar(5), bus(6), tram(11), agricultural(14), roadSideUnit(15)
+} (0..255)
+ObjectClass ::= CHOICE {
+  vehicleSubClass TrafficParticipantType (unknown|passengerCar..tram|agricultural), vruSubClass INTEGER (0..255), ...
+}
 END
 """
 J2735_FIELDS = """
@@ -121,8 +126,41 @@ def modules(tmp_path: Path) -> PerceptionModules:
     return PerceptionModules(files)
 
 
+def test_a_class_of_several_values_has_the_four_bits_of_their_range(tmp_path: Path) -> None:
+    # asn1tools alone takes the first value of such a constraint for all there is, and writes no bits
+    (tmp_path / "cpm.asn").write_text(CPM_MODULE)
+    text = CPM_MODULE.replace("(unknown|passengerCar..tram|agricultural)", "(0..14)")
+    compiled = asn1tools.compile_string(text, "uper")
+    for number, expected in ((0, 0), (5, 1), (6, 3), (14, 2)):
+        seen = {
+            "measurementDeltaTime": 0,
+            "position": {name: {"value": 1, "confidence": 1} for name in ("xCoordinate", "yCoordinate")},
+            "classification": [{"objectClass": ("vehicleSubClass", number), "confidence": 80}],
+        }
+        container = {"numberOfPerceivedObjects": 1, "perceivedObjects": [seen]}
+        objects = compiled.encode("PerceivedObjectContainer", container)
+        message = cpm_around(objects)
+        data = bytes(compiled.encode("CollectivePerceptionMessage", message))
+        frame = read_perception(Standard.CPM, [data], T, PerceptionModules([tmp_path / "cpm.asn"]))
+        assert frame.columns["class"].tolist() == [expected]
+
+
+def cpm_around(objects: bytes) -> dict[str, Any]:
+    """Return a CPM with a container of encoded objects."""
+    place = {"latitude": 397_955_000, "longitude": 1_165_080_000}
+    return {
+        "header": {"protocolVersion": 2, "messageId": 14, "stationId": 1},
+        "payload": {
+            "managementContainer": {"referenceTime": its_ms(T), "referencePosition": place},
+            "cpmContainers": [{"containerId": 5, "containerData": objects}],
+        },
+    }
+
+
 def test_a_cpm_in_uper_is_read_with_its_open_types(modules: PerceptionModules) -> None:
-    compiled = asn1tools.compile_string(CPM_MODULE, "uper")
+    compiled = asn1tools.compile_string(
+        CPM_MODULE.replace("(unknown|passengerCar..tram|agricultural)", "(0..14)"), "uper"
+    )
     seen = {
         "objectId": 9,
         "measurementDeltaTime": -30,
@@ -141,19 +179,9 @@ def test_a_cpm_in_uper_is_read_with_its_open_types(modules: PerceptionModules) -
         "classification": [{"objectClass": ("vehicleSubClass", 6), "confidence": 80}],
     }
     objects = compiled.encode("PerceivedObjectContainer", {"numberOfPerceivedObjects": 1, "perceivedObjects": [seen]})
-    message: dict[str, Any] = {
-        "header": {"protocolVersion": 2, "messageId": 14, "stationId": 1},
-        "payload": {
-            "managementContainer": {
-                "referenceTime": its_ms(T),
-                "referencePosition": {"latitude": 397_955_000, "longitude": 1_165_080_000},
-            },
-            "cpmContainers": [
-                {"containerId": 2, "containerData": compiled.encode("OriginatingRsuContainer", {})},
-                {"containerId": 5, "containerData": objects},
-            ],
-        },
-    }
+    message = cpm_around(bytes(objects))
+    rsu = {"containerId": 2, "containerData": compiled.encode("OriginatingRsuContainer", {})}
+    message["payload"]["cpmContainers"].insert(0, rsu)
     data = compiled.encode("CollectivePerceptionMessage", message)
     frame = read_perception(Standard.CPM, [bytes(data)], T, modules)
     assert frame.t == T - 30_000_000
