@@ -35,7 +35,7 @@ class Page {
     this.taken = false; // whether the user has moved the picture since
     this.stats = { frames: 0, draws: 0, fps: 0, drawMs: 0, firstPicture: null, bytes: 0 };
     this.canvas = element("map");
-    this.camera = new Camera(this.canvas, () => this.moved(), () => { this.taken = true; }, (px, py) => this.click(px, py));
+    this.camera = new Camera(this.canvas, () => this.moved(), () => { this.taken = true; }, (px, py) => this.find(px, py), (found) => this.click(found));
     this.theme = new Theme(() => { this.dirty = true; });
     this.picture = new Picture(this.canvas, this.camera, this.store, this.theme);
     this.panels = new Panels(this.store, { select: (name, index) => this.selectVehicle(name, index), go: (index) => this.go(index) });
@@ -187,11 +187,15 @@ class Page {
     element("place").value = String(this.current);
   }
 
-  click(px, py) {
-    this.canvas.focus({ preventScroll: true });
+  /** Return what is drawn at a place of the map: { mark } or { hit }. */
+  find(px, py) {
     const mark = this.picture.marks.find((one) => Math.hypot(one.px - px, one.py - py) < one.radius + 6);
+    return mark ? { mark } : { hit: this.picture.layer.hit(px, py) };
+  }
+
+  click({ mark, hit }) {
+    this.canvas.focus({ preventScroll: true });
     if (mark) return this.go(mark.index);
-    const hit = this.picture.layer.hit(px, py);
     return this.select(hit ? [hit.index, hit.id] : null, hit?.name ?? null);
   }
 
