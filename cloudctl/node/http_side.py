@@ -62,7 +62,7 @@ class HttpSide:
         token = section.token or new_token()
         self.page = LivePage(section, parts.engine, token, section.token is None) if section.view else None
         self._parts = parts
-        self._guard = HttpGuard(token)
+        self._guard = HttpGuard(token if section.token or self.page else None)  # one that nobody can read opens nothing
         self.watched: Watched | None = None
         assert section.bind is not None
         self.web = Web(

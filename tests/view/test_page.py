@@ -8,44 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from deadlines import until
 from node_process import NodeProcess
+from page_runs import SNAPSHOT
 
 from bench.browser import Browser, PageFailed
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.schema import Group, SignalState
 
-SNAPSHOT = "cloudctl.store.views.get(0).latest"
 PHONE = (390, 844)
-
-
-@pytest.fixture
-def page(browser: Browser, shown_run: Any) -> Iterator[Browser]:
-    """The recorded run on a fresh page."""
-    for shown in loaded(browser, shown_run.address):
-        shown.run(
-            "cloudctl.connection.ask({exact: false, play: true, speed: 1});"
-            " cloudctl.player.goTo(cloudctl.store.player.begin + 3000)"
-        )
-        shown.until(
-            f"Math.abs({SNAPSHOT}.t - cloudctl.store.player.begin - 3000) < 1500 && {SNAPSHOT}.tracks.rows > 10"
-        )
-        shown.until("cloudctl.picture.layer.shown.length > 5")
-        yield shown
-
-
-def loaded(browser: Browser, address: str) -> Iterator[Browser]:
-    browser.size(1440, 900)
-    browser.prefer("light")
-    browser.open("about:blank")
-    browser.errors.clear()
-    browser.open(address)
-    browser.until("cloudctl.stats.firstPicture !== null", 30)
-    yield browser
-    assert browser.errors == []
 
 
 def node_page(tmp_path: Path, code: CompiledCode) -> NodeProcess:
@@ -200,93 +173,6 @@ def test_search_finds_vehicles_lanes_and_intersections(page: Browser) -> None:
     page.type("no such thing")
     assert page.run("document.getElementById('results').hidden")
     page.key("Escape")
-    page.key("Escape")
-
-
-# Where a road user is that nothing lies over: [x, y, its number]; null where there is none.
-CLICKABLE = """(() => {
-  const map = document.getElementById("map");
-  const { left, top } = map.getBoundingClientRect();
-  const clear = ({ px, py }) => document.elementFromPoint(left + px, top + py) === map;
-  const found = cloudctl.picture.layer.shown.find(clear);
-  return found ? [left + found.px, top + found.py, found.id] : null;
-})()"""
-
-
-def test_a_click_selects_what_is_under_it(page: Browser) -> None:
-    page.run("cloudctl.connection.ask({play: false})")
-    page.until("cloudctl.store.player.playing === false && cloudctl.picture.layer.shown.length > 5 && !cloudctl.dirty")
-    spot = page.until(CLICKABLE)
-    page.click(spot[0], spot[1])
-    page.until(f"cloudctl.selected?.[1] === {spot[2]}")
-    page.key("Escape")
-
-
-HIT = """(async () => {
-  const { TrackLayer } = await import("./tracks.js");
-  const layer = new TrackLayer();
-  layer.shown = ROWS;
-  return layer.shown.map(({ px, py }) => layer.hit(px, py)?.id ?? null);
-})()"""
-
-
-def test_a_click_on_the_middle_of_a_road_user_selects_it_however_many_and_large_ones_are_around(page: Browser) -> None:
-    random = np.random.default_rng(19)
-    for _ in range(20):
-        count = 40
-        rows = [
-            {"id": k, "index": 0, "px": x, "py": y, "heading": heading, "halfLength": length, "halfWidth": width}
-            for k, (x, y, heading, length, width) in enumerate(
-                zip(
-                    random.uniform(0, 120, count).tolist(),
-                    random.uniform(0, 120, count).tolist(),
-                    random.uniform(-4, 4, count).tolist(),
-                    random.choice([3.5, 9.0, 11.5, 57.0], count).tolist(),
-                    random.uniform(1.5, 12.5, count).tolist(),
-                    strict=True,
-                )
-            )
-        ]
-        assert page.run(HIT.replace("ROWS", json.dumps(rows))) == list(range(count))
-
-
-@pytest.mark.parametrize(
-    ("at", "hit"),
-    [
-        ((50, 50), 1),
-        ((50, 57), 1),
-        ((50, 38.6), 2),
-        ((50, 12), 2),
-        ((64, 12), 2),
-        ((50, 0), 2),
-        ((50, -16), None),
-        ((79, 50), None),
-    ],
-)
-def test_a_click_beside_a_road_user_is_for_the_nearest_edge_and_far_away_for_nobody(
-    page: Browser, at: tuple[float, float], hit: int | None
-) -> None:
-    """A pedestrian at (50, 50), and a bus above it that points upwards, 40 px long and 12 px wide."""
-    rows = [
-        {"id": 1, "px": 50, "py": 50, "heading": 0.3, "halfLength": 4, "halfWidth": 4},
-        {"id": 2, "px": 50, "py": 20, "heading": np.pi / 2, "halfLength": 20, "halfWidth": 6},
-    ]
-    script = HIT.replace("ROWS", json.dumps(rows)).replace(
-        "px, py }) => layer.hit(px, py)", f"}}) => layer.hit({at[0]}, {at[1]})"
-    )
-    assert page.run(script)[0] == hit
-
-
-def test_a_click_is_for_what_was_under_it_when_it_was_pressed(page: Browser) -> None:
-    page.run("cloudctl.connection.ask({play: false})")
-    page.until("cloudctl.store.player.playing === false && !cloudctl.dirty")
-    spot = page.until(CLICKABLE)
-    mouse = {"x": spot[0], "y": spot[1], "button": "left", "clickCount": 1}
-    page.call("Input.dispatchMouseEvent", type="mousePressed", **mouse)
-    page.run("cloudctl.camera.move(cloudctl.camera.x + 60, cloudctl.camera.y + 45); cloudctl.dirty = true")
-    page.until("!cloudctl.dirty")  # the picture is another one
-    page.call("Input.dispatchMouseEvent", type="mouseReleased", **mouse)
-    page.until(f"cloudctl.selected?.[1] === {spot[2]}")
     page.key("Escape")
 
 
