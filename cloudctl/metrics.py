@@ -60,7 +60,7 @@ class Metrics:
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     newest: dict[str, dict[str, object]] = field(default_factory=dict)
-    _source_counts: Counter[str] = field(default_factory=Counter)  # sources of each counter
+    _sources: dict[str, list[str]] = field(default_factory=dict)  # of each counter, in order of their first event
     _totals: Counter[str] = field(default_factory=Counter)  # over all sources: asked too often to be summed each time
 
     def count(self, name: str, source: str = "", n: int = 1) -> None:
@@ -85,9 +85,10 @@ class Metrics:
             return key
         if len(source) > MAX_SOURCE_LENGTH:
             return self._key(name, source[:MAX_SOURCE_LENGTH])
-        if self._source_counts[name] >= MAX_SOURCES:
+        sources = self._sources.setdefault(name, [])
+        if len(sources) >= MAX_SOURCES:
             return name, OTHERS
-        self._source_counts[name] += 1
+        sources.append(source)
         return key
 
     def time(self, name: str, us: float) -> None:
@@ -114,6 +115,12 @@ class Metrics:
         """Return every counter summed over its sources, by name."""
         return dict(sorted(self._totals.items()))
 
+    def sources(self, name: str) -> dict[str, int]:
+        """Return one counter by source, sorted."""
+        counts = {source: self.counters[name, source] for source in sorted(self._sources.get(name, ()))}
+        others = self.counters.get((name, OTHERS))
+        return counts if others is None else counts | {OTHERS: others}
+
     def by_source(self, prefix: str) -> dict[str, dict[str, int]]:
         """Return `{name: {source: n}}` for every counter whose name starts with `prefix`."""
         counts: dict[str, dict[str, int]] = {}
@@ -128,6 +135,6 @@ class Metrics:
         """
         return {
             "counters": self.totals(),
-            "advisories": self.by_source("advisory").get("advisory", {}),
+            "advisories": self.sources("advisory"),
             "latency_us": {name: histogram.summary() for name, histogram in sorted(self.histograms.items())},
         }

@@ -402,11 +402,11 @@ def intersection_target(intersection: str) -> str:
 class Inputs(Struct, frozen=True):
     """The inputs that an advisory is based on."""
 
-    revision: int  # of the digital code
-    signal_seq: int | None = None
-    tracks: tuple[int, ...] = ()
-    t_sensor: int = 0  # ns; the newest datum used, at its source
-    t_rx: int = 0  # ns; when the node received it
+    revision: Annotated[int, Meta(description="of the digital code")]
+    signal_seq: Annotated[int | None, Meta(description="of the signal message")] = None
+    tracks: Annotated[tuple[int, ...], Meta(description="ids of the tracks")] = ()
+    t_sensor: Annotated[int, Meta(description="ns since 1970 (UTC); the newest datum used, at its source")] = 0
+    t_rx: Annotated[int, Meta(description="ns since 1970 (UTC); when the node received it")] = 0
 
 
 class Advisory(Struct, frozen=True, omit_defaults=True):
@@ -416,18 +416,19 @@ class Advisory(Struct, frozen=True, omit_defaults=True):
     kind: AdvisoryKind
     intersection: str
     target: str  # see `vehicle_target` and `intersection_target`
-    severity: int  # a `Severity`
-    confidence: float
+    severity: Annotated[int, Meta(description="0 act now, 1 soon, 2 information")]  # a `Severity`
+    confidence: Annotated[float, Meta(description="0 .. 1")]
     reason: str
-    t: int
-    valid_until: int
+    t: Annotated[int, Meta(description="ns since 1970 (UTC)")]
+    valid_until: Annotated[int, Meta(description="ns since 1970 (UTC)")]
     inputs: Inputs
-    speed: float | None = None  # m/s, recommended
-    distance: float | None = None  # m to the place it is about
+    speed: Annotated[float | None, Meta(description="m/s, recommended")] = None
+    distance: Annotated[float | None, Meta(description="m to the place it is about")] = None
     behaviour: str | None = None  # a `Behaviour`; later versions may know more
     status: str | None = None  # of a priority request: a `PriorityStatus`
-    version: int = VERSION
-    epoch: int = 0  # of the node's ownership of the intersection: that of a later owner is higher; 0: it has no other
+    version: Annotated[int, Meta(description="of the wire")] = VERSION
+    # of the node's ownership of the intersection: that of a later owner is higher; 0: it has no other
+    epoch: Annotated[int, Meta(description="of the node's ownership: that of a later owner is higher")] = 0
 
 
 class Signals(Struct, frozen=True):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.browser import Browser
 from bench.scene import Scene
 from cloudctl import codes
 from cloudctl.clock import SECOND
@@ -16,6 +17,7 @@ from cloudctl.payloads import encode
 from cloudctl.settings import EngineConfig
 
 SECONDS = 20.0  # of the recording
+SNAPSHOT = "cloudctl.store.views.get(0).latest"  # of the first intersection, in the page
 
 
 def write_run(path: Path, code: CompiledCode, seconds: float = SECONDS) -> Path:
@@ -52,3 +54,15 @@ class ShownRun:
         if self._process.poll() is None:
             self._process.terminate()
         return self._process.wait(20)
+
+
+def go_to(page: Browser, ms: int) -> None:
+    """Jump to so many ms after the beginning, and wait until the picture is from there: tracks have other numbers
+    then, and until then there is the picture of before.
+    """
+    epoch = page.run("cloudctl.store.player.epoch")
+    page.run(f"cloudctl.player.goTo(cloudctl.store.player.begin + {ms})")
+    page.until(
+        f"cloudctl.store.player.epoch > {epoch} && !cloudctl.store.player.busy"
+        f" && Math.abs({SNAPSHOT}.t - cloudctl.store.player.begin - {ms}) < 1500"
+    )

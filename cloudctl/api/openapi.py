@@ -1,5 +1,5 @@
-"""The OpenAPI 3.1 document of everything a node answers over HTTP but its live page. Schemas are made from the types
-that the answers are encoded from, so that the document cannot differ from them.
+"""The OpenAPI 3.1 document of live state, metrics and health. Schemas are made from the types that the answers are
+encoded from, so that the document cannot differ from them.
 """
 
 from typing import Any, NamedTuple

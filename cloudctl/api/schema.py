@@ -22,7 +22,10 @@ Seconds = Annotated[float, Meta(description="s")]
 SquareMetres = Annotated[float, Meta(description="m^2")]
 Share = Annotated[float, Meta(description="0 .. 1")]
 Degrees = Annotated[float, Meta(description="degrees, WGS-84 / CGCS2000")]
-Count = Annotated[int, Meta(ge=0)]
+Total = Annotated[int, Meta(ge=0, description="rows of the whole list")]
+Offset = Annotated[int, Meta(ge=0, description="rows left out before the first one here")]
+Limit = Annotated[int, Meta(ge=0, description="rows here at the most")]
+Revision = Annotated[int, Meta(description="of the digital code")]
 IntersectionId = Annotated[str, Meta(description="city code of the intersection")]
 
 
@@ -38,7 +41,7 @@ class IntersectionRow(Struct, frozen=True):
     planned: Annotated[Time | None, Meta(description="ns; when it was last planned")]
     t_sensor: Annotated[Time | None, Meta(description="ns; the newest perception of that plan, at its source")]
     t_signal: Annotated[Time | None, Meta(description="ns; the newest signal states of that plan, at their source")]
-    tracks: Count
+    tracks: Annotated[int, Meta(ge=0, description="road users that are tracked")]
     vehicles: Annotated[int, Meta(ge=0, description="connected ones among the tracks")]
     signal_gate: Annotated[str | None, Meta(description="why advice that rests on signals is withheld")]
     perception_gate: Annotated[str | None, Meta(description="why advice that rests on perception is withheld")]
@@ -47,9 +50,9 @@ class IntersectionRow(Struct, frozen=True):
 class IntersectionList(Struct, frozen=True):
     """A page of the intersections of a node, in the order of its configuration."""
 
-    total: Count
-    offset: Count
-    limit: Count
+    total: Total
+    offset: Offset
+    limit: Limit
     intersections: tuple[IntersectionRow, ...]
 
 
@@ -88,7 +91,7 @@ class TrackList(Struct, frozen=True):
     """The road users of an intersection at its newest plan; `t` is null before the first one."""
 
     intersection: IntersectionId
-    revision: int
+    revision: Revision
     t: Time | None
     tracks: tuple[Track, ...]
 
@@ -96,7 +99,7 @@ class TrackList(Struct, frozen=True):
 class SignalGroupState(Struct, frozen=True):
     """One signal group: the state as it was received, the times as far as they may be believed."""
 
-    group: int
+    group: Annotated[int, Meta(description="number of the group in the digital code")]
     kind: Annotated[str, Meta(description="of road users it is for")]
     state: Annotated[str, Meta(description="as in docs/wire.md, in small letters: red, green_protected, ...")]
     min_end: Annotated[Time | None, Meta(description="ns; the state ends no sooner")]
@@ -176,7 +179,7 @@ class GatewayRow(Struct, frozen=True):
 class GatewayList(Struct, frozen=True):
     """A page of the gateways of a node, in the order of its configuration."""
 
-    total: Count
-    offset: Count
-    limit: Count
+    total: Total
+    offset: Offset
+    limit: Limit
     gateways: tuple[GatewayRow, ...]

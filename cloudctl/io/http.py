@@ -87,6 +87,7 @@ class Web:
                 web.get("/schema", self._schema),
             ]
         )
+        app.on_response_prepare.append(_hide_versions)
         if more_routes is not None:
             app.add_routes(more_routes(web))
         self._runner = web.AppRunner(app, access_log=None)
@@ -231,6 +232,11 @@ class Web:
     def _refuse(self, status: int, field: str, value: object, rule: str, remedy: str) -> Any:
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 429 else None
         return problem(self._web, status, field, value, rule, remedy, headers)
+
+
+async def _hide_versions(_: Any, response: Any) -> None:
+    """Keep the versions of Python and of the web server out of every answer."""
+    response.headers["Server"] = "cloudctl"
 
 
 def time_of(text: str) -> int:

@@ -3,7 +3,7 @@ its module is handed in.
 """
 
 import http
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,7 +15,7 @@ class Problem(msgspec.Struct, frozen=True):
     """Why a request is not answered: RFC 9457 (`title`, `status`, `detail`), and what a program needs to react."""
 
     title: str  # of the status: "Not Found"
-    status: int
+    status: Annotated[int, msgspec.Meta(description="of HTTP")]
     detail: str  # the whole in one sentence, for people
     field: str  # of the request
     value: str

@@ -63,7 +63,7 @@ class HttpSide:
         `more_routes`: what else is served."""
         self.page = LivePage(section, parts.engine, token, section.token is None) if section.view else None
         self._parts, self._more_routes = parts, more_routes
-        self._guard = HttpGuard(token)
+        self._guard = HttpGuard(token if section.token or self.page else None)  # one that nobody can read opens nothing
         self.watched: Watched | None = None
         assert section.bind is not None
         self.web = Web(

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Check = Callable[[], bool]
 
@@ -42,8 +43,8 @@ class HealthReport(Struct, frozen=True):
     """Whether the event loop turns."""
 
     alive: bool
-    loop_age_s: float  # s since it last did its rounds
-    uptime_s: float
+    loop_age_s: Annotated[float, Meta(description="s since it last did its rounds")]
+    uptime_s: Annotated[float, Meta(description="s since the node began")]
 
 
 def ready_report(checks: Mapping[str, Check]) -> ReadyReport:

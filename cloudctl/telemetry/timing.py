@@ -37,10 +37,12 @@ class StepTimer:
 
 
 def time_hops(metrics: Metrics, now: int, advisories: Iterable[Advisory]) -> None:
-    """Note the age of the newest datum of each advisory that was sent at `now` ns, by the clocks of both ends."""
+    """Note the age of the newest datum of each advisory that was sent at `now` ns, by the clocks of both ends; a clock
+    that is ahead makes no age less than 0.
+    """
     for advisory in advisories:
         inputs = advisory.inputs
         if inputs.t_sensor:
-            metrics.time("hop.sensor_to_node", (inputs.t_rx - inputs.t_sensor) / 1000)
-            metrics.time("hop.node_to_advisory", (now - inputs.t_rx) / 1000)
-            metrics.time("hop.sensor_to_advisory", (now - inputs.t_sensor) / 1000)
+            metrics.time("hop.sensor_to_node", max(inputs.t_rx - inputs.t_sensor, 0) / 1000)
+            metrics.time("hop.node_to_advisory", max(now - inputs.t_rx, 0) / 1000)
+            metrics.time("hop.sensor_to_advisory", max(now - inputs.t_sensor, 0) / 1000)

@@ -49,7 +49,10 @@ def test_everything_but_codes_needs_the_token(path: str) -> None:
                 ({"Authorization": f"Basic {TOKEN}"}, 401),
                 ({"Authorization": f"Bearer {TOKEN}"}, 404),
             ):
-                assert (await session.get(web.address + path, headers=headers)).status == status
+                answer = await session.get(web.address + path, headers=headers)
+                assert answer.status == status
+                assert answer.content_type == "application/problem+json"
+                assert answer.headers["Server"] == "cloudctl"
             assert (await session.get(f"{web.address}/codes")).status == 200
 
     served(ask, HttpGuard(TOKEN))

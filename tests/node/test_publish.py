@@ -168,7 +168,7 @@ def test_codes_over_http(scene: Scene) -> None:
                 assert (row["current"]["revision"], row["next"]["revision"]) == (1, 2)
                 for path in ("/codes/none", f"/codes/{before.id}?at=then", f"/codes/{before.id}?form=pdf"):
                     assert answers[path][0] in (400, 404)
-                    assert set(msgspec.json.decode(answers[path][2])) == {"field", "value", "rule", "remedy"}
+                    assert {"field", "value", "rule", "remedy"} <= set(msgspec.json.decode(answers[path][2]))
         finally:
             await web.stop()
 

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 
 from cloudctl.metrics import MAX_SOURCES, Metrics
-from cloudctl.telemetry.exposition import Exposition, Form, Gauge, Sample, labels_text
+from cloudctl.telemetry.exposition import PIECE, Exposition, Form, Gauge, Sample, labels_text
 from cloudctl.telemetry.families import FAMILIES, By, family_of
 from cloudctl.telemetry.gauges import latencies_of
 from cloudctl.telemetry.places import Places
@@ -95,6 +95,14 @@ def test_the_number_of_samples_is_bounded_whatever_strangers_call_themselves() -
     assert lines[By.SOURCE] <= len(COUNTERS) * (MAX_SOURCES + 1) + 400
     assert lines[By.TOTAL] < 2000  # advisories have 1001 kinds here
     assert max(map(len, text_of(metrics, By.TOTAL, Form.OPENMETRICS).splitlines())) < 300
+
+
+@pytest.mark.parametrize("by", By)
+def test_no_piece_of_a_text_is_long_whatever_strangers_have_counted(by: By) -> None:
+    """Between two pieces the event loop has its turn: what one costs is bounded by the counters that it reads."""
+    pieces = list(Exposition(full_metrics()).pieces(by, Form.OPENMETRICS, NOWHERE, (), ()))
+    assert max(piece.count(b"\n") for piece in pieces) <= PIECE + 4
+    assert len(pieces) > len(COUNTERS) * MAX_SOURCES / PIECE
 
 
 def test_histograms_hold_every_duration_once_and_are_cumulative() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from page_runs import ShownRun, write_run
+from page_runs import SNAPSHOT, ShownRun, go_to, write_run
 
 from bench.browser import Browser, find_browser
 from cloudctl.codes import CompiledCode
@@ -42,3 +42,19 @@ def page_browser(browser: Browser, shown_run: ShownRun) -> Browser:
         browser.open(shown_run.address)
         browser.until("document.readyState === 'complete' && location.pathname === '/view/'")
     return browser
+
+
+@pytest.fixture
+def page(browser: Browser, shown_run: ShownRun) -> Iterator[Browser]:
+    """The recorded run on a fresh page."""
+    browser.size(1440, 900)
+    browser.prefer("light")
+    browser.open("about:blank")
+    browser.errors.clear()
+    browser.open(shown_run.address)
+    browser.until("cloudctl.stats.firstPicture !== null", 30)
+    browser.run("cloudctl.connection.ask({exact: false, play: true, speed: 1})")
+    go_to(browser, 3000)
+    browser.until(f"{SNAPSHOT}.tracks.rows > 10 && cloudctl.picture.layer.shown.length > 5")
+    yield browser
+    assert browser.errors == []

@@ -11,40 +11,14 @@ from typing import Any
 import pytest
 from deadlines import until
 from node_process import NodeProcess
+from page_runs import SNAPSHOT
 
 from bench.browser import Browser, PageFailed
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.schema import Group, SignalState
 
-SNAPSHOT = "cloudctl.store.views.get(0).latest"
 PHONE = (390, 844)
-
-
-@pytest.fixture
-def page(browser: Browser, shown_run: Any) -> Iterator[Browser]:
-    """The recorded run on a fresh page."""
-    for shown in loaded(browser, shown_run.address):
-        shown.run(
-            "cloudctl.connection.ask({exact: false, play: true, speed: 1});"
-            " cloudctl.player.goTo(cloudctl.store.player.begin + 3000)"
-        )
-        shown.until(
-            f"Math.abs({SNAPSHOT}.t - cloudctl.store.player.begin - 3000) < 1500 && {SNAPSHOT}.tracks.rows > 10"
-        )
-        shown.until("cloudctl.picture.layer.shown.length > 5")
-        yield shown
-
-
-def loaded(browser: Browser, address: str) -> Iterator[Browser]:
-    browser.size(1440, 900)
-    browser.prefer("light")
-    browser.open("about:blank")
-    browser.errors.clear()
-    browser.open(address)
-    browser.until("cloudctl.stats.firstPicture !== null", 30)
-    yield browser
-    assert browser.errors == []
 
 
 def node_page(tmp_path: Path, code: CompiledCode) -> NodeProcess:
@@ -199,19 +173,6 @@ def test_search_finds_vehicles_lanes_and_intersections(page: Browser) -> None:
     page.type("no such thing")
     assert page.run("document.getElementById('results').hidden")
     page.key("Escape")
-    page.key("Escape")
-
-
-def test_a_click_selects_what_is_under_it(page: Browser) -> None:
-    page.run("cloudctl.connection.ask({play: false})")
-    page.until("cloudctl.store.player.playing === false && cloudctl.picture.layer.shown.length > 5")
-    spot = page.run(
-        "(() => { const box = document.getElementById('map').getBoundingClientRect(); const one ="
-        " cloudctl.picture.layer.shown.find((o) => o.px > 100 && o.px < box.width - 320 && o.py > 100 && o.py <"
-        " box.height - 200); return [box.left + one.px, box.top + one.py, one.id]; })()"
-    )
-    page.click(spot[0], spot[1])
-    page.until(f"cloudctl.selected?.[1] === {spot[2]}")
     page.key("Escape")
 
 

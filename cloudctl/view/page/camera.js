@@ -6,15 +6,20 @@ const WHEEL_STEP = 0.0015;
 const DRAG_PX = 4; // a press that moves less is a click
 
 export class Camera {
-  /** `onMove()` is called after each move, `onTake()` before one that the user makes, `onClick(px, py)` for a press that moves nothing. */
-  constructor(canvas, onMove, onTake, onClick) {
+  /**
+   * `onMove()` is called after each move, `onTake()` before one that the user makes, `onClick(found)` for a press that moves
+   * nothing, with what `find(px, py)` has found under it as it was pressed: by its release the picture may have moved on.
+   */
+  constructor(canvas, onMove, onTake, find, onClick) {
     this.canvas = canvas;
     this.x = 0;
     this.y = 0;
     this.scale = 5;
     this.onMove = onMove;
     this.onTake = onTake;
+    this.find = find;
     this.onClick = onClick;
+    this.pressed = null;
     this.pointers = new Map();
     this.dragged = 0;
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -92,7 +97,10 @@ export class Camera {
   press(event) {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
-    if (this.pointers.size === 1) this.dragged = 0;
+    if (this.pointers.size > 1) return;
+    this.dragged = 0;
+    const box = this.canvas.getBoundingClientRect();
+    this.pressed = this.find(event.clientX - box.left, event.clientY - box.top);
   }
 
   drag(event) {
@@ -114,7 +122,6 @@ export class Camera {
   release(event, counts) {
     this.pointers.delete(event.pointerId);
     if (!counts || this.dragged > DRAG_PX || this.pointers.size) return;
-    const box = this.canvas.getBoundingClientRect();
-    this.onClick(event.clientX - box.left, event.clientY - box.top);
+    this.onClick(this.pressed);
   }
 }

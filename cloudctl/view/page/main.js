@@ -30,12 +30,13 @@ class Page {
     this.current = 0;
     this.selected = null;
     this.followed = null; // the name of the selected vehicle: its track may change
+    this.wanted = null; // the name of a vehicle that is selected as soon as it is in the picture
     this.dirty = true;
     this.fitted = false; // whether the current intersection was brought into view
     this.taken = false; // whether the user has moved the picture since
     this.stats = { frames: 0, draws: 0, fps: 0, drawMs: 0, firstPicture: null, bytes: 0 };
     this.canvas = element("map");
-    this.camera = new Camera(this.canvas, () => this.moved(), () => { this.taken = true; }, (px, py) => this.click(px, py));
+    this.camera = new Camera(this.canvas, () => this.moved(), () => { this.taken = true; }, (px, py) => this.find(px, py), (found) => this.click(found));
     this.theme = new Theme(() => { this.dirty = true; });
     this.picture = new Picture(this.canvas, this.camera, this.store, this.theme);
     this.panels = new Panels(this.store, { select: (name, index) => this.selectVehicle(name, index), go: (index) => this.go(index) });
@@ -55,7 +56,7 @@ class Page {
     const store = this.store;
     if (kind === Kind.HELLO) this.hello(value);
     else if (kind === Kind.SCENE) store.scene(value);
-    else if (kind === Kind.SNAPSHOT) store.snapshot(value, performance.now());
+    else if (kind === Kind.SNAPSHOT) this.snapshot(value);
     else if (kind === Kind.OVERVIEW) store.overview = value;
     else if (kind === Kind.EVENTS) store.events(value);
     else if (kind === Kind.STATUS) store.statuses.set(value.index, value);
@@ -78,6 +79,11 @@ class Page {
     return this.go(Math.max(wanted, 0));
   }
 
+  snapshot(value) {
+    this.store.snapshot(value, performance.now());
+    if (this.wanted && value.names.includes(this.wanted)) this.selectVehicle(this.wanted, value.index);
+  }
+
   detail(value) {
     if (!this.selected || value.track !== this.selected[1] || value.index !== this.selected[0]) return;
     if (value.vehicle) this.followed = value.vehicle;
@@ -86,8 +92,18 @@ class Page {
   }
 
   played(value) {
-    if (this.store.player && value.epoch !== this.store.player.epoch) this.store.jump();
+    const before = this.store.player;
     this.store.player = value;
+    if (!before || value.epoch === before.epoch) return;
+    this.store.jump();
+    if (this.selected && !(before.exact && value.exact)) this.renumber();
+  }
+
+  /** After a jump, tracks have other numbers: a selected vehicle is looked for by its name, any other selection is over. */
+  renumber() {
+    const name = this.followed;
+    this.select(null);
+    this.wanted = name;
   }
 
   connected(state, words) {
@@ -187,17 +203,22 @@ class Page {
     element("place").value = String(this.current);
   }
 
-  click(px, py) {
-    this.canvas.focus({ preventScroll: true });
+  /** Return what is drawn at a place of the map: { mark } or { hit }. */
+  find(px, py) {
     const mark = this.picture.marks.find((one) => Math.hypot(one.px - px, one.py - py) < one.radius + 6);
+    return mark ? { mark } : { hit: this.picture.layer.hit(px, py) };
+  }
+
+  click({ mark, hit }) {
+    this.canvas.focus({ preventScroll: true });
     if (mark) return this.go(mark.index);
-    const hit = this.picture.layer.hit(px, py);
     return this.select(hit ? [hit.index, hit.id] : null, hit?.name ?? null);
   }
 
   select(selected, name = null) {
     this.selected = selected;
     this.followed = name;
+    this.wanted = null;
     this.store.detail = null;
     this.connection.ask({ select: selected ?? [this.current, -1] });
     if (selected) this.bringIntoView(selected);

@@ -15,6 +15,7 @@ const HINT_SCALE = 1.5; // px per m from which rings of mere information are sho
 const TRAIL_MS = 3000;
 const MAX_LABELS = 80;
 const STANDING = 0.5; // m/s
+const NEAR_PX = 14; // from the edge of a road user: a click there is still meant for it
 const CONTOUR = 2.45; // standard deviations: the ellipse holds the truth 95 times in 100
 
 /** Return where the tracks of an intersection are now: between the last two plans, `share` of the way to the newer one. */
@@ -46,7 +47,7 @@ function turned(tracks, row, before, share) {
 export class TrackLayer {
   constructor() {
     this.sides = new Map(); // where each label stood last: labels do not jump from side to side
-    this.shown = []; // what can be clicked: { index, id, name, px, py, reach }
+    this.shown = []; // what can be clicked: { index, id, name, px, py, heading, halfLength, halfWidth }
     this.boxes = [];
   }
 
@@ -82,7 +83,7 @@ export class TrackLayer {
     const width = Math.max((tracks.width[row] || usualWidth) * camera.scale, MIN_PX.width);
     const bucket = name ? "connected" : (COLOUR_OF[kind] ?? "unknown");
     const reach = kind === PEDESTRIAN ? Math.max(MIN_PX.pedestrian, width / 2) : length / 2;
-    const one = { index, id: tracks.id[row], name, kind, px, py, x, y, reach: Math.max(reach, 8), halfX: reach, halfY: reach, chosen, speed: 0 };
+    const one = { index, id: tracks.id[row], name, kind, px, py, x, y, heading, halfLength: reach, halfWidth: kind === PEDESTRIAN ? reach : width / 2, reach: Math.max(reach, 8), halfX: reach, halfY: reach, chosen, speed: 0 };
     this.shown.push(one);
     if (camera.scale < OUTLINE_SCALE && !chosen) {
       if (!this.small.has(bucket)) this.small.set(bucket, []);
@@ -183,16 +184,28 @@ export class TrackLayer {
     return null;
   }
 
-  /** Return what was clicked at (px, py), null where nothing was. */
+  /**
+   * Return what is at (px, py), null where nothing is near: what the place lies in, else what it is nearest to; of several
+   * the one whose middle is nearest. A small road user is not hidden by a large one beside it.
+   */
   hit(px, py) {
     let best = null;
-    let nearest = 14;
+    let least = [NEAR_PX, Infinity];
     for (const one of this.shown) {
-      const distance = Math.hypot(one.px - px, one.py - py) - one.reach + 8;
-      if (distance < nearest) [best, nearest] = [one, distance];
+      const found = [outside(one, px, py), Math.hypot(one.px - px, one.py - py)];
+      if (found[0] < least[0] || (found[0] === least[0] && found[1] < least[1])) [best, least] = [one, found];
     }
     return best;
   }
+}
+
+/** Return how far (px) a place on the screen is outside a road user's box; 0 inside. */
+function outside({ px, py, heading, halfLength, halfWidth }, atX, atY) {
+  const [ux, uy] = [Math.cos(heading), -Math.sin(heading)];
+  const [dx, dy] = [atX - px, atY - py];
+  const along = Math.max(Math.abs(dx * ux + dy * uy) - halfLength, 0);
+  const across = Math.max(Math.abs(dy * ux - dx * uy) - halfWidth, 0);
+  return Math.hypot(along, across);
 }
 
 /** Draw where the road users of an intersection were in the last seconds; of one track, or of all. */
