@@ -44,6 +44,7 @@ class CityNode:
         servers = ", ".join(f'"{address}"' for address in cluster.addresses)
         city = f'[city]\nnode = "{name}"\naddress = "tcp://127.0.0.1:{self.port}"\netcd = [{servers}]\n{extra}'
         self.config = write_node_folder(folder, self.port, mqtt, fleet, city)
+        self.group: int | None = None  # of the process; None: as this one's
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -58,7 +59,7 @@ class CityNode:
         """Begin to start it."""
         command = [sys.executable, "-m", "cloudctl", "serve", str(self.config)]
         with (self.folder / "err").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, group=self.group)
 
     def await_ready(self) -> None:
         assert self.process is not None

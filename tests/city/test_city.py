@@ -5,8 +5,12 @@ one clock.
 """
 
 import itertools
+import json
+import os
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +19,7 @@ import pytest
 from city_nodes import NAMES, City, gaps, overlaps
 from deadlines import until
 from etcd_cluster import Cluster, needs_etcd
+from paths import ROOT, TESTS
 
 from cloudctl.io import broker
 from cloudctl.replay import replay
@@ -79,6 +84,26 @@ def test_intersections_of_a_node_that_is_killed_or_frozen_are_served_again_withi
     assert 0.5 < max(gaps(spans).values()) < MAX_GAP
     for before, after in itertools.pairwise(spans):
         assert before.intersection != after.intersection or before.epoch <= after.epoch
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "ip", "iptables"))),
+    reason="cutting a node off needs root, unshare, ip and iptables on PATH",
+)
+def test_a_node_that_is_cut_off_falls_silent_before_another_takes_over(tmp_path: Path) -> None:
+    script = f"ip link set lo up && exec {sys.executable} {TESTS / 'city_cut_off.py'} {tmp_path}"
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{TESTS}"}
+    command = ["unshare", "-n", "sh", "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    if not done.stdout and "Operation not permitted" in done.stderr:
+        pytest.skip("no network namespace may be made here")
+    assert done.stdout, done.stderr[-2000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["owned"], "it owned something before"
+    assert set(seen["owners"].values()) == {"north", "west"}
+    assert seen["overlaps"] == []
+    assert seen["served"]
+    assert 1.0 < seen["gap"] < MAX_GAP
 
 
 def test_when_the_leader_dies_nobody_falls_silent_and_without_a_quorum_everybody_does_and_comes_back(
