@@ -1,6 +1,9 @@
 """Gateways of several intersections, and the folder of a node that serves them, for tests of several nodes."""
 
-from collections.abc import Iterable
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.scene import corridor
@@ -79,6 +82,21 @@ class Fleet:
     def close(self) -> None:
         for gateway in self.gateways.values():
             gateway.close()
+
+
+@contextlib.contextmanager
+def serving(config: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run `cloudctl serve` of a node's file."""
+    command = [sys.executable, "-m", "cloudctl", "serve", str(config)]
+    with (config.parent / "err").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert process.stdout is not None
+        assert "serving" in process.stdout.readline(), (config.parent / "err").read_text()
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def origin(code: CompiledCode) -> tuple[float, float]:

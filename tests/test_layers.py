@@ -104,14 +104,14 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
-        ("http_guard", "private_files"),
+        ("bridge", "http_guard", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
         ("egress",),
     ),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
-        ("description", "init_folder", "share", "workers"),
+        ("description", "init_folder", "share", "upward", "workers"),
         ("publish", "reload"),
         ("outgoing", "reloader", "startup"),
         ("live", "supervisor"),

@@ -12,6 +12,7 @@ from .. import codes
 from ..codes import IntersectionCode
 from ..codes.formats.detect import read_any
 from ..errors import CloudctlError
+from ..io.bridge import Bridge
 from ..io.broker import Tls, write_mosquitto_files
 from ..io.signatures import Signer, new_signature_key
 from ..io.zeromq import read_keys, write_keys
@@ -267,6 +268,15 @@ def broker_tls(config: NodeConfig) -> Tls | None:
     )
 
 
+def bridge_of(section: BrokerSection) -> Bridge | None:
+    """Return the bridge of an embedded broker, None where it has none."""
+    if section.bridge is None or section.bridge_name is None:
+        return None
+    files = (section.bridge_ca, section.bridge_cert, section.bridge_key)
+    ca, cert, key = (None if file is None else Path(file) for file in files)
+    return Bridge(name=section.bridge_name, address=section.bridge, ca=ca, cert=cert, key=key)
+
+
 def write_external_broker(config: NodeConfig, config_folder: Path, out: Path) -> Path:
     """Write what a mosquitto that runs elsewhere needs to be closed: its configuration and ACL, with the certificates
     of the node's folder.
@@ -307,7 +317,9 @@ def write_broker_files(config: NodeConfig, folder: Path | None = None, port: int
     target = folder or (Path(section.folder) if section.folder else None)
     if target is None:
         return None
-    return write_mosquitto_files(target, section.host.strip("[]"), port or section.port, broker_tls(config))
+    return write_mosquitto_files(
+        target, section.host.strip("[]"), port or section.port, broker_tls(config), bridge_of(section)
+    )
 
 
 def _read_map(map_file: Path | None) -> list[IntersectionCode]:
