@@ -1,6 +1,7 @@
 """Gateways of several intersections, and the folder of a node that serves them, for tests of several nodes."""
 
 import contextlib
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.codes import CompiledCode
+from cloudctl.io import broker
 from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 from cloudctl.schema import Reject
 
@@ -82,6 +84,17 @@ class Fleet:
     def close(self) -> None:
         for gateway in self.gateways.values():
             gateway.close()
+
+
+def free_ports(count: int) -> int:
+    """Return the first of some TCP ports in a row that are free now."""
+    while True:
+        first = broker.free_port()
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                probe = stack.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", port))
+            return first
 
 
 @contextlib.contextmanager

@@ -112,7 +112,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
         ("description", "init_folder", "share", "upward", "workers"),
-        ("publish", "reload"),
+        ("init_city", "publish", "reload"),
         ("outgoing", "reloader", "startup"),
         ("live", "supervisor"),
     ),

@@ -18,6 +18,8 @@ def add_city_commands(commands: Any) -> None:
     status = _command(city, "status", "which node serves which intersection", _status)
     status.add_argument("--json", action="store_true", help="one JSON object")
 
+    _command(city, "secure", "let only nodes, by their certificates, read and write what a city keeps in etcd", _secure)
+
     move = _command(city, "move", "move an intersection to a node, without a gap; it stays there", _move)
     move.add_argument("intersection")
     move.add_argument("node")
@@ -56,9 +58,10 @@ def _section(args: argparse.Namespace) -> Any:
 def _status(args: argparse.Namespace) -> None:
     import msgspec
 
-    from ..city.control import status
+    from ..city.control import etcd_notes, status
 
-    city = asyncio.run(status(_section(args)))
+    section = _section(args)
+    city = asyncio.run(status(section))
     if args.json:
         rows = {
             "nodes": [node._asdict() for node in city.nodes],
@@ -72,6 +75,25 @@ def _status(args: argparse.Namespace) -> None:
         notes = [f"pinned to {place.pinned}"] if place.pinned else []
         notes += [f"moving to {place.moving_to}"] if place.moving_to else []
         print(f"{place.intersection}  {place.node or 'nobody'}  epoch {place.epoch}  {', '.join(notes)}".rstrip())
+    for note in asyncio.run(etcd_notes(section)):
+        print(f"note: {note}")
+
+
+def _secure(args: argparse.Namespace) -> None:
+    from msgspec.structs import replace
+
+    from ..city.control import secure
+    from ..node.config import ConfigError
+    from ..node.credentials import NODE_NAMES, Authority
+
+    section = _section(args)
+    if section.etcd_cert is None:
+        raise ConfigError(f"{args.config}: [city] etcd_ca, etcd_cert and etcd_key are missing: etcd is open to anyone")
+    folder = Path(section.etcd_cert).parent
+    root = replace(section, etcd_cert=str(folder / "root.pem"), etcd_key=str(folder / "root.key"))
+    users = sorted({issued.name for issued in Authority(folder).issued() if NODE_NAMES.fullmatch(issued.name)})
+    was_new = asyncio.run(secure(section, root, users))
+    print(f"etcd is closed: {', '.join(users)} may use {section.prefix}/{'' if was_new else ', as before'}")
 
 
 def _move(args: argparse.Namespace) -> None:

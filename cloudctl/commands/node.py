@@ -92,6 +92,10 @@ def _add_setup(commands: Any) -> None:
     init.add_argument("--mqtt-port", type=int, default=8883, help="TCP port of the broker (default 8883)")
     init.add_argument("--http-port", type=int, default=8080, help="TCP port of the live page (default 8080)")
     init.add_argument(
+        "--city", action="store_true", help="three nodes that share the intersections, with etcd, on this machine"
+    )
+    init.add_argument("--etcd-port", type=int, default=2379, help="with --city: the first port of etcd (default 2379)")
+    init.add_argument(
         "--signed", action="store_true", help="sign every advisory with a key of the node; vehicles verify it"
     )
     broker = add_command(
@@ -249,11 +253,15 @@ def _show_recording(args: argparse.Namespace) -> int:
 
 
 def _init(args: argparse.Namespace) -> None:
+    from ..node.init_city import CityPorts, init_city
     from ..node.init_folder import Ports, init_folder
 
-    for line in init_folder(
-        args.folder, args.map, args.host, Ports(args.port, args.mqtt_port, args.http_port), args.signed
-    ):
+    ports = Ports(args.port, args.mqtt_port, args.http_port)
+    if args.city:
+        lines = init_city(args.folder, args.map, args.host, CityPorts(ports, args.etcd_port))
+    else:
+        lines = init_folder(args.folder, args.map, args.host, ports, args.signed)
+    for line in lines:
         print(line)
 
 

@@ -11,7 +11,7 @@ from ..topics import MqttTopics
 
 AUTOSAVE = 2  # s between two saves of what waits
 MAX_KEPT = 1_000_000  # messages that wait for the region
-# messages that are sent and not yet acknowledged; with 0, without a limit, a bridge of mosquitto 2.0 sends nothing at all
+# messages that are sent and not yet acknowledged; with 0 (no limit), a bridge of mosquitto 2.0 sends nothing at all
 MAX_IN_FLIGHT = 10_000
 RESTART = (1, 5)  # s between two attempts to reach the region, spread at random
 # What a region gathers. `max_queued_bytes` stays 0: with a limit, mosquitto drops what it should keep (issue 2256).

@@ -1,10 +1,8 @@
 """Several workers of one machine, as processes with real sockets: each serves its part, any of them names the owner."""
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from city_gateways import INTERSECTIONS, Fleet, write_node_folder
+from city_gateways import INTERSECTIONS, Fleet, free_ports, write_node_folder
 from deadlines import until
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,17 +23,6 @@ from cloudctl.io.zeromq import read_keys
 from cloudctl.replay import replay
 
 COUNT = 2
-
-
-def free_ports(count: int) -> int:
-    """Return the first of some TCP ports in a row that are free now."""
-    while True:
-        first = broker.free_port()
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            for port in range(first, first + count):
-                probe = stack.enter_context(socket.socket())
-                probe.bind(("127.0.0.1", port))
-            return first
 
 
 class Workers:
