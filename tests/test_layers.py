@@ -69,7 +69,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "cloudctl.city": (
-        ("__init__", "etcd", "ownership", "rendezvous"),
+        ("__init__", "capacity", "etcd", "ownership", "rendezvous"),
         ("fixed", "records"),
         ("control", "moves"),
         ("leases",),

@@ -34,6 +34,36 @@ def add_city_commands(commands: Any) -> None:
     undrain.add_argument("node")
 
 
+def add_capacity_command(commands: Any) -> None:
+    """Add it."""
+    plan = add_command(commands, "plan-capacity", "what a city needs, from measured unit costs", _plan_capacity)
+    plan.add_argument("--intersections", type=_count, required=True)
+    plan.add_argument("--rsus", type=_count, default=3, help="roadside units of an intersection (default 3)")
+    plan.add_argument("--vehicles", type=_count, default=0, help="connected at once (default 0)")
+    plan.add_argument("--hz", type=_positive, default=10.0, help="frames a second of a unit (default 10)")
+    plan.add_argument("--objects", type=_count, default=30, help="road users of a frame (default 30)")
+    plan.add_argument("--report-hz", type=_positive, default=1.0, help="reports a second of a vehicle (default 1)")
+    plan.add_argument("--keep-days", type=_positive, default=0.0, help="of recordings (default: none are made)")
+    plan.add_argument("--cores", type=_count, default=16, help="of a machine (default 16)")
+    plan.add_argument("--memory", type=_positive, default=64.0, help="of a machine, GiB (default 64)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 0 or more")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
+    return value
+
+
 def _command(city: Any, name: str, help: str, run: Any) -> argparse.ArgumentParser:
     parser = add_command(city, name, help, run)
     parser.add_argument(
@@ -101,6 +131,33 @@ def _move(args: argparse.Namespace) -> None:
 
     asyncio.run(move(_section(args), args.intersection, args.node, args.wait))
     print(f"{args.intersection} is at {args.node}, and stays there; cloudctl city unpin lets it go back")
+
+
+def _plan_capacity(args: argparse.Namespace) -> None:
+    from ..city.capacity import COSTS, Demand, Machine, plan_capacity
+
+    names = Demand._fields
+    demand = Demand(**{name: getattr(args, name) for name in names})
+    machine = Machine(cores=max(args.cores, 1), memory=args.memory)
+    plan = plan_capacity(demand, machine)
+    print(
+        f"{demand.intersections} intersections x {demand.rsus} units x {demand.hz:g} Hz x {demand.objects} objects, "
+        f"{demand.vehicles} vehicles at {demand.report_hz:g} Hz: {plan.frames:,.0f} frames/s"
+    )
+    rows = (
+        ("cores of nodes", f"{plan.node_cores:.1f}", f"{plan.workers} workers"),
+        ("cores of brokers", f"{plan.broker_cores:.1f}", f"{plan.brokers} brokers, one a region, bridged"),
+        ("memory", f"{plan.memory:.1f} GiB", ""),
+        ("network, from gateways", f"{plan.network:.2f} Gbit/s", ""),
+        ("disk for recordings", f"{plan.disk:.1f} TiB", f"{demand.keep_days:g} days"),
+        ("machines", f"{plan.machines}", f"of {machine.cores} cores and {machine.memory:g} GiB, one of them to spare"),
+        ("etcd servers", f"{plan.etcd}", "on three of the machines" if plan.etcd else "one machine needs none"),
+    )
+    for name, value, note in rows:
+        print(f"  {name:<24}{value:>14}  {note}".rstrip())
+    print("from these unit costs; measure them on your machines:")
+    for name, cost in COSTS.items():
+        print(f"  {name:<28}{cost.value:>10g}  {cost.unit}  ({cost.command})")
 
 
 def _unpin(args: argparse.Namespace) -> None:
