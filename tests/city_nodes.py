@@ -160,6 +160,20 @@ class City:
         return sorted(spans, key=lambda span: (span.intersection, span.first))
 
 
+def missing(city: "City") -> dict[str, set[int]]:
+    """Return the frames of each roadside unit, by sequence number, that no node's engine was given, between the first
+    and the last that one was; once the nodes have stopped."""
+    given: dict[str, set[int]] = {rsu: set() for rsu in city.fleet.rsus}
+    for node in city.nodes.values():
+        for path in sorted(node.folder.glob("*.mcap")):
+            for step in Recording(path).steps():
+                for raw in step.batch:
+                    if raw.kind == "perception":
+                        body = msgspec.msgpack.decode(raw.body)
+                        given[body["r"]].add(body["q"])
+    return {rsu: set(range(min(numbers), max(numbers))) - numbers for rsu, numbers in given.items() if numbers}
+
+
 def overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
     """Return the pairs of spans in which two nodes served one intersection at once."""
     return [

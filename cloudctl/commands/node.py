@@ -43,7 +43,7 @@ def _add_running(commands: Any) -> None:
     serve.add_argument(
         "--workers", type=int, help="run that many processes, each with a part of the intersections (default: 1)"
     )
-    serve.add_argument("--worker", metavar="NUMBER/COUNT", help="be one of several workers, such as 2/4")
+    serve.add_argument("--worker", metavar="NUMBER[/COUNT]", help="be one of several workers, such as 2/4")
     reload = add_command(commands, "reload", "have a node that runs read its file again", _reload)
     reload.add_argument(
         "config",
@@ -156,7 +156,8 @@ def _serve(args: argparse.Namespace) -> None:
     require_none_running(own_file(args.config, worker))
     settings = settings if worker is None else for_worker(settings, worker)
     node = live.Node(settings, file=args.config, debug=args.debug, worker=worker)
-    places, address = len(node.engine.intersections), node.server.address
+    served, known, address = len(node.engine.intersections), len(node.share.intersections), node.server.address
+    places = f"{served}" if served == known else f"{served} of {known}"
 
     def ready() -> None:
         print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)

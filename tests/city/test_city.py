@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from city_nodes import NAMES, City, gaps, overlaps
+from city_nodes import NAMES, City, gaps, missing, overlaps
 from deadlines import until
 from etcd_cluster import Cluster, needs_etcd
 from paths import ROOT, TESTS
@@ -58,6 +58,7 @@ def test_moves_and_drains_lose_no_frame_and_never_have_two_owners(
     spans = city.spans()
     assert overlaps(spans) == []
     assert max(gaps(spans).values()) < 1.0
+    assert {rsu: lost for rsu, lost in missing(city).items() if lost} == {}
     for node in city.nodes.values():
         assert "Traceback" not in node.log
         result = replay(node.folder / "run.mcap")
