@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from city_nodes import NAMES, City, gaps, overlaps
-from deadlines import until
 from etcd_cluster import Cluster
 
 from cloudctl.io import broker
@@ -29,9 +28,8 @@ def main(folder: Path) -> None:
             victim = city.nodes["south"]
             victim.group = GROUP
             with city:
-                until(city.is_served, 30, "service at every intersection")
+                owned = [name for name, node in city.settle().items() if node == "south"]
                 city.fleet.drive(0.5)
-                owned = [name for name, node in city.owners().items() if node == "south"]
                 cut(True)
                 city.fleet.drive(6.0)
                 owners = city.owners()

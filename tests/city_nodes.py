@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 from city_gateways import INTERSECTIONS, Fleet, write_node_folder
+from deadlines import until
 from etcd_cluster import Cluster
 
+from cloudctl.city.rendezvous import first_in_line
 from cloudctl.clock import SECOND
 from cloudctl.io import broker
 from cloudctl.io.recording.reader import Recording
@@ -151,6 +153,14 @@ class City:
         self.fleet.frame()
         return set(self.accepted()) == set(self.fleet.rsus)
 
+    def settle(self) -> dict[str, str]:
+        """Send frames until every intersection is served by the node that the hash puts it at; return its owner. A
+        node that starts first has taken them all."""
+        wanted = {name: first_in_line(name, self.nodes) for name in NAMES}
+        until(self.is_served, 30, "service at every intersection")
+        until(lambda: self.fleet.drive(0.3) or self.owners() == wanted, 60, "that each has its own intersections")
+        return self.owners()
+
     def accepted(self) -> Counter[str]:
         return sum((node.accepted() for node in self.nodes.values()), Counter())
 
@@ -185,11 +195,11 @@ def overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
     ]
 
 
-def gaps(spans: list[Span]) -> dict[str, float]:
-    """Return the longest time between two owners of each intersection, s."""
+def gaps(spans: list[Span], of: str | None = None) -> dict[str, float]:
+    """Return the longest time between two owners of each intersection, s; `of`: after this node."""
     longest: dict[str, float] = {}
     for before, after in itertools.pairwise(spans):
-        if before.intersection == after.intersection:
+        if before.intersection == after.intersection and of in (None, before.node):
             gap = (after.first - before.last) / SECOND
             longest[before.intersection] = max(gap, longest.get(before.intersection, 0.0))
     return longest
