@@ -27,6 +27,8 @@ from bench.node_under_test import Mosquitto, wait_for
 from cloudctl import codes
 from cloudctl.client import Gateway, VehicleState
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until, stopwatch
+from cloudctl.codes.citycode import make, parse_code
+from cloudctl.codes.grid import grid_encode
 from cloudctl.io.broker import free_port
 from cloudctl.io.private_files import write_private
 from cloudctl.io.zeromq import KeyPair, new_keys
@@ -64,7 +66,14 @@ class Round(NamedTuple):
 
 
 class LiveCity(City):
-    """The made-up city, as its gateways and vehicles send it now."""
+    """The made-up city, as its gateways and vehicles send it now; each city code is of its own place."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for index, code in enumerate(self.codes):
+            parts = parse_code(code.id)
+            name = make(parts.adm, parts.kind, grid_encode(code.ref_lat_e7, code.ref_lon_e7), index + 1)
+            self.codes[index] = msgspec.structs.replace(code, id=name)
 
     def send_frame(self, gateway: Gateway, number: int, unit: int, frame: int) -> None:
         """Send what a roadside unit sees, and with the first unit what the signals show."""
@@ -164,7 +173,7 @@ def gateway_numbers(size: int) -> list[range]:
 
 def write_folder(folder: Path, size: int, workers: int, port: int, mqtt: int) -> tuple[KeyPair, tuple[KeyPair, ...]]:
     """Write the node's folder; return its keys and those of the gateways."""
-    city = City(size=size, seconds=0.1)
+    city = LiveCity(size=size, seconds=0.1)
     (folder / "codes").mkdir(parents=True)
     for number, code in enumerate(city.codes):
         (folder / "codes" / f"{number:04d}.json").write_bytes(codes.dump(code))

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from . import __version__
-from .commands.city import add_city_commands
+from .commands.city import add_capacity_command, add_city_commands
 from .commands.codes import add_codes_commands
 from .commands.node import add_node_commands
 from .commands.recording import add_recording_commands
@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_node_commands(commands)
     add_recording_commands(commands)
     add_city_commands(commands)
+    add_capacity_command(commands)
     add_codes_commands(commands)
     add_simulation_commands(commands)
     return parser

@@ -97,6 +97,13 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
     public_host: str | None = None  # where vehicles reach the broker, for their credentials; None: `host`
     folder: str | None = None  # of an embedded broker: its files; None: beside the recording, or a temporary folder
     open: bool = False  # true: no TLS, anyone may read and publish everything; only for a closed test bench
+    bridge: str | None = (
+        None  # of an embedded broker: "host:port" of a region's broker, which gathers what this one has
+    )
+    bridge_name: str | None = None  # this edge's name there, and in its certificate
+    bridge_ca: str | None = None  # with bridge_cert and bridge_key: TLS, both ends proven
+    bridge_cert: str | None = None
+    bridge_key: str | None = None
 
 
 class HttpSection(Struct, frozen=True, forbid_unknown_fields=True):

@@ -108,6 +108,11 @@ class MqttTopics:
         return f"{cls.ROOT}/copies/{intersection}"
 
     @classmethod
+    def node_status(cls, node: str) -> str:
+        """Return the topic on which a node of an edge reports its health and its faults to the region."""
+        return f"{cls.ROOT}/nodes/{node}/status"
+
+    @classmethod
     def traffic(cls, intersection: str) -> str:
         return f"{cls.ROOT}/intersections/{intersection}/traffic"
 

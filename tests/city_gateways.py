@@ -1,6 +1,10 @@
 """Gateways of several intersections, and the folder of a node that serves them, for tests of several nodes."""
 
-from collections.abc import Iterable
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.scene import corridor
@@ -8,6 +12,7 @@ from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.codes import CompiledCode
+from cloudctl.io import broker
 from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 from cloudctl.schema import Reject
 
@@ -79,6 +84,32 @@ class Fleet:
     def close(self) -> None:
         for gateway in self.gateways.values():
             gateway.close()
+
+
+def free_ports(count: int) -> int:
+    """Return the first of some TCP ports in a row that are free now."""
+    while True:
+        first = broker.free_port()
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                probe = stack.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", port))
+            return first
+
+
+@contextlib.contextmanager
+def serving(config: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run `cloudctl serve` of a node's file."""
+    command = [sys.executable, "-m", "cloudctl", "serve", str(config)]
+    with (config.parent / "err").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert process.stdout is not None
+        assert "serving" in process.stdout.readline(), (config.parent / "err").read_text()
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def origin(code: CompiledCode) -> tuple[float, float]:

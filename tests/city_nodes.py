@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 from city_gateways import INTERSECTIONS, Fleet, write_node_folder
+from deadlines import until
 from etcd_cluster import Cluster
 
+from cloudctl.city.rendezvous import first_in_line
 from cloudctl.clock import SECOND
 from cloudctl.io import broker
 from cloudctl.io.recording.reader import Recording
@@ -44,6 +46,7 @@ class CityNode:
         servers = ", ".join(f'"{address}"' for address in cluster.addresses)
         city = f'[city]\nnode = "{name}"\naddress = "tcp://127.0.0.1:{self.port}"\netcd = [{servers}]\n{extra}'
         self.config = write_node_folder(folder, self.port, mqtt, fleet, city)
+        self.group: int | None = None  # of the process; None: as this one's
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -58,7 +61,7 @@ class CityNode:
         """Begin to start it."""
         command = [sys.executable, "-m", "cloudctl", "serve", str(self.config)]
         with (self.folder / "err").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, group=self.group)
 
     def await_ready(self) -> None:
         assert self.process is not None
@@ -150,6 +153,14 @@ class City:
         self.fleet.frame()
         return set(self.accepted()) == set(self.fleet.rsus)
 
+    def settle(self) -> dict[str, str]:
+        """Send frames until every intersection is served by the node that the hash puts it at; return its owner. A
+        node that starts first has taken them all."""
+        wanted = {name: first_in_line(name, self.nodes) for name in NAMES}
+        until(self.is_served, 30, "service at every intersection")
+        until(lambda: self.fleet.drive(0.3) or self.owners() == wanted, 60, "that each has its own intersections")
+        return self.owners()
+
     def accepted(self) -> Counter[str]:
         return sum((node.accepted() for node in self.nodes.values()), Counter())
 
@@ -157,6 +168,20 @@ class City:
         """Return the times in which each node served each intersection, once the nodes have stopped."""
         spans = [span for node in self.nodes.values() for span in node.spans(self.fleet.rsus)]
         return sorted(spans, key=lambda span: (span.intersection, span.first))
+
+
+def missing(city: "City") -> dict[str, set[int]]:
+    """Return the frames of each roadside unit, by sequence number, that no node's engine was given, between the first
+    and the last that one was; once the nodes have stopped."""
+    given: dict[str, set[int]] = {rsu: set() for rsu in city.fleet.rsus}
+    for node in city.nodes.values():
+        for path in sorted(node.folder.glob("*.mcap")):
+            for step in Recording(path).steps():
+                for raw in step.batch:
+                    if raw.kind == "perception":
+                        body = msgspec.msgpack.decode(raw.body)
+                        given[body["r"]].add(body["q"])
+    return {rsu: set(range(min(numbers), max(numbers))) - numbers for rsu, numbers in given.items() if numbers}
 
 
 def overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
@@ -170,11 +195,11 @@ def overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
     ]
 
 
-def gaps(spans: list[Span]) -> dict[str, float]:
-    """Return the longest time between two owners of each intersection, s."""
+def gaps(spans: list[Span], of: str | None = None) -> dict[str, float]:
+    """Return the longest time between two owners of each intersection, s; `of`: after this node."""
     longest: dict[str, float] = {}
     for before, after in itertools.pairwise(spans):
-        if before.intersection == after.intersection:
+        if before.intersection == after.intersection and of in (None, before.node):
             gap = (after.first - before.last) / SECOND
             longest[before.intersection] = max(gap, longest.get(before.intersection, 0.0))
     return longest

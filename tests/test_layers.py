@@ -73,7 +73,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "cloudctl.city": (
-        ("__init__", "etcd", "ownership", "rendezvous"),
+        ("__init__", "capacity", "etcd", "ownership", "rendezvous"),
         ("fixed", "records"),
         ("control", "moves"),
         ("leases",),
@@ -108,15 +108,15 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
-        ("http_answers", "http_guard", "notify", "private_files"),
+        ("bridge", "http_answers", "http_guard", "notify", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
         ("egress",),
     ),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "deployment", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
-        ("description", "health_probe", "init_folder", "other_viewers", "share", "workers"),
-        ("publish", "reload"),
+        ("description", "health_probe", "init_folder", "other_viewers", "share", "upward", "workers"),
+        ("init_city", "publish", "reload"),
         ("doctor", "http_side", "outgoing", "reloader", "startup"),
         ("live", "supervisor"),
     ),

@@ -1,13 +1,16 @@
 """What an operator asks of a city: who serves what, and what is to change. Every command is one or two keys in etcd."""
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from ..clock import SECOND, stopwatch
 from ..errors import CloudctlError
 from ..settings import CitySection
-from .etcd import Etcd
+from .etcd import Etcd, EtcdError
 from .records import CityState
 
 POLL = 0.1  # s between two looks at whether what was asked for has happened
@@ -115,6 +118,44 @@ async def drain(section: CitySection, node: str, seconds: float) -> int:
 async def undrain(section: CitySection, node: str) -> bool:
     """Let a node own intersections again; return whether it was drained. Raises EtcdError."""
     return await _delete(section, f"d/{node}")
+
+
+async def secure(section: CitySection, root: CitySection, users: Sequence[str]) -> bool:
+    """Close an etcd cluster: each of `users` may read and write below the section's prefix, by its certificate, and
+    nobody else anything. `root`: the section with the certificate of the user root. Returns False where that was done
+    before. Raises EtcdError."""
+    etcd = Etcd(root)
+    try:
+        return await etcd.secure(section.prefix, users)
+    finally:
+        await etcd.close()
+
+
+async def etcd_notes(section: CitySection) -> list[str]:
+    """Return a line for each etcd server that does not answer, or that can end leases too early."""
+    notes = []
+    for server in section.etcd:
+        etcd = Etcd(replace(section, etcd=(server,)))
+        try:
+            version = await etcd.version()
+            if ends_leases_early(version):
+                notes.append(
+                    f"etcd {version} at {server} can end all leases after its leader froze (etcd issue 15247): every "
+                    f"intersection is then without an owner for a moment. Mended from 3.4.32 and 3.5.14 on"
+                )
+        except EtcdError as error:
+            notes.append(f"{server} does not answer: {error}")
+        finally:
+            await etcd.close()
+    return notes
+
+
+def ends_leases_early(version: str) -> bool:
+    """Return whether an etcd of a version has the fault of etcd issue 15247."""
+    parts = [int(part) for part in re.findall(r"\d+", version)[:3]]
+    if len(parts) < 3 or parts[0] != 3:
+        return False
+    return parts[1] < 4 or (parts[1] == 4 and parts[2] < 32) or (parts[1] == 5 and parts[2] < 14)
 
 
 def _state_of(state: CityState, node: str) -> str:

@@ -151,6 +151,40 @@ class Etcd:
             call.cancel()
         raise EtcdError("etcd has ended the watch")
 
+    # --- the cluster ---
+
+    async def version(self) -> str:
+        """Return the version of the server that answers."""
+        stub = self._rpc.MaintenanceStub(self._channel)
+        reply = await self._call(stub.Status(self._rpc.StatusRequest(), timeout=CALL_TIMEOUT))
+        return str(reply.version)
+
+    async def secure(self, role: str, users: Sequence[str]) -> bool:
+        """Give each of `users`, known by the names in their certificates, every right below the prefix and none
+        elsewhere, and let nobody else in; return False where that has been done. To be called as the user root."""
+        rpc, stub = self._rpc, self._rpc.AuthStub(self._channel)
+        key = self._prefix.encode()
+        everything = rpc.Permission(permType=rpc.Permission.READWRITE, key=key, range_end=_end_of(key))
+        options = rpc.UserAddOptions(no_password=True)
+        requests = [
+            (stub.RoleAdd, rpc.AuthRoleAddRequest(name="root")),
+            (stub.RoleAdd, rpc.AuthRoleAddRequest(name=role)),
+            (stub.RoleGrantPermission, rpc.AuthRoleGrantPermissionRequest(name=role, perm=everything)),
+        ]
+        for user, granted in (("root", "root"), *((user, role) for user in users)):
+            requests.append((stub.UserAdd, rpc.AuthUserAddRequest(name=user, options=options)))
+            requests.append((stub.UserGrantRole, rpc.AuthUserGrantRoleRequest(user=user, role=granted)))
+        was_new = False
+        for call, request in requests:
+            try:
+                await self._call(call(request, timeout=CALL_TIMEOUT))
+                was_new = True
+            except EtcdError as error:
+                if "already exist" not in str(error):
+                    raise
+        await self._call(stub.AuthEnable(rpc.AuthEnableRequest(), timeout=CALL_TIMEOUT))
+        return was_new
+
     async def _transact(self, compare: Any, requests: Sequence[Any]) -> int | None:
         rpc = self._rpc
         operations = [

@@ -18,6 +18,8 @@ def add_city_commands(commands: Any) -> None:
     status = _command(city, "status", "which node serves which intersection", _status)
     status.add_argument("--json", action="store_true", help="one JSON object")
 
+    _command(city, "secure", "let only nodes, by their certificates, read and write what a city keeps in etcd", _secure)
+
     move = _command(city, "move", "move an intersection to a node, without a gap; it stays there", _move)
     move.add_argument("intersection")
     move.add_argument("node")
@@ -30,6 +32,36 @@ def add_city_commands(commands: Any) -> None:
     _wait(drain, DRAIN_SECONDS)
     undrain = _command(city, "undrain", "let a node that was drained own intersections again", _undrain)
     undrain.add_argument("node")
+
+
+def add_capacity_command(commands: Any) -> None:
+    """Add it."""
+    plan = add_command(commands, "plan-capacity", "what a city needs, from measured unit costs", _plan_capacity)
+    plan.add_argument("--intersections", type=_count, required=True)
+    plan.add_argument("--rsus", type=_count, default=3, help="roadside units of an intersection (default 3)")
+    plan.add_argument("--vehicles", type=_count, default=0, help="connected at once (default 0)")
+    plan.add_argument("--hz", type=_positive, default=10.0, help="frames a second of a unit (default 10)")
+    plan.add_argument("--objects", type=_count, default=30, help="road users of a frame (default 30)")
+    plan.add_argument("--report-hz", type=_positive, default=1.0, help="reports a second of a vehicle (default 1)")
+    plan.add_argument("--keep-days", type=_positive, default=0.0, help="of recordings (default: none are made)")
+    plan.add_argument("--cores", type=_count, default=16, help="of a machine (default 16)")
+    plan.add_argument("--memory", type=_positive, default=64.0, help="of a machine, GiB (default 64)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 0 or more")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
+    return value
 
 
 def _command(city: Any, name: str, help: str, run: Any) -> argparse.ArgumentParser:
@@ -56,9 +88,10 @@ def _section(args: argparse.Namespace) -> Any:
 def _status(args: argparse.Namespace) -> None:
     import msgspec
 
-    from ..city.control import status
+    from ..city.control import etcd_notes, status
 
-    city = asyncio.run(status(_section(args)))
+    section = _section(args)
+    city = asyncio.run(status(section))
     if args.json:
         rows = {
             "nodes": [node._asdict() for node in city.nodes],
@@ -72,6 +105,25 @@ def _status(args: argparse.Namespace) -> None:
         notes = [f"pinned to {place.pinned}"] if place.pinned else []
         notes += [f"moving to {place.moving_to}"] if place.moving_to else []
         print(f"{place.intersection}  {place.node or 'nobody'}  epoch {place.epoch}  {', '.join(notes)}".rstrip())
+    for note in asyncio.run(etcd_notes(section)):
+        print(f"note: {note}")
+
+
+def _secure(args: argparse.Namespace) -> None:
+    from msgspec.structs import replace
+
+    from ..city.control import secure
+    from ..node.config import ConfigError
+    from ..node.credentials import NODE_NAMES, Authority
+
+    section = _section(args)
+    if section.etcd_cert is None:
+        raise ConfigError(f"{args.config}: [city] etcd_ca, etcd_cert and etcd_key are missing: etcd is open to anyone")
+    folder = Path(section.etcd_cert).parent
+    root = replace(section, etcd_cert=str(folder / "root.pem"), etcd_key=str(folder / "root.key"))
+    users = sorted({issued.name for issued in Authority(folder).issued() if NODE_NAMES.fullmatch(issued.name)})
+    was_new = asyncio.run(secure(section, root, users))
+    print(f"etcd is closed: {', '.join(users)} may use {section.prefix}/{'' if was_new else ', as before'}")
 
 
 def _move(args: argparse.Namespace) -> None:
@@ -79,6 +131,33 @@ def _move(args: argparse.Namespace) -> None:
 
     asyncio.run(move(_section(args), args.intersection, args.node, args.wait))
     print(f"{args.intersection} is at {args.node}, and stays there; cloudctl city unpin lets it go back")
+
+
+def _plan_capacity(args: argparse.Namespace) -> None:
+    from ..city.capacity import COSTS, Demand, Machine, plan_capacity
+
+    names = Demand._fields
+    demand = Demand(**{name: getattr(args, name) for name in names})
+    machine = Machine(cores=max(args.cores, 1), memory=args.memory)
+    plan = plan_capacity(demand, machine)
+    print(
+        f"{demand.intersections} intersections x {demand.rsus} units x {demand.hz:g} Hz x {demand.objects} objects, "
+        f"{demand.vehicles} vehicles at {demand.report_hz:g} Hz: {plan.frames:,.0f} frames/s"
+    )
+    rows = (
+        ("cores of nodes", f"{plan.node_cores:.1f}", f"{plan.workers} workers"),
+        ("cores of brokers", f"{plan.broker_cores:.1f}", f"{plan.brokers} brokers, one a region, bridged"),
+        ("memory", f"{plan.memory:.1f} GiB", ""),
+        ("network, from gateways", f"{plan.network:.2f} Gbit/s", ""),
+        ("disk for recordings", f"{plan.disk:.1f} TiB", f"{demand.keep_days:g} days"),
+        ("machines", f"{plan.machines}", f"of {machine.cores} cores and {machine.memory:g} GiB, one of them to spare"),
+        ("etcd servers", f"{plan.etcd}", "on three of the machines" if plan.etcd else "one machine needs none"),
+    )
+    for name, value, note in rows:
+        print(f"  {name:<24}{value:>14}  {note}".rstrip())
+    print("from these unit costs; measure them on your machines:")
+    for name, cost in COSTS.items():
+        print(f"  {name:<28}{cost.value:>10g}  {cost.unit}  ({cost.command})")
 
 
 def _unpin(args: argparse.Namespace) -> None:

@@ -57,7 +57,7 @@ def _add_running(commands: Any) -> None:
     serve.add_argument(
         "--workers", type=int, help="run that many processes, each with a part of the intersections (default: 1)"
     )
-    serve.add_argument("--worker", metavar="NUMBER/COUNT", help="be one of several workers, such as 2/4")
+    serve.add_argument("--worker", metavar="NUMBER[/COUNT]", help="be one of several workers, such as 2/4")
     reload = add_command(commands, "reload", "have a node that runs read its file again", _reload)
     reload.add_argument(
         "config",
@@ -110,6 +110,10 @@ def _add_setup(commands: Any) -> None:
     init.add_argument("--port", type=int, default=7788, help="TCP port for gateways (default 7788)")
     init.add_argument("--mqtt-port", type=int, default=8883, help="TCP port of the broker (default 8883)")
     init.add_argument("--http-port", type=int, default=8080, help="TCP port of the live page (default 8080)")
+    init.add_argument(
+        "--city", action="store_true", help="three nodes that share the intersections, with etcd, on this machine"
+    )
+    init.add_argument("--etcd-port", type=int, default=2379, help="with --city: the first port of etcd (default 2379)")
     init.add_argument(
         "--signed", action="store_true", help="sign every advisory with a key of the node; vehicles verify it"
     )
@@ -176,7 +180,8 @@ def _serve(args: argparse.Namespace) -> None:
     require_none_running(own_file(args.config, worker))
     settings = settings if worker is None else for_worker(settings, worker)
     node = live.Node(settings, file=args.config, debug=args.debug, worker=worker)
-    places, address = len(node.engine.intersections), node.server.address
+    served, known, address = len(node.engine.intersections), len(node.share.intersections), node.server.address
+    places = f"{served}" if served == known else f"{served} of {known}"
 
     def ready() -> None:
         print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)
@@ -276,11 +281,15 @@ def _show_recording(args: argparse.Namespace) -> int:
 
 
 def _init(args: argparse.Namespace) -> None:
+    from ..node.init_city import CityPorts, init_city
     from ..node.init_folder import Ports, init_folder
 
-    for line in init_folder(
-        args.folder, args.map, args.host, Ports(args.port, args.mqtt_port, args.http_port), args.signed
-    ):
+    ports = Ports(args.port, args.mqtt_port, args.http_port)
+    if args.city:
+        lines = init_city(args.folder, args.map, args.host, CityPorts(ports, args.etcd_port))
+    else:
+        lines = init_folder(args.folder, args.map, args.host, ports, args.signed)
+    for line in lines:
         print(line)
 
 

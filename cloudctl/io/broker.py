@@ -24,6 +24,7 @@ from typing import Any
 
 from ..clock import SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
+from .bridge import Bridge, bridge_lines
 from .private_files import write_private
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent's thread ends
@@ -205,7 +206,12 @@ def mosquitto() -> str | None:
 
 
 def start(
-    folder: Path | None, port: int = 0, tls: Tls | None = None, prefer: str | None = None, host: str = "127.0.0.1"
+    folder: Path | None,
+    port: int = 0,
+    tls: Tls | None = None,
+    prefer: str | None = None,
+    host: str = "127.0.0.1",
+    bridge: Bridge | None = None,
 ) -> Broker:
     """Start a broker on `host`:`port` (0 picks one), its files in `folder` (None: a temporary one); `prefer` is
     "mosquitto" or "amqtt".
@@ -216,14 +222,16 @@ def start(
     port = port or free_port(host)
     _refuse_taken(host, port)
     program = None if prefer == "amqtt" else mosquitto()
-    if tls is not None and program is None:
-        raise BrokerError("TLS and per-vehicle ACL need mosquitto on PATH. Install it with: apt-get install mosquitto")
+    if (tls is not None or bridge is not None) and program is None:
+        raise BrokerError(
+            "TLS, per-vehicle ACL and a bridge need mosquitto on PATH. Install it with: apt-get install mosquitto"
+        )
     temporary = folder is None
     folder = Path(tempfile.mkdtemp(prefix="cloudctl-broker-")) if folder is None else folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if program is not None:
-            config = write_mosquitto_files(folder, host, port, tls)
+            config = write_mosquitto_files(folder, host, port, tls, bridge)
             command: tuple[str, ...] = (program, "-c", str(config))
         else:
             command = (sys.executable, "-m", "cloudctl.io.broker", host, str(port))
@@ -239,11 +247,11 @@ def start(
     return broker
 
 
-def write_mosquitto_files(folder: Path, host: str, port: int, tls: Tls | None) -> Path:
+def write_mosquitto_files(folder: Path, host: str, port: int, tls: Tls | None, bridge: Bridge | None = None) -> Path:
     """Write a mosquitto configuration and, with TLS, its ACL into `folder`; return the configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     config, acl = folder / "mosquitto.conf", folder / "acl"
-    config.write_text(mosquitto_config(folder, host, port, tls))
+    config.write_text(mosquitto_config(folder, host, port, tls, bridge))
     if tls is not None:
         write_private(
             acl, access_list(tls.revoked, tls.nodes).encode(), replace=True
@@ -262,7 +270,7 @@ def access_list(revoked: Sequence[str] = (), nodes: Sequence[str] = ("node",)) -
     return "".join(NODE_RIGHTS.format(name=name) for name in nodes) + denials + VEHICLE_RIGHTS
 
 
-def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None) -> str:
+def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None, bridge: Bridge | None = None) -> str:
     """Return a mosquitto configuration: no Nagle delay, bounded queues; closed where certificates are given, else
     open to anyone.
 
@@ -272,17 +280,17 @@ def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None) -> str
     lines = [
         f"listener {port} {host}",
         "set_tcp_nodelay true",
-        "max_queued_messages 1000",
         f"max_packet_size {MAX_MESSAGE}",
-        "persistence false",
+        *([] if bridge else ["max_queued_messages 1000", "persistence false"]),
         f"user {pwd.getpwuid(os.getuid()).pw_name}",
         "log_type error",
         "log_type warning",
         "log_dest stderr",
     ]
+    bridge_part = bridge_lines(bridge, folder) if bridge else []
     if tls is None:
         lines.append("allow_anonymous true")
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *bridge_part]) + "\n"
 
     lines += [
         "allow_anonymous false",
@@ -297,7 +305,7 @@ def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None) -> str
     ]
     if tls.crl is not None:
         lines.append(f"crlfile {tls.crl}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *bridge_part]) + "\n"
 
 
 def _refuse_taken(host: str, port: int) -> None:

@@ -42,6 +42,7 @@ MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; furth
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
 COPIES = MqttTopics.copies("")
+SIGNALS, VEHICLES = MqttTopics.signals(""), f"{MqttTopics.ROOT}/vehicles/"
 TILES = f"{MqttTopics.ROOT}/tiles/"
 TILE_DELAY = 0.05  # s from a change of what is wanted to asking the broker
 TILE_INTERVAL = SECOND  # between two answers to one vehicle on states under the wrong tile
@@ -181,7 +182,7 @@ class Egress:
         if key not in self._held and len(self._held) >= MAX_HELD and not self._expire():
             self._metrics.count("drop.egress", advisory.kind)
             return False
-        if self.on_copy is not None:
+        if self.on_copy is not None or self._section.bridge is not None:
             self._put(MqttTopics.copies(advisory.intersection), payload)
         if self._signer is not None:
             payload = self._signer.sign(topic, payload)
@@ -242,7 +243,9 @@ class Egress:
         if connection.waiting() > MAX_UNSENT:
             self._metrics.count("drop.slow_broker", topic.rpartition("/")[2])
             return False
-        connection.publish(topic, payload, retain, expiry)
+        # what goes on to a region is not to be lost while the link there is cut
+        is_upward = self._section.bridge is not None and not topic.startswith((SIGNALS, VEHICLES))
+        connection.publish(topic, payload, retain, expiry, qos=int(is_upward))
         return True
 
     def _put_retained(self, topic: str, item: Retained) -> bool:

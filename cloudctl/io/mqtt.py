@@ -98,12 +98,14 @@ class Connection:
         for first in range(0, len(topics), MAX_TOPICS):
             self._client.unsubscribe(list(topics[first : first + MAX_TOPICS]))
 
-    def publish(self, topic: str, payload: bytes, retain: bool = False, expiry: int | None = None) -> None:
-        """Publish at QoS 0; a broker of MQTT 5 lets go of it after `expiry` s."""
+    def publish(
+        self, topic: str, payload: bytes, retain: bool = False, expiry: int | None = None, qos: int = 0
+    ) -> None:
+        """Publish; a broker of MQTT 5 lets go of it after `expiry` s."""
         if expiry is None:
-            self._client.publish(topic, payload, qos=0, retain=retain)
+            self._client.publish(topic, payload, qos=qos, retain=retain)
         else:
-            self._client.publish(topic, payload, qos=0, retain=retain, message_expiry_interval=expiry)
+            self._client.publish(topic, payload, qos=qos, retain=retain, message_expiry_interval=expiry)
 
     def waiting(self) -> int:
         """Return how many bytes wait in the socket."""

@@ -229,6 +229,7 @@ def _check(config: NodeConfig, path: Path) -> None:
         raise ConfigError(
             f'{path}: [live] foxglove is served by [http], which is off. Write [http] bind = "127.0.0.1:8080"'
         )
+    _check_bridge(config.broker, path)
     if config.broker.version not in (None, 4, 5):
         raise ConfigError(
             f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
@@ -252,6 +253,23 @@ def _check_page(config: NodeConfig, path: Path) -> None:
                 f"{path}: [http] origins: {origin!r} is no origin. Write scheme, host and port alone: "
                 '"https://console.example:8443"'
             )
+
+
+def _check_bridge(section: BrokerSection, path: Path) -> None:
+    """Raise ConfigError for a bridge that an edge's broker could not make."""
+    if section.bridge is None:
+        return
+    host, _, port = section.bridge.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) <= 65_535):
+        raise ConfigError(f'{path}: [broker] bridge = {section.bridge!r} must be "HOST:PORT" of the region\'s broker')
+    if not section.embedded:
+        raise ConfigError(f"{path}: [broker] bridge needs embedded = true: it is the embedded broker that passes on")
+    if section.bridge_name is None or wrong_vehicle_id(section.bridge_name):
+        raise ConfigError(
+            f"{path}: [broker] bridge_name = {section.bridge_name!r} must be this edge's name at the region"
+        )
+    if (section.bridge_cert is None) != (section.bridge_key is None) or (section.bridge_cert and not section.bridge_ca):
+        raise ConfigError(f"{path}: [broker] bridge_ca, bridge_cert and bridge_key belong together. Name all three")
 
 
 def _check_city(section: CitySection, path: Path) -> None:
@@ -310,7 +328,8 @@ def _check_rsus(config: NodeConfig, path: Path) -> None:
 
 
 CITY_FILES = ("etcd_ca", "etcd_cert", "etcd_key")
-BROKER_FILES = ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key", "server_crl", "folder")
+BRIDGE_FILES = ("bridge_ca", "bridge_cert", "bridge_key")
+BROKER_FILES = ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key", "server_crl", "folder", *BRIDGE_FILES)
 
 
 def _located(config: NodeConfig, base: Path) -> NodeConfig:

@@ -28,7 +28,8 @@ CERTIFICATE_DAYS = 1825  # 5 years; a certificate is withdrawn earlier by revoki
 CLOCK_ALLOWANCE = timedelta(days=1)  # a certificate is valid from so long ago: clocks of vehicles may be behind
 NODE_NAME = "node"  # the name that may read and write everything at the broker
 BROKER_NAME = "broker"
-RESERVED_NAMES = re.compile(rf"{NODE_NAME}(-\d+)?|{BROKER_NAME}|\.\.?")
+NODE_NAMES = re.compile(rf"{NODE_NAME}(-\d+)?")  # of a node, and of several
+RESERVED_NAMES = re.compile(rf"{NODE_NAMES.pattern}|{BROKER_NAME}|etcd|root|\.\.?")
 
 
 class CredentialError(CloudctlError, RuntimeError):
@@ -86,14 +87,20 @@ class Authority:
         """
         names = [_subject_name(host) for host in dict.fromkeys(hosts)]
         extension = x509.SubjectAlternativeName(names)
-        return self._issue(name, ExtendedKeyUsageOID.SERVER_AUTH, extension, self.folder / f"{name}.pem")
+        return self._issue(name, [ExtendedKeyUsageOID.SERVER_AUTH], extension, self.folder / f"{name}.pem")
+
+    def issue_peer(self, name: str, hosts: Iterable[str]) -> tuple[Path, Path]:
+        """Make the certificate of a server that is also a client of its like, as those of an etcd cluster are."""
+        names = [_subject_name(host) for host in dict.fromkeys(hosts)]
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        return self._issue(name, usages, x509.SubjectAlternativeName(names), self.folder / f"{name}.pem")
 
     def issue_client(self, name: str, file: Path) -> tuple[Path, Path]:
         """Make the certificate of a client that the broker is to know as `name`; return its certificate, `file`, and
         its key beside it.
         """
         extension = x509.SubjectAlternativeName([x509.DNSName("client.cloudctl.invalid")])
-        return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, extension, file)
+        return self._issue(name, [ExtendedKeyUsageOID.CLIENT_AUTH], extension, file)
 
     def revoke(self, name: str) -> int:
         """Revoke every certificate of a name; return how many. Raises CredentialError where there is none that was
@@ -129,7 +136,7 @@ class Authority:
         return sorted({issued.name for issued in self.issued()} - in_use)
 
     def _issue(
-        self, name: str, usage: x509.ObjectIdentifier, extension: x509.ExtensionType, file: Path
+        self, name: str, usages: list[x509.ObjectIdentifier], extension: x509.ExtensionType, file: Path
     ) -> tuple[Path, Path]:
         key_file = file.with_suffix(".key")
         authority_key = self._key()
@@ -139,7 +146,7 @@ class Authority:
         certificate = (
             _builder(_common_name(name), authority.subject, key.public_key(), CERTIFICATE_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(extension, critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False

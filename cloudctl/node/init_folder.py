@@ -4,7 +4,7 @@ All of it belongs together, and is closed.
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from .. import codes
 from ..codes import IntersectionCode
 from ..codes.formats.detect import read_any
 from ..errors import CloudctlError
+from ..io.bridge import Bridge
 from ..io.broker import Tls, write_mosquitto_files
 from ..io.signatures import Signer, new_signature_key
 from ..io.zeromq import read_keys, write_keys
@@ -19,7 +20,7 @@ from ..maps import path as shipped_map
 from ..settings import BrokerSection
 from ..topics import wrong_vehicle_id
 from .config import NodeConfig, code_files, load
-from .credentials import BROKER_NAME, NODE_NAME, Authority, check_vehicle_name, node_name, own_hosts
+from .credentials import BROKER_NAME, NODE_NAME, NODE_NAMES, Authority, check_vehicle_name, node_name, own_hosts
 from .example_scripts import GATEWAY_NAME, VEHICLE_NAME, example_scripts
 
 DEFAULT_MAP = "intersection.json"
@@ -90,7 +91,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
         raise InitError(
             f"{folder / NODE_FILE} exists, and nothing of it is overwritten. Choose another folder, or remove it first"
         )
-    intersections = _read_map(map_file)
+    intersections = read_map(map_file or shipped_map(DEFAULT_MAP))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IGNORE_FILE).write_text("*\n")  # first of all: nothing secret is ever added to a repository by mistake
 
@@ -107,8 +108,11 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
 
     bindings = {f"rsu-{number + 1}": code.id for number, code in enumerate(intersections)}
     address = f"[{host}]" if ":" in host else host
-    gateway_section = _write_gateway(
-        folder / "gateways" / GATEWAY_NAME, f"tcp://{address}:{ports.gateways}", folder / "keys" / "node.pub", bindings
+    gateway_section = write_gateway(
+        folder / "gateways" / GATEWAY_NAME,
+        [f"tcp://{address}:{ports.gateways}"],
+        folder / "keys" / "node.pub",
+        bindings,
     )
     bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
     text = NODE.format(
@@ -159,6 +163,8 @@ def add_vehicle(folder: Path, name: str) -> Path:
         'cert = "vehicle.pem"',
         'key = "vehicle.key"',
     ]
+    if config.engine.shared:
+        lines.append("tiles = true")
     if config.node.signature_key:
         lines.append(f'node_signature_key = "{Signer(Path(config.node.signature_key)).public_key}"')
     (target / "vehicle.toml").write_text("\n".join(lines) + "\n")
@@ -196,7 +202,7 @@ def add_gateway(folder: Path, name: str, rsus: Mapping[str, str], address: str |
     node_key = Path(config.node.key).with_suffix(".pub")
     if not node_key.exists():
         node_key.write_text(f'public = "{read_keys(Path(config.node.key)).public}"\n')
-    section = _write_gateway(target, address or _gateway_address(config), node_key, bindings)
+    section = write_gateway(target, [address] if address else _gateway_addresses(config, folder), node_key, bindings)
     return NewGateway(target, section, bindings)
 
 
@@ -222,6 +228,14 @@ def _checked_bindings(config: NodeConfig, rsus: Mapping[str, str]) -> dict[str, 
         if taken.get(rsu, intersection) != intersection:
             raise InitError(f"--rsu {rsu}={intersection}: {rsu!r} is at {taken[rsu]!r} already. Choose another id")
     return dict(rsus)
+
+
+def _gateway_addresses(config: NodeConfig, folder: Path) -> list[str]:
+    """Return where gateways reach the node, or every node of its city whose file is in the folder."""
+    if not config.city.etcd:
+        return [_gateway_address(config)]
+    files = sorted(folder.glob("node*.toml"))
+    return [city.address for file in files if (city := load(file).city).etcd == config.city.etcd]
 
 
 def _gateway_address(config: NodeConfig) -> str:
@@ -263,8 +277,17 @@ def broker_tls(config: NodeConfig) -> Tls | None:
         key=Path(section.server_key),
         crl=Path(section.server_crl) if section.server_crl else None,
         revoked=revoked_names(section),
-        nodes=tuple(node_name(worker) for worker in range(1, config.node.workers + 1)),
+        nodes=_node_names(Authority(Path(section.tls_ca).parent), config.node.workers),
     )
+
+
+def bridge_of(section: BrokerSection) -> Bridge | None:
+    """Return the bridge of an embedded broker, None where it has none."""
+    if section.bridge is None or section.bridge_name is None:
+        return None
+    files = (section.bridge_ca, section.bridge_cert, section.bridge_key)
+    ca, cert, key = (None if file is None else Path(file) for file in files)
+    return Bridge(name=section.bridge_name, address=section.bridge, ca=ca, cert=cert, key=key)
 
 
 def write_external_broker(config: NodeConfig, config_folder: Path, out: Path) -> Path:
@@ -294,7 +317,15 @@ def _folder_tls(folder: Path) -> Tls | None:
         key=key,
         crl=authority.revocations_file,
         revoked=tuple(authority.revoked_names()),
+        nodes=_node_names(authority, 1),
     )
+
+
+def _node_names(authority: Authority, workers: int) -> tuple[str, ...]:
+    """Return the names that have the rights of a node: of the workers, and of every node that has a certificate."""
+    names = [node_name(worker) for worker in range(1, workers + 1)]
+    issued = sorted(issued.name for issued in authority.issued() if NODE_NAMES.fullmatch(issued.name))
+    return tuple(dict.fromkeys([*names, *issued]))
 
 
 def write_broker_files(config: NodeConfig, folder: Path | None = None, port: int | None = None) -> Path | None:
@@ -307,11 +338,13 @@ def write_broker_files(config: NodeConfig, folder: Path | None = None, port: int
     target = folder or (Path(section.folder) if section.folder else None)
     if target is None:
         return None
-    return write_mosquitto_files(target, section.host.strip("[]"), port or section.port, broker_tls(config))
+    return write_mosquitto_files(
+        target, section.host.strip("[]"), port or section.port, broker_tls(config), bridge_of(section)
+    )
 
 
-def _read_map(map_file: Path | None) -> list[IntersectionCode]:
-    source = map_file or shipped_map(DEFAULT_MAP)
+def read_map(source: Path) -> list[IntersectionCode]:
+    """Return the digital codes of a file. Raises InitError, CodeError."""
     try:
         data = source.read_bytes()
     except OSError as error:
@@ -322,14 +355,14 @@ def _read_map(map_file: Path | None) -> list[IntersectionCode]:
     return list(read_any(data, source.name))
 
 
-def _write_gateway(target: Path, address: str, node_key: Path, bindings: Mapping[str, str]) -> str:
+def write_gateway(target: Path, addresses: Sequence[str], node_key: Path, bindings: Mapping[str, str]) -> str:
     """Write the credentials of a gateway into a folder of its name; return its section of the node's file."""
     keys = write_keys(target / "gateway")
     (target / "node.pub").write_bytes(node_key.read_bytes())
     names = ", ".join(json.dumps(rsu) for rsu in bindings)
     lines = [
         f'name = "{target.name}"',
-        f'address = "{address}"',
+        f"address = {json.dumps(addresses[0] if len(addresses) == 1 else list(addresses))}",
         f"rsus = [{names}]",
         'key = "gateway.key"',
         'node_key = "node.pub"',

@@ -21,6 +21,7 @@ from .calendars import MAKE_ONE, NodeDays, asking, node_days, uncovered
 from .config import ConfigError, NodeConfig, code_files
 from .operator_inputs import add_input, drop_input
 from .share import Share
+from .upward import UpwardReport
 
 MINUTE = 60 * SECOND
 log = logging.getLogger("cloudctl.node.publish")
@@ -46,6 +47,7 @@ class Publisher:
         self.config = config
         self._engine, self._egress, self._submit, self._share = engine, egress, submit, share
         self._faults = faults or engine.faults
+        self._upward = UpwardReport(engine, egress)
         self._seen = {path: _stamp(path) for path in code_files(config)}
         self._days_seen = _days_stamp(config)
         self._last_notice = ""
@@ -184,6 +186,7 @@ class Publisher:
             return []  # all files gone: what is loaded stays in force
 
         self._notice_missing(set(files))
+        self._upward.look(t, self.config.broker)
         announced = self.take_in(files, t)
         self._watch_days(t, bool(announced))
         return announced

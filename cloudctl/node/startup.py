@@ -18,7 +18,7 @@ from ..metrics import Metrics
 from ..planner.warm import warm
 from ..settings import EngineConfig
 from .config import NodeConfig
-from .init_folder import broker_tls
+from .init_folder import bridge_of, broker_tls
 
 log = logging.getLogger("cloudctl.node")
 
@@ -34,7 +34,7 @@ def start_embedded_broker(config: NodeConfig) -> Broker | None:
         folder: Path | None = Path(section.folder)
     else:
         folder = Path(record).parent / "broker" if record else None
-    return start_broker(folder, section.port, broker_tls(config), host=section.host)
+    return start_broker(folder, section.port, broker_tls(config), host=section.host, bridge=bridge_of(section))
 
 
 def compile_kernels(loaded: list[codes.IntersectionCode]) -> None:

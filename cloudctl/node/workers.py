@@ -16,10 +16,11 @@ MAX_PORT = 65_535
 
 
 def parse_worker(text: str, config: NodeConfig) -> Worker:
-    """Return the worker that "number/count" names. Raises ConfigError."""
-    number, _, count = text.partition("/")
+    """Return the worker that "number/count" names, or "number" of as many as [node] workers says. Raises
+    ConfigError."""
+    number, _, count = text.partition("/") if "/" in text else (text, "", str(config.node.workers))
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ConfigError(f"--worker {text!r} must be NUMBER/COUNT, such as 2/4")
+        raise ConfigError(f"--worker {text!r} must be NUMBER/COUNT, or a number up to [node] workers, such as 2/4")
     return Worker(number=int(number), total=int(count), port=_port(config.node.bind, "[node] bind", int(count)))
 
 

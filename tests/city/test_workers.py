@@ -1,10 +1,9 @@
 """Several workers of one machine, as processes with real sockets: each serves its part, any of them names the owner."""
 
-import contextlib
 import json
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -12,30 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from city_gateways import INTERSECTIONS, Fleet, write_node_folder
+from city_gateways import INTERSECTIONS, Fleet, free_ports, write_node_folder
 from deadlines import until
 from hypothesis import given
 from hypothesis import strategies as st
+from paths import ROOT
 
 from cloudctl.city.fixed import FixedHash, Worker
 from cloudctl.city.rendezvous import first_in_line, ranking
 from cloudctl.io import broker
 from cloudctl.io.recording.reader import Recording
 from cloudctl.io.zeromq import read_keys
+from cloudctl.node.config import ConfigError, load
+from cloudctl.node.workers import parse_worker
 from cloudctl.replay import replay
 
 COUNT = 2
-
-
-def free_ports(count: int) -> int:
-    """Return the first of some TCP ports in a row that are free now."""
-    while True:
-        first = broker.free_port()
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            for port in range(first, first + count):
-                probe = stack.enter_context(socket.socket())
-                probe.bind(("127.0.0.1", port))
-            return first
 
 
 class Workers:
@@ -155,6 +146,25 @@ def test_workers_need_a_written_port(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert "cloudctl: " in done.stderr
         assert "such as" in done.stderr or "about one for each core" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on PATH")
+def test_the_unit_of_a_worker_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    text = (ROOT / "cloudctl" / "node" / "deploy" / "cloudctl@.service").read_text()
+    unit = tmp_path / "cloudctl@2.service"
+    unit.write_text(text.replace("@CLOUDCTL@", "/bin/true").replace("@FOLDER@", str(tmp_path)))
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert str(unit.name) not in done.stderr, done.stderr
+
+
+def test_a_worker_of_a_unit_takes_the_number_of_workers_from_the_file(tmp_path: Path) -> None:
+    file = write_node_folder(tmp_path, 7788, 1883, Fleet())
+    file.write_text(file.read_text().replace("[node]", "[node]\nworkers = 3"))
+    assert parse_worker("2", load(file)) == Worker(2, 3, 7788)
+    for wrong in ("0", "4", "2/1", "x", "-1", ""):
+        with pytest.raises(ConfigError, match="--worker"):
+            parse_worker(wrong, load(file))
 
 
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=8, unique=True), st.text(max_size=30))

@@ -1,0 +1,179 @@
+"""An edge whose broker passes on to a region's: with real mosquitto, the link between them cut and mended."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from city_gateways import Fleet, serving, write_node_folder
+from deadlines import until
+from mqtt_client import MqttClient
+
+from cloudctl.clock import SECOND, WallClock
+from cloudctl.io import broker
+from cloudctl.io.bridge import Bridge
+from cloudctl.io.egress import Egress
+from cloudctl.metrics import Metrics
+from cloudctl.node.config import ConfigError, load
+from cloudctl.schema import Advisory, AdvisoryKind, Inputs
+from cloudctl.settings import BrokerSection
+from cloudctl.topics import MqttTopics
+
+pytestmark = pytest.mark.skipif(
+    broker.mosquitto() is None, reason="a bridge needs mosquitto: apt-get install mosquitto"
+)
+
+
+class Link:
+    """A TCP link to a port, that can be cut and mended."""
+
+    def __init__(self, port: int) -> None:
+        self._to, self._is_cut = port, False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                here, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._is_cut:
+                here.close()
+                continue
+            there = socket.create_connection(("127.0.0.1", self._to))
+            self._sockets += [here, there]
+            for one, other in ((here, there), (there, here)):
+                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65_536):
+                other.sendall(data)
+        for end in (one, other):
+            end.close()
+
+    def cut(self) -> None:
+        """End every connection, and refuse new ones."""
+        self._is_cut = True
+        for end in self._sockets:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._sockets.clear()
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def close(self) -> None:
+        self.cut()
+        self._listener.close()
+
+
+@pytest.fixture
+def region(tmp_path: Path) -> Iterator[broker.Broker]:
+    started = broker.start(tmp_path / "region")
+    yield started
+    started.stop()
+
+
+def advisory(number: int) -> Advisory:
+    now = WallClock().now()
+    return Advisory(
+        id=f"X-run-{number}",
+        kind=AdvisoryKind.GLOSA,
+        intersection="X",
+        target="vehicle:car",
+        severity=2,
+        confidence=1.0,
+        reason="because",
+        t=now,
+        valid_until=now + 5 * SECOND,
+        inputs=Inputs(revision=1),
+    )
+
+
+def test_an_edge_that_is_cut_from_its_region_loses_nothing_upward(tmp_path: Path, region: broker.Broker) -> None:
+    link = Link(region.port)
+    edge = broker.start(tmp_path / "edge", bridge=Bridge(name="edge-1", address=f"127.0.0.1:{link.port}"))
+    section = BrokerSection(port=edge.port, version=5, bridge=f"127.0.0.1:{link.port}", bridge_name="edge-1")
+    sender = EgressThread(section)
+    try:
+        with MqttClient(region.port) as gathered:
+            gathered.subscribe(MqttTopics.copies("+"))
+            sent = 0
+            for phase in ("together", "cut", "together again"):
+                if phase == "cut":
+                    link.cut()
+                else:
+                    link.mend()
+                for _ in range(200):
+                    sender.advise(advisory(sent))
+                    sent += 1
+                if phase != "cut":
+                    wanted = sent
+                    until(lambda: len(ids(gathered)) >= wanted, 30, f"{phase}: what was published")  # noqa: B023
+            assert ids(gathered) == [f"X-run-{number}" for number in range(sent)], "each once, in order"
+    finally:
+        sender.stop()
+        edge.stop()
+        link.close()
+
+
+def ids(client: MqttClient) -> list[str]:
+    """Return the ids of the advisories that came, without repetitions: QoS 1 may repeat the last before a cut."""
+    return list(dict.fromkeys(json.loads(payload)["id"] for _, payload in client.messages))
+
+
+class EgressThread:
+    """A node's connection to the edge's broker, on an event loop of its own."""
+
+    def __init__(self, section: BrokerSection) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._egress = Egress(section, WallClock(), Metrics(), lambda *_: None)
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._loop.call_soon_threadsafe(self._egress.start)
+        until(self._egress.connected.is_set)
+
+    def advise(self, made: Advisory) -> None:
+        self._loop.call_soon_threadsafe(self._egress.advise, made, msgspec.json.encode(made))
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._egress.stop(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region: broker.Broker) -> None:
+    port, mqtt = broker.free_port(), broker.free_port()
+    file = write_node_folder(tmp_path / "edge", port, mqtt, Fleet())
+    text = file.read_text().replace("open = true", "open = true\nembedded = true")
+    bridge = f'port = {mqtt}\nbridge = "127.0.0.1:{region.port}"\nbridge_name = "edge-1"'
+    file.write_text(text.replace(f"port = {mqtt}", bridge))
+    with serving(file), MqttClient(region.port) as gathered:
+        gathered.subscribe("cloudctl/v1/#")
+        kinds = {"codes", "nodes"}
+        until(lambda: {topic.split("/")[2] for topic, _ in gathered.messages} >= kinds, 20, "codes and health")
+        status = next(payload for topic, payload in gathered.messages if topic == MqttTopics.node_status("edge-1"))
+        assert len(json.loads(status)["intersections"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ('embedded = true\nbridge = "region"\nbridge_name = "e"', "HOST:PORT"),
+        ('bridge = "region:1883"\nbridge_name = "e"', "embedded = true"),
+        ('embedded = true\nbridge = "region:1883"', "bridge_name"),
+        ('embedded = true\nbridge = "region:1883"\nbridge_name = "e"\nbridge_cert = "x"', "belong together"),
+    ],
+)
+def test_a_bridge_that_cannot_be_is_refused(tmp_path: Path, lines: str, named: str) -> None:
+    file = write_node_folder(tmp_path / "edge", 7788, 1883, Fleet())
+    file.write_text(file.read_text().replace("open = true", f"open = true\n{lines}"))
+    with pytest.raises(ConfigError, match=named):
+        load(file)
