@@ -3,10 +3,10 @@
 import asyncio
 import json
 import re
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import node_process
 import pytest
 import websockets
 from deadlines import until, when
@@ -246,20 +246,11 @@ def test_the_client_of_these_tests_speaks_as_the_makers_own_server_wants_it() ->
     server.stop()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_a_node_serves_it_where_its_file_asks_for_it(tmp_path: Path, code: CompiledCode) -> None:
-    port = free_port()
-    extra = f'[http]\nbind = "127.0.0.1:{port}"\ntoken = "{TOKEN}"\n[live]\nfoxglove = true\n'
-    node = NodeProcess(tmp_path, code, extra)
-    node.config.chmod(0o600)
+    node = NodeProcess(tmp_path, code, "[live]\nfoxglove = true\n")
 
     async def look() -> None:
-        async with FoxgloveClient(f"ws://127.0.0.1:{port}/foxglove?token={TOKEN}") as client:
+        async with FoxgloveClient(f"ws://127.0.0.1:{node.http_port}/foxglove?token={node_process.TOKEN}") as client:
             await client.subscribe("/tracks", "/signal_states")
             gateway_frames = asyncio.to_thread(accepted, node, gateway, 10)
             (seen, _) = await asyncio.gather(client.next_of("/tracks"), gateway_frames)
