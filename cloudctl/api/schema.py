@@ -143,12 +143,14 @@ class SensorRow(Struct, frozen=True):
 
     name: Annotated[str, Meta(description="unit/sensor")]
     gateway: str
+    type: Annotated[str | None, Meta(description="as its gateway's hello says")]
     hz: Annotated[float | None, Meta(description="frames per second that it delivers")]
     declared_hz: Annotated[float | None, Meta(description="frames per second that its gateway declared")]
     silent_s: Annotated[float | None, Meta(description="s since its newest frame was true")]
     age_s: Annotated[float | None, Meta(description="s; how old its frames are when they come")]
     clock_offset: Annotated[int | None, Meta(description="ns; its clock less the gateway's")]
     alive: Annotated[bool | None, Meta(description="as its unit says")]
+    temperature: Annotated[float | None, Meta(description="degrees Celsius, as its unit says")]
     trouble: Annotated[str | None, Meta(description="what is wrong with it")]
     bias_x: Annotated[float | None, Meta(description="m east, found by fusion")]
     bias_y: Annotated[float | None, Meta(description="m north, found by fusion")]

@@ -183,8 +183,12 @@ def sensor_list(place: IntersectionState, engine: Engine) -> SensorList:
     world = place.latest
     if world is None:
         return SensorList(place.code.code.id, None, ())
-    rows = sensors_of(world.t, place, engine.ingest.sources)
-    return SensorList(place.code.code.id, world.t, tuple(msgspec.convert(row, SensorRow) for row in rows))
+    table, rows = place.sensing.table(), []
+    for shown in sensors_of(world.t, place, engine.ingest.sources):
+        own = table.get(shown["name"], {})
+        more = {"type": own.get("type"), "temperature": own.get("temperature")}
+        rows.append(msgspec.convert(shown | more, SensorRow))
+    return SensorList(place.code.code.id, world.t, tuple(rows))
 
 
 def gateway_list(t: int, engine: Engine, contacts: Mapping[str, int], offset: int, limit: int) -> GatewayList:
