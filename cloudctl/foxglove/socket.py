@@ -16,10 +16,9 @@ from uuid import uuid4
 
 import msgspec
 
-from ..clock import SECOND, stopwatch
 from ..engine import Engine, Output
 from ..io.recording.container import ChannelKind
-from ..view.routes import HEARTBEAT, limit_buffer, same_site, token_of
+from ..view.routes import HEARTBEAT, UNREADABLE, limit_buffer, requests_of, same_site, token_of
 from .channels import Leaf, ViewChannels, ViewMessage
 from .protocol import (
     ERROR,
@@ -57,7 +56,7 @@ class Client:
         self._newest: dict[str, ViewMessage] = {}  # by topic
         self._lines: deque[ViewMessage] = deque()
 
-    def tell(self, text: bytes) -> None:
+    def send(self, text: bytes) -> None:
         """Let a control message wait."""
         self._texts.append(text)
         self.ready.set()
@@ -148,9 +147,9 @@ class FoxgloveServer:
         new = {number: kind for number, kind in self._kinds.items() if number not in before}
         for client in self.clients:
             if gone:
-                client.tell(unadvertise(gone))
+                client.send(unadvertise(gone))
             if new:
-                client.tell(advertise(new))
+                client.send(advertise(new))
 
     # --- what viewers ask ---
 
@@ -165,25 +164,25 @@ class FoxgloveServer:
         elif request.op == "unsubscribe":
             for number in request.ended:
                 if not client.unsubscribe(number):
-                    client.tell(status(WARNING, f"subscription {number} is not known: nothing was ended"))
+                    client.send(status(WARNING, f"subscription {number} is not known: nothing was ended"))
             self._count_topics()
         else:
             rule = f"{request.op[:40]!r} cannot be asked here: only subscribe and unsubscribe; nothing can be changed"
-            client.tell(status(ERROR, rule))
+            client.send(status(ERROR, rule))
 
     def subscribe_all(self, client: Client) -> None:
         """Subscribe a viewer to every channel, under the channels' own numbers."""
         self._take(client, ClientMessage("subscribe", tuple(Subscription(k, k) for k in self._kinds)))
 
     def _subscribe(self, client: Client, number: int, channel: int) -> str | None:
-        """Return the topic that was subscribed to; None where it cannot be, which the viewer is told."""
+        """Return the topic that was subscribed to; None where it cannot be, for which it gets the reason."""
         kind = self._kinds.get(channel)
         if kind is None:
-            client.tell(status(ERROR, f"channel {channel} is not known: use the numbers that were advertised"))
+            client.send(status(ERROR, f"channel {channel} is not known: use the numbers that were advertised"))
         elif not 0 <= number <= MAX_NUMBER or number in client.subscriptions:
-            client.tell(status(ERROR, f"subscription {number}: each needs a number of its own, 0 .. {MAX_NUMBER}"))
+            client.send(status(ERROR, f"subscription {number}: each needs a number of its own, 0 .. {MAX_NUMBER}"))
         elif len(client.subscriptions) >= MAX_SUBSCRIPTIONS:
-            client.tell(status(ERROR, f"more than {MAX_SUBSCRIPTIONS} subscriptions: end one that nobody looks at"))
+            client.send(status(ERROR, f"more than {MAX_SUBSCRIPTIONS} subscriptions: end one that nobody looks at"))
         else:
             client.subscribe(number, kind.topic)
             return kind.topic
@@ -228,8 +227,8 @@ class FoxgloveServer:
             return web.json_response(body, status=code, headers={"Cache-Control": "no-store"})
 
         client = Client()
-        client.tell(server_info(self._session))
-        client.tell(advertise(self._kinds))
+        client.send(server_info(self._session))
+        client.send(advertise(self._kinds))
         self.clients.append(client)
         try:
             socket = web.WebSocketResponse(
@@ -251,18 +250,12 @@ class FoxgloveServer:
 
     async def _listen(self, socket: Any, client: Client) -> None:
         decode = msgspec.json.Decoder(ClientMessage).decode
-        second, count = 0, 0
-        async for message in socket:
-            now = stopwatch() // SECOND
-            second, count = (now, count + 1) if now == second else (now, 1)
-            if count > MAX_REQUESTS:
-                await socket.close(code=1008, message=f"more than {MAX_REQUESTS} requests a second".encode())
-                return
+        async for message in requests_of(socket, MAX_REQUESTS):
             try:
                 self._take(client, decode(message.data))
-            except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError) as error:
+            except UNREADABLE as error:
                 shown = str(message.data)[:80]
-                client.tell(status(ERROR, f"{shown}: {error}. Send JSON as the protocol has it"))
+                client.send(status(ERROR, f"{shown}: {error}. Send JSON as the protocol has it"))
 
 
 async def _send(socket: Any, client: Client) -> None:
