@@ -11,7 +11,7 @@ import pytest
 import websockets
 from deadlines import until, when
 from foxglove_client import FoxgloveClient
-from gateway_frames import accepted
+from gateway_frames import frame
 from node_process import NodeProcess
 
 from bench.scene import Scene, corridor
@@ -258,11 +258,18 @@ def test_a_node_serves_it_where_its_file_asks_for_it(tmp_path: Path, code: Compi
     node = NodeProcess(tmp_path, code, extra)
     node.config.chmod(0o600)
 
+    async def send_frames() -> None:
+        while True:
+            frame(gateway, code)
+            gateway.poll(0)
+            await asyncio.sleep(0.1)
+
     async def look() -> None:
         async with FoxgloveClient(f"ws://127.0.0.1:{port}/foxglove?token={TOKEN}") as client:
             await client.subscribe("/tracks", "/signal_states")
-            gateway_frames = asyncio.to_thread(accepted, node, gateway, 10)
-            (seen, _) = await asyncio.gather(client.next_of("/tracks"), gateway_frames)
+            sending = asyncio.create_task(send_frames())
+            seen = await asyncio.wait_for(client.next_of("/tracks"), 30)
+            sending.cancel()
             assert seen.schema == "foxglove.SceneUpdate"
 
     with node, node.gateway() as gateway:
