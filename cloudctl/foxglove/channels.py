@@ -72,6 +72,11 @@ class ViewMessage(NamedTuple):
     data: bytes
 
 
+def is_line(topic: str) -> bool:
+    """Return whether a topic's messages are lines of a log: each counts, where others are replaced by the next."""
+    return topic.endswith(f"/{Leaf.ADVISORIES}")
+
+
 def topic_of(intersection: str, leaf: Leaf) -> str:
     """Return the topic of a channel."""
     return f"{ROOT}/{intersection}/{leaf}"
@@ -106,7 +111,7 @@ class ViewChannels:
 
     def standing(self, t: int, wanted: Callable[[str], bool]) -> Iterator[ViewMessage]:
         """Yield, at `t` ns, what stays as it is of every intersection and is wanted."""
-        for intersection in self._engine.intersections.values():
+        for intersection in list(self._engine.intersections.values()):  # read on later, when others may be served
             yield from self._of_code(t, intersection, wanted)
 
     def messages(self, t: int, output: Output, wanted: Callable[[str], bool]) -> Iterator[ViewMessage]:

@@ -10,16 +10,19 @@ import asyncio
 import contextlib
 import hmac
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
 
+from ..clock import SECOND
 from ..engine import Engine, Output
 from ..io.recording.container import ChannelKind
 from ..view.routes import HEARTBEAT, UNREADABLE, limit_buffer, requests_of, same_site, token_of
-from .channels import Leaf, ViewChannels, ViewMessage
+from .budget import Budget
+from .channels import ViewChannels, ViewMessage, is_line
 from .protocol import (
     ERROR,
     MAX_NUMBER,
@@ -41,6 +44,7 @@ MAX_REQUEST: Final = 256 * 1024  # bytes: some thousand subscriptions at once
 MAX_REQUESTS: Final = 100  # that one client sends in a second
 MAX_LINES: Final = 200  # of a log that wait for one client; older ones are dropped and counted
 MAX_TEXTS: Final = 64  # control messages that wait for one client
+WARN_INTERVAL: Final = 10 * SECOND  # between two lines on pictures that are left out
 SEND_INTERVAL: Final = 0.04  # s between two rounds of sending to one client
 
 
@@ -52,6 +56,7 @@ class Client:
         self.numbers: dict[str, list[int]] = {}  # the other way round
         self.ready = asyncio.Event()
         self.dropped = 0  # lines of logs that found no room
+        self.standing: Iterator[ViewMessage] = iter(())  # what stays as it is and is still to be made
         self._texts: deque[bytes] = deque(maxlen=MAX_TEXTS)
         self._newest: dict[str, ViewMessage] = {}  # by topic
         self._lines: deque[ViewMessage] = deque()
@@ -63,7 +68,7 @@ class Client:
 
     def put(self, message: ViewMessage) -> None:
         """Let a message wait: in the place of an older one of its topic, but for the lines of a log."""
-        if message.kind.topic.endswith(f"/{Leaf.ADVISORIES}"):
+        if is_line(message.kind.topic):
             if len(self._lines) >= MAX_LINES:
                 self._lines.popleft()
                 self.dropped += 1
@@ -115,6 +120,8 @@ class FoxgloveServer:
         self._topics: frozenset[str] = frozenset()  # that somebody has subscribed to
         self._session = uuid4().hex
         self._t = 0  # ns; of the last step
+        self._budget = Budget()
+        self._warned = -WARN_INTERVAL  # ns; of the last line on pictures that are left out
         self._renumber()
 
     # --- steps ---
@@ -128,11 +135,37 @@ class FoxgloveServer:
             self._announce_changes()
         if not self._topics:
             return
-        for message in self._channels.messages(t, output, self._topics.__contains__):
+        is_affordable = self._budget.begin()
+        if not is_affordable and output.planned:
+            self._skip(t, len(output.planned))
+        topics = self._topics if is_affordable else frozenset(filter(is_line, self._topics))
+        for message in self._channels.messages(t, output, topics.__contains__):
             self.made += 1
             for client in self.clients:
                 if message.kind.topic in client.numbers:
                     client.put(message)
+        self._budget.end()
+        for client in self.clients:
+            self._send_standing(client)
+
+    def _skip(self, t: int, plans: int) -> None:
+        """Count plans that are not shown, and say so now and then."""
+        self._engine.metrics.count("drop.view", "live", plans)
+        if not 0 <= t - self._warned < WARN_INTERVAL:
+            self._warned = t
+            rule = "more is subscribed to than the node gives time for: pictures are left out. Subscribe to fewer"
+            for client in self.clients:
+                client.send(status(WARNING, f"{rule} intersections at a time"))
+
+    def _send_standing(self, client: Client) -> None:
+        """Make what stays as it is for a new subscription, as far as there is time."""
+        while self._budget.begin():
+            message = next(client.standing, None)
+            self._budget.end()
+            if message is None:
+                return
+            if message.kind.topic in client.numbers:
+                client.put(message)
 
     def _renumber(self) -> None:
         self._served = tuple(self._engine.intersections)
@@ -159,8 +192,8 @@ class FoxgloveServer:
             self._count_topics()
             wanted = {topic for topic in topics if topic}
             if self._t:
-                for message in self._channels.standing(self._t, wanted.__contains__):
-                    client.put(message)
+                client.standing = chain(client.standing, self._channels.standing(self._t, wanted.__contains__))
+                self._send_standing(client)
         elif request.op == "unsubscribe":
             for number in request.ended:
                 if not client.unsubscribe(number):

@@ -15,9 +15,10 @@ from gateway_frames import frame
 from node_process import NodeProcess
 
 from bench.scene import Scene, corridor
-from cloudctl.clock import WallClock
+from cloudctl.clock import MS, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
+from cloudctl.foxglove.budget import BURST, SHARE, Budget
 from cloudctl.foxglove.socket import MAX_CLIENTS, MAX_LINES, MAX_REQUESTS, FoxgloveServer
 from cloudctl.io.http import Web
 from cloudctl.io.http_guard import HttpGuard
@@ -200,6 +201,45 @@ def test_a_viewer_that_never_reads_holds_up_nobody_and_grows_nothing(code: Compi
             waiting = [sum(len(frame) for frame in one.take()[1]) for one in served.server.clients]
             assert max(waiting) < 1_000_000 + MAX_LINES * 1000
             silent.socket.transport.resume_reading()
+
+    serve(code, test)
+
+
+def test_viewers_take_a_share_of_the_loop_and_no_more() -> None:
+    now = 0
+    budget = Budget(lambda: now)
+    busy = 0
+    for _ in range(10_000):  # steps of 1 ms each, and viewers who want 5 ms of each
+        now += MS
+        if budget.begin():
+            now += 5 * MS
+            busy += 5 * MS
+            budget.end()
+    assert busy <= SHARE * now + BURST + 5 * MS
+    assert busy >= 0.8 * SHARE * now
+
+
+def test_a_viewer_of_more_than_there_is_time_for_gets_all_advisories_and_a_word_on_the_rest(
+    code: CompiledCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudctl.foxglove.budget.SHARE", 0.0)
+    monkeypatch.setattr("cloudctl.foxglove.budget.BURST", 0)
+
+    async def test(served: Served) -> None:
+        served.step(1)
+        async with FoxgloveClient(served.address) as client:
+            await client.subscribe("/tracks", "/advisories", "/map")
+            await when(lambda: any(one.numbers for one in served.server.clients), what="the subscription")
+            given = 0
+            for t, batch in served.steps[:100]:
+                output = served.engine.step(t, batch)
+                given += len(output.advisories)
+                served.server.observe(t, output)
+            assert given > 0
+            lines = [(await client.next_of("/advisories")).topic for _ in range(given)]
+            assert len(lines) == given
+            assert any("pictures are left out" in status["message"] for status in client.statuses)
+            assert served.engine.metrics.counted("drop.view", "live") > 0
 
     serve(code, test)
 
