@@ -45,7 +45,7 @@ class StandardMessages:
         """Send signal states of ours."""
 
     def spat(self, rsu: str, places: Mapping[str, tuple[str, int]], message: bytes) -> int:
-        """Send what a SPAT says; return how many intersections were sent. UPER (framed or not, SPATEM) or JSON of
+        """Send the states of a SPAT; return how many intersections were sent. UPER (framed or not, SPATEM) or JSON of
         J2735, or JSON of YD/T 3709.
 
         `places`: the message's "region/id" -> (city code, revision of the digital code) of the intersections that are
@@ -65,8 +65,8 @@ class StandardMessages:
         for found in states:
             if found.intersection in places:
                 name, revision = places[found.intersection]
-                said, groups = as_signal(found, revision)
-                sent += self.signal(rsu, name, said, groups, found.t)
+                sent_revision, groups = as_signal(found, revision)
+                sent += self.signal(rsu, name, sent_revision, groups, found.t)
         return sent
 
     def cpm(self, rsu: str, sensor: str, *messages: "Message", modules: "PerceptionModules | None" = None) -> int:

@@ -72,6 +72,11 @@ class ViewMessage(NamedTuple):
     data: bytes
 
 
+def is_line(topic: str) -> bool:
+    """Return whether a topic's messages are lines of a log: each counts, where others are replaced by the next."""
+    return topic.endswith(f"/{Leaf.ADVISORIES}")
+
+
 def topic_of(intersection: str, leaf: Leaf) -> str:
     """Return the topic of a channel."""
     return f"{ROOT}/{intersection}/{leaf}"
@@ -106,23 +111,28 @@ class ViewChannels:
 
     def standing(self, t: int, wanted: Callable[[str], bool]) -> Iterator[ViewMessage]:
         """Yield, at `t` ns, what stays as it is of every intersection and is wanted."""
-        for intersection in self._engine.intersections.values():
+        for intersection in list(self._engine.intersections.values()):  # read on later, when others may be served
             yield from self._of_code(t, intersection, wanted)
 
     def messages(self, t: int, output: Output, wanted: Callable[[str], bool]) -> Iterator[ViewMessage]:
         """Yield what a step at `t` ns has shown, of the topics that are wanted."""
         for intersection in output.planned:
             name = intersection.code.code.id
-            known = self._standing.get(name)
-            revision = intersection.code.code.revision
-            if known is None or known[0] != revision or not 0 <= t - known[1] < RENEW_INTERVAL:
-                self._standing[name] = (revision, t)
+            if self._is_due(t, intersection) and any(wanted(topic_of(name, leaf)) for leaf in STANDING):
+                self._standing[name] = (intersection.code.code.revision, t)
                 yield from self._of_code(t, intersection, wanted)
             yield from self._of_plan(name, intersection, wanted)
         for advisory in output.advisories:
             kind = self._kind(advisory.intersection, Leaf.ADVISORIES)
             if wanted(kind.topic):
                 yield ViewMessage(kind, advisory.t, encode(log_line(advisory)))
+
+    def _is_due(self, t: int, intersection: IntersectionState) -> bool:
+        """Return whether what stays as it is has to be made again."""
+        known = self._standing.get(intersection.code.code.id)
+        if known is None or known[0] != intersection.code.code.revision:
+            return True
+        return not 0 <= t - known[1] < RENEW_INTERVAL
 
     def _of_code(self, t: int, intersection: IntersectionState, wanted: Callable[[str], bool]) -> Iterator[ViewMessage]:
         code = intersection.code

@@ -18,6 +18,7 @@ from .schemas import (
     ArrowPrimitive,
     Color,
     CubePrimitive,
+    Duration,
     GroupState,
     KeyValuePair,
     LinePrimitive,
@@ -33,7 +34,7 @@ from .schemas import (
     time_of,
 )
 
-TRACK_LIFETIME = Time(0, 500 * MS)  # longer than a plan's period: a track that is gone fades
+TRACK_LIFETIME = Duration(0, 500 * MS)  # longer than a plan's period: a track that is gone fades
 LANE_COLOR = Color(0.55, 0.58, 0.62, 0.9)
 CONNECTION_COLOR = Color(0.4, 0.44, 0.5, 0.5)
 CROSSWALK_COLOR = Color(0.9, 0.9, 0.9, 0.6)

@@ -45,7 +45,7 @@ def server_info(session: str) -> bytes:
 
 
 def advertise(channels: dict[int, ChannelKind]) -> bytes:
-    """Return what tells a client of channels, by their numbers."""
+    """Return the message with new channels, by their numbers."""
     rows: list[dict[str, Any]] = []
     for number, kind in channels.items():
         row: dict[str, Any] = {"id": number, "topic": kind.topic, "encoding": kind.encoding}
@@ -60,7 +60,7 @@ def advertise(channels: dict[int, ChannelKind]) -> bytes:
 
 
 def unadvertise(numbers: list[int]) -> bytes:
-    """Return what tells a client that channels are gone."""
+    """Return the message with the numbers of channels that are gone."""
     return encode({"op": "unadvertise", "channelIds": numbers})
 
 

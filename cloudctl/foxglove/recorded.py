@@ -2,14 +2,16 @@
 
 from ..engine import Engine, Output
 from ..io.recording.writer import Recorder
-from .channels import ViewChannels
+from .budget import Budget
+from .channels import ViewChannels, is_line
 
 
 class RecordedViews:
     """Writes what each step shows into the recording. `observe` after every step that was recorded."""
 
     def __init__(self, recorder: Recorder, engine: Engine) -> None:
-        self._recorder = recorder
+        self._recorder, self._metrics = recorder, engine.metrics
+        self._budget = Budget()
         self._channels = ViewChannels(engine)
         self._path = recorder.path
 
@@ -18,5 +20,9 @@ class RecordedViews:
         if self._recorder.path != self._path:
             self._path = self._recorder.path
             self._channels.renew()
-        for view in self._channels.messages(t, output, lambda _: True):
+        is_affordable = self._budget.begin()
+        if not is_affordable and output.planned:
+            self._metrics.count("drop.view", "recording", len(output.planned))
+        for view in self._channels.messages(t, output, (lambda _: True) if is_affordable else is_line):
             self._recorder.view(t, view.kind, view.data, view.t)
+        self._budget.end()

@@ -19,7 +19,14 @@ SCHEMA_ENCODING = "jsonschema"
 
 
 class Time(Struct, frozen=True, gc=False):
-    """A time, or a length of time."""
+    """A time, since 1970."""
+
+    sec: int
+    nsec: int
+
+
+class Duration(Struct, frozen=True, gc=False):
+    """A length of time."""
 
     sec: int
     nsec: int
@@ -118,7 +125,7 @@ class SceneEntity(Struct, frozen=True, kw_only=True):
     timestamp: Time
     frame_id: str
     id: str
-    lifetime: Time = Time(0, 0)
+    lifetime: Duration = Duration(0, 0)
     frame_locked: bool = True
     metadata: tuple[KeyValuePair, ...] = ()
     arrows: tuple[ArrowPrimitive, ...] = ()
@@ -185,14 +192,14 @@ class GeoJSON(Struct, frozen=True):
     geojson: str
 
 
-class GroupState(Struct, frozen=True):
-    """One signal group: its state, and s until its end as far as it may be believed (None: not known)."""
+class GroupState(Struct, frozen=True, omit_defaults=True):
+    """One signal group: its state, and s until its end as far as it may be believed; what is not known is left out."""
 
     group: int
     state: str
-    min_end: float | None
-    max_end: float | None
-    likely_end: float | None
+    min_end: float | None = None
+    max_end: float | None = None
+    likely_end: float | None = None
 
 
 class SignalStates(Struct, frozen=True):
@@ -212,6 +219,7 @@ NAMES: dict[type, str] = {
     GeoJSON: "foxglove.GeoJSON",
     SignalStates: "cloudctl.SignalStates",
 }
+TITLES: dict[type, str] = {Time: "time", Duration: "duration"}
 SIMPLE: dict[Any, dict[str, Any]] = {
     int: {"type": "integer"},
     float: {"type": "number"},
@@ -240,8 +248,8 @@ def _schema_of(kind: Any) -> dict[str, Any]:
         return {"type": "array", "items": _schema_of(get_args(kind)[0])}
     if origin in (Union, types.UnionType):
         (inner,) = [part for part in get_args(kind) if part is not type(None)]
-        return {"anyOf": [_schema_of(inner), {"type": "null"}]}
+        return _schema_of(inner)  # one that is left out where it is None: viewers know no "or null"
     properties = {name: _schema_of(hint) for name, hint in get_type_hints(kind).items()}
-    # "title": "time" is how the schemas tell a time from any other object
-    title = {"title": "time"} if kind is Time else {}
+    # the title is how the schemas mark a time: any other object has none
+    title = {"title": TITLES[kind]} if kind in TITLES else {}
     return {"type": "object", **title, "properties": properties}

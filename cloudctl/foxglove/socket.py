@@ -10,17 +10,19 @@ import asyncio
 import contextlib
 import hmac
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
 
-from ..clock import SECOND, stopwatch
+from ..clock import SECOND
 from ..engine import Engine, Output
 from ..io.recording.container import ChannelKind
-from ..view.routes import HEARTBEAT, limit_buffer, same_site, token_of
-from .channels import Leaf, ViewChannels, ViewMessage
+from ..view.routes import HEARTBEAT, UNREADABLE, limit_buffer, requests_of, same_site, token_of
+from .budget import Budget
+from .channels import ViewChannels, ViewMessage, is_line
 from .protocol import (
     ERROR,
     MAX_NUMBER,
@@ -42,6 +44,7 @@ MAX_REQUEST: Final = 256 * 1024  # bytes: some thousand subscriptions at once
 MAX_REQUESTS: Final = 100  # that one client sends in a second
 MAX_LINES: Final = 200  # of a log that wait for one client; older ones are dropped and counted
 MAX_TEXTS: Final = 64  # control messages that wait for one client
+WARN_INTERVAL: Final = 10 * SECOND  # between two lines on pictures that are left out
 SEND_INTERVAL: Final = 0.04  # s between two rounds of sending to one client
 
 
@@ -53,18 +56,19 @@ class Client:
         self.numbers: dict[str, list[int]] = {}  # the other way round
         self.ready = asyncio.Event()
         self.dropped = 0  # lines of logs that found no room
+        self.standing: Iterator[ViewMessage] = iter(())  # what stays as it is and is still to be made
         self._texts: deque[bytes] = deque(maxlen=MAX_TEXTS)
         self._newest: dict[str, ViewMessage] = {}  # by topic
         self._lines: deque[ViewMessage] = deque()
 
-    def tell(self, text: bytes) -> None:
+    def send(self, text: bytes) -> None:
         """Let a control message wait."""
         self._texts.append(text)
         self.ready.set()
 
     def put(self, message: ViewMessage) -> None:
         """Let a message wait: in the place of an older one of its topic, but for the lines of a log."""
-        if message.kind.topic.endswith(f"/{Leaf.ADVISORIES}"):
+        if is_line(message.kind.topic):
             if len(self._lines) >= MAX_LINES:
                 self._lines.popleft()
                 self.dropped += 1
@@ -116,6 +120,8 @@ class FoxgloveServer:
         self._topics: frozenset[str] = frozenset()  # that somebody has subscribed to
         self._session = uuid4().hex
         self._t = 0  # ns; of the last step
+        self._budget = Budget()
+        self._warned = -WARN_INTERVAL  # ns; of the last line on pictures that are left out
         self._renumber()
 
     # --- steps ---
@@ -129,11 +135,37 @@ class FoxgloveServer:
             self._announce_changes()
         if not self._topics:
             return
-        for message in self._channels.messages(t, output, self._topics.__contains__):
+        is_affordable = self._budget.begin()
+        if not is_affordable and output.planned:
+            self._skip(t, len(output.planned))
+        topics = self._topics if is_affordable else frozenset(filter(is_line, self._topics))
+        for message in self._channels.messages(t, output, topics.__contains__):
             self.made += 1
             for client in self.clients:
                 if message.kind.topic in client.numbers:
                     client.put(message)
+        self._budget.end()
+        for client in self.clients:
+            self._send_standing(client)
+
+    def _skip(self, t: int, plans: int) -> None:
+        """Count plans that are not shown, and say so now and then."""
+        self._engine.metrics.count("drop.view", "live", plans)
+        if not 0 <= t - self._warned < WARN_INTERVAL:
+            self._warned = t
+            rule = "more is subscribed to than the node gives time for: pictures are left out. Subscribe to fewer"
+            for client in self.clients:
+                client.send(status(WARNING, f"{rule} intersections at a time"))
+
+    def _send_standing(self, client: Client) -> None:
+        """Make what stays as it is for a new subscription, as far as there is time."""
+        while self._budget.begin():
+            message = next(client.standing, None)
+            self._budget.end()
+            if message is None:
+                return
+            if message.kind.topic in client.numbers:
+                client.put(message)
 
     def _renumber(self) -> None:
         self._served = tuple(self._engine.intersections)
@@ -148,9 +180,9 @@ class FoxgloveServer:
         new = {number: kind for number, kind in self._kinds.items() if number not in before}
         for client in self.clients:
             if gone:
-                client.tell(unadvertise(gone))
+                client.send(unadvertise(gone))
             if new:
-                client.tell(advertise(new))
+                client.send(advertise(new))
 
     # --- what viewers ask ---
 
@@ -160,30 +192,30 @@ class FoxgloveServer:
             self._count_topics()
             wanted = {topic for topic in topics if topic}
             if self._t:
-                for message in self._channels.standing(self._t, wanted.__contains__):
-                    client.put(message)
+                client.standing = chain(client.standing, self._channels.standing(self._t, wanted.__contains__))
+                self._send_standing(client)
         elif request.op == "unsubscribe":
             for number in request.ended:
                 if not client.unsubscribe(number):
-                    client.tell(status(WARNING, f"subscription {number} is not known: nothing was ended"))
+                    client.send(status(WARNING, f"subscription {number} is not known: nothing was ended"))
             self._count_topics()
         else:
             rule = f"{request.op[:40]!r} cannot be asked here: only subscribe and unsubscribe; nothing can be changed"
-            client.tell(status(ERROR, rule))
+            client.send(status(ERROR, rule))
 
     def subscribe_all(self, client: Client) -> None:
         """Subscribe a viewer to every channel, under the channels' own numbers."""
         self._take(client, ClientMessage("subscribe", tuple(Subscription(k, k) for k in self._kinds)))
 
     def _subscribe(self, client: Client, number: int, channel: int) -> str | None:
-        """Return the topic that was subscribed to; None where it cannot be, which the viewer is told."""
+        """Return the topic that was subscribed to; None where it cannot be, for which it gets the reason."""
         kind = self._kinds.get(channel)
         if kind is None:
-            client.tell(status(ERROR, f"channel {channel} is not known: use the numbers that were advertised"))
+            client.send(status(ERROR, f"channel {channel} is not known: use the numbers that were advertised"))
         elif not 0 <= number <= MAX_NUMBER or number in client.subscriptions:
-            client.tell(status(ERROR, f"subscription {number}: each needs a number of its own, 0 .. {MAX_NUMBER}"))
+            client.send(status(ERROR, f"subscription {number}: each needs a number of its own, 0 .. {MAX_NUMBER}"))
         elif len(client.subscriptions) >= MAX_SUBSCRIPTIONS:
-            client.tell(status(ERROR, f"more than {MAX_SUBSCRIPTIONS} subscriptions: end one that nobody looks at"))
+            client.send(status(ERROR, f"more than {MAX_SUBSCRIPTIONS} subscriptions: end one that nobody looks at"))
         else:
             client.subscribe(number, kind.topic)
             return kind.topic
@@ -228,8 +260,8 @@ class FoxgloveServer:
             return web.json_response(body, status=code, headers={"Cache-Control": "no-store"})
 
         client = Client()
-        client.tell(server_info(self._session))
-        client.tell(advertise(self._kinds))
+        client.send(server_info(self._session))
+        client.send(advertise(self._kinds))
         self.clients.append(client)
         try:
             socket = web.WebSocketResponse(
@@ -251,18 +283,12 @@ class FoxgloveServer:
 
     async def _listen(self, socket: Any, client: Client) -> None:
         decode = msgspec.json.Decoder(ClientMessage).decode
-        second, count = 0, 0
-        async for message in socket:
-            now = stopwatch() // SECOND
-            second, count = (now, count + 1) if now == second else (now, 1)
-            if count > MAX_REQUESTS:
-                await socket.close(code=1008, message=f"more than {MAX_REQUESTS} requests a second".encode())
-                return
+        async for message in requests_of(socket, MAX_REQUESTS):
             try:
                 self._take(client, decode(message.data))
-            except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError) as error:
+            except UNREADABLE as error:
                 shown = str(message.data)[:80]
-                client.tell(status(ERROR, f"{shown}: {error}. Send JSON as the protocol has it"))
+                client.send(status(ERROR, f"{shown}: {error}. Send JSON as the protocol has it"))
 
 
 async def _send(socket: Any, client: Client) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..codes.findings import refuse
+from ..codes.formats.ydt.uper import plain
 from .cpm import OBJECT_CONTAINER as OBJECT_CONTAINER_ID
 from .fields import Tree
 
@@ -77,7 +78,7 @@ class PerceptionModules:
         for type_name, body in self._readings(kind, name, data):
             try:
                 value = self._compiled.decode(type_name, body)
-                tree = self._opened(kind, type_name, _plain(value))
+                tree = self._opened(kind, type_name, plain(value))
                 is_whole = bytes(self._compiled.encode(type_name, value)) == body
             except Exception as error:  # asn1tools raises many kinds, none of one family
                 errors.append(str(error) or type(error).__name__)
@@ -110,7 +111,7 @@ class PerceptionModules:
         for container in containers:
             data = container.get("containerData")
             if container.get("containerId") == OBJECT_CONTAINER_ID and isinstance(data, bytes):
-                container["containerData"] = _plain(self._compiled.decode(OBJECT_CONTAINER, data))
+                container["containerData"] = plain(self._compiled.decode(OBJECT_CONTAINER, data))
         message: Tree = tree
         return message
 
@@ -146,15 +147,3 @@ def _compiled(text: str) -> Any:
             errors.append(error)
     rule = f"does not compile ({str(errors[-1])[:300]})"
     raise refuse("ASN.1", "modules", "text", f"{len(text)} characters", rule, "correct the modules")
-
-
-def _plain(value: Any) -> Any:
-    """Return what asn1tools decoded as JSON has it: choices as objects of one key, bit strings as text of 0 and 1."""
-    if isinstance(value, tuple) and len(value) == 2:
-        first, second = value
-        if isinstance(first, bytes):
-            return "".join(f"{byte:08b}" for byte in first)[:second]
-        return {first: _plain(second)}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value

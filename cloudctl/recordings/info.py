@@ -102,7 +102,7 @@ def _setup(run: IndexedRun) -> tuple[tuple[str, ...], dict[str, str]]:
     try:
         config, codes = setup_of(run)
     except RecordingError:
-        return (), {}  # no run of ours, or without its beginning: the rest can be told all the same
+        return (), {}  # no run of ours, or without its beginning: the rest is listed all the same
     names = tuple(f"{code.id} revision {code.revision}" for code in codes)
     return names, {unit: place for units in config.gateways.values() for unit, place in units.items()}
 

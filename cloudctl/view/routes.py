@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import secrets
 import socket as sockets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +49,8 @@ WIDE_INTERVAL = 0.1
 WIDE = 4  # intersections
 MAX_REQUEST = 4096  # bytes of what a page sends at a time
 MAX_REQUESTS = 60  # that one page sends in a second
+# What reading a request can raise.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError)
 SEND_BUFFER = 256 * 1024  # bytes the system keeps for one page: what waits there is old when it is read
 
 
@@ -179,20 +181,14 @@ class ViewRoutes:
 
     async def _listen(self, socket: Any, viewer: Viewer) -> None:
         decode = msgspec.json.Decoder(Request).decode
-        second, count = 0, 0
-        async for message in socket:
-            now = stopwatch() // SECOND
-            second, count = (now, count + 1) if now == second else (now, 1)
-            if count > MAX_REQUESTS:
-                await socket.close(code=1008, message=f"more than {MAX_REQUESTS} requests a second".encode())
-                return
+        async for message in requests_of(socket, MAX_REQUESTS):
             try:
                 request = decode(message.data)
                 self._view.observer.ask(viewer, request)
                 self._ask_time(viewer, request)
             except ViewError as why:
                 viewer.put((FrameKind.ERROR, 0), json_frame(FrameKind.ERROR, why.row))
-            except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError) as error:
+            except UNREADABLE as error:
                 row = {
                     "field": "request",
                     "value": str(message.data)[:80],
@@ -213,6 +209,18 @@ class ViewRoutes:
                 "replay a recording: cloudctl replay FILE --view",
             )
         self._view.control(viewer, request)
+
+
+async def requests_of(socket: Any, limit: int) -> AsyncIterator[Any]:
+    """Yield what comes through a WebSocket, until it is closed: here, where more than `limit` come in a second."""
+    second, count = 0, 0
+    async for message in socket:
+        now = stopwatch() // SECOND
+        second, count = (now, count + 1) if now == second else (now, 1)
+        if count > limit:
+            await socket.close(code=1008, message=f"more than {limit} requests a second".encode())
+            return
+        yield message
 
 
 async def _send(socket: Any, viewer: Viewer, ready: asyncio.Event) -> None:

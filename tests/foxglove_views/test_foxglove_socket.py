@@ -11,13 +11,14 @@ import pytest
 import websockets
 from deadlines import until, when
 from foxglove_client import FoxgloveClient
-from gateway_frames import accepted
+from gateway_frames import frame
 from node_process import NodeProcess
 
 from bench.scene import Scene, corridor
-from cloudctl.clock import WallClock
+from cloudctl.clock import MS, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
+from cloudctl.foxglove.budget import BURST, SHARE, Budget
 from cloudctl.foxglove.socket import MAX_CLIENTS, MAX_LINES, MAX_REQUESTS, FoxgloveServer
 from cloudctl.io.http import Web
 from cloudctl.io.http_guard import HttpGuard
@@ -204,6 +205,45 @@ def test_a_viewer_that_never_reads_holds_up_nobody_and_grows_nothing(code: Compi
     serve(code, test)
 
 
+def test_viewers_take_a_share_of_the_loop_and_no_more() -> None:
+    now = 0
+    budget = Budget(lambda: now)
+    busy = 0
+    for _ in range(10_000):  # steps of 1 ms each, and viewers who want 5 ms of each
+        now += MS
+        if budget.begin():
+            now += 5 * MS
+            busy += 5 * MS
+            budget.end()
+    assert busy <= SHARE * now + BURST + 5 * MS
+    assert busy >= 0.8 * SHARE * now
+
+
+def test_a_viewer_of_more_than_there_is_time_for_gets_all_advisories_and_a_word_on_the_rest(
+    code: CompiledCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudctl.foxglove.budget.SHARE", 0.0)
+    monkeypatch.setattr("cloudctl.foxglove.budget.BURST", 0)
+
+    async def test(served: Served) -> None:
+        served.step(1)
+        async with FoxgloveClient(served.address) as client:
+            await client.subscribe("/tracks", "/advisories", "/map")
+            await when(lambda: any(one.numbers for one in served.server.clients), what="the subscription")
+            given = 0
+            for t, batch in served.steps[:100]:
+                output = served.engine.step(t, batch)
+                given += len(output.advisories)
+                served.server.observe(t, output)
+            assert given > 0
+            lines = [(await client.next_of("/advisories")).topic for _ in range(given)]
+            assert len(lines) == given
+            assert any("pictures are left out" in status["message"] for status in client.statuses)
+            assert served.engine.metrics.counted("drop.view", "live") > 0
+
+    serve(code, test)
+
+
 def test_viewers_are_told_which_intersections_are_new(code: CompiledCode) -> None:
     async def test(served: Served) -> None:
         async with FoxgloveClient(served.address) as client:
@@ -249,11 +289,18 @@ def test_the_client_of_these_tests_speaks_as_the_makers_own_server_wants_it() ->
 def test_a_node_serves_it_where_its_file_asks_for_it(tmp_path: Path, code: CompiledCode) -> None:
     node = NodeProcess(tmp_path, code, "[live]\nfoxglove = true\n")
 
+    async def send_frames() -> None:
+        while True:
+            frame(gateway, code)
+            gateway.poll(0)
+            await asyncio.sleep(0.1)
+
     async def look() -> None:
         async with FoxgloveClient(f"ws://127.0.0.1:{node.http_port}/foxglove?token={node_process.TOKEN}") as client:
             await client.subscribe("/tracks", "/signal_states")
-            gateway_frames = asyncio.to_thread(accepted, node, gateway, 10)
-            (seen, _) = await asyncio.gather(client.next_of("/tracks"), gateway_frames)
+            sending = asyncio.create_task(send_frames())
+            seen = await asyncio.wait_for(client.next_of("/tracks"), 30)
+            sending.cancel()
             assert seen.schema == "foxglove.SceneUpdate"
 
     with node, node.gateway() as gateway:

@@ -146,3 +146,22 @@ def test_a_disk_that_is_full_leaves_no_file_behind(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert "File too large" in run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_jump_reads_nothing_of_what_comes_before(tmp_path: Path, whole: Path) -> None:
+    with whole.open("rb") as file:
+        summary = SeekingReader(file).get_summary()
+    assert summary is not None
+    timed = [index for index in summary.chunk_indexes if index.message_end_time > 0]
+    bytes_ = bytearray(whole.read_bytes())
+    for index in timed[1:-1]:  # all but the first, which holds the set-up, and the one that is jumped to
+        bytes_[index.chunk_start_offset + index.chunk_length // 2] ^= 0xFF
+    path = tmp_path / "run.mcap"
+    path.write_bytes(bytes_)
+    run = IndexedRun(path)
+    last = timed[-1]
+    steps = list(run.steps(last.message_start_time))
+    assert steps[-1].t == last.message_end_time
+    assert run.damaged_chunks == 0
+    assert list(run.steps()) != []
+    assert run.damaged_chunks == len(timed) - 2 > 0

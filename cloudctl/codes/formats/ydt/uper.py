@@ -68,7 +68,7 @@ class Modules:
                 continue
 
             try:
-                decoded = _decoded(self._compiled.decode(type_name, data))
+                decoded = plain(self._compiled.decode(type_name, data))
             except Exception as error:  # as above
                 errors.append(str(error))
                 continue
@@ -114,18 +114,18 @@ class Modules:
         )
 
 
-def _decoded(value: Any) -> Any:
-    """Return what asn1tools decoded as `ydt.py` reads it."""
+def plain(value: Any) -> Any:
+    """Return what asn1tools decoded as JSON has it: choices as objects of one key, bit strings as text of 0 and 1."""
     if isinstance(value, tuple) and len(value) == 2:
         first, second = value
         if isinstance(first, bytes):
             return "".join(f"{byte:08b}" for byte in first)[:second]
-        return {first: _decoded(second)}
+        return {first: plain(second)}
 
     if isinstance(value, dict):
-        return {key: _decoded(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
 
-    return [_decoded(item) for item in value] if isinstance(value, list) else value
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _encoded(field: str, value: Any) -> Any:
