@@ -111,7 +111,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
-        ("description", "init_folder", "share", "upward", "workers"),
+        ("broker_files", "description", "share", "upward", "workers"),
+        ("init_folder",),
         ("init_city", "publish", "reload"),
         ("outgoing", "reloader", "startup"),
         ("live", "supervisor"),

@@ -17,8 +17,8 @@ from ..io.egress import Egress
 from ..io.recording.reader import Recorder
 from ..io.zeromq import KeyPair, Server
 from ..settings import BrokerSection
+from .broker_files import revoked_names, write_broker_files
 from .config import NodeConfig
-from .init_folder import revoked_names, write_broker_files
 from .operator_inputs import operator_input
 from .peers import Peers
 from .pid_file import ReloadAnswer, write_answer
