@@ -69,7 +69,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "cloudctl.city": (
-        ("__init__", "capacity", "etcd", "ownership", "rendezvous"),
+        ("__init__", "added", "capacity", "etcd", "rendezvous"),
+        ("ownership",),
         ("fixed", "records"),
         ("control", "moves"),
         ("leases",),
@@ -106,12 +107,13 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.io": (
         ("bridge", "http_guard", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
+        ("tile_subscription",),
         ("egress",),
     ),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "doctor", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
-        ("broker_files", "description", "share", "upward", "workers"),
+        ("added", "broker_files", "description", "share", "upward", "workers"),
         ("init_folder",),
         ("init_city", "publish", "reload"),
         ("outgoing", "reloader", "startup"),
