@@ -76,6 +76,7 @@ class CitySection(Struct, frozen=True, forbid_unknown_fields=True):
     etcd_key: str | None = None
     etcd_name: str = "etcd.cloudctl"  # a name in the certificate of every etcd server
     prefix: str = "cloudctl"  # of every key
+    added: str = "added"  # folder of the intersections that were added while the city runs
     quorum_lost: Literal["silent", "serve"] = "silent"  # what the node does when etcd does not answer
 
 

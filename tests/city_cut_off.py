@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
             {
                 "owned": owned,
                 "owners": owners,
-                "overlaps": [[span._asdict() for span in pair] for pair in overlaps(spans)],
+                "overlaps": [[list(span) for span in pair] for pair in overlaps(spans)],
                 "served": sorted({span.intersection for span in spans}) == sorted(NAMES),
                 "gap": max(gaps(spans).values(), default=0.0),
             }

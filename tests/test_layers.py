@@ -73,7 +73,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "cloudctl.city": (
-        ("__init__", "capacity", "etcd", "ownership", "rendezvous"),
+        ("__init__", "added", "capacity", "etcd", "rendezvous"),
+        ("ownership",),
         ("fixed", "records"),
         ("control", "moves"),
         ("leases",),
@@ -110,12 +111,14 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.io": (
         ("bridge", "http_answers", "http_guard", "notify", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
+        ("tile_subscription",),
         ("egress",),
     ),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "deployment", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
-        ("description", "health_probe", "init_folder", "other_viewers", "share", "upward", "workers"),
+        ("added", "broker_files", "description", "health_probe", "other_viewers", "share", "upward", "workers"),
+        ("init_folder",),
         ("init_city", "publish", "reload"),
         ("doctor", "http_side", "outgoing", "reloader", "startup"),
         ("live", "supervisor"),

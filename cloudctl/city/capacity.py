@@ -23,11 +23,11 @@ class UnitCost(NamedTuple):
 ENGINE = "make bench BENCH=city"  # its cores by stage
 CITY = "make bench BENCH=city"
 
-# On an AMD EPYC that was shared with others; the lower of two runs.
+# On an AMD EPYC that was shared with others: upper bounds.
 COSTS: dict[str, UnitCost] = {
-    "engine, a frame": UnitCost(55.0, "CPU us, of 30 objects, its share of a plan included", ENGINE),
-    "engine, a connected vehicle": UnitCost(270.0, "CPU us a second, reporting once a second", ENGINE),
-    "sockets, a frame": UnitCost(35.0, "CPU us, with CURVE, beyond the engine", CITY),
+    "engine, a frame": UnitCost(95.0, "CPU us, of 30 objects, its share of a plan included", ENGINE),
+    "engine, a connected vehicle": UnitCost(430.0, "CPU us a second, reporting once a second", ENGINE),
+    "sockets, a frame": UnitCost(60.0, "CPU us, with CURVE, beyond the engine", CITY),
     "recording, a frame": UnitCost(6.0, "CPU us", "make bench BENCH=replay"),
     "broker, a message": UnitCost(17.0, "CPU us, in and out, with the ACL", CITY),
     "memory, an intersection": UnitCost(800.0, "KiB", ENGINE),

@@ -5,11 +5,15 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from ..clock import SECOND, stopwatch
+from ..codes import IntersectionCode
+from ..codes.canon import content_hash
 from ..errors import CloudctlError
 from ..settings import CitySection
+from .added import AddedRecord
 from .etcd import Etcd, EtcdError
 from .records import CityState
 
@@ -113,6 +117,26 @@ async def drain(section: CitySection, node: str, seconds: float) -> int:
         f"{node} still owns intersections after",
     )
     return len(owned)
+
+
+async def add(section: CitySection, code: IntersectionCode, gateway: str, key: str, rsus: Sequence[str]) -> None:
+    """Let the city serve an intersection, whose code the broker retains; its roadside units `rsus` speak through
+    `gateway`, whose public key is `key` ("" and none: it has none yet). Raises EtcdError."""
+    record = AddedRecord(
+        revision=code.revision,
+        hash=content_hash(code),
+        place=(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7),
+        gateways={gateway: dict.fromkeys(rsus, code.id)} if gateway else {},
+        keys={gateway: key} if gateway else {},
+    )
+    await _put(section, f"i/{code.id}", msgspec.json.encode(record))
+
+
+async def remove(section: CitySection, intersection: str) -> bool:
+    """Take an intersection that was added out of the city; return whether it was added. Raises EtcdError."""
+    was_added = await _delete(section, f"i/{intersection}")
+    await _delete(section, f"p/{intersection}")
+    return was_added
 
 
 async def undrain(section: CitySection, node: str) -> bool:

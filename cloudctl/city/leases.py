@@ -18,6 +18,7 @@ import msgspec
 from .. import __version__
 from ..clock import MS, SECOND, stopwatch
 from ..settings import CitySection
+from .added import AddedRecord
 from .etcd import Entry, Etcd, EtcdError
 from .moves import Mover
 from .ownership import Owner, Ownership
@@ -50,6 +51,7 @@ class Leases(Ownership):
 
         # Written by the thread; each is replaced whole, so that another thread never reads a half of it.
         self._state = CityState()
+        self._has_state = False
         self._owned: Mapping[str, int] = {}
         self._guests: frozenset[str] = frozenset()
         self._valid_until = 0  # ns by the stopwatch
@@ -108,6 +110,9 @@ class Leases(Ownership):
     def note(self, serving: Mapping[str, int | None]) -> None:
         self._serving = dict(serving)
         self._look_soon()
+
+    def added(self) -> Mapping[str, AddedRecord] | None:
+        return dict(self._state.added) if self._has_state else None
 
     @property
     def trouble(self) -> str | None:
@@ -204,7 +209,7 @@ class Leases(Ownership):
                 state = CityState()
                 for entry in snapshot.entries:
                     state.take(entry)
-                self._state = state
+                self._state, self._has_state = state, True
                 self._take_state()
                 async for change in etcd.watch(snapshot.revision + 1):
                     if change is not None:
@@ -248,6 +253,7 @@ class Leases(Ownership):
             if stopwatch() - joined >= JOIN_DELAY:
                 wanted = self._to_take()[:MAX_AT_ONCE]
                 await asyncio.gather(*(self._take(etcd, name) for name in wanted))
+                await self._give_up(etcd)
             await self._mover.look(etcd, self._lease, self._state, self._owned, self._serving)
 
     def _to_take(self) -> list[str]:
@@ -267,6 +273,13 @@ class Leases(Ownership):
         """Take an intersection, unless another node is first; that it is taken is seen in the watch."""
         with contextlib.suppress(EtcdError):
             await etcd.create(f"o/{name}", self._name.encode(), self._lease)
+
+    async def _give_up(self, etcd: Etcd) -> None:
+        """Let go of what this node has no digital code of any more."""
+        known = set(self._known)
+        for name in [name for name in self._owned if name not in known]:
+            with contextlib.suppress(EtcdError):
+                await etcd.delete(f"o/{name}")
 
     def _changed(self) -> None:
         if self._lease:

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from .added import AddedRecord
+
 SAME_HOST = "*"  # as the host of an address: the host that a message came from
 
 
@@ -52,6 +54,10 @@ class Ownership(ABC):
 
     def note(self, serving: Mapping[str, int | None]) -> None:  # noqa: B027
         """Take in what this node's engine serves now: the epoch of each intersection, None of a guest."""
+
+    def added(self) -> Mapping[str, AddedRecord] | None:
+        """Return the intersections that were added to the city while it runs; None where that is not known."""
+        return None
 
     @property
     def trouble(self) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from .added import AddedRecord
 from .etcd import Entry
 from .rendezvous import ranking
 
@@ -33,16 +34,6 @@ class MoveRecord(Struct, frozen=True):
 
     to: str
     ready: bool = False
-
-
-class AddedRecord(Struct, frozen=True):
-    """An intersection that was added while the city runs; its code is retained on MQTT."""
-
-    revision: int
-    hash: str  # of its digital code
-    place: tuple[float, float]  # degrees (lat, lon)
-    gateways: dict[str, dict[str, str]] = {}  # gateway -> roadside unit -> intersection
-    keys: dict[str, str] = {}  # public key of each gateway
 
 
 @dataclass

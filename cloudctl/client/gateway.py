@@ -88,6 +88,8 @@ class Gateway(StandardMessages):
             on_reject=self._on_reject,
         )
         addresses = (address,) if isinstance(address, str) else tuple(address)
+        if not addresses:
+            raise ValueError("address is empty: give that of a node, such as tcp://host:7788, or a list of several")
         self._routes = Routes(addresses, self.rsus, self._open_link)
 
     @property

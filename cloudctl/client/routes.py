@@ -5,19 +5,25 @@ The addresses of the gateway's own list are asked in their order: another one wh
 as soon as it is back, unless a node has named the owner since.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..clock import MS, SECOND, stopwatch
+from ..io.zeromq import ZeroMqError
 from ..ownership_messages import Moved
 from .link import Link
 from .outbox import MAX_PER_STREAM, Kept, Outbox, stream_of
 
 RETRY_INTERVAL = 200 * MS  # between two questions for an intersection that no node serves at present
 CONNECT_PATIENCE = SECOND  # for a first connection, before the next address is tried
+MAX_LINKS = 64  # connections of one gateway
 IDLE_TIMEOUT = 10 * SECOND  # of a connection that no unit uses any more
+
+
+log = logging.getLogger("cloudctl.client")
 
 
 @dataclass(eq=False)
@@ -132,7 +138,7 @@ class Routes:
         route = self.routes.get(moved.rsu)
         if route is None:
             return
-        target = None if moved.address is None else self._link(_resolved(moved.address, link.address), moved.node_key)
+        target = self._named(link, moved)
         if moved.also:
             if target is not None and target is not route.link and target is not route.also:
                 route.also = target
@@ -160,6 +166,20 @@ class Routes:
         self.flush(route)
 
     # --- connections ---
+
+    def _named(self, link: Link, moved: Moved) -> Link | None:
+        """Return the link to the node that a `moved` names; None where it names none, or none that can be reached."""
+        if moved.address is None:
+            return None
+        address = _resolved(moved.address, link.address)
+        if address not in self.links and len(self.links) >= MAX_LINKS:
+            log.warning("%s is not asked: there are %d connections already", address, MAX_LINKS)
+            return None
+        try:
+            return self._link(address, moved.node_key)
+        except ZeroMqError as error:
+            log.warning("the node at %s names another that cannot be reached: %s", link.address, error)
+            return None
 
     def _link(self, address: str, node_key: str | None) -> Link:
         link = self.links.get(address)

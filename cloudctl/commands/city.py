@@ -27,6 +27,14 @@ def add_city_commands(commands: Any) -> None:
     unpin = _command(city, "unpin", "let an intersection that was moved be where the hash puts it", _unpin)
     unpin.add_argument("intersection")
 
+    add = _command(city, "add", "have the city serve one intersection more, on whichever node", _add)
+    add.add_argument("code", type=Path, help="its digital code")
+    add.add_argument("--gateway", default="", help="the gateway that its roadside units speak through")
+    add.add_argument("--key", default="", help="the gateway's public key, or its .pub file")
+    add.add_argument("--rsu", action="append", default=[], help="a roadside unit of it; may be repeated")
+    remove = _command(city, "remove", "have the city no longer serve an intersection that was added", _remove)
+    remove.add_argument("intersection")
+
     drain = _command(city, "drain", "have a node own nothing, before it is stopped: moves all it has", _drain)
     drain.add_argument("node")
     _wait(drain, DRAIN_SECONDS)
@@ -165,6 +173,33 @@ def _unpin(args: argparse.Namespace) -> None:
 
     was_pinned = asyncio.run(unpin(_section(args), args.intersection))
     print(f"{args.intersection} {'goes where the hash puts it' if was_pinned else 'was not pinned'}")
+
+
+def _add(args: argparse.Namespace) -> None:
+    from .. import codes
+    from ..city.control import add
+    from ..io.mqtt import publish_retained
+    from ..io.zeromq import check_key, read_keys
+    from ..node.config import ConfigError, load
+    from ..topics import MqttTopics
+
+    section, config, code = _section(args), load(args.config), codes.load(args.code)
+    if bool(args.gateway) != bool(args.rsu) or bool(args.gateway) != bool(args.key):
+        raise ConfigError("--gateway, --key and --rsu belong together: name all three, or none")
+    key = read_keys(Path(args.key)).public if args.key.endswith(".pub") else args.key
+    if key:
+        check_key(key, "--key")
+    asyncio.run(publish_retained(config.broker, MqttTopics.codes(code.id), codes.compact(code)))
+    asyncio.run(add(section, code, args.gateway, key, args.rsu))
+    print(f"{code.id} revision {code.revision} was added; within seconds: cloudctl city status")
+
+
+def _remove(args: argparse.Namespace) -> None:
+    from ..city.control import remove
+
+    was_added = asyncio.run(remove(_section(args), args.intersection))
+    note = "" if was_added else ": it was not; what stands under [node] codes is taken out there"
+    print(f"{args.intersection} was taken out{note}")
 
 
 def _drain(args: argparse.Namespace) -> None:

@@ -157,6 +157,16 @@ def _add_setup(commands: Any) -> None:
         ),
     )
     gateway.add_argument("--address", help="where it reaches the node, tcp://HOST:PORT (default: by the node's file)")
+    edge = add_command(
+        keys, "edge", "make the certificate of an edge's broker, at its region: a folder for it", _keys_edge
+    )
+    edge.add_argument("name", help="the edge's name: edge-1, edge-north, ...")
+    edge.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(),
+        help="the folder of the region's node, of cloudctl init (default: this one)",
+    )
     revoke = add_command(keys, "revoke", "withdraw a vehicle's certificate; then: cloudctl reload", _keys_revoke)
     revoke.add_argument("name", help="the vehicle's id")
     revoke.add_argument(
@@ -294,8 +304,8 @@ def _init(args: argparse.Namespace) -> None:
 
 
 def _broker(args: argparse.Namespace) -> None:
+    from ..node.broker_files import write_external_broker
     from ..node.config import load
-    from ..node.init_folder import write_external_broker
 
     path = write_external_broker(load(args.config), args.config.resolve().parent, args.out)
     print(f"wrote {path} and what it names beside it; paths of certificates in it are those of {args.config}")
@@ -326,6 +336,18 @@ def _keys_vehicle(args: argparse.Namespace) -> None:
     print(
         f"next: Vehicle.from_folder connects with it; to try it, in {args.folder}: python vehicle.py"
         f" vehicles/{args.name}"
+    )
+
+
+def _keys_edge(args: argparse.Namespace) -> None:
+    from ..node.init_city import add_edge
+
+    folder = add_edge(args.folder, args.name)
+    print(f"wrote {folder}: give it to the edge, over a way that nobody else can read")
+    print("1. the region's broker lets it in after: cloudctl reload; one that runs elsewhere: cloudctl broker OUT")
+    print(
+        f'2. at the edge, under [broker]: bridge = "HOST:PORT", bridge_name = "{args.name}", bridge_ca = '
+        '"region-ca.pem", bridge_cert = "edge.pem", bridge_key = "edge.key"'
     )
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from ..clock import SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
-from .bridge import Bridge, bridge_lines
+from .bridge import UPWARD, Bridge, bridge_lines
 from .private_files import write_private
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent's thread ends
@@ -71,6 +71,7 @@ class Tls:
     crl: Path | None = None
     revoked: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ("node",)  # names that have the rights of a node
+    edges: tuple[str, ...] = ()  # names of edges whose brokers pass on to this one
 
 
 @dataclass(eq=False)
@@ -254,12 +255,12 @@ def write_mosquitto_files(folder: Path, host: str, port: int, tls: Tls | None, b
     config.write_text(mosquitto_config(folder, host, port, tls, bridge))
     if tls is not None:
         write_private(
-            acl, access_list(tls.revoked, tls.nodes).encode(), replace=True
+            acl, access_list(tls.revoked, tls.nodes, tls.edges).encode(), replace=True
         )  # mosquitto warns of one that others can read
     return config
 
 
-def access_list(revoked: Sequence[str] = (), nodes: Sequence[str] = ("node",)) -> str:
+def access_list(revoked: Sequence[str] = (), nodes: Sequence[str] = ("node",), edges: Sequence[str] = ()) -> str:
     """Return the ACL in mosquitto's form: a node everything, a vehicle its own topics and what is for everyone,
     revoked names nothing.
 
@@ -267,7 +268,10 @@ def access_list(revoked: Sequence[str] = (), nodes: Sequence[str] = ("node",)) -
     rights when the list is read again.
     """
     denials = "".join(f"user {name}\ntopic deny cloudctl/#\n" for name in revoked)
-    return "".join(NODE_RIGHTS.format(name=name) for name in nodes) + denials + VEHICLE_RIGHTS
+    trusted = "".join(NODE_RIGHTS.format(name=name) for name in nodes if name not in revoked)
+    for name in edges:
+        trusted += f"user {name}\n" + "".join(f"topic write {topic}\n" for topic in UPWARD)
+    return trusted + denials + VEHICLE_RIGHTS
 
 
 def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None, bridge: Bridge | None = None) -> str:

@@ -19,12 +19,11 @@ import msgspec
 
 from ..clock import MS, SECOND, Clock, stopwatch
 from ..metrics import Metrics
-from ..rates import OncePer
-from ..schema import MAX_NAME, VERSION, Advisory, AdvisoryKind, Reject, Signals
+from ..schema import Advisory, AdvisoryKind, Reject, Signals
 from ..settings import BrokerSection
-from ..tiles import is_in_tile
 from ..topics import MqttTopics, wrong_vehicle_id
 from .mqtt import Connection
+from .tile_subscription import TILES, TileSubscription
 
 if TYPE_CHECKING:
     from .signatures import Signer
@@ -41,11 +40,8 @@ RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
 MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
-COPIES = MqttTopics.copies("")
+COPIES, CODES = MqttTopics.copies(""), MqttTopics.codes("")
 SIGNALS, VEHICLES = MqttTopics.signals(""), f"{MqttTopics.ROOT}/vehicles/"
-TILES = f"{MqttTopics.ROOT}/tiles/"
-TILE_DELAY = 0.05  # s from a change of what is wanted to asking the broker
-TILE_INTERVAL = SECOND  # between two answers to one vehicle on states under the wrong tile
 
 OnVehicleMessage = Callable[[str, str, bytes], None]  # kind, vehicle, body
 log = logging.getLogger("cloudctl.io.egress")
@@ -105,9 +101,8 @@ class Egress:
         self._retained: dict[str, Retained] = {}
         self._vehicles: dict[str, LastContact] = {}  # the longest silent first
         self._hellos = 0
-        self._tiles = self._asked_tiles = frozenset("+")
-        self._tile_timer: asyncio.TimerHandle | None = None
-        self._answered_tiles = OncePer(TILE_INTERVAL, MAX_VEHICLES)
+        self._tiles = TileSubscription(clock, metrics, self.reject)
+        self._fetches: dict[str, Callable[[bytes], None]] = {}  # by intersection: who waits for its code
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._encode = msgspec.json.Encoder().encode
@@ -138,22 +133,23 @@ class Egress:
         if self._connection is not None:
             self._connection.abort("its settings have changed")
 
+    def fetch_code(self, intersection: str, on_code: Callable[[bytes], None]) -> None:
+        """Ask the broker for the digital code that it retains of an intersection; `on_code` gets it, once, where there
+        is one."""
+        if self._connection is not None and self.connected.is_set() and intersection not in self._fetches:
+            self._fetches[intersection] = on_code
+            self._connection.subscribe(MqttTopics.codes(intersection))
+
+    def _on_code(self, intersection: str, payload: bytes) -> None:
+        on_code = self._fetches.pop(intersection, None)
+        if self._connection is not None:
+            self._connection.unsubscribe(MqttTopics.codes(intersection))
+        if on_code is not None and payload:
+            on_code(payload)
+
     def listen(self, tiles: Iterable[str] | None) -> None:
         """Ask for the states of vehicles in some tiles, None: in all."""
-        self._tiles = frozenset("+") if tiles is None else frozenset(tiles)
-        if self._connection is not None and self._tile_timer is None:
-            # intersections come and go many at a time
-            self._tile_timer = asyncio.get_running_loop().call_later(TILE_DELAY, self._ask_for_tiles)
-
-    def _ask_for_tiles(self) -> None:
-        """Ask the broker for the tiles that are wanted, and for no others."""
-        self._tile_timer = None
-        connection = self._connection
-        if connection is None or not self.connected.is_set():
-            return
-        before, self._asked_tiles = self._asked_tiles, self._tiles
-        connection.subscribe(*(MqttTopics.tile_state(tile, "+") for tile in sorted(self._tiles - before)))
-        connection.unsubscribe(*(MqttTopics.tile_state(tile, "+") for tile in sorted(before - self._tiles)))
+        self._tiles.want(tiles)
 
     def revive(self) -> BaseException | None:
         """Begin the work in the background anew where a fault has ended it; return that fault, None where it goes
@@ -300,12 +296,12 @@ class Egress:
         connection = Connection(self._section, self._client_id, self._on_message)
         await connection.open()
         self._connection = connection
+        self._fetches.clear()
         for leaf in (*INBOX, HELLO):
             # An id with a slash is a mistake that must not go unnoticed: its messages come under more levels.
             for levels in ("+", "+/+", "+/+/+"):
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
-        self._asked_tiles = self._tiles
-        connection.subscribe(*(MqttTopics.tile_state(tile, "+") for tile in sorted(self._tiles)))
+        self._tiles.begin(connection)
         if self.on_copy is not None:
             connection.subscribe(MqttTopics.copies("+"))
         self.connected.set()
@@ -325,6 +321,7 @@ class Egress:
 
     def _drop(self) -> None:
         self.connected.clear()
+        self._tiles.end()
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
@@ -332,6 +329,9 @@ class Egress:
     # --- what comes ---
 
     def _on_message(self, topic: str, payload: bytes) -> None:
+        if topic.startswith(CODES):
+            self._on_code(topic.removeprefix(CODES), payload)
+            return
         if topic.startswith(COPIES):
             if self.on_copy is not None:
                 self.on_copy(payload)
@@ -347,23 +347,10 @@ class Egress:
             self._metrics.count("reject.vehicle_id")
             return
         self._note_contact(vehicle, is_hello=leaf == HELLO)
-        if topic.startswith(TILES) and not self._is_in_tile(topic, vehicle, payload):
+        if topic.startswith(TILES) and not self._tiles.is_true(topic, vehicle, payload):
             return
         if leaf != HELLO:
             self._on_vehicle_message(leaf, vehicle, payload)
-
-    def _is_in_tile(self, topic: str, vehicle: str, payload: bytes) -> bool:
-        """Return whether a state is of the tile it came under: the broker's ACL cannot know. One that is not is counted
-        and answered."""
-        tile = topic.removeprefix(TILES).partition("/")[0]
-        if is_in_tile(tile, payload):
-            return True
-        self._metrics.count("reject.tile", vehicle)
-        if self._answered_tiles.allow(vehicle, self._clock.now()):
-            rule = "is not the tile of the position in the state: its cell of the BeiDou grid, level 5"
-            remedy = "publish each state under the tile of its own position, or under vehicles/ID/state"
-            self.reject(vehicle, Reject(VERSION, "state", None, "tile", tile[:MAX_NAME], rule, remedy))
-        return False
 
     def _hello_level(self) -> int:
         """Return the level at which the next vehicle is logged: the first ones are for people, a whole fleet is not."""

@@ -12,6 +12,7 @@ import logging
 import socket
 import ssl
 import struct
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (RFC 5482)
 KEEPALIVE = 10  # s; the broker lets go of the node when it is silent for 1.5 times that
 DRAIN_TIMEOUT = 1.0  # s for what is queued when the connection is closed in peace
 MAX_TOPICS = 4000  # of one packet: some 300 KB
+RETAINED = 600  # s; by then a node has taken it up and retains it itself
 RECONNECTS = -2  # of the client's own reconnection, which keeps no count of what it loses: none
 logging.getLogger("gmqtt").setLevel(logging.CRITICAL)  # what goes wrong is raised, or is the reason of `lost`
 
@@ -168,6 +170,14 @@ class Connection:
         if not self.lost.is_set():
             self._on_message(topic, bytes(payload))
         return 0
+
+
+async def publish_retained(section: BrokerSection, topic: str, payload: bytes) -> None:
+    """Publish one message at a broker, retained for RETAINED s. Raises MqttError, OSError, TimeoutError."""
+    connection = Connection(section, f"cloudctl-{uuid.uuid4().hex}", lambda *_: None)
+    await connection.open()
+    connection.publish(topic, payload, retain=True, expiry=RETAINED)
+    await connection.close()
 
 
 def _tls(section: BrokerSection) -> ssl.SSLContext | None:

@@ -5,6 +5,7 @@ import glob
 import ipaddress
 import string
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ def load(path: Path) -> NodeConfig:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        config = msgspec.convert(table, NodeConfig)
+        config = _with_added(msgspec.convert(table, NodeConfig), path)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain(violation_of(error))}") from None
     config = _with_keys_of_files(config, path)
@@ -115,7 +116,31 @@ def code_files(config: NodeConfig) -> list[Path]:
                 f'[node] codes: nothing matches {pattern!r}. Write a file or a pattern such as codes = ["codes/*.json"]'
             )
         files += map(Path, found)
+    if config.city.etcd:
+        files += sorted(Path(config.city.added).glob("*.json"))
     return files
+
+
+def _with_added(config: NodeConfig, path: Path) -> NodeConfig:
+    """Return a configuration with the gateways of the intersections that were added to its city."""
+    gateways = list(config.gateway)
+    if config.city.etcd:
+        for file in sorted((path.resolve().parent / config.city.added).glob("*.toml")):
+            table = tomllib.loads(file.read_text("utf-8-sig"))
+            gateways += msgspec.convert(table.get("gateway", []), list[GatewaySection])
+        gateways = _merged(gateways)
+    return msgspec.structs.replace(config, gateway=tuple(gateways))
+
+
+def _merged(gateways: Iterable[GatewaySection]) -> list[GatewaySection]:
+    """Return gateways with the units of those of the same name and key together: an intersection may be added to one
+    that others are bound to already."""
+    merged: dict[tuple[str, str | None], GatewaySection] = {}
+    for gateway in gateways:
+        known = merged.get((gateway.name, gateway.key))
+        rsus = dict(gateway.rsus) if known is None else {**known.rsus, **gateway.rsus}
+        merged[gateway.name, gateway.key] = msgspec.structs.replace(gateway, rsus=rsus)
+    return list(merged.values())
 
 
 class Bound(NamedTuple):
@@ -327,7 +352,7 @@ def _check_rsus(config: NodeConfig, path: Path) -> None:
                 )
 
 
-CITY_FILES = ("etcd_ca", "etcd_cert", "etcd_key")
+CITY_FILES = ("added", "etcd_ca", "etcd_cert", "etcd_key")
 BRIDGE_FILES = ("bridge_ca", "bridge_cert", "bridge_key")
 BROKER_FILES = ("tls_ca", "tls_cert", "tls_key", "server_cert", "server_key", "server_crl", "folder", *BRIDGE_FILES)
 

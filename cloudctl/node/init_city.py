@@ -13,8 +13,9 @@ from .. import codes
 from ..io.broker import Tls, write_mosquitto_files
 from ..io.zeromq import write_keys
 from ..maps import path as shipped_map
+from .broker_files import write_broker_files
 from .config import load
-from .credentials import BROKER_NAME, Authority, node_name, own_hosts
+from .credentials import BROKER_NAME, EDGE_NAMES, Authority, node_name, own_hosts
 from .example_scripts import GATEWAY_NAME, VEHICLE_NAME, example_scripts
 from .init_folder import (
     HTTP,
@@ -142,6 +143,22 @@ def init_city(folder: Path, map_file: Path | None, host: str, ports: CityPorts) 
         f"{folder / 'vehicles' / VEHICLE_NAME}: for a vehicle; further ones: cloudctl keys vehicle NAME",
         f"next, in {folder}, in three shells: ./start.sh; python gateway.py; python vehicle.py",
     ]
+
+
+def add_edge(folder: Path, name: str) -> Path:
+    """Make, in the folder of a region's node, the certificate by which an edge's broker passes on to the region's;
+    return the folder that is given to the edge. Raises InitError for another kind of name, ConfigError."""
+    if not EDGE_NAMES.fullmatch(name):
+        raise InitError(
+            f"name = {name!r}: an edge is called edge-1, edge-north, ...: edge- and up to 59 letters or digits"
+        )
+    config = load(folder / NODE_FILE)
+    authority = Authority(folder / "tls")
+    target = folder / "edges" / name
+    authority.issue_client(name, target / "edge.pem")
+    (target / "region-ca.pem").write_bytes(authority.certificate_file.read_bytes())
+    write_broker_files(config)
+    return target
 
 
 def _issue_certificates(folder: Path, host: str) -> None:

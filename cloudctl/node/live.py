@@ -169,7 +169,7 @@ class Node:
             broker=self.broker,
             recorder=self.recorder,
         )
-        return Reloader(file, parts, self._keys, self.config.broker, self.clock, self._worker)
+        return Reloader(file, parts, self._keys, self.config.broker, self.clock, self._worker, self.config.city.added)
 
     # --- running ---
 
@@ -180,7 +180,7 @@ class Node:
         for number, action in (
             (signal.SIGINT, self._stop.set),
             (signal.SIGTERM, self._stop.set),
-            (signal.SIGHUP, self._on_hangup),
+            (signal.SIGHUP, lambda: self._try("reload", "", self.reload)),
         ):
             with contextlib.suppress(ValueError, NotImplementedError):
                 loop.add_signal_handler(number, action)
@@ -263,6 +263,8 @@ class Node:
             raise crash
 
     def _watch(self) -> None:
+        if self._reloader is not None:
+            self.config = self._reloader.take_added(self.config)
         if self.publisher.watch(self.clock.now()):
             self._arm()
 
@@ -314,9 +316,6 @@ class Node:
 
     def _submit(self, batch: list[RawMessage]) -> list[Answer]:
         return self.step(batch).answers
-
-    def _on_hangup(self) -> None:
-        self._try("reload", "", self.reload)
 
     def reload(self) -> None:
         """Read the node's file again and take over what can change while it runs; a file that cannot be used changes

@@ -17,8 +17,9 @@ from ..io.egress import Egress
 from ..io.recording.reader import Recorder
 from ..io.zeromq import KeyPair, Server
 from ..settings import BrokerSection
+from .added import AddedIntersections
+from .broker_files import revoked_names, write_broker_files
 from .config import NodeConfig
-from .init_folder import revoked_names, write_broker_files
 from .operator_inputs import operator_input
 from .peers import Peers
 from .pid_file import ReloadAnswer, write_answer
@@ -57,13 +58,22 @@ class Reloader:
         section: BrokerSection,
         clock: Clock,
         worker: Worker | None = None,
+        added: str = "added",
     ) -> None:
         self._file, self._parts, self._clock, self._worker = file, parts, clock, worker
         self._answer_file = own_file(file, worker)
+        self._added = AddedIntersections(file.resolve().parent / added, parts.egress, parts.engine.metrics)
         self._keys = keys
         self._credentials = Credentials(section)
         self._revoked = frozenset(revoked_names(section))
         self._number = 0  # of the reload
+
+    def take_added(self, running: NodeConfig) -> NodeConfig:
+        """Take in what was added to the city, or taken out of it; return the configuration that is in force now."""
+        added = self._parts.share.ownership.added()
+        if added is None or not self._added.look(added):
+            return running
+        return self.reload(running)
 
     def reload(self, running: NodeConfig) -> NodeConfig:
         """Return the configuration that is in force now: the file's, or `running` where the file cannot be used."""

@@ -17,8 +17,8 @@ from ..io.signatures import Signer
 from ..metrics import Metrics
 from ..planner.warm import warm
 from ..settings import EngineConfig
+from .broker_files import bridge_of, broker_tls
 from .config import NodeConfig
-from .init_folder import bridge_of, broker_tls
 
 log = logging.getLogger("cloudctl.node")
 

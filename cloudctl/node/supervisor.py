@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from ..clock import SECOND, stopwatch
 from ..io.broker import dies_with_parent
+from .broker_files import write_broker_files
 from .config import NodeConfig, load
-from .init_folder import write_broker_files
 from .pid_file import PidFile, ReloadAnswer, ReloadError, reload_node, write_answer
 from .startup import start_embedded_broker
 from .workers import check_workers, issue_certificates, worker_file

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from city_gateways import Fleet, serving, write_node_folder
+from city_gateways import Fleet, free_ports, serving, write_node_folder
 from deadlines import until
 from mqtt_client import MqttClient
 
@@ -20,6 +20,9 @@ from cloudctl.io.bridge import Bridge
 from cloudctl.io.egress import Egress
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import ConfigError, load
+from cloudctl.node.credentials import CredentialError
+from cloudctl.node.init_city import add_edge
+from cloudctl.node.init_folder import InitError, Ports, add_vehicle, init_folder, revoke_vehicle
 from cloudctl.schema import Advisory, AdvisoryKind, Inputs
 from cloudctl.settings import BrokerSection
 from cloudctl.topics import MqttTopics
@@ -161,6 +164,51 @@ def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region
         until(lambda: {topic.split("/")[2] for topic, _ in gathered.messages} >= kinds, 20, "codes and health")
         status = next(payload for topic, payload in gathered.messages if topic == MqttTopics.node_status("edge-1"))
         assert len(json.loads(status)["intersections"]) == 5
+
+
+def test_a_closed_region_lets_an_edge_in_by_its_certificate_and_write_only_what_goes_up(tmp_path: Path) -> None:
+    first = free_ports(2)
+    init_folder(tmp_path / "region", None, "127.0.0.1", Ports(first, first + 1, 0))
+    file = tmp_path / "region" / "node.toml"
+    file.write_text(file.read_text().replace('[http]\nbind = "127.0.0.1:0"\n', ""))
+    credentials = add_edge(tmp_path / "region", "edge-1")
+    with serving(file), MqttClient(first + 1, credentials=tmp_path / "region" / "vehicles" / "car-1") as witness:
+        witness.subscribe("cloudctl/v1/intersections/#")
+        bridge = Bridge(
+            name="edge-1",
+            address=f"127.0.0.1:{first + 1}",
+            ca=credentials / "region-ca.pem",
+            cert=credentials / "edge.pem",
+            key=credentials / "edge.key",
+        )
+        edge = broker.start(tmp_path / "edge", bridge=bridge)
+        try:
+            with MqttClient(edge.port) as own:
+                traffic, forged = MqttTopics.traffic("X"), MqttTopics.intersection("X")
+                until(
+                    lambda: own.publish(forged, b"forged") or own.publish(traffic, b"{}") or witness.messages,
+                    20,
+                    "what goes up",
+                )
+                assert {topic for topic, _ in witness.messages} == {traffic}
+        finally:
+            edge.stop()
+
+
+def test_no_vehicle_is_called_as_an_edge_and_no_edge_as_anything_else(tmp_path: Path) -> None:
+    init_folder(tmp_path / "region", None, "127.0.0.1", Ports(7788, 8883, 8080))
+    with pytest.raises(InitError, match="edge-1"):
+        add_edge(tmp_path / "region", "car-2")
+    for name in ("edge-1", "node-2", "etcd", "root"):
+        with pytest.raises(CredentialError, match="other rights"):
+            add_vehicle(tmp_path / "region", name)
+    add_edge(tmp_path / "region", "edge-1")
+    acl = (tmp_path / "region" / "broker" / "acl").read_text()
+    assert "user edge-1\ntopic write cloudctl/v1/intersections/+/traffic" in acl
+    revoke_vehicle(tmp_path / "region", "edge-1")
+    acl = (tmp_path / "region" / "broker" / "acl").read_text()
+    assert "topic write" not in acl
+    assert "user edge-1\ntopic deny cloudctl/#" in acl
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,20 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from city_nodes import NAMES, City, gaps, missing, overlaps
 from deadlines import until
 from etcd_cluster import Cluster, needs_etcd
 from paths import ROOT, TESTS
 
+from cloudctl import codes
+from cloudctl.client import Gateway
 from cloudctl.clock import SECOND, stopwatch
+from cloudctl.codes import CompiledCode
+from cloudctl.codes.citycode import make, parse_code
 from cloudctl.io import broker
+from cloudctl.io.zeromq import write_keys
 from cloudctl.replay import replay
 
 pytestmark = [needs_etcd, pytest.mark.timeout(180)]
@@ -64,6 +70,37 @@ def test_moves_and_drains_lose_no_frame_and_never_have_two_owners(
         assert "Traceback" not in node.log
         result = replay(node.folder / "run.mcap")
         assert (result.difference, result.fault, dict(result.faults)) == (None, None, {})
+
+
+def test_an_intersection_is_added_to_a_running_city_and_taken_out_by_one_command_each(
+    tmp_path: Path, cluster: Cluster, mqtt: broker.Broker, code: CompiledCode
+) -> None:
+    file, key = tmp_path / "late.json", write_keys(tmp_path / "late")
+    parts = parse_code(code.code.id)
+    name = make(parts.adm, parts.kind, parts.grid, 99)
+    file.write_bytes(codes.dump(msgspec.structs.replace(code.code, id=name)))
+    with City(tmp_path / "city", cluster, mqtt.port, ("north", "south")) as city:
+        until(city.is_served, 30, "service at every intersection")
+        gateway = ("--gateway", "late", "--key", str(tmp_path / "late.pub"), "--rsu", "late-1")
+        done = city.command("add", str(file), *gateway)
+        assert done.returncode == 0, done.stderr
+        until(lambda: name in city.owners(), 30, "an owner of the new intersection")
+        addresses = [node.address for node in city.nodes.values()]
+        node_key = city.nodes["north"].key
+        with Gateway(addresses, ["late-1"], name="late", key=key, node_key=node_key) as late:
+
+            def accepted() -> bool:
+                late.perception("late-1", "camera", code.origin.lat, code.origin.lon, [{"x": 1.0, "y": 2.0}])
+                late.poll(20)
+                return city.accepted()["late-1"] > 3
+
+            until(accepted, 20, "frames of the new gateway")
+            done = city.command("remove", name)
+            assert done.returncode == 0, done.stderr
+            until(lambda: name not in city.owners(), 30, "that it is taken out")
+        for node in city.nodes.values():
+            until(lambda: not list((node.folder / "added").glob("*.json")), 10, "that its files are gone")  # noqa: B023
+            assert "Traceback" not in node.log
 
 
 def test_intersections_of_a_node_that_is_killed_or_frozen_are_served_again_within_seconds(

@@ -4,6 +4,7 @@ intersections that are gone.
 
 import asyncio
 import json
+import re
 import shutil
 from pathlib import Path
 from urllib.request import urlopen
@@ -201,10 +202,11 @@ def retained(node: StartedFolder, names: list[str]) -> list[str]:
 
 
 def test_topics_that_are_cleared_are_all_that_are_retained_of_an_intersection() -> None:
-    text = (Path(__file__).resolve().parents[2] / "cloudctl/node/publish.py").read_text()
-    for name in ("codes", "next_code", "calendar", "traffic"):
-        assert hasattr(MqttTopics, name)
-        assert f"MqttTopics.{name}(name)," in text
+    sources = [path.read_text() for path in (Path(__file__).resolve().parents[2] / "cloudctl/node").glob("*.py")]
+    retained = {name for text in sources for name in re.findall(r"retain\(MqttTopics\.(\w+)\(", text)}
+    of_an_intersection = retained - {"node_status"}
+    assert of_an_intersection == {"codes", "next_code", "calendar", "traffic"}
+    assert set(MqttTopics.retained("X")) == {getattr(MqttTopics, name)("X") for name in of_an_intersection}
 
 
 def test_status_counts_reloads(tmp_path: Path) -> None:

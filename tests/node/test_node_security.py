@@ -17,8 +17,9 @@ from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.io import broker
 from cloudctl.io.private_files import PrivateFileError
 from cloudctl.io.zeromq import Dealer, Server, new_keys, read_keys
+from cloudctl.node.broker_files import broker_tls, write_broker_files
 from cloudctl.node.config import ConfigError, load
-from cloudctl.node.init_folder import Ports, add_vehicle, broker_tls, init_folder, revoke_vehicle, write_broker_files
+from cloudctl.node.init_folder import Ports, add_vehicle, init_folder, revoke_vehicle
 from cloudctl.schema import VERSION, Health
 from cloudctl.topics import MqttTopics
 
