@@ -21,23 +21,8 @@ MIN_HEADING_SPEED = 1.0  # m/s; the velocity of a slower track tells no heading
 MIN_HEADING_COSINE = 0.3  # between motion and path: within about 70 degrees
 DECLARED_BONUS = 1.5  # cost taken off the paths that a vehicle declared
 HEADING_PENALTY = 6.0  # cost of motion across the path
-# cost of a lane by its use: vehicles, bicycles, pedestrians, buses, trams
-USE_PENALTY = np.array([0.0, 0.5, 2.0, 0.2, 1.0])
-CONNECTION_PENALTY = 0.1  # cost of a connection: where it overlaps a lane, the lane is the better guess
 CLOSED_PENALTY = 4.0  # cost of a tidal lane that runs the other way now: only a track that moves against that is on it
 LEAVES = -2  # declared movement of a vehicle that takes none of this intersection
-
-
-class Tables(NamedTuple):
-    """What matching reads of one code, beside the code's own arrays; made once per content."""
-
-    width: Floats  # m, of each path; a connection has its lane's
-    use_penalty: Floats  # of each path
-    only: Ints  # of each lane: the one connection it leads to, -1 when there are several or none
-    # int64[n_lanes, n_conns]: the connection that lane leads to which makes the same turn; itself where there is none
-    turns: Ints
-    stop: Floats  # m along each lane to where it ends for a vehicle: its stop line, else its end
-    group: Ints  # of each lane: the signal group of its first movement, -1 none
 
 
 class Matched(NamedTuple):
@@ -49,62 +34,6 @@ class Matched(NamedTuple):
     along: Floats  # m/s in its direction
     connection: Ints  # the movement through the intersection it is on or will take, -1 not known
     to_stop: Floats  # m from the front to the stop line; negative inside; nan where the path leads to none
-
-
-_TABLES: dict[str, Tables] = {}  # by content of the code
-
-
-def tables(code: CompiledCode) -> Tables:
-    """Return the tables of a code, made once per content."""
-    table = _TABLES.get(code.hash)
-    if table is None:
-        table = _TABLES[code.hash] = _make_tables(code)
-    return table
-
-
-def _make_tables(code: CompiledCode) -> Tables:
-    lane_of_path = np.concatenate([np.arange(code.n_lanes), code.conn_from]).astype(np.int64)
-    is_connection = np.arange(len(lane_of_path)) >= code.n_lanes
-    penalty = USE_PENALTY[code.lane_use[lane_of_path]] + np.where(is_connection, CONNECTION_PENALTY, 0.0)
-    movements = [_movements_of(code, lane) for lane in range(code.n_lanes)]
-
-    # The connections that make the same turn from the same road, by lane.
-    turns = np.tile(np.arange(code.n_conns), (code.n_lanes, 1))
-    from_link, to_link = code.lane_link[code.conn_from], code.lane_link[code.conn_to]
-    for lane, connections in enumerate(movements):
-        for k in reversed(connections):
-            turns[lane, (from_link == from_link[k]) & (to_link == to_link[k])] = k
-        turns[lane, connections] = connections
-
-    # The signal group of each lane's first movement that has one: written last to first.
-    group = np.full(code.n_lanes, -1, np.int64)
-    signalled = np.flatnonzero(code.conn_group >= 0)[::-1]
-    group[code.conn_from[signalled]] = code.conn_group[signalled]
-
-    return Tables(
-        width=np.maximum(code.lane_width[lane_of_path], 1.0),
-        use_penalty=penalty,
-        only=np.array([found[0] if len(found) == 1 else -1 for found in movements], np.int64),
-        turns=turns,
-        stop=np.where(np.isnan(code.lane_stop_s), code.path_length[: code.n_lanes], code.lane_stop_s),
-        group=group,
-    )
-
-
-def _movements_of(code: CompiledCode, lane: int) -> list[int]:
-    """Return the connections through the intersection that a lane leads to, over the joints of its road."""
-    movements, visited, queue = [], set[int](), [lane]
-    while queue:
-        here = queue.pop(0)
-        if here in visited:
-            continue
-        visited.add(here)
-        for k in np.flatnonzero(code.conn_from == here).tolist():
-            if code.conn_inner[k]:
-                movements.append(k)
-            else:
-                queue.append(int(code.conn_to[k]))
-    return movements
 
 
 @njit(cache=True)
@@ -196,7 +125,7 @@ def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDAr
     `declared`: int64[n, 3], the paths that each track's vehicle declared, -1 where none, LEAVES first where it leaves
     the road before. `closed`: bool[n_paths], the tidal lanes that run the other way now.
     """
-    n, table = len(tracks), tables(code)
+    n, table = len(tracks), code.lane_tables
     use_penalty = table.use_penalty
     if closed is not None:
         use_penalty = use_penalty + CLOSED_PENALTY * closed

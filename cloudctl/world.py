@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .clock import MS
 from .codes import CompiledCode
-from .codes.compiled.rules import RuleTable
+from .codes.compiled.rules import RuledBytes, RuleTable, ruled_bytes
 from .codes.rules import Vehicle
 from .matching import LEAVES, Floats, Ints, match
 from .rule_subjects import vehicle_of
@@ -36,10 +36,14 @@ class Report:
     # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
     paths: tuple[int, int, int]
     proven: bool = False  # the node's operator lists it with its class
-    as_ruled: Vehicle = field(init=False)  # as rules ask of it; made once per report, not once per plan
+    # As rules ask of it, and the same as bytes; made once per report, not once per plan.
+    as_ruled: Vehicle = field(init=False)
+    ruled_bytes: RuledBytes = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "as_ruled", vehicle_of(self.state))
+        vehicle = vehicle_of(self.state)
+        object.__setattr__(self, "as_ruled", vehicle)
+        object.__setattr__(self, "ruled_bytes", ruled_bytes(vehicle))
 
 
 class NextSignal(NamedTuple):
@@ -49,6 +53,39 @@ class NextSignal(NamedTuple):
     closes: float  # end of its present green; 0 or less where it shows none
     opens: float  # beginning of its next green, the queue before it discharged
     ends: float  # end of its next green
+
+
+class Users(NamedTuple):
+    """The road users of a snapshot as kernels read them, one row per track: fields of `World`."""
+
+    tracks: Any
+    path: Any
+    s: Any
+    lateral: Any
+    speed: Any
+    accel: Any
+    to_stop: Any
+    connection: Any
+
+
+class Connected(NamedTuple):
+    """The connected vehicles of a snapshot as kernels read them: fields of `World`."""
+
+    rows: Any
+    reported: Any
+    report: Any  # one row per track
+
+
+class SignalArrays(NamedTuple):
+    """The signals of a snapshot as kernels read them: fields of `Signals`."""
+
+    state: Any
+    min_end: Any
+    max_end: Any
+    next_green: Any
+    next_duration: Any
+    confidence: Any
+    seen: Any
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,10 +20,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..codes.compiled.arrays import CodeArrays
 from ..codes.model import CONFLICTS
 from ..matching import Floats, Ints
 from ..road_users import FOLLOWS_LANE
-from ..world import World
+from ..world import Users, World
 
 MAX_MOVEMENTS = 3  # movements predicted per track
 STEP = 0.5  # s
@@ -167,15 +168,14 @@ def next_path(
 @njit(cache=True)
 def _predict_paths(
     tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
-    length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, follows_lane: Any, sigma_a: Any, out: Any,
-    var: Any,
+    length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, out: Any, var: Any,
 ) -> None:  # fmt: skip
     """Fill in the predicted positions (m) and their variances (m^2) along and across the path."""
     for i in range(len(tracks)):
         track = tracks[i]
-        sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
+        sigma = SIGMA_A[min(track["class"], len(SIGMA_A) - 1)]
         variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
-        is_guided = path[i] >= 0 and follows_lane[track["class"]]
+        is_guided = path[i] >= 0 and FOLLOWS_LANE[track["class"]]
 
         here, path_begin, k = path[i], 0.0, 0
         if is_guided:
@@ -211,6 +211,27 @@ def _predict_paths(
             out[i, step, 1] = xy[k, 1] + fraction * (xy[k + 1, 1] - xy[k, 1])
 
 
+@njit(cache=True)
+def predict_in(users: Users, share: Any, code: CodeArrays) -> Prediction:
+    """Return the prediction of every road user of an intersection: `predict`, compiled."""
+    n = len(users.path)
+    prediction = Prediction(
+        np.full((n, MAX_MOVEMENTS), -1, np.int64), np.zeros((n, MAX_MOVEMENTS)), np.empty((n, STEPS, 2)),
+        np.empty((n, STEPS, 2)),
+    )  # fmt: skip
+    paths, moves, links, n_lanes = code.paths, code.moves, code.links, len(code.lanes.speed)
+    _list_movements(
+        users.connection, users.path, users.to_stop, users.speed, n_lanes, links.start, links.movement, moves.speed,
+        share, prediction.movement, prediction.chance,
+    )  # fmt: skip
+    _predict_paths(
+        users.tracks, users.path, users.s, users.speed, users.accel, prediction.movement, n_lanes, paths.start,
+        paths.xy, paths.s, paths.length, moves.origin, moves.exit, links.joint_start, links.joint, prediction.xy,
+        prediction.var,
+    )  # fmt: skip
+    return prediction
+
+
 def predict(world: World) -> Prediction:
     """Predict every track of the snapshot STEPS x STEP s ahead; O(tracks)."""
     code, n = world.code, len(world.tracks)
@@ -231,7 +252,7 @@ def predict(world: World) -> Prediction:
     _predict_paths(
         world.tracks, world.path, world.s, world.speed, world.accel, prediction.movement, code.n_lanes, code.path_start,
         code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, links.joint_start, links.joint,
-        FOLLOWS_LANE, SIGMA_A, prediction.xy, prediction.var,
+        prediction.xy, prediction.var,
     )  # fmt: skip
     return prediction
 

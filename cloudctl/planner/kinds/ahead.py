@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from ...clock import SECOND
 from ...codes import CompiledCode
+from ...codes.compiled.arrays import CodeArrays
 from ...codes.compiled.rules import InForce, RuleTable
 from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
 from ...forecast import lanes
 from ...schema import AdvisoryKind, Behaviour, vehicle_target
-from ...world import World
+from ...world import Connected, Users, World
 from ..candidate import INFORMATION, SLOW_DOWN, Candidate
 from .rules import named
 
@@ -282,6 +283,17 @@ def _list_concerned(
             found[n] = k
             n += 1
     return n
+
+
+@njit(cache=True)
+def screen(users: Users, connected: Connected, marked: Any, code: CodeArrays) -> bool:
+    """Return whether a connected vehicle has one of the `marked` paths (bool[n_paths]) on its way."""
+    found = np.empty(len(connected.rows), np.int64)
+    n = _list_concerned(
+        connected.rows, users.path, users.connection, len(code.lanes.speed), code.moves.origin, code.moves.exit, marked,
+        found,
+    )  # fmt: skip
+    return n > 0
 
 
 def concerned(world: World, marked: NDArray[np.bool_]) -> list[int]:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.arrays import CodeArrays
 from ...forecast.prediction import STEP, STEPS, Prediction
 from ...fusion import SEEN_LATELY
 from ...road_users import BLOCKS_VIEW
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_GREEN, IS_YELLOW
-from ...world import World
+from ...world import Connected, Users, World
 from ..candidate import NAMES, SLOW_DOWN, SOON, Candidate, severity_of
 
 KIND = AdvisoryKind.BLIND_SPOT
@@ -70,8 +71,7 @@ def _is_held(to_stop: float, movement: int, conn_group: Any, is_passable: Any) -
 
 @njit(cache=True)
 def _list_moving(
-    tracks: Any, to_stop: Any, movement: Any, conn_group: Any, is_passable: Any, order: Any, static: int, seen_lately:
-    int, is_held: Any, others: Any,
+    tracks: Any, to_stop: Any, movement: Any, conn_group: Any, is_passable: Any, order: Any, is_held: Any, others: Any,
 ) -> int:  # fmt: skip
     """List the road users that may be met, in order of x, and fill in which tracks their signal holds."""
     n = 0
@@ -79,8 +79,8 @@ def _list_moving(
         track = tracks[i]
         is_held[i] = _is_held(to_stop[i], movement[i, 0], conn_group, is_passable)
         moves = track["vx"] ** 2 + track["vy"] ** 2 >= MIN_HIDDEN_SPEED**2
-        is_sure = track["existence"] >= MIN_EXISTENCE and track["status"] == seen_lately
-        if moves and is_sure and track["class"] != static and not is_held[i]:
+        is_sure = track["existence"] >= MIN_EXISTENCE and track["status"] == SEEN_LATELY
+        if moves and is_sure and track["class"] != STATIC and not is_held[i]:
             others[n] = i
             n += 1
     return n
@@ -113,12 +113,12 @@ def _meeting(
 @njit(cache=True)
 def _find_hidden(
     rows: Any, tracks: Any, xy: Any, var: Any, path: Any, to_stop: Any, movement: Any, conn_group: Any, is_passable:
-    Any, order: Any, blocks_view: Any, static: int, seen_lately: int, hidden: Any, when: Any, chance: Any,
+    Any, order: Any, hidden: Any, when: Any, chance: Any,
 ) -> None:  # fmt: skip
     """Fill in, for each of `rows`, the first hidden road user that it will meet (-1 none), in how many s, and how
     likely. `order`: the rows by x."""
     others, is_held = np.empty(len(order), np.int64), np.empty(len(order), np.bool_)
-    n = _list_moving(tracks, to_stop, movement, conn_group, is_passable, order, static, seen_lately, is_held, others)
+    n = _list_moving(tracks, to_stop, movement, conn_group, is_passable, order, is_held, others)
     others = others[:n]
     other_x, sorted_x = tracks["x"][others], tracks["x"][order]
     other_y, other_vx, other_vy = tracks["y"][others], tracks["vx"][others], tracks["vy"][others]
@@ -150,24 +150,46 @@ def _find_hidden(
             j = others[o]
             if not _meeting(i, j, is_held[i], to_stop[i], speed, soonest, tracks, xy, var, meeting):
                 continue
-            if _is_behind_another(i, j, front_x, front_y, tracks, order, begin, blocks_view):
+            if _is_behind_another(i, j, front_x, front_y, tracks, order, begin):
                 soonest, hidden[k], when[k], chance[k] = meeting[0], j, meeting[0], meeting[1]
 
 
 @njit(cache=True)
 def _is_behind_another(
-    i: int, j: int, x: float, y: float, tracks: Any, order: Any, begin: int, blocks_view: Any
+    i: int, j: int, x: float, y: float, tracks: Any, order: Any, begin: int
 ) -> bool:
     """Return whether a large vehicle is on the line from x, y to track `j`, seen from track `i`."""
     for o in range(begin, len(order)):
         k = order[o]
         if tracks[k]["x"] > x + 2.0 * RANGE:
             return False
-        if k in (i, j) or not blocks_view[tracks[k]["class"]]:
+        if k in (i, j) or not BLOCKS_VIEW[tracks[k]["class"]]:
             continue
         if tracks[k]["existence"] < MIN_EXISTENCE or tracks[k]["height"] < MIN_HEIGHT:
             continue
         if hides(x, y, tracks[j]["x"], tracks[j]["y"], tracks[k]):
+            return True
+    return False
+
+
+@njit(cache=True)
+def screen(users: Users, connected: Connected, state: Any, code: CodeArrays, prediction: Prediction) -> bool:
+    """Return whether a connected vehicle will meet a road user its driver cannot see."""
+    n = len(connected.rows)
+    if len(users.path) < 3:
+        return False
+    hidden, when, chance = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n)
+    is_passable, x = np.empty(len(state), np.bool_), np.empty(len(users.path))
+    for group in range(len(state)):
+        is_passable[group] = IS_PASSABLE[state[group]]
+    for i in range(len(x)):
+        x[i] = users.tracks[i]["x"]
+    _find_hidden(
+        connected.rows, users.tracks, prediction.xy, prediction.var, users.path, users.to_stop, prediction.movement,
+        code.moves.group, is_passable, np.argsort(x, kind="mergesort"), hidden, when, chance,
+    )  # fmt: skip
+    for k in range(n):
+        if hidden[k] >= 0:
             return True
     return False
 
@@ -182,7 +204,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     is_passable = IS_PASSABLE[world.signals.state]
     _find_hidden(
         world.rows, tracks, prediction.xy, prediction.var, world.path, world.to_stop, prediction.movement,
-        world.code.conn_group, is_passable, order, BLOCKS_VIEW, STATIC, SEEN_LATELY, hidden, when, chance,
+        world.code.conn_group, is_passable, order, hidden, when, chance,
     )  # fmt: skip
     return [
         _warning(world, k, int(hidden[k]), float(when[k]), float(chance[k]))

@@ -1,0 +1,80 @@
+"""Arrays by address: how compiled code reads the arrays of many intersections in one call, without copies.
+
+`addresses(arrays)` is a row of a table with one entry for each array: where it begins and its shape. Compiled code makes
+arrays of them again (`floats`, `ints`, ...). A table of rows is one argument, whatever the number of intersections, and
+gathering the rows of those that are due is one copy of a few hundred bytes each. Whoever gives a table to compiled code
+keeps the arrays alive until that returns.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numba import carray, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Addresses = NDArray[np.int64]  # int64[arrays, 3]: address, and the shape in two numbers
+
+
+def addresses(arrays: Iterable[NDArray[Any]]) -> Addresses:
+    """Return the row of a table for some arrays of one or two dimensions, each contiguous."""
+    rows = []
+    for array in arrays:
+        assert array.flags.c_contiguous, "an array that compiled code is to read by its address must be contiguous"
+        width = array.shape[1] if array.ndim == 2 else 1
+        rows.append((array.ctypes.data, array.shape[0], width))
+    return np.array(rows, np.int64).reshape(-1, 3)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(_context: Any, address: Any) -> Any:
+    """Compile a whole number into a pointer."""
+
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), generate
+
+
+@njit(cache=True)
+def floats(entry: Any) -> Any:
+    """Return float64[n] of an entry."""
+    return carray(_pointer(entry[0]), (entry[1],), np.float64)
+
+
+@njit(cache=True)
+def float_rows(entry: Any) -> Any:
+    """Return float64[n, m] of an entry."""
+    return carray(_pointer(entry[0]), (entry[1], entry[2]), np.float64)
+
+
+@njit(cache=True)
+def longs(entry: Any) -> Any:
+    """Return int64[n] of an entry."""
+    return carray(_pointer(entry[0]), (entry[1],), np.int64)
+
+
+@njit(cache=True)
+def long_rows(entry: Any) -> Any:
+    """Return int64[n, m] of an entry."""
+    return carray(_pointer(entry[0]), (entry[1], entry[2]), np.int64)
+
+
+@njit(cache=True)
+def ints(entry: Any) -> Any:
+    """Return int32[n] of an entry."""
+    return carray(_pointer(entry[0]), (entry[1],), np.int32)
+
+
+@njit(cache=True)
+def bytes_of(entry: Any) -> Any:
+    """Return uint8[n] of an entry."""
+    return carray(_pointer(entry[0]), (entry[1],), np.uint8)
+
+
+@njit(cache=True)
+def flags(entry: Any) -> Any:
+    """Return bool[n] of an entry."""
+    return carray(_pointer(entry[0]), (entry[1],), np.bool_)
