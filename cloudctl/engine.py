@@ -129,8 +129,7 @@ class Engine:
         output.rejects += received.rejects
         on_stage("fused")
 
-        for intersection in self.scheduler.due(t, with_frames, self.intersections):
-            self._plan_runner.run(t, intersection, output)
+        self._plan_runner.run(t, self.scheduler.due(t, with_frames, self.intersections), output)
         self.acks.sent(output.advisories)
         output.events = self.events.take()
         on_stage("planned")

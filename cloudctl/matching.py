@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
+from .codes.compiled.arrays import CodeArrays
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -117,6 +118,19 @@ def _match(
         elif best >= n_lanes:
             lane = conn_to[best - n_lanes]
             to_stop[i] = path_length[best] - s[i] + stop[lane] + to_line[lane] - half_length
+
+
+@njit(cache=True)
+def match_in(tracks: Any, declared: Any, use_penalty: Any, code: CodeArrays, matched: Matched) -> None:
+    """Fill in where the tracks of one intersection are: `match`, compiled. `use_penalty`: the cost of each path."""
+    tables, moves, cells = code.tables, code.moves, code.cells
+    _match(
+        tracks, declared, len(code.lanes.speed), code.paths.start, code.paths.xy, code.paths.s, code.paths.length,
+        tables.width, use_penalty, tables.only, tables.turns, tables.stop, code.lanes.to_stop, code.lanes.ingress,
+        moves.origin, moves.exit, moves.inner, cells.start, cells.path, cells.figures[0], cells.figures[1],
+        cells.figures[4], int(cells.figures[5]), int(cells.figures[6]), matched.path, matched.s, matched.lateral,
+        matched.along, matched.connection, matched.to_stop,
+    )  # fmt: skip
 
 
 def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDArray[np.bool_] | None = None) -> Matched:

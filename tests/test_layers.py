@@ -52,6 +52,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "io",
         ),  # I/O below the engine: it can be replaced by a recording, and the engine cannot reach it
         ("hazards", "scans", "world"),
+        ("snapshots",),
         ("forecast", "sensor_health"),
         ("planner", "traffic"),
         ("intersection",),

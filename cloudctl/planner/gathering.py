@@ -1,12 +1,11 @@
 """Puts the snapshots of many intersections into the arrays that one compiled call reads."""
 
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..world import ELSEWHERE, Connected, SignalArrays, Users, World
+from ..world import ELSEWHERE, Block, Connected, SignalArrays, Users, World
 from .kinds.ahead import places as ahead_places
 from .kinds.glosa import ADVICE
 from .policy import VEHICLE, vehicle_bytes
@@ -29,28 +28,72 @@ def gather_places(worlds: Sequence[World], gates: Sequence[tuple[bool, bool, boo
     )
 
 
-def gather_bounds(worlds: Sequence[World]) -> Bounds:
-    """Return where the rows of each intersection begin."""
-    return Bounds(
-        users=_bounds(len(world.path) for world in worlds),
-        vehicles=_bounds(len(world.vehicles) for world in worlds),
-        groups=_bounds(len(world.signals.state) for world in worlds),
+def gather(worlds: Sequence[World]) -> tuple[Bounds, Columns]:
+    """Return the rows of all intersections, and which are of each. Snapshots that were made together have theirs in
+    common arrays already; others are copied, one after the other."""
+    block = _block_of(worlds)
+    if block is None:
+        users = _bounds(len(world.path) for world in worlds)
+        vehicle_rows = vehicles = _bounds(len(world.vehicles) for world in worlds)
+        groups = _bounds(len(world.signals.state) for world in worlds)
+        block = _joined(worlds)
+    else:
+        parts = [world.block for world in worlds if world.block]
+        users = np.array([part.users for part in parts], np.int64)
+        vehicle_rows = np.array([part.vehicles for part in parts], np.int64)
+        vehicles = _bounds(len(world.vehicles) for world in worlds)
+        groups = np.array([part.groups for part in parts], np.int64)
+    bounds = Bounds(
+        users=users,
+        vehicle_rows=vehicle_rows,
+        vehicles=vehicles,
+        groups=groups,
         moves=_bounds(world.code.n_conns for world in worlds),
         paths=_bounds(world.code.n_lanes + world.code.n_conns for world in worlds),
         rules=_bounds(len(world.code.code.rules) for world in worlds),
     )
+    return bounds, _columns(worlds, block)
+
+
+def _block_of(worlds: Sequence[World]) -> Block | None:
+    """Return the block that all of some snapshots are of, None where they are not all of one."""
+    first = worlds[0].block
+    if first is None:
+        return None
+    for world in worlds:
+        if world.block is None or world.block.block is not first.block:
+            return None
+    return first.block
 
 
 def _bounds(counts: Any) -> Any:
-    return np.array([0, *accumulate(counts)], np.int64)
+    """Return the first row, and one beyond the last, of parts of so many rows: int64[n, 2]."""
+    ends = np.fromiter(counts, np.int64).cumsum()
+    bounds = np.zeros((len(ends), 2), np.int64)
+    bounds[1:, 0], bounds[:, 1] = ends[:-1], ends
+    return bounds
 
 
-def gather_columns(worlds: Sequence[World]) -> Columns:
-    """Return the rows of all intersections, one after the other."""
+def _joined(worlds: Sequence[World]) -> Block:
+    """Return copies of the arrays of some snapshots, one after the other."""
+    columns = {
+        name: np.concatenate([getattr(world, name) for world in worlds])
+        for name in (*Users._fields, *Connected._fields)
+    }
+    signals = {
+        name: np.concatenate([getattr(world.signals, name) for world in worlds]) for name in SignalArrays._fields
+    }
+    return Block(
+        users=Users(**{name: columns[name] for name in Users._fields}),
+        connected=Connected(**{name: columns[name] for name in Connected._fields}),
+        signals=SignalArrays(**signals),
+        ids=None,
+        pace=None,
+        addresses=None,
+    )
 
-    def joined(column: Callable[[World], Any]) -> Any:
-        return np.concatenate([column(world) for world in worlds]) if len(worlds) > 1 else column(worlds[0])
 
+def _columns(worlds: Sequence[World], block: Block) -> Columns:
     vehicles = [vehicle for world in worlds for vehicle in world.vehicles]
     figures = [
         vehicle_bytes(vehicle.state.kind, vehicle.state.automated, vehicle.paths == ELSEWHERE) for vehicle in vehicles
@@ -58,34 +101,13 @@ def gather_columns(worlds: Sequence[World]) -> Columns:
     bits = b"".join([vehicle.ruled_bytes.bits for vehicle in vehicles])
     sizes = b"".join([vehicle.ruled_bytes.sizes for vehicle in vehicles])
     return Columns(
-        users=Users(
-            tracks=joined(lambda world: world.tracks),
-            path=joined(lambda world: world.path),
-            s=joined(lambda world: world.s),
-            lateral=joined(lambda world: world.lateral),
-            speed=joined(lambda world: world.speed),
-            accel=joined(lambda world: world.accel),
-            to_stop=joined(lambda world: world.to_stop),
-            connection=joined(lambda world: world.connection),
-        ),
-        connected=Connected(
-            rows=joined(lambda world: world.rows),
-            reported=joined(lambda world: world.reported),
-            report=joined(lambda world: world.report),
-        ),
-        signals=SignalArrays(
-            state=joined(lambda world: world.signals.state),
-            min_end=joined(lambda world: world.signals.min_end),
-            max_end=joined(lambda world: world.signals.max_end),
-            next_green=joined(lambda world: world.signals.next_green),
-            next_duration=joined(lambda world: world.signals.next_duration),
-            confidence=joined(lambda world: world.signals.confidence),
-            seen=joined(lambda world: world.signals.seen),
-        ),
-        share=joined(lambda world: world.share),
-        closed=joined(_closed),
-        marked=joined(lambda world: ahead_places(world.code, world.rules).marked),
-        is_holding=joined(lambda world: world.rules.holding_at(world.t)),
+        users=block.users,
+        connected=block.connected,
+        signals=block.signals,
+        share=np.concatenate([world.share for world in worlds]),
+        closed=np.concatenate([_closed(world) for world in worlds]),
+        marked=np.concatenate([ahead_places(world.code, world.rules).marked for world in worlds]),
+        is_holding=np.concatenate([world.rules.holding_at(world.t) for world in worlds]),
         vehicles=np.frombuffer(bytearray(b"".join(figures)), VEHICLE),
         bits=np.frombuffer(bytearray(bits), np.int64).reshape(-1, 2),
         sizes=np.frombuffer(bytearray(sizes), np.float64).reshape(-1, 5, 2),
@@ -119,7 +141,7 @@ def _next_signals(worlds: Sequence[World], count: int) -> Any:
 
 def room_for(places: Places, bounds: Bounds) -> Findings:
     """Return findings to be filled in."""
-    n, vehicles = len(places.t), int(bounds.vehicles[-1])
+    n, vehicles = len(places.t), int(bounds.vehicles[-1, 1])
     return Findings(
         wanted=np.zeros((n, SCREENS), np.bool_),
         is_restricted=np.zeros(n, np.bool_),

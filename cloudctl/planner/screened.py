@@ -6,7 +6,7 @@ from ..codes.compiled.rules import InForce
 from ..world import World
 from .candidate import Candidate
 from .catalogue import PLANNERS, Situation
-from .gathering import gather_bounds, gather_columns, gather_places, room_for
+from .gathering import gather, gather_places, room_for
 from .kinds.ahead import places as ahead_places
 from .kinds.glosa import Advice
 from .kinds.signal_stop import Stop
@@ -19,10 +19,10 @@ class Screened:
 
     def __init__(self, worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]]) -> None:
         self._worlds = worlds
-        places, bounds = gather_places(worlds, gates), gather_bounds(worlds)
+        places, (bounds, columns) = gather_places(worlds, gates), gather(worlds)
         self._findings = room_for(places, bounds)
-        screen_all(places, bounds, gather_columns(worlds), self._findings)
-        self._first = bounds.vehicles.tolist()
+        screen_all(places, bounds, columns, self._findings)
+        self._vehicles = bounds.vehicles.tolist()
 
     def is_restricted(self, place: int) -> bool:
         """Return whether a vehicle's policy or poor position withholds advice from it."""
@@ -43,7 +43,7 @@ class Screened:
         return candidates
 
     def _situation(self, place: int) -> Situation:
-        found, first, end = self._findings, self._first[place], self._first[place + 1]
+        found, (first, end) = self._findings, self._vehicles[place]
         advices = found.advices[first : first + int(found.n_advices[place])]
         stops = found.stops[first : first + int(found.n_stops[place])]
         capping, refusing, undecided = found.decided[:, first:end]

@@ -59,10 +59,11 @@ class Places(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Where each intersection's rows begin in arrays that hold all of them: int64[n + 1] each."""
+    """Which rows of arrays that hold all intersections are of each: int64[n, 2], the first and one beyond the last."""
 
     users: Any
-    vehicles: Any
+    vehicle_rows: Any  # of `Columns.connected`
+    vehicles: Any  # of every other array that has a row per vehicle
     groups: Any
     moves: Any
     paths: Any
@@ -103,16 +104,13 @@ def screen_all(places: Places, bounds: Bounds, columns: Columns, findings: Findi
     """Fill in `findings`, intersection by intersection."""
     for p in range(len(places.t)):
         code, rule_arrays = code_at(places.codes[p]), rules_at(places.rules[p])
-        users = _users_of(columns.users, bounds.users[p], bounds.users[p + 1])
-        first, last = bounds.vehicles[p], bounds.vehicles[p + 1]
-        connected = Connected(
-            columns.connected.rows[first:last], columns.connected.reported[first:last],
-            columns.connected.report[bounds.users[p] : bounds.users[p + 1]],
-        )  # fmt: skip
-        signals = _signals_of(columns.signals, bounds.groups[p], bounds.groups[p + 1])
-
+        users = _users_of(columns.users, bounds.users[p])
+        connected = _connected_of(columns.connected, bounds.vehicle_rows[p], bounds.users[p])
+        signals = _signals_of(columns.signals, bounds.groups[p])
+        first, last, paths = bounds.vehicles[p, 0], bounds.vehicles[p, 1], bounds.paths[p]
+        closed, marked = columns.closed[paths[0] : paths[1]], columns.marked[paths[0] : paths[1]]
         limit, vehicles = findings.limit[first:last], columns.vehicles[first:last]
-        is_holding = columns.is_holding[bounds.rules[p] : bounds.rules[p + 1]]
+        is_holding = columns.is_holding[bounds.rules[p, 0] : bounds.rules[p, 1]]
         _fill_rules(
             places.t[p], users, connected, rule_arrays, is_holding, columns.bits[first:last],
             columns.sizes[first:last], limit, findings.decided[:, first:last],
@@ -120,7 +118,6 @@ def screen_all(places: Places, bounds: Bounds, columns: Columns, findings: Findi
         findings.is_restricted[p] = _is_restricted(users, connected, vehicles)
 
         wanted = findings.wanted[p]
-        marked = columns.marked[bounds.paths[p] : bounds.paths[p + 1]]
         wanted[RULES] = rules.screen(users, connected, limit, findings.decided[:, first:last])
         wanted[AHEAD] = ahead.screen(users, connected, marked, code)
         wanted[HAZARD] = places.has_hazards[p]
@@ -128,14 +125,15 @@ def screen_all(places: Places, bounds: Bounds, columns: Columns, findings: Findi
             wanted[EMERGENCY] |= vehicles[k]["is_emergency"] > 0.0
 
         findings.n_advices[p], findings.n_stops[p] = _screen_moving(
-            p, places, users, connected, signals, code, columns.share[bounds.moves[p] : bounds.moves[p + 1]],
-            columns.closed[bounds.paths[p] : bounds.paths[p + 1]], vehicles, limit, columns.next_signals[first:last],
+            p, places, users, connected, signals, code, columns.share[bounds.moves[p, 0] : bounds.moves[p, 1]],
+            closed, vehicles, limit, columns.next_signals[first:last],
             wanted, findings.advices[first:last], findings.stops[first:last],
         )  # fmt: skip
 
 
 @njit(cache=True)
-def _users_of(users: Users, first: int, last: int) -> Users:
+def _users_of(users: Users, part: Any) -> Users:
+    first, last = part[0], part[1]
     return Users(
         users.tracks[first:last], users.path[first:last], users.s[first:last], users.lateral[first:last],
         users.speed[first:last], users.accel[first:last], users.to_stop[first:last], users.connection[first:last],
@@ -143,7 +141,16 @@ def _users_of(users: Users, first: int, last: int) -> Users:
 
 
 @njit(cache=True)
-def _signals_of(signals: SignalArrays, first: int, last: int) -> SignalArrays:
+def _connected_of(connected: Connected, vehicles: Any, users: Any) -> Connected:
+    return Connected(
+        connected.rows[vehicles[0] : vehicles[1]], connected.reported[vehicles[0] : vehicles[1]],
+        connected.report[users[0] : users[1]],
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _signals_of(signals: SignalArrays, part: Any) -> SignalArrays:
+    first, last = part[0], part[1]
     return SignalArrays(
         signals.state[first:last], signals.min_end[first:last], signals.max_end[first:last],
         signals.next_green[first:last], signals.next_duration[first:last], signals.confidence[first:last],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import world
+from .. import snapshots, world
 from ..clock import SECOND
 from ..codes import CompiledCode
 from ..forecast.prediction import point
@@ -34,9 +34,9 @@ def warm(code: CompiledCode) -> None:
         # The long way, for what is doubted or has failed.
         believed(signals, t, {0: Doubt.NONE} if len(code.group_ids) else None)
 
-        before = world.build(t, code, tracks, signals, hazards, reports, 1, 1, before)
+        before = snapshots.build(t, code, tracks, signals, hazards, reports, 1, 1, before)
         plan(before)
-        plan(world.build(t, code, tracks[:1], signals, hazards, reports, 1, 1, before))
+        plan(snapshots.build(t, code, tracks[:1], signals, hazards, reports, 1, 1, before))
 
 
 def _obstacle(lane: str) -> Hazard:

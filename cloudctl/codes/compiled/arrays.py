@@ -72,7 +72,7 @@ class Cells(NamedTuple):
 
     start: Any
     path: Any
-    figures: Any  # float64[6]: west, south, east, north (m), size of a cell (m), cells from west to east
+    figures: Any  # float64[7]: west, south, east, north (m), size of a cell (m), cells west to east, and south to north
 
 
 class CodeArrays(NamedTuple):
@@ -91,7 +91,7 @@ class CodeArrays(NamedTuple):
 def code_addresses(code: "CompiledCode") -> tuple[Addresses, tuple[Any, ...]]:
     """Return the row of a table of codes, and the arrays that it is of, to be kept with it."""
     links, tables = code.lane_links, code.lane_tables
-    figures = np.array([*code.bounds, code.cell_m, code.nx], float)
+    figures = np.array([*code.bounds, code.cell_m, code.nx, code.ny], float)
     arrays = (
         *(code.path_start, code.path_xy, code.path_s, code.path_length),
         *(code.lane_speed, code.lane_stop_s, code.lane_to_stop, code.lane_ingress, code.lane_role, code.lane_use),
