@@ -101,6 +101,17 @@ class Sensing:
         state.since = state.begun = t
         register_sensor_pose(source, fusion, origin)
 
+    def counted(self, t: int, sensed: int, index: int) -> bool:
+        """Count a frame of a sensor that sent some before; False where it is new, or begins anew: `frame` counts it
+        then."""
+        state = self._states.get(index)
+        if state is None or state.last == 0:
+            return False
+        state.last = t
+        state.frames += 1
+        state.ages += t - sensed
+        return True
+
     def frame(self, t: int, sensed: int, index: int, sources: Iterable[tuple[tuple[str, str], Source]]) -> None:
         """Count a frame of a sensor, of `sensed` ns and received at `t` ns; `sources`: where the sensor is looked up
         when it is new."""

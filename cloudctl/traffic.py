@@ -99,6 +99,8 @@ class TrafficState:
         self._approaches: dict[int, Approach] = {}  # by track
         self._passages: deque[Passage] = deque()
         self._taken: Counter[int] = Counter()  # how many of `_passages` took each movement
+        self._shares: Floats | None = None  # made when first asked for after an observation
+        self._oldest_stop: int | None = None  # ns: since when, of those that stand, the first has stood
         self._lanes: dict[int, LaneObservations] = {}
         self._first_observation = self._last_observation = self._last_report = 0  # ns
         self._observations = 0  # since the last report
@@ -121,15 +123,19 @@ class TrafficState:
         return report
 
     def shares(self, code: CompiledCode) -> Floats:
-        """Return float64[n_conns]: vehicles that took each movement within WINDOW, and one more of each."""
-        shares = np.ones(code.n_conns)
-        for connection, count in self._taken.items():
-            if connection >= 0:
-                shares[connection] += count
-        return shares
+        """Return float64[n_conns]: vehicles that took each movement within WINDOW, and one more of each. Not to be
+        changed: until the next observation it is the same array."""
+        if self._shares is None:
+            self._shares = np.ones(code.n_conns)
+            for connection, count in self._taken.items():
+                if connection >= 0:
+                    self._shares[connection] += count
+        return self._shares
 
     def stopped(self, t: int) -> tuple[int, ...]:
         """Return the ids of tracks that have stood MIN_STOP with nothing ahead of them and no red."""
+        if self._oldest_stop is None or t - self._oldest_stop < MIN_STOP:
+            return ()
         return tuple(
             track
             for track, approach in sorted(self._approaches.items())
@@ -166,6 +172,9 @@ class TrafficState:
         self._observations += 1
         self._note_lanes(speeds, standing, forecast_stop_lines(world).queue_tail)
         self._forget(world.t)
+        self._shares = None
+        stops = [approach.still_since for approach in self._approaches.values() if approach.still_since is not None]
+        self._oldest_stop = min(stops, default=None)
 
     def _note_lanes(self, speeds: dict[int, list[float]], standing: dict[int, int], queue_tail: Floats) -> None:
         for lane in sorted({*speeds, *standing, *self._lanes}):

@@ -111,7 +111,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("braking", "candidate", "policy", "priority_need"),
         ("class_evidence",),
         ("kinds", "priority"),
-        ("catalogue",),  # lists the kinds
+        ("screens",),  # lists their screens
+        ("catalogue", "gathering"),  # the former lists their plans
+        ("screened",),
         ("filter",),
         ("__init__",),
         ("warm",),

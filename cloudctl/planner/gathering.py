@@ -78,8 +78,11 @@ def _joined(worlds: Sequence[World]) -> Block:
     """Return copies of the arrays of some snapshots, one after the other."""
     columns = {
         name: np.concatenate([getattr(world, name) for world in worlds])
-        for name in (*Users._fields, *Connected._fields)
+        for name in (*Users._fields[1:], *Connected._fields)
     }
+    # To concatenate records would pack them.
+    columns["tracks"] = np.empty(sum(len(world.tracks) for world in worlds), worlds[0].tracks.dtype)
+    np.concatenate([world.tracks for world in worlds], out=columns["tracks"])
     signals = {
         name: np.concatenate([getattr(world.signals, name) for world in worlds]) for name in SignalArrays._fields
     }

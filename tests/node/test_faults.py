@@ -76,7 +76,7 @@ PLACES = {
     "a hello": (lambda m: m.setattr("cloudctl.sensor_health.Sensing.declare", fails), "handle", "hello"),
     "a signal": (lambda m: m.setattr("cloudctl.signals.quality.SignalQuality.observe", fails), "handle", "signal"),
     "a report": (lambda m: m.setattr("cloudctl.vehicles.VehicleRegistry.reported", fails), "report", "state"),
-    "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
+    "a world": (lambda m: m.setattr("cloudctl.plan_runner.build_all", fails), "plan", ""),
     "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.AdvisoryFilter.choose", fails), "degraded", ""),
     "decoding of objects": (
         lambda m: m.setattr("cloudctl.ingest.frames.decode_batch", _empty_or(fails)),
