@@ -55,7 +55,9 @@ class DigestedEngine(Engine):
 
 def closed_loop(made: Scenario, seed: int, penetration: float, priority: bool) -> DigestedEngine:
     """Run a scenario; return its engine."""
-    loop = Loop(made, Setup(seed=seed, penetration=penetration, priority=priority, seconds=SECONDS, warm_up=60.0), scored=False)
+    loop = Loop(
+        made, Setup(seed=seed, penetration=penetration, priority=priority, seconds=SECONDS, warm_up=60.0), scored=False
+    )
     config = EngineConfig(made.gateways, priority=PrioritySettings(trust_declared=True))
     engine = DigestedEngine([junction.code.code for junction in made.junctions], config, loop.metrics, debug=True)
     loop.engine = engine.begin_digest()

@@ -1,4 +1,5 @@
-"""The engine alone with the intersections of a city: cores by stage, with and without connected vehicles, memory, start.
+"""The engine alone with the intersections of a city: cores by stage, with and without connected vehicles, memory and
+start.
 
 Messages are made outside of what is timed. A stage's cores are its CPU seconds per simulated second; `publish` is the
 encoding of advisories for vehicles and of broadcasts for gateways, without a socket.

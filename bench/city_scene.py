@@ -1,5 +1,5 @@
-"""A city of made-up traffic: copies of the shipped corridor side by side, each intersection with its own roadside units,
-signals and connected vehicles, as the messages of a run.
+"""A city of made-up traffic: copies of the shipped corridor side by side, each intersection with its own roadside
+units, signals and connected vehicles, as the messages of a run.
 
 The copies are 0.05 degrees of longitude apart, which changes no distance within one; the traffic of each is shifted in
 time against its neighbours', so that no two intersections are at the same moment alike.
@@ -75,7 +75,10 @@ class City:
 
         for step in range(int(self.seconds * SECOND) // WAKE):
             sent = BEGIN + step * WAKE
-            yield sent + TRANSIT, [message for sender in slots[step % len(slots)] for message in self._messages(sent, *sender)]
+            yield (
+                sent + TRANSIT,
+                [message for sender in slots[step % len(slots)] for message in self._messages(sent, *sender)],
+            )
 
     def _messages(self, t: int, number: int, unit: int) -> Iterator[RawMessage]:
         gateway, rsu = f"g{number}", f"r{number}-{unit}"

@@ -26,8 +26,8 @@ from .schema import MAX_OBJECTS, OBJECT_BYTES, ObjectClass
 
 __all__ = [
     "DETECTION", "FEATURES", "KINDS", "MAX_JUMP_MS", "MAX_SCAN", "MAX_SOURCES", "MAX_TRACKS", "SEEN_LATELY", "TRACK", "VEHICLE_SOURCE",  # noqa: E501
-    "FrameFaults", "Fusion", "FusionConfig", "Motion", "RowFault", "Rows", "SourceConfig", "decode_batch", "detections", "tracks_batch",
-    "update_batch",  # noqa: E501
+    "FrameFaults", "Fusion", "FusionConfig", "Motion", "RowFault", "Rows", "SourceConfig", "decode_batch", "detections",
+    "tracks_batch", "update_batch",
 ]  # fmt: skip
 
 VEHICLE_SOURCE = MAX_SOURCES - 1  # the number of connected vehicles' own reports; sensors have those below it

@@ -23,12 +23,15 @@ from .intersection import NEVER, IntersectionState
 from .metrics import Metrics
 from .output import Output
 from .schema import VERSION, Advisory, Broadcast
-from .snapshots import Moment, build_all
+from .snapshots import Moment, build_all, detached
 from .vehicles import VehicleRegistry
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 Plan = Callable[[list[planner.Withheld] | None], list[planner.Candidate]]
 
+# without input; after it an intersection's snapshot, which may be its last for long, keeps those of others no longer
+MAX_SHARED = SECOND
 MAX_VEHICLE_SILENCE = 5 * SECOND  # of a connected vehicle's newest state; after it the vehicle is no longer advised
 
 
@@ -88,7 +91,8 @@ class PlanRunner:
             _forget_silent_vehicles(t, intersection)
             if intersection.in_force:
                 in_force.append(intersection)
-        made = dict(zip(map(id, in_force), _of_each(partial(self._snapshots, t), in_force), strict=True))
+        together = _of_each(lambda some: self._snapshots(t, some), in_force)
+        made: dict[int, world.World | Exception] = dict(zip(map(id, in_force), together, strict=True))
 
         snapshots: list[world.World | Exception | None] = []
         for intersection in due:
@@ -97,6 +101,8 @@ class PlanRunner:
                 try:
                     # Those after it in this step see what this one has just found.
                     snapshot = snapshot.with_next_signals(self._next_signals(t, intersection))
+                    if t - intersection.last_input >= MAX_SHARED:
+                        snapshot = detached(snapshot)
                     intersection.latest = snapshot
                 except Exception as error:
                     snapshot = error
@@ -209,19 +215,20 @@ def _plans_of(snapshots: Sequence[world.World]) -> list[Plan]:
     return [partial(plans.propose, index) for index in range(len(snapshots))]
 
 
-def _of_each(function: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> Iterator[R | Exception]:
+def _of_each(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> Iterator[R | Exception]:
     """Yield what a function returns for all items at once; where that fails, for each alone, with the exceptions of
     those that fail."""
     if not items:
         return
     try:
-        results: Sequence[R | Exception] = function(items)
+        together: Sequence[R] = function(items)
     except Exception:
-        results = [_of_one(function, item) for item in items]
-    yield from results
+        yield from [_of_one(function, item) for item in items]
+    else:
+        yield from together
 
 
-def _of_one(function: Callable[[Sequence[T]], list[R]], item: T) -> R | Exception:
+def _of_one(function: Callable[[Sequence[T]], Sequence[R]], item: T) -> R | Exception:
     try:
         return function([item])[0]
     except Exception as error:

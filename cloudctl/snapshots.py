@@ -6,7 +6,7 @@ which others share the call.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .codes import CompiledCode
 from .codes.compiled.addresses import addresses, floats, longs
-from .codes.compiled.arrays import CodeArrays, code_at
+from .codes.compiled.arrays import code_at
 from .codes.compiled.rules import RuleTable
 from .matching import CLOSED_PENALTY, Floats, Matched, match_in
 from .schema import Hazard
@@ -85,6 +85,15 @@ class Answers(NamedTuple):
     pace: Any
 
 
+@njit(cache=True)
+def _paces(tracks: Any) -> Any:
+    """Return m/s of each track, in its own direction."""
+    pace = np.empty(len(tracks))
+    for i in range(len(tracks)):
+        pace[i] = (tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2) ** 0.5
+    return pace
+
+
 @njit(cache=True, nogil=True)
 def _fill(inputs: Inputs, users: Users, report: Any, signals: SignalArrays, answers: Answers) -> None:
     """Fill in the snapshots, intersection by intersection."""
@@ -92,9 +101,9 @@ def _fill(inputs: Inputs, users: Users, report: Any, signals: SignalArrays, answ
         code = code_at(inputs.codes[p])
         first, last = inputs.user_bounds[p], inputs.user_bounds[p + 1]
         tracks, ids, pace = users.tracks[first:last], answers.ids[first:last], answers.pace[first:last]
+        pace[:] = _paces(tracks)
         for i in range(len(tracks)):
             ids[i] = tracks[i]["id"]
-            pace[i] = (tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2) ** 0.5
 
         # Declared paths make a lane more likely, lanes that are closed now less.
         declared = np.full((len(tracks), MAX_PATHS), -1, np.int64)
@@ -275,10 +284,31 @@ def _previous_rows(moment: Moment) -> Any:
     previous = moment.previous
     if previous is None or moment.t <= previous.t:
         return NO_ROWS
-    part = previous.block
-    assert part is not None, "the snapshot before must be one that was made here"
+    part = (previous if previous.block else detached(previous)).block
+    assert part is not None
+    assert part.block.addresses is not None
     first, last = part.users
     return [(address + 8 * first, last - first, 1) for address, _, _ in part.block.addresses]
+
+
+def detached(world: World) -> World:
+    """Return a snapshot with arrays of its own: it keeps no others of those that it was made with in memory."""
+    users = Users(*[np.array(getattr(world, name)) for name in Users._fields])
+    connected = Connected(*[np.array(getattr(world, name)) for name in Connected._fields])
+    ids = users.tracks["id"].astype(np.int64)
+    pace = _paces(users.tracks)
+    block = Block(
+        users=users,
+        connected=connected,
+        signals=SignalArrays(*[getattr(world.signals, name) for name in SignalArrays._fields]),
+        ids=ids,
+        pace=pace,
+        addresses=addresses((ids, pace, users.accel)),
+    )
+    copy = replace(world, **users._asdict(), **connected._asdict())
+    rows, vehicles, groups = len(users.path), len(connected.rows), len(world.signals.state)
+    object.__setattr__(copy, "block", BlockPart(block, (0, rows), (0, vehicles), (0, groups)))
+    return copy
 
 
 def _seen(signals: Signals) -> Any:

@@ -42,7 +42,14 @@ def busy_world(code: CompiledCode, seed: int) -> World:
         automated = bool(rng.random() < 0.2)
         poor = {"var_x": 9.0} if rng.random() < 0.1 else {}
         if rng.random() < 0.6:
-            stage.put(int(rng.choice(stage.ingress)), float(rng.uniform(-3.0, 120.0)), speed, kind, automated=automated, **poor)
+            stage.put(
+                int(rng.choice(stage.ingress)),
+                float(rng.uniform(-3.0, 120.0)),
+                speed,
+                kind,
+                automated=automated,
+                **poor,
+            )
         else:
             path = int(rng.integers(0, code.n_lanes + code.n_conns))
             user = int(rng.choice([ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BICYCLE, ObjectClass.MOTORCYCLE]))

@@ -63,7 +63,8 @@ class StopLineForecast(NamedTuple):
 
 @njit(cache=True)
 def _windows(
-    t: int, state: Any, min_end: Any, max_end: Any, next_green: Any, next_green_duration: Any, is_green: Any, time_left: Any, next_start: Any, next_duration: Any,
+    t: int, state: Any, min_end: Any, max_end: Any, next_green: Any, next_green_duration: Any, is_green: Any,
+    time_left: Any, next_start: Any, next_duration: Any,
 ) -> None:  # fmt: skip
     for group in range(len(state)):
         is_green[group] = IS_GREEN[state[group]]

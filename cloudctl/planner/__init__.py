@@ -73,8 +73,8 @@ class Plans:
     """The proposals for each of some intersections at one moment, made when they are asked for.
 
     All intersections are looked at by one compiled call when the object is made; what it finds for one does not depend
-    on the others. Only connected vehicles are proposed anything, beside `degraded`, which names what the gate withholds:
-    an intersection without any is not looked at.
+    on the others. Only connected vehicles are proposed anything, beside `degraded`, which names what the gate
+    withholds: an intersection without any is not looked at.
     """
 
     def __init__(self, worlds: Sequence[World]) -> None:

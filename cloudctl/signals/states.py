@@ -174,10 +174,9 @@ def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None
     """Return what of `signals` may be believed at `t` ns: the rules at the head of this module. `doubts`: by index of
     the group."""
     seen, overdue = _seen(signals), _overdue(signals)
-    if not doubts and signals.seen is not None:
-        # The usual case: nothing has failed, and the same object is returned.
-        if all_holds(t, seen, overdue, signals.max_end, signals.likely_end, signals.next_green):
-            return signals
+    has_failed = doubts or signals.seen is None
+    if not has_failed and all_holds(t, seen, overdue, signals.max_end, signals.likely_end, signals.next_green):
+        return signals  # the usual case: the same object is returned
 
     doubt = np.zeros(len(signals.state), np.int64)
     for k, value in (doubts or {}).items():

@@ -55,7 +55,9 @@ def test_whose_route_leaves_the_road_before_gets_no_speed_advice(
     """
     engine, said = Engine([code.code], config(code)), set[AdvisoryKind]()
     lane = next(
-        k for k in range(code.n_lanes) if code.lane_tables.only[k] >= 0 and code.lane_role[k] == 0 and code.lane_use[k] == 0
+        k
+        for k in range(code.n_lanes)
+        if code.lane_tables.only[k] >= 0 and code.lane_role[k] == 0 and code.lane_use[k] == 0
     )
     x, y = code.path_xy[code.path_start[lane]]
     x1, y1 = code.path_xy[code.path_start[lane] + 1]

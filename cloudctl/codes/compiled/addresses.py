@@ -1,16 +1,16 @@
 """Arrays by address: how compiled code reads the arrays of many intersections in one call, without copies.
 
-`addresses(arrays)` is a row of a table with one entry for each array: where it begins and its shape. Compiled code makes
-arrays of them again (`floats`, `ints`, ...). A table of rows is one argument, whatever the number of intersections, and
-gathering the rows of those that are due is one copy of a few hundred bytes each. Whoever gives a table to compiled code
-keeps the arrays alive until that returns.
+`addresses(arrays)` is a row of a table with one entry for each array: where it begins and its shape. Compiled code
+makes arrays of them again (`floats`, `ints`, ...). A table of rows is one argument, whatever the number of
+intersections, and gathering the rows of those that are due is one copy of a few hundred bytes each. Whoever gives a
+table to compiled code keeps the arrays alive until that returns.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -28,14 +28,16 @@ def addresses(arrays: Iterable[NDArray[Any]]) -> Addresses:
     return np.array(rows, np.int64).reshape(-1, 3)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(_context: Any, address: Any) -> Any:
+def _compile_pointer(_context: Any, address: Any) -> Any:
     """Compile a whole number into a pointer."""
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(address), generate
+
+
+_pointer: Any = intrinsic(_compile_pointer)
 
 
 @njit(cache=True)

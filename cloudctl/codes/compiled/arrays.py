@@ -117,7 +117,8 @@ def code_at(row: Any) -> Any:
         ints(row[10]), ints(row[11]), ints(row[12]), bytes_of(row[13]), floats(row[14]), flags(row[15])
     )  # fmt: skip
     conflicts = Conflicts(
-        ints(row[16]), ints(row[17]), floats(row[18]), floats(row[19]), bytes_of(row[20]), flags(row[21]), flags(row[22])
+        ints(row[16]), ints(row[17]), floats(row[18]), floats(row[19]), bytes_of(row[20]), flags(row[21]),
+        flags(row[22]),
     )  # fmt: skip
     crosswalks = Crosswalks(
         ints(row[23]), float_rows(row[24]), ints(row[25]), ints(row[26]), floats(row[27]), floats(row[28])

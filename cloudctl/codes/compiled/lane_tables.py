@@ -1,5 +1,5 @@
-"""What lane matching and stop-line forecasts read of a code beside its own arrays: costs of its paths, and where its lanes
-lead."""
+"""What lane matching and stop-line forecasts read of a code beside its own arrays: costs of its paths, and where its
+lanes lead."""
 
 from typing import TYPE_CHECKING, NamedTuple
 

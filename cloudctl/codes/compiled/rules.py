@@ -118,7 +118,16 @@ class RuleTable:
         """The row of a table of rule tables, which `rules_at` reads."""
         self._area_array = np.array([self._area], np.int64)
         return addresses(
-            (self._start, self._rule, self._span, self._kind, self._value, self._class_bits, self._valid, self._area_array)
+            (
+                self._start,
+                self._rule,
+                self._span,
+                self._kind,
+                self._value,
+                self._class_bits,
+                self._valid,
+                self._area_array,
+            )
         )
 
     def closed(self, t: int) -> NDArray[np.bool_] | None:

@@ -155,9 +155,7 @@ def _find_hidden(
 
 
 @njit(cache=True)
-def _is_behind_another(
-    i: int, j: int, x: float, y: float, tracks: Any, order: Any, begin: int
-) -> bool:
+def _is_behind_another(i: int, j: int, x: float, y: float, tracks: Any, order: Any, begin: int) -> bool:
     """Return whether a large vehicle is on the line from x, y to track `j`, seen from track `i`."""
     for o in range(begin, len(order)):
         k = order[o]
@@ -188,10 +186,7 @@ def screen(users: Users, connected: Connected, state: Any, code: CodeArrays, pre
         connected.rows, users.tracks, prediction.xy, prediction.var, users.path, users.to_stop, prediction.movement,
         code.moves.group, is_passable, np.argsort(x, kind="mergesort"), hidden, when, chance,
     )  # fmt: skip
-    for k in range(n):
-        if hidden[k] >= 0:
-            return True
-    return False
+    return bool((hidden >= 0).any())
 
 
 def plan(world: World, prediction: Prediction) -> list[Candidate]:

@@ -81,8 +81,8 @@ class _Warning(NamedTuple):
 
 @njit(cache=True)
 def _list_entering(
-    path: Any, s: Any, to_stop: Any, length: Any, user_class: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any,
-    along: Any, head: Any, after: Any,
+    path: Any, s: Any, to_stop: Any, length: Any, user_class: Any, movement: Any, n_lanes: int, conn_group: Any,
+    state: Any, along: Any, head: Any, after: Any,
 ) -> int:  # fmt: skip
     """List, by connection, the vehicles that are on it or may drive onto it (row * MAX_MOVEMENTS + rank), as
     linked
@@ -170,9 +170,7 @@ def _list_pairs(
                         meets = 0.5 + 0.5 * erf((MAX_PET - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
                         meets *= chance[a, a_way - a * ways] * chance[b, b_way - b * ways]
                         is_likely = meets >= MIN_CHANCE and n < len(pairs)
-                        if is_likely and _both_cross(
-                            tracks[a], tracks[b], n_lanes + a_conn, conf_s[c], start, xy, arc
-                        ):
+                        if is_likely and _both_cross(tracks[a], tracks[b], n_lanes + a_conn, conf_s[c], start, xy, arc):
                             pair = pairs[n]
                             pair["a"], pair["b"], pair["ttc"], pair["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
                             pair["a_distance"], pair["b_distance"], pair["chance"] = a_distance, b_distance, meets
@@ -213,10 +211,10 @@ def screen(
         found, np.argsort(times, kind="mergesort"), users.tracks, users.speed, users.accel, following.leader,
         following.gap, warnings,
     )  # fmt: skip
+    is_connected = False
     for k in range(count):
-        if connected.report[warnings[k]["own"]] >= 0:
-            return True
-    return False
+        is_connected |= connected.report[warnings[k]["own"]] >= 0
+    return is_connected
 
 
 def plan(world: World, prediction: Prediction, following: Following) -> list[Candidate]:
@@ -310,9 +308,7 @@ def _list_warnings(
 def _warnings(world: World, pairs: NDArray[Any], following: Following) -> list[Candidate]:
     warnings = np.empty(2 * len(pairs), WARNING)
     order = np.argsort(np.ascontiguousarray(pairs["ttc"]), kind="stable")
-    n = _list_warnings(
-        pairs, order, world.tracks, world.speed, world.accel, following.leader, following.gap, warnings
-    )
+    n = _list_warnings(pairs, order, world.tracks, world.speed, world.accel, following.leader, following.gap, warnings)
 
     # The first warning of each connected vehicle.
     candidates: dict[str, Candidate] = {}

@@ -111,8 +111,7 @@ def _meet(
 
         pet = max(v_window[0], r_window[0]) - min(v_window[1], r_window[1])
         sigma = sqrt(
-            deviation(tracks[v], speed[v], v_window[0]) ** 2
-            + deviation(tracks[r], speed[r], r_window[0]) ** 2
+            deviation(tracks[v], speed[v], v_window[0]) ** 2 + deviation(tracks[r], speed[r], r_window[0]) ** 2
         )
         max_pet = MAX_PET_FIRST if r_window[0] < v_window[0] else MAX_PET
         chance = 0.5 + 0.5 * erf((max_pet - pet) / (sqrt(2.0) * max(sigma, 1e-3)))

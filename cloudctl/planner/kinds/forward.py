@@ -84,12 +84,7 @@ def screen(users: Users, connected: Connected, following: Following) -> bool:
     n = _list_late(
         connected.rows, users.tracks, users.speed, users.accel, following.leader, following.gap, users.lateral, late
     )
-    if n > 0:
-        return True
-    for i in range(len(users.accel)):
-        if users.accel[i] < -HARD_BRAKING:
-            return True
-    return False
+    return n > 0 or bool((users.accel < -HARD_BRAKING).any())
 
 
 def plan(world: World, following: Following) -> list[Candidate]:

@@ -170,7 +170,7 @@ class Approach(NamedTuple):
 
     vehicle: int  # index into `World.vehicles`
     row: int
-    group: int
+    group: Any  # index, int64
     distance: float  # m to the line
     speed: float  # m/s, not negative
     time: float  # s until it passes, by the forecast

@@ -67,10 +67,10 @@ def screen(users: Users, connected: Connected, state: Any, code: CodeArrays) -> 
     n_lanes, has_tail, n = len(code.lanes.role), np.zeros(len(code.lanes.role), np.bool_), 0
     for i in range(len(users.path)):
         lane = users.path[i]
-        if 0 <= lane < n_lanes and users.speed[i] < STANDING_SPEED and users.s[i] < EXIT_RANGE:
-            if code.lanes.role[lane] != INGRESS:
-                has_tail[lane] = True
-                n += 1
+        is_standing = 0 <= lane < n_lanes and users.speed[i] < STANDING_SPEED and users.s[i] < EXIT_RANGE
+        if is_standing and code.lanes.role[lane] != INGRESS:
+            has_tail[lane] = True
+            n += 1
     if n == 0:
         return False
     for i in connected.rows:

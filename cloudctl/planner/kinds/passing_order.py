@@ -127,9 +127,7 @@ def assign_order(
 
 
 @njit(cache=True)
-def screen(
-    users: Users, connected: Connected, state: Any, code: CodeArrays, prediction: Prediction
-) -> bool:
+def screen(users: Users, connected: Connected, state: Any, code: CodeArrays, prediction: Prediction) -> bool:
     """Return whether a connected vehicle has a place in the order after another."""
     moves, conflicts, movement = code.moves, code.conflicts, prediction.movement
     rows, n, n_connected = np.empty(len(users.path), np.int64), 0, 0
@@ -155,7 +153,12 @@ def screen(
         conflicts.s, conflicts.s_other, conflicts.type, conflicts.must_yield, time, place, after,
     )  # fmt: skip
     for k in range(n):
-        if after[k] >= 0 and connected.report[rows[k]] >= 0 and users.to_stop[rows[k]] >= NEAREST and time[k] <= HORIZON:
+        if (
+            after[k] >= 0
+            and connected.report[rows[k]] >= 0
+            and users.to_stop[rows[k]] >= NEAREST
+            and time[k] <= HORIZON
+        ):
             return True
     return False
 

@@ -30,9 +30,7 @@ REASON_ONCOMING = "a vehicle comes towards you on lane {lane}, {gap:.0f} m ahead
 
 
 @njit(cache=True)
-def _list_off_lanes(
-    tracks: Any, path: Any, x0: float, y0: float, x1: float, y1: float, rows: Any
-) -> int:
+def _list_off_lanes(tracks: Any, path: Any, x0: float, y0: float, x1: float, y1: float, rows: Any) -> int:
     """List the motor vehicles within the code's bounds that move and are on no lane."""
     n = 0
     for i in range(len(tracks)):
