@@ -293,7 +293,8 @@ def _previous_rows(moment: Moment) -> Any:
 
 def detached(world: World) -> World:
     """Return a snapshot with arrays of its own: it keeps no others of those that it was made with in memory."""
-    users = Users(*[np.array(getattr(world, name)) for name in Users._fields])
+    tracks = world.tracks.view(np.uint8).copy().view(world.tracks.dtype)  # whole records, their padding too
+    users = Users(tracks, *[np.array(getattr(world, name)) for name in Users._fields[1:]])
     connected = Connected(*[np.array(getattr(world, name)) for name in Connected._fields])
     ids = users.tracks["id"].astype(np.int64)
     pace = _paces(users.tracks)
