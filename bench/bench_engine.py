@@ -18,6 +18,7 @@ from cloudctl.clock import SECOND, cpu
 from cloudctl.engine import Engine
 from cloudctl.faults import Faults
 from cloudctl.metrics import Metrics
+from cloudctl.node.startup import settle_memory
 from cloudctl.payloads import encode_all
 
 SIZE = 880
@@ -41,8 +42,7 @@ def stages(size: int, connected: int) -> dict[str, float]:
     before, begin = resident(), cpu()
     engine = Engine(city.codes, city.config(), debug=True)
     started = (cpu() - begin) / SECOND
-    gc.collect()
-    gc.freeze()
+    settle_memory()
 
     spent: dict[str, int] = defaultdict(int)
     advisories, plans, t_begin, faults = 0, 0, 0, Faults(Metrics(), debug=True)

@@ -171,6 +171,8 @@ class PlanRunner:
 
         signals = {}
         for handle, report in intersection.reports.items():
+            if report.connection < 0 or len(report.state.movements or ()) < 2:
+                continue  # it did not declare what comes after
             next_signal = downstream.next_signal(t, intersection, report, links)
             if next_signal is not None:
                 signals[handle] = next_signal
@@ -237,5 +239,7 @@ def _of_one(function: Callable[[Sequence[T]], Sequence[R]], item: T) -> R | Exce
 
 def _forget_silent_vehicles(t: int, intersection: IntersectionState) -> None:
     reports = intersection.reports
+    if not reports:
+        return
     for handle in [handle for handle, report in reports.items() if t - report.t > MAX_VEHICLE_SILENCE]:
         del reports[handle]

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
-from .codes.compiled.addresses import addresses, floats, longs
+from .codes.compiled.addresses import floats, longs
 from .codes.compiled.arrays import code_at
 from .codes.compiled.rules import RuleTable
 from .matching import CLOSED_PENALTY, Floats, Matched, match_in
@@ -66,9 +66,7 @@ class Inputs(NamedTuple):
     handles: Any  # of the vehicles that report
     paths: Any  # int64[reports, 3]: that each declared
     closed: Any  # bool[paths]: tidal lanes that run the other way now; of an intersection without any, no rows
-    # int64[n, 3, 3]: addresses of the ids, paces and accelerations of the tracks of each snapshot before; no rows where
-    # there is none
-    previous: Any
+    previous: Any  # as `_previous_rows` gives it
     seconds: Any  # since that
     likely_end: Any  # ns, by group
     overdue: Any  # bool, by group
@@ -250,7 +248,7 @@ def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> tuple[
         handles=np.array([report.handle for report in reports], np.int64),
         paths=np.array([report.paths for report in reports], np.int64).reshape(-1, MAX_PATHS),
         closed=np.concatenate([NOWHERE if paths is None else paths for paths in closed]),
-        previous=np.array([_previous_rows(moment) for moment in moments], np.int64),
+        previous=_previous_rows(moments),
         seconds=np.array([_seconds_since(moment) for moment in moments]),
         likely_end=np.concatenate([signals.likely_end for signals in shown]),
         overdue=np.concatenate([_overdue(signals) for signals in shown]),
@@ -268,7 +266,6 @@ def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> tuple[
 
 
 NOWHERE = np.zeros(0, np.bool_)
-NO_ROWS = ((0, 0, 1),) * 3  # of `Inputs.previous`
 
 
 def _bounds(counts: Any) -> NDArray[np.int64]:
@@ -279,16 +276,22 @@ def _seconds_since(moment: Moment) -> float:
     return 0.0 if moment.previous is None else (moment.t - moment.previous.t) / 1e9
 
 
-def _previous_rows(moment: Moment) -> Any:
-    """Return the addresses of the ids, paces and accelerations of the tracks in the snapshot before."""
-    previous = moment.previous
-    if previous is None or moment.t <= previous.t:
-        return NO_ROWS
-    part = (previous if previous.block else detached(previous)).block
-    assert part is not None
-    assert part.block.addresses is not None
-    first, last = part.users
-    return [(address + 8 * first, last - first, 1) for address, _, _ in part.block.addresses]
+def _previous_rows(moments: Sequence[Moment]) -> Any:
+    """Return the addresses of the ids, paces and accelerations of the tracks in the snapshots before: int64[n, 3, 2],
+    each with its length, 0 where there is none."""
+    flat: list[int] = []
+    for moment in moments:
+        previous = moment.previous
+        if previous is None or moment.t <= previous.t:
+            flat += (0, 0, 0, 0, 0, 0)
+            continue
+        part = previous.block or detached(previous).block
+        assert part is not None
+        first, last = part.users
+        ids, pace, accel = part.block.addresses
+        n, begin = last - first, 8 * first
+        flat += (ids + begin, n, pace + begin, n, accel + begin, n)
+    return np.array(flat, np.int64).reshape(-1, 3, 2)
 
 
 def detached(world: World) -> World:
@@ -304,11 +307,11 @@ def detached(world: World) -> World:
         signals=SignalArrays(*[getattr(world.signals, name) for name in SignalArrays._fields]),
         ids=ids,
         pace=pace,
-        addresses=addresses((ids, pace, users.accel)),
+        addresses=(ids.ctypes.data, pace.ctypes.data, users.accel.ctypes.data),
     )
     copy = replace(world, **users._asdict(), **connected._asdict())
     rows, vehicles, groups = len(users.path), len(connected.rows), len(world.signals.state)
-    object.__setattr__(copy, "block", BlockPart(block, (0, rows), (0, vehicles), (0, groups)))
+    copy.block = BlockPart(block, (0, rows), (0, vehicles), (0, groups))
     return copy
 
 
@@ -348,7 +351,7 @@ def _scatter(
         signals=signals,
         ids=answers.ids,
         pace=answers.pace,
-        addresses=addresses((answers.ids, answers.pace, users.accel)),
+        addresses=(answers.ids.ctypes.data, answers.pace.ctypes.data, users.accel.ctypes.data),
     )
     parts = zip(
         pairwise(user_bounds), pairwise(accumulate(counts, initial=0)), pairwise(inputs.group_bounds.tolist()),
@@ -396,7 +399,7 @@ def _world(moment: Moment, vehicles: tuple[Report, ...], holds: bool, part: Bloc
         next_signals=moment.next_signals,
         rules=moment.rules,
     )
-    object.__setattr__(snapshot, "block", part)
+    snapshot.block = part
     return snapshot
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from .clock import MS
 from .codes import CompiledCode
-from .codes.compiled.addresses import Addresses
 from .codes.compiled.rules import RuledBytes, RuleTable, ruled_bytes
 from .codes.rules import Vehicle
 from .matching import LEAVES, Floats, Ints
@@ -95,7 +94,7 @@ class Block(NamedTuple):
     signals: SignalArrays
     ids: Ints | None  # of tracks
     pace: Floats | None  # m/s of each track, in its own direction
-    addresses: Addresses | None  # of `ids`, `pace` and the accelerations
+    addresses: tuple[int, int, int]  # of `ids`, `pace` and the accelerations
 
 
 class BlockPart(NamedTuple):
@@ -107,9 +106,12 @@ class BlockPart(NamedTuple):
     groups: tuple[int, int]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class World:
-    """An intersection at `t` (ns). Every array has one row per track unless it says otherwise."""
+    """An intersection at `t` (ns). Every array has one row per track unless it says otherwise.
+
+    Nobody changes one: it is not frozen because its making would take twice as long.
+    """
 
     t: int
     code: CompiledCode
@@ -152,7 +154,7 @@ class World:
     def with_next_signals(self, next_signals: Mapping[int, NextSignal]) -> "World":
         """Return the snapshot, with the signals after this one: they are known once the snapshots of the intersections
         before it are made."""
-        object.__setattr__(self, "next_signals", next_signals)
+        self.next_signals = next_signals
         return self
 
     @property

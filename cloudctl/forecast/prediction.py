@@ -166,70 +166,88 @@ def next_path(
 
 
 @njit(cache=True)
+def _predict_path(
+    i: int, tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any,
+    arc: Any, length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, out: Any, var: Any,
+) -> None:  # fmt: skip
+    """Fill in the predicted positions (m) of track `i` and their variances (m^2) along and across the path."""
+    track = tracks[i]
+    sigma = SIGMA_A[min(track["class"], len(SIGMA_A) - 1)]
+    variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
+    is_guided = path[i] >= 0 and FOLLOWS_LANE[track["class"]]
+
+    here, path_begin, k = path[i], 0.0, 0
+    if is_guided:
+        k = start[here]
+    for step in range(STEPS):
+        t = (step + 1) * STEP
+        var[i, step, 0] = position_variance(variance, speed_variance, sigma, t)
+        var[i, step, 1] = variance + (SWAY * t) ** 2
+        if not is_guided:
+            # Straight on, as uncertain across its way as along it.
+            out[i, step, 0] = track["x"] + track["vx"] * t
+            out[i, step, 1] = track["y"] + track["vy"] * t
+            var[i, step, 1] = var[i, step, 0]
+            continue
+        var[i, step, 1] = min(var[i, step, 1], variance + HALF_LANE**2)
+
+        # The path it will be on, and where along it.
+        along = s[i] + distance_covered(max(speed[i], 0.0), accel[i], t) - path_begin
+        while along > length[here]:
+            following = next_path(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
+            if following < 0:
+                break
+            along -= length[here]
+            path_begin += length[here]
+            here, k = following, start[following]
+
+        # Between two points of that path; beyond its end straight on.
+        while k < start[here + 1] - 2 and arc[k + 1] < along:
+            k += 1
+        segment = max(arc[k + 1] - arc[k], 1e-9)
+        fraction = (along - arc[k]) / segment
+        out[i, step, 0] = xy[k, 0] + fraction * (xy[k + 1, 0] - xy[k, 0])
+        out[i, step, 1] = xy[k, 1] + fraction * (xy[k + 1, 1] - xy[k, 1])
+
+
+@njit(cache=True)
 def _predict_paths(
     tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
     length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, out: Any, var: Any,
 ) -> None:  # fmt: skip
     """Fill in the predicted positions (m) and their variances (m^2) along and across the path."""
     for i in range(len(tracks)):
-        track = tracks[i]
-        sigma = SIGMA_A[min(track["class"], len(SIGMA_A) - 1)]
-        variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
-        is_guided = path[i] >= 0 and FOLLOWS_LANE[track["class"]]
-
-        here, path_begin, k = path[i], 0.0, 0
-        if is_guided:
-            k = start[here]
-        for step in range(STEPS):
-            t = (step + 1) * STEP
-            var[i, step, 0] = position_variance(variance, speed_variance, sigma, t)
-            var[i, step, 1] = variance + (SWAY * t) ** 2
-            if not is_guided:
-                # Straight on, as uncertain across its way as along it.
-                out[i, step, 0] = track["x"] + track["vx"] * t
-                out[i, step, 1] = track["y"] + track["vy"] * t
-                var[i, step, 1] = var[i, step, 0]
-                continue
-            var[i, step, 1] = min(var[i, step, 1], variance + HALF_LANE**2)
-
-            # The path it will be on, and where along it.
-            along = s[i] + distance_covered(max(speed[i], 0.0), accel[i], t) - path_begin
-            while along > length[here]:
-                following = next_path(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
-                if following < 0:
-                    break
-                along -= length[here]
-                path_begin += length[here]
-                here, k = following, start[following]
-
-            # Between two points of that path; beyond its end straight on.
-            while k < start[here + 1] - 2 and arc[k + 1] < along:
-                k += 1
-            segment = max(arc[k + 1] - arc[k], 1e-9)
-            fraction = (along - arc[k]) / segment
-            out[i, step, 0] = xy[k, 0] + fraction * (xy[k + 1, 0] - xy[k, 0])
-            out[i, step, 1] = xy[k, 1] + fraction * (xy[k + 1, 1] - xy[k, 1])
+        _predict_path(
+            i, tracks, path, s, speed, accel, movement, n_lanes, start, xy, arc, length, conn_from, conn_to,
+            joint_start, joint, out, var,
+        )  # fmt: skip
 
 
 @njit(cache=True)
-def predict_in(users: Users, share: Any, code: CodeArrays) -> Prediction:
-    """Return the prediction of every road user of an intersection: `predict`, compiled."""
+def movements_in(users: Users, share: Any, code: CodeArrays) -> Prediction:
+    """Return the likely movements of every road user of an intersection: `predict`, compiled, with room for the paths
+    that `predict_path_in` fills in."""
     n = len(users.path)
     prediction = Prediction(
         np.full((n, MAX_MOVEMENTS), -1, np.int64), np.zeros((n, MAX_MOVEMENTS)), np.empty((n, STEPS, 2)),
         np.empty((n, STEPS, 2)),
     )  # fmt: skip
-    paths, moves, links, n_lanes = code.paths, code.moves, code.links, len(code.lanes.speed)
     _list_movements(
-        users.connection, users.path, users.to_stop, users.speed, n_lanes, links.start, links.movement, moves.speed,
-        share, prediction.movement, prediction.chance,
-    )  # fmt: skip
-    _predict_paths(
-        users.tracks, users.path, users.s, users.speed, users.accel, prediction.movement, n_lanes, paths.start,
-        paths.xy, paths.s, paths.length, moves.origin, moves.exit, links.joint_start, links.joint, prediction.xy,
-        prediction.var,
+        users.connection, users.path, users.to_stop, users.speed, len(code.lanes.speed), code.links.start,
+        code.links.movement, code.moves.speed, share, prediction.movement, prediction.chance,
     )  # fmt: skip
     return prediction
+
+
+@njit(cache=True)
+def predict_path_in(i: int, users: Users, code: CodeArrays, prediction: Prediction) -> None:
+    """Fill in the path of one road user."""
+    paths, moves, links = code.paths, code.moves, code.links
+    _predict_path(
+        i, users.tracks, users.path, users.s, users.speed, users.accel, prediction.movement, len(code.lanes.speed),
+        paths.start, paths.xy, paths.s, paths.length, moves.origin, moves.exit, links.joint_start, links.joint,
+        prediction.xy, prediction.var,
+    )  # fmt: skip
 
 
 def predict(world: World) -> Prediction:

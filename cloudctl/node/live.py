@@ -4,7 +4,6 @@ wake drains a batch.
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -38,7 +37,7 @@ from .pid_file import PidFile
 from .publish import Publisher
 from .reloader import Reloader, RunningParts, reachable_section
 from .reports import Reports
-from .startup import begin_recording, make_signer, start_embedded_broker
+from .startup import begin_recording, make_signer, settle_memory, start_embedded_broker
 
 DRAIN_BATCH = 512  # messages that are taken from the socket at once
 # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it
@@ -169,8 +168,7 @@ class Node:
         loop.set_exception_handler(
             lambda _, context: self._confine("loop", "", context.get("exception") or RuntimeError(context["message"]))
         )
-        gc.collect()
-        gc.freeze()  # codes and kernels stay: collections look at what messages leave behind only
+        settle_memory()
 
         if self.web:
             try:

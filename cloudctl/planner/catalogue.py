@@ -47,6 +47,7 @@ class Situation:
     limits: InForce
     advices: list[glosa.Advice]
     stops: list[signal_stop.Stop]
+    sightings: list[blind_spot.Sighting]
 
     @cached_property
     def forecast(self) -> StopLineForecast:
@@ -83,7 +84,7 @@ PLANNERS = (
     Planner(screens.QUEUE, lambda s: queue.plan(s.world, s.forecast)),
     Planner(screens.WRONG_WAY, lambda s: wrong_way.plan(s.world)),
     Planner(screens.FORWARD, lambda s: forward.plan(s.world, s.following)),
-    Planner(screens.BLIND_SPOT, lambda s: blind_spot.plan(s.world, s.prediction)),
+    Planner(screens.BLIND_SPOT, lambda s: blind_spot.plan(s.world, s.sightings)),
     Planner(screens.STOPPED, lambda s: stopped.plan(s.world)),
     Planner(screens.HAZARD, lambda s: hazard.plan(s.world)),
     Planner(screens.EMERGENCY, lambda s: emergency.plan(s.world)),

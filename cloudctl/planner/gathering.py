@@ -7,6 +7,7 @@ import numpy as np
 
 from ..world import ELSEWHERE, Block, Connected, SignalArrays, Users, World
 from .kinds.ahead import places as ahead_places
+from .kinds.blind_spot import SIGHTING
 from .kinds.glosa import ADVICE
 from .policy import VEHICLE, vehicle_bytes
 from .screens import SCREENS, Bounds, Columns, Findings, Gates, Places
@@ -92,7 +93,7 @@ def _joined(worlds: Sequence[World]) -> Block:
         signals=SignalArrays(**signals),
         ids=None,
         pace=None,
-        addresses=None,
+        addresses=(0, 0, 0),
     )
 
 
@@ -152,6 +153,8 @@ def room_for(places: Places, bounds: Bounds) -> Findings:
         n_advices=np.zeros(n, np.int64),
         stops=np.empty((vehicles, 5), np.int64),
         n_stops=np.zeros(n, np.int64),
+        sightings=np.empty(vehicles, SIGHTING),
+        n_sightings=np.zeros(n, np.int64),
         limit=np.empty(vehicles),
         decided=np.empty((3, vehicles), np.int32),
     )

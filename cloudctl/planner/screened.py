@@ -8,6 +8,7 @@ from .candidate import Candidate
 from .catalogue import PLANNERS, Situation
 from .gathering import gather, gather_places, room_for
 from .kinds.ahead import places as ahead_places
+from .kinds.blind_spot import Sighting
 from .kinds.glosa import Advice
 from .kinds.signal_stop import Stop
 from .screens import AHEAD, screen_all
@@ -46,10 +47,12 @@ class Screened:
         found, (first, end) = self._findings, self._vehicles[place]
         advices = found.advices[first : first + int(found.n_advices[place])]
         stops = found.stops[first : first + int(found.n_stops[place])]
+        sightings = found.sightings[first : first + int(found.n_sightings[place])]
         capping, refusing, undecided = found.decided[:, first:end]
         return Situation(
             world=self._worlds[place],
             limits=InForce(found.limit[first:end], capping, refusing, undecided),
             advices=[Advice(*row) for row in advices.tolist()],
             stops=[Stop(*row) for row in stops.tolist()],
+            sightings=[Sighting(*row) for row in sightings.tolist()],
         )

@@ -14,7 +14,7 @@ from numba import njit
 from ..codes.compiled.arrays import CodeArrays, code_at
 from ..codes.compiled.rule_kernels import RuleArrays, fill_in_force, rules_at
 from ..forecast.following import follow_in
-from ..forecast.prediction import predict_in
+from ..forecast.prediction import movements_in
 from ..forecast.stop_line import forecast_in
 from ..world import Connected, SignalArrays, Users
 from .kinds import (
@@ -95,6 +95,8 @@ class Findings(NamedTuple):
     n_advices: Any  # int64[n]
     stops: Any  # int64[vehicles, 5], columns of `signal_stop.Stop`, likewise
     n_stops: Any  # int64[n]
+    sightings: Any  # SIGHTING, likewise
+    n_sightings: Any  # int64[n]
     limit: Any  # m/s, by vehicle: the rules in force
     decided: Any  # int32[3, vehicles]: the capping, the refusing, the undecided rule
 
@@ -124,10 +126,10 @@ def screen_all(places: Places, bounds: Bounds, columns: Columns, findings: Findi
         for k in range(len(vehicles)):
             wanted[EMERGENCY] |= vehicles[k]["is_emergency"] > 0.0
 
-        findings.n_advices[p], findings.n_stops[p] = _screen_moving(
+        findings.n_advices[p], findings.n_stops[p], findings.n_sightings[p] = _screen_moving(
             p, places, users, connected, signals, code, columns.share[bounds.moves[p, 0] : bounds.moves[p, 1]],
             closed, vehicles, limit, columns.next_signals[first:last],
-            wanted, findings.advices[first:last], findings.stops[first:last],
+            wanted, findings.advices[first:last], findings.stops[first:last], findings.sightings[first:last],
         )  # fmt: skip
 
 
@@ -188,15 +190,17 @@ def _is_restricted(users: Users, connected: Connected, vehicles: Any) -> bool:
 def _screen_moving(
     p: int, places: Places, users: Users, connected: Connected, signals: SignalArrays, code: CodeArrays, share: Any,
     closed: Any, vehicles: Any, limit: Any, next_signals: Any, wanted: Any, advices: Any, stops: Any,
-) -> tuple[int, int]:  # fmt: skip
-    """Fill in what the kinds that look ahead in time want; return the numbers of `advices` and `stops`."""
+    sightings: Any,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Fill in what the kinds that look ahead in time want; return the numbers of `advices`, `stops` and
+    `sightings`."""
     has_states, has_perception = places.gates.has_signal_states[p], places.gates.has_perception[p]
     has_times, state = places.gates.has_signal_times[p], signals.state
     forecast = forecast_in(places.t[p], users, signals, code)
-    prediction = predict_in(users, share, code)
+    prediction = movements_in(users, share, code)
     following = follow_in(users, prediction, code)
 
-    n_advices, n_stops, is_slowed = 0, 0, np.zeros(len(connected.rows), np.bool_)
+    n_advices, n_stops, n_sightings, is_slowed = 0, 0, 0, np.zeros(len(connected.rows), np.bool_)
     if has_times:
         n_advices = glosa.list_advice(
             users, connected, signals, code, forecast, following, limit, vehicles, next_signals, advices
@@ -220,6 +224,7 @@ def _screen_moving(
         wanted[QUEUE] = queue.screen(users, connected, code, forecast.queue_tail)
         wanted[WRONG_WAY] = wrong_way.screen(users, closed, code)
         wanted[FORWARD] = forward.screen(users, connected, following)
-        wanted[BLIND_SPOT] = blind_spot.screen(users, connected, state, code, prediction)
+        n_sightings = blind_spot.list_hidden(users, connected, state, code, prediction, sightings)
+        wanted[BLIND_SPOT] = n_sightings > 0
         wanted[STOPPED] = places.has_stopped[p]
-    return n_advices, n_stops
+    return n_advices, n_stops, n_sightings
