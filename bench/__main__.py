@@ -16,6 +16,8 @@ MORE = {  # only by name: they take minutes; peers also the `peers` extra
     "signing": "bench_signing",
     "networks": "bench_networks",
     "view": "bench_view",
+    "engine": "bench_engine",
+    "digest": "bench_digest",
 }
 
 
