@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
-from .codes.compiled.arrays import CodeArrays
+from .codes.compiled.arrays import cells_at, lanes_at, moves_at, paths_at, tables_at
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -121,12 +121,12 @@ def _match(
 
 
 @njit(cache=True)
-def match_in(tracks: Any, declared: Any, use_penalty: Any, code: CodeArrays, matched: Matched) -> None:
+def match_in(tracks: Any, declared: Any, use_penalty: Any, code: Any, matched: Matched) -> None:
     """Fill in where the tracks of one intersection are: `match`, compiled. `use_penalty`: the cost of each path."""
-    tables, moves, cells = code.tables, code.moves, code.cells
+    paths, lanes, moves, cells, tables = paths_at(code), lanes_at(code), moves_at(code), cells_at(code), tables_at(code)
     _match(
-        tracks, declared, len(code.lanes.speed), code.paths.start, code.paths.xy, code.paths.s, code.paths.length,
-        tables.width, use_penalty, tables.only, tables.turns, tables.stop, code.lanes.to_stop, code.lanes.ingress,
+        tracks, declared, len(lanes.speed), paths.start, paths.xy, paths.s, paths.length,
+        tables.width, use_penalty, tables.only, tables.turns, tables.stop, lanes.to_stop, lanes.ingress,
         moves.origin, moves.exit, moves.inner, cells.start, cells.path, cells.figures[0], cells.figures[1],
         cells.figures[4], int(cells.figures[5]), int(cells.figures[6]), matched.path, matched.s, matched.lateral,
         matched.along, matched.connection, matched.to_stop,

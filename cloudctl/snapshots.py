@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .codes import CompiledCode
 from .codes.compiled.addresses import floats, longs
-from .codes.compiled.arrays import code_at
+from .codes.compiled.arrays import tables_at
 from .codes.compiled.rules import RuleTable
 from .matching import CLOSED_PENALTY, Floats, Matched, match_in
 from .schema import Hazard
@@ -96,7 +96,7 @@ def _paces(tracks: Any) -> Any:
 def _fill(inputs: Inputs, users: Users, report: Any, signals: SignalArrays, answers: Answers) -> None:
     """Fill in the snapshots, intersection by intersection."""
     for p in range(len(inputs.t)):
-        code = code_at(inputs.codes[p])
+        code = inputs.codes[p]
         first, last = inputs.user_bounds[p], inputs.user_bounds[p + 1]
         tracks, ids, pace = users.tracks[first:last], answers.ids[first:last], answers.pace[first:last]
         pace[:] = _paces(tracks)
@@ -110,7 +110,7 @@ def _fill(inputs: Inputs, users: Users, report: Any, signals: SignalArrays, answ
             tracks, inputs.handles[begin:end], inputs.paths[begin:end], answers.rows[first:last],
             answers.claims[first:last], report[first:last], declared,
         )  # fmt: skip
-        use_penalty = code.tables.use_penalty
+        use_penalty = tables_at(code).use_penalty
         if inputs.path_bounds[p + 1] > inputs.path_bounds[p]:
             closed = inputs.closed[inputs.path_bounds[p] : inputs.path_bounds[p + 1]]
             use_penalty = use_penalty + CLOSED_PENALTY * closed

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..codes.compiled.arrays import CodeArrays
+from ..codes.compiled.arrays import lanes_at, links_at, moves_at, paths_at
 from ..matching import Floats, Ints
 from ..world import Users, World
 from .prediction import Prediction, next_path
@@ -60,15 +60,16 @@ def _follow(
 
 
 @njit(cache=True)
-def follow_in(users: Users, prediction: Prediction, code: CodeArrays) -> Following:
+def follow_in(users: Users, prediction: Prediction, code: Any) -> Following:
     """Return the leader of every road user of an intersection: `follow`, compiled."""
-    n, n_lanes = len(users.path), len(code.lanes.speed)
+    paths, lanes, moves, links = paths_at(code), lanes_at(code), moves_at(code), links_at(code)
+    n, n_lanes = len(users.path), len(lanes.speed)
     following = Following(np.full(n, -1, np.int64), np.full(n, np.inf))
     by_distance = np.argsort(users.s, kind="mergesort")
     order = by_distance[np.argsort(users.path[by_distance], kind="mergesort")]
     _follow(
-        users.path, users.s, users.tracks["length"], prediction.movement, order, n_lanes, len(code.paths.length),
-        code.paths.length, code.moves.origin, code.moves.exit, code.links.joint_start, code.links.joint,
+        users.path, users.s, users.tracks["length"], prediction.movement, order, n_lanes, len(paths.length),
+        paths.length, moves.origin, moves.exit, links.joint_start, links.joint,
         following.leader, following.gap,
     )  # fmt: skip
     return following

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..codes.compiled.arrays import CodeArrays
+from ..codes.compiled.arrays import lanes_at, links_at, moves_at, paths_at
 from ..codes.model import CONFLICTS
 from ..matching import Floats, Ints
 from ..road_users import FOLLOWS_LANE
@@ -224,27 +224,28 @@ def _predict_paths(
 
 
 @njit(cache=True)
-def movements_in(users: Users, share: Any, code: CodeArrays) -> Prediction:
+def movements_in(users: Users, share: Any, code: Any) -> Prediction:
     """Return the likely movements of every road user of an intersection: `predict`, compiled, with room for the paths
     that `predict_path_in` fills in."""
+    lanes, moves, links = lanes_at(code), moves_at(code), links_at(code)
     n = len(users.path)
     prediction = Prediction(
         np.full((n, MAX_MOVEMENTS), -1, np.int64), np.zeros((n, MAX_MOVEMENTS)), np.empty((n, STEPS, 2)),
         np.empty((n, STEPS, 2)),
     )  # fmt: skip
     _list_movements(
-        users.connection, users.path, users.to_stop, users.speed, len(code.lanes.speed), code.links.start,
-        code.links.movement, code.moves.speed, share, prediction.movement, prediction.chance,
+        users.connection, users.path, users.to_stop, users.speed, len(lanes.speed), links.start,
+        links.movement, moves.speed, share, prediction.movement, prediction.chance,
     )  # fmt: skip
     return prediction
 
 
 @njit(cache=True)
-def predict_path_in(i: int, users: Users, code: CodeArrays, prediction: Prediction) -> None:
+def predict_path_in(i: int, users: Users, code: Any, prediction: Prediction) -> None:
     """Fill in the path of one road user."""
-    paths, moves, links = code.paths, code.moves, code.links
+    paths, lanes, moves, links = paths_at(code), lanes_at(code), moves_at(code), links_at(code)
     _predict_path(
-        i, users.tracks, users.path, users.s, users.speed, users.accel, prediction.movement, len(code.lanes.speed),
+        i, users.tracks, users.path, users.s, users.speed, users.accel, prediction.movement, len(lanes.speed),
         paths.start, paths.xy, paths.s, paths.length, moves.origin, moves.exit, links.joint_start, links.joint,
         prediction.xy, prediction.var,
     )  # fmt: skip

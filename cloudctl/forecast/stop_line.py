@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..codes.compiled.arrays import CodeArrays
+from ..codes.compiled.arrays import lanes_at, moves_at, tables_at
 from ..driving import ACCELERATION, MIN_HEADWAY, SATURATION_HEADWAY, STANDING_SPEED, STARTUP_LOST_TIME
 from ..matching import Floats, Ints
 from ..signals.colours import IS_GREEN, IS_RED
@@ -167,9 +167,10 @@ def _sweep(
 
 
 @njit(cache=True)
-def forecast_in(t: int, users: Users, signals: SignalArrays, code: CodeArrays) -> StopLineForecast:
+def forecast_in(t: int, users: Users, signals: SignalArrays, code: Any) -> StopLineForecast:
     """Return the forecast of an intersection at `t` ns: `forecast_stop_lines`, compiled."""
-    n, n_lanes, n_groups = len(users.path), len(code.lanes.speed), len(signals.state)
+    lanes, moves, tables = lanes_at(code), moves_at(code), tables_at(code)
+    n, n_lanes, n_groups = len(users.path), len(lanes.speed), len(signals.state)
     windows = Windows(np.zeros(n_groups, np.bool_), np.zeros(n_groups), np.zeros(n_groups), np.zeros(n_groups))
     _windows(
         t, signals.state, signals.min_end, signals.max_end, signals.next_green, signals.next_duration,
@@ -180,10 +181,10 @@ def forecast_in(t: int, users: Users, signals: SignalArrays, code: CodeArrays) -
         np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
         np.zeros(n_lanes), windows,
     )  # fmt: skip
-    if len(code.moves.group) > 0:
+    if len(moves.group) > 0:
         _sweep(
-            users.tracks, users.path, users.connection, users.to_stop, users.speed, n_lanes, code.moves.origin,
-            code.moves.group, code.tables.group, code.lanes.speed, windows.is_green, windows.time_left,
+            users.tracks, users.path, users.connection, users.to_stop, users.speed, n_lanes, moves.origin,
+            moves.group, tables.group, lanes.speed, windows.is_green, windows.time_left,
             windows.next_start, windows.next_duration, forecast.time, forecast.ahead, forecast.behind,
             forecast.in_present_green, forecast.in_doubt, forecast.queue_tail,
         )  # fmt: skip

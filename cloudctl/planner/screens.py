@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..codes.compiled.arrays import CodeArrays, code_at
 from ..codes.compiled.rule_kernels import RuleArrays, fill_in_force, rules_at
 from ..forecast.following import follow_in
 from ..forecast.prediction import movements_in
@@ -105,7 +104,7 @@ class Findings(NamedTuple):
 def screen_all(places: Places, bounds: Bounds, columns: Columns, findings: Findings) -> None:
     """Fill in `findings`, intersection by intersection."""
     for p in range(len(places.t)):
-        code, rule_arrays = code_at(places.codes[p]), rules_at(places.rules[p])
+        code, rule_arrays = places.codes[p], rules_at(places.rules[p])
         users = _users_of(columns.users, bounds.users[p])
         connected = _connected_of(columns.connected, bounds.vehicle_rows[p], bounds.users[p])
         signals = _signals_of(columns.signals, bounds.groups[p])
@@ -188,7 +187,7 @@ def _is_restricted(users: Users, connected: Connected, vehicles: Any) -> bool:
 
 @njit(cache=True)
 def _screen_moving(
-    p: int, places: Places, users: Users, connected: Connected, signals: SignalArrays, code: CodeArrays, share: Any,
+    p: int, places: Places, users: Users, connected: Connected, signals: SignalArrays, code: Any, share: Any,
     closed: Any, vehicles: Any, limit: Any, next_signals: Any, wanted: Any, advices: Any, stops: Any,
     sightings: Any,
 ) -> tuple[int, int, int]:  # fmt: skip

@@ -75,19 +75,6 @@ class Cells(NamedTuple):
     figures: Any  # float64[7]: west, south, east, north (m), size of a cell (m), cells west to east, and south to north
 
 
-class CodeArrays(NamedTuple):
-    """All arrays of one code that kernels read."""
-
-    paths: Paths
-    lanes: Lanes
-    moves: Moves
-    conflicts: Conflicts
-    crosswalks: Crosswalks
-    cells: Cells
-    links: LaneLinks
-    tables: LaneTables
-
-
 def code_addresses(code: "CompiledCode") -> tuple[Addresses, tuple[Any, ...]]:
     """Return the row of a table of codes, and the arrays that it is of, to be kept with it."""
     links, tables = code.lane_links, code.lane_tables
@@ -106,26 +93,60 @@ def code_addresses(code: "CompiledCode") -> tuple[Addresses, tuple[Any, ...]]:
     return addresses(arrays), arrays
 
 
+# Of a row that `code_addresses` made, whose order is that of the fields here: each group of arrays. Kernels are given
+# the row, and take of it the groups that they read: to pass all arrays on from kernel to kernel takes long to compile.
+
+
 @njit(cache=True)
-def code_at(row: Any) -> Any:
-    """Return the CodeArrays of a row that `code_addresses` made; its order is that of the fields here."""
-    paths = Paths(ints(row[0]), float_rows(row[1]), floats(row[2]), floats(row[3]))
-    lanes = Lanes(
-        floats(row[4]), floats(row[5]), floats(row[6]), ints(row[7]), bytes_of(row[8]), bytes_of(row[9])
-    )  # fmt: skip
-    moves = Moves(
-        ints(row[10]), ints(row[11]), ints(row[12]), bytes_of(row[13]), floats(row[14]), flags(row[15])
-    )  # fmt: skip
-    conflicts = Conflicts(
+def paths_at(row: Any) -> Any:
+    """Return the Paths of a row."""
+    return Paths(ints(row[0]), float_rows(row[1]), floats(row[2]), floats(row[3]))
+
+
+@njit(cache=True)
+def lanes_at(row: Any) -> Any:
+    """Return the Lanes of a row."""
+    return Lanes(floats(row[4]), floats(row[5]), floats(row[6]), ints(row[7]), bytes_of(row[8]), bytes_of(row[9]))
+
+
+@njit(cache=True)
+def moves_at(row: Any) -> Any:
+    """Return the Moves of a row."""
+    return Moves(ints(row[10]), ints(row[11]), ints(row[12]), bytes_of(row[13]), floats(row[14]), flags(row[15]))
+
+
+@njit(cache=True)
+def conflicts_at(row: Any) -> Any:
+    """Return the Conflicts of a row."""
+    return Conflicts(
         ints(row[16]), ints(row[17]), floats(row[18]), floats(row[19]), bytes_of(row[20]), flags(row[21]),
         flags(row[22]),
     )  # fmt: skip
-    crosswalks = Crosswalks(
+
+
+@njit(cache=True)
+def crosswalks_at(row: Any) -> Any:
+    """Return the Crosswalks of a row."""
+    return Crosswalks(
         ints(row[23]), float_rows(row[24]), ints(row[25]), ints(row[26]), floats(row[27]), floats(row[28])
     )  # fmt: skip
-    cells = Cells(ints(row[29]), ints(row[30]), floats(row[31]))
-    links = LaneLinks(longs(row[32]), longs(row[33]), longs(row[34]), longs(row[35]), flags(row[36]))
-    tables = LaneTables(
+
+
+@njit(cache=True)
+def cells_at(row: Any) -> Any:
+    """Return the Cells of a row."""
+    return Cells(ints(row[29]), ints(row[30]), floats(row[31]))
+
+
+@njit(cache=True)
+def links_at(row: Any) -> Any:
+    """Return the LaneLinks of a row."""
+    return LaneLinks(longs(row[32]), longs(row[33]), longs(row[34]), longs(row[35]), flags(row[36]))
+
+
+@njit(cache=True)
+def tables_at(row: Any) -> Any:
+    """Return the LaneTables of a row."""
+    return LaneTables(
         floats(row[37]), floats(row[38]), longs(row[39]), long_rows(row[40]), floats(row[41]), longs(row[42])
     )  # fmt: skip
-    return CodeArrays(paths, lanes, moves, conflicts, crosswalks, cells, links, tables)

@@ -97,7 +97,7 @@ class CompiledCode:
 
     @cached_property
     def addresses(self) -> Addresses:
-        """The row of a table of codes, which `arrays.code_at` reads."""
+        """The row of a table of codes, which `arrays.paths_at` and its like read."""
         row, arrays = code_addresses(self)
         object.__setattr__(self, "_addressed", arrays)  # kept alive as long as their addresses
         return row

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...clock import SECOND
 from ...codes import CompiledCode
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import lanes_at, moves_at
 from ...codes.compiled.rules import InForce, RuleTable
 from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
 from ...forecast import lanes
@@ -286,11 +286,12 @@ def _list_concerned(
 
 
 @njit(cache=True)
-def screen(users: Users, connected: Connected, marked: Any, code: CodeArrays) -> bool:
+def screen(users: Users, connected: Connected, marked: Any, code: Any) -> bool:
     """Return whether a connected vehicle has one of the `marked` paths (bool[n_paths]) on its way."""
+    lanes, moves = lanes_at(code), moves_at(code)
     found = np.empty(len(connected.rows), np.int64)
     n = _list_concerned(
-        connected.rows, users.path, users.connection, len(code.lanes.speed), code.moves.origin, code.moves.exit, marked,
+        connected.rows, users.path, users.connection, len(lanes.speed), moves.origin, moves.exit, marked,
         found,
     )  # fmt: skip
     return n > 0

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import moves_at
 from ...forecast.prediction import STEP, STEPS, Prediction, predict_path_in
 from ...fusion import SEEN_LATELY
 from ...road_users import BLOCKS_VIEW
@@ -124,10 +124,11 @@ def _meeting(
 
 @njit(cache=True)
 def list_hidden(
-    users: Users, connected: Connected, state: Any, code: CodeArrays, prediction: Prediction, sightings: Any
+    users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction, sightings: Any
 ) -> int:
     """List in `sightings` (SIGHTING[n]) the first hidden road user that each connected vehicle will meet; the paths of
     `prediction` are filled in where they are asked for."""
+    moves = moves_at(code)
     rows, tracks, path, to_stop, n_sightings = connected.rows, users.tracks, users.path, users.to_stop, 0
     if len(path) < 3:
         return 0
@@ -137,7 +138,7 @@ def list_hidden(
     for i in range(len(x)):
         x[i] = tracks[i]["x"]
     order, has_path = np.argsort(x, kind="mergesort"), np.zeros(len(path), np.bool_)
-    movement, conn_group = prediction.movement, code.moves.group
+    movement, conn_group = prediction.movement, moves.group
     others, is_held = np.empty(len(order), np.int64), np.empty(len(order), np.bool_)
     n = _list_moving(tracks, to_stop, movement, conn_group, is_passable, order, is_held, others)
     others = others[:n]

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import conflicts_at, lanes_at, moves_at, paths_at
 from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
 from ...forecast.prediction import DIVERGE, MIN_SPEED, SIGMA_A, Prediction, arrival, point, position_variance
@@ -183,16 +183,15 @@ def _list_pairs(
 
 @njit(cache=True)
 def screen(
-    users: Users, connected: Connected, state: Any, code: CodeArrays, prediction: Prediction, following: Following
+    users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction, following: Following
 ) -> bool:
     """Return whether a connected vehicle is to be warned."""
-    n, ways, n_lanes, conflicts, paths = (
-        len(users.path), prediction.movement.shape[1], len(code.lanes.speed), code.conflicts, code.paths
-    )  # fmt: skip
-    along, head, after = np.zeros(n), np.full(len(code.moves.group), -1, np.int64), np.full(n * ways, -1, np.int64)
+    paths, lanes, moves, conflicts = paths_at(code), lanes_at(code), moves_at(code), conflicts_at(code)
+    n, ways, n_lanes = len(users.path), prediction.movement.shape[1], len(lanes.speed)
+    along, head, after = np.zeros(n), np.full(len(moves.group), -1, np.int64), np.full(n * ways, -1, np.int64)
     entering = _list_entering(
         users.path, users.s, users.to_stop, users.tracks["length"], users.tracks["class"], prediction.movement, n_lanes,
-        code.moves.group, state, along, head, after,
+        moves.group, state, along, head, after,
     )  # fmt: skip
     if entering < 2:
         return False
@@ -201,7 +200,7 @@ def screen(
     count = _list_pairs(
         users.tracks, users.speed, users.accel, prediction.chance, along, head, after, n_lanes, paths.start, paths.xy,
         paths.s, conflicts.start, conflicts.other, conflicts.s, conflicts.s_other, conflicts.type, conflicts.gives,
-        code.moves.speed, found,
+        moves.speed, found,
     )  # fmt: skip
     warnings = np.empty(2 * count, WARNING)
     times = np.empty(count)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import conflicts_at, moves_at
 from ...codes.model import TURNS
 from ...driving import BRAKING_SHARE
 from ...forecast.following import Following
@@ -178,16 +178,16 @@ def _list_concerned(
 
 @njit(cache=True)
 def screen(
-    violators: Any, users: Users, connected: Connected, state: Any, code: CodeArrays, prediction: Prediction,
+    violators: Any, users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction,
     following: Following,
 ) -> bool:  # fmt: skip
     """Return whether a connected vehicle is to be warned of one of `violators`."""
-    conflicts = code.conflicts
+    moves, conflicts = moves_at(code), conflicts_at(code)
     crossings = np.empty(len(connected.rows), CROSSING)
     n = _list_concerned(
         violators, connected.rows, users.tracks, users.to_stop, users.speed, users.accel, prediction.movement,
-        prediction.chance, following.leader, following.gap, state, code.moves.group, conflicts.start, conflicts.other,
-        conflicts.s, conflicts.s_other, conflicts.type, code.moves.speed, code.moves.turn, crossings,
+        prediction.chance, following.leader, following.gap, state, moves.group, conflicts.start, conflicts.other,
+        conflicts.s, conflicts.s_other, conflicts.type, moves.speed, moves.turn, crossings,
     )  # fmt: skip
     return n > 0
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import lanes_at, links_at, moves_at
 from ...driving import SATURATION_HEADWAY
 from ...forecast.following import Following, mark_holding_up
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast, Windows, earliest
@@ -201,27 +201,28 @@ ADVICE = np.dtype([(name, "i8" if kind is int else "f8") for name, kind in Advic
 
 @njit(cache=True)
 def _approach(
-    k: int, users: Users, connected: Connected, signals: SignalArrays, code: CodeArrays, forecast: StopLineForecast,
+    k: int, users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
     limit: float,
 ) -> Approach:  # fmt: skip
     """Return how the connected vehicle `k` comes to its signal, where that is known well enough and the vehicle need
     not give way before it; else with group -1. `limit`: m/s, by the rules in force."""
+    lanes, moves, links = lanes_at(code), moves_at(code), links_at(code)
     i, none = connected.rows[k], Approach(k, 0, -1, 0.0, 0.0, 0.0, False, 0, 0.0)
     movement, distance = users.connection[i], users.to_stop[i]
-    on_lane = users.path[i] < len(code.lanes.speed)
+    on_lane = users.path[i] < len(lanes.speed)
     if movement < 0 or not NEAREST < distance < RANGE or forecast.in_doubt[i]:
         return none
-    if on_lane and code.links.minor[users.path[i]]:
+    if on_lane and links.minor[users.path[i]]:
         return none
 
-    group = code.moves.group[movement]
+    group = moves.group[movement]
     if group < 0 or signals.confidence[group] < MIN_CONFIDENCE:
         return none
     least, greatest = signals.min_end[group], signals.max_end[group]
     if least < NEVER and greatest < NEVER and greatest - least > MAX_SPREAD * 1e9:
         return none
 
-    limit = min(limit, code.lanes.speed[users.path[i]] if on_lane else code.moves.speed[movement])
+    limit = min(limit, lanes.speed[users.path[i]] if on_lane else moves.speed[movement])
     return Approach(
         k, i, np.int64(group), distance, max(users.speed[i], 0.0), forecast.time[i], forecast.in_present_green[i],
         forecast.behind[i], limit,
@@ -288,13 +289,14 @@ def _advise(
 
 @njit(cache=True)
 def list_advice(
-    users: Users, connected: Connected, signals: SignalArrays, code: CodeArrays, forecast: StopLineForecast,
+    users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
     following: Following, limit: Any, vehicles: Any, next_signals: Any, advice: Any,
 ) -> int:  # fmt: skip
     """List in `advice` (ADVICE[n]) what connected vehicles are advised. `limit`: m/s, by the rules in force;
     `vehicles`: VEHICLE[n]; `next_signals`: float64[n, 4], columns of NextSignal, nan where none is known."""
+    moves = moves_at(code)
     n = 0
-    if len(code.moves.group) == 0 or len(signals.state) == 0:
+    if len(moves.group) == 0 or len(signals.state) == 0:
         return 0
     is_free, holds_up = np.zeros(len(users.path), np.bool_), np.zeros(len(users.path), np.bool_)
     for i in range(len(is_free)):

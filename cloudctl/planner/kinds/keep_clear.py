@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import lanes_at, moves_at
 from ...driving import STANDING_SPEED
 from ...forecast.prediction import Prediction
 from ...schema import AdvisoryKind, vehicle_target
@@ -62,22 +62,23 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
 
 
 @njit(cache=True)
-def screen(users: Users, connected: Connected, state: Any, code: CodeArrays) -> bool:
+def screen(users: Users, connected: Connected, state: Any, code: Any) -> bool:
     """Return whether a connected vehicle may enter, and vehicles stand on its exit lane."""
-    n_lanes, has_tail, n = len(code.lanes.role), np.zeros(len(code.lanes.role), np.bool_), 0
+    lanes, moves = lanes_at(code), moves_at(code)
+    n_lanes, has_tail, n = len(lanes.role), np.zeros(len(lanes.role), np.bool_), 0
     for i in range(len(users.path)):
         lane = users.path[i]
         is_standing = 0 <= lane < n_lanes and users.speed[i] < STANDING_SPEED and users.s[i] < EXIT_RANGE
-        if is_standing and code.lanes.role[lane] != INGRESS:
+        if is_standing and lanes.role[lane] != INGRESS:
             has_tail[lane] = True
             n += 1
     if n == 0:
         return False
     for i in connected.rows:
         movement = users.connection[i]
-        if movement < 0 or not 0.0 < users.to_stop[i] < RANGE or not has_tail[code.moves.exit[movement]]:
+        if movement < 0 or not 0.0 < users.to_stop[i] < RANGE or not has_tail[moves.exit[movement]]:
             continue
-        group = code.moves.group[movement]
+        group = moves.group[movement]
         is_let_in = group < 0 or IS_GREEN[state[group]]
         if is_let_in and users.speed[i] * users.speed[i] <= 2.0 * MAX_BRAKING * users.to_stop[i]:
             return True

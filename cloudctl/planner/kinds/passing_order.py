@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import conflicts_at, lanes_at, moves_at
 from ...forecast.prediction import DIVERGE, Prediction
 from ...forecast.stop_line import earliest
 from ...schema import AdvisoryKind, vehicle_target
@@ -127,9 +127,10 @@ def assign_order(
 
 
 @njit(cache=True)
-def screen(users: Users, connected: Connected, state: Any, code: CodeArrays, prediction: Prediction) -> bool:
+def screen(users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction) -> bool:
     """Return whether a connected vehicle has a place in the order after another."""
-    moves, conflicts, movement = code.moves, code.conflicts, prediction.movement
+    lanes, moves, conflicts = lanes_at(code), moves_at(code), conflicts_at(code)
+    movement = prediction.movement
     rows, n, n_connected = np.empty(len(users.path), np.int64), 0, 0
     for i in range(len(users.path)):
         if movement[i, 0] < 0 or not users.to_stop[i] < RANGE:
@@ -137,7 +138,7 @@ def screen(users: Users, connected: Connected, state: Any, code: CodeArrays, pre
         group = moves.group[movement[i, 0]]
         if len(state) > 0 and group >= 0 and not IS_UNCONTROLLED[state[group]]:
             continue
-        if users.to_stop[i] > 0.0 or users.path[i] >= len(code.lanes.speed):
+        if users.to_stop[i] > 0.0 or users.path[i] >= len(lanes.speed):
             rows[n] = i
             n += 1
             n_connected += connected.report[i] >= 0

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import crosswalks_at, lanes_at, paths_at
 from ...forecast.prediction import SIGMA_A, arrival, point, position_variance
 from ...road_users import USES_CROSSWALK
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
@@ -169,8 +169,9 @@ def _list_meetings(
 
 
 @njit(cache=True)
-def screen(users: Users, connected: Connected, state: Any, code: CodeArrays) -> bool:
+def screen(users: Users, connected: Connected, state: Any, code: Any) -> bool:
     """Return whether a connected vehicle is likely to meet a walker."""
+    paths, lanes, crosswalks = paths_at(code), lanes_at(code), crosswalks_at(code)
     walkers, n = np.empty(len(users.path), np.int64), 0
     for i in range(len(users.path)):
         if USES_CROSSWALK[users.tracks[i]["class"]]:
@@ -179,10 +180,9 @@ def screen(users: Users, connected: Connected, state: Any, code: CodeArrays) -> 
     if n == 0:
         return False
     found = np.zeros(MAX_MEETINGS * len(connected.rows) + n, MEETING)
-    paths, crosswalks = code.paths, code.crosswalks
     n = _list_meetings(
         connected.rows, users.tracks, walkers[:n], users.path, users.s, users.to_stop, users.connection, users.speed,
-        users.accel, len(code.lanes.speed), paths.start, paths.xy, paths.s, crosswalks.start, crosswalks.crosswalk,
+        users.accel, len(lanes.speed), paths.start, paths.xy, paths.s, crosswalks.start, crosswalks.crosswalk,
         crosswalks.s_in, crosswalks.s_out, crosswalks.group, crosswalks.axis, state, found,
     )  # fmt: skip
     return n > 0

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import lanes_at, moves_at
 from ...driving import BRAKING_SHARE
 from ...forecast.stop_line import StopLineForecast
 from ...schema import AdvisoryKind, vehicle_target
@@ -43,12 +43,13 @@ def _list_late(
 
 
 @njit(cache=True)
-def screen(users: Users, connected: Connected, code: CodeArrays, queue_tail: Any) -> bool:
+def screen(users: Users, connected: Connected, code: Any, queue_tail: Any) -> bool:
     """Return whether a connected vehicle comes too fast upon its lane's queue."""
+    lanes, moves = lanes_at(code), moves_at(code)
     late, gaps = np.empty(len(connected.rows), np.int64), np.empty(len(connected.rows))
     n = _list_late(
-        connected.rows, users.path, users.connection, users.to_stop, users.speed, users.accel, len(code.lanes.speed),
-        code.moves.origin, queue_tail, late, gaps,
+        connected.rows, users.path, users.connection, users.to_stop, users.speed, users.accel, len(lanes.speed),
+        moves.origin, queue_tail, late, gaps,
     )  # fmt: skip
     return n > 0
 

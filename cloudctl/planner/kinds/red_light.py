@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import moves_at
 from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
 from ...forecast.prediction import Prediction
@@ -100,13 +100,14 @@ def _list_violators(
 
 @njit(cache=True)
 def screen(
-    t: int, users: Users, connected: Connected, signals: SignalArrays, code: CodeArrays, forecast: StopLineForecast,
+    t: int, users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
     prediction: Prediction, following: Following,
 ) -> bool:  # fmt: skip
     """Return whether a connected vehicle violates a signal, or is to be warned of one that does."""
+    moves = moves_at(code)
     rows = np.empty(len(users.path), np.int64)
     n = _list_violators(
-        t, users.connection, users.to_stop, users.speed, users.accel, code.moves.group, signals.state, signals.max_end,
+        t, users.connection, users.to_stop, users.speed, users.accel, moves.group, signals.state, signals.max_end,
         forecast.windows.next_start, users.tracks["status"], connected.report, connected.reported, rows,
     )  # fmt: skip
     n_critical = 0

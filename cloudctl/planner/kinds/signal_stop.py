@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import lanes_at, links_at, moves_at
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast
 from ...schema import AdvisoryKind, SignalState, vehicle_target
 from ...signals.colours import IS_RED, IS_YELLOW
@@ -115,19 +115,20 @@ def _must_stop(
 
 @njit(cache=True)
 def list_stops(
-    users: Users, connected: Connected, signals: SignalArrays, code: CodeArrays, forecast: StopLineForecast,
+    users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
     is_slowed: Any, stops: Any,
 ) -> int:  # fmt: skip
     """List in `stops` (int64[n, 5], columns of `Stop`) which connected vehicles are advised to stop. `is_slowed`:
     bool[n], those that GLOSA advises to slow down or stop."""
-    if len(code.moves.group) == 0 or len(signals.state) == 0:
+    lanes, moves, links = lanes_at(code), moves_at(code), links_at(code)
+    if len(moves.group) == 0 or len(signals.state) == 0:
         return 0
     notice = np.empty(len(connected.rows))
     for k in range(len(notice)):
         notice[k] = SLOWING_NOTICE if is_slowed[k] else NOTICE
     return _must_stop(
-        connected.rows, users.path, users.connection, users.to_stop, users.speed, users.accel, len(code.lanes.speed),
-        code.moves.group, code.links.start, code.links.movement, forecast.queue_tail, signals.state, signals.seen,
+        connected.rows, users.path, users.connection, users.to_stop, users.speed, users.accel, len(lanes.speed),
+        moves.group, links.start, links.movement, forecast.queue_tail, signals.state, signals.seen,
         forecast.windows.next_start, notice, stops,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...codes.compiled.arrays import CodeArrays
+from ...codes.compiled.arrays import cells_at
 from ...matching import Matched, match
 from ...road_users import IS_MOTOR_VEHICLE
 from ...schema import AdvisoryKind, vehicle_target
@@ -45,13 +45,14 @@ def _list_off_lanes(tracks: Any, path: Any, x0: float, y0: float, x1: float, y1:
 
 
 @njit(cache=True)
-def screen(users: Users, closed: Any, code: CodeArrays) -> bool:
+def screen(users: Users, closed: Any, code: Any) -> bool:
     """Return whether a vehicle moves and is on no lane that is open in its direction. `closed`: bool[n_paths]."""
+    cells = cells_at(code)
     path = users.path.copy()
     for i in range(len(path)):
         if path[i] >= 0 and closed[path[i]]:
             path[i] = -1
-    bounds, rows = code.cells.figures, np.empty(len(path), np.int64)
+    bounds, rows = cells.figures, np.empty(len(path), np.int64)
     return _list_off_lanes(users.tracks, path, bounds[0], bounds[1], bounds[2], bounds[3], rows) > 0
 
 
