@@ -120,7 +120,7 @@ def _match(
             to_stop[i] = path_length[best] - s[i] + stop[lane] + to_line[lane] - half_length
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def match_in(tracks: Any, declared: Any, use_penalty: Any, code: Any, matched: Matched) -> None:
     """Fill in where the tracks of one intersection are: `match`, compiled. `use_penalty`: the cost of each path."""
     paths, lanes, moves, cells, tables = paths_at(code), lanes_at(code), moves_at(code), cells_at(code), tables_at(code)

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
-from .codes.compiled.addresses import floats, longs
+from .codes.compiled.addresses import floats, inner_kernel, longs
 from .codes.compiled.arrays import tables_at
 from .codes.compiled.rules import RuleTable
 from .matching import CLOSED_PENALTY, Floats, Matched, match_in
@@ -128,7 +128,7 @@ def _fill(inputs: Inputs, users: Users, report: Any, signals: SignalArrays, answ
         )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def _claim(tracks: Any, handles: Any, paths: Any, rows: Any, claims: Any, report: Any, declared: Any) -> int:
     """Fill in which tracks are connected vehicles that report: their rows, which report is theirs, by track its place
     among them (-1 none), and the paths they declared; return how many."""
@@ -155,7 +155,7 @@ def _claim(tracks: Any, handles: Any, paths: Any, rows: Any, claims: Any, report
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def _accelerate(ids: Any, pace: Any, previous: Any, dt: float, accel: Any) -> None:
     """Fill in the smoothed acceleration (m/s^2) of each track in its own direction, from its speed now and `dt` s
     before; both are in order of id. 0 for a new track."""

@@ -59,7 +59,7 @@ def _follow(
                 leader[i], gap[i] = ahead, max(free, 0.0)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def follow_in(users: Users, prediction: Prediction, code: Any) -> Following:
     """Return the leader of every road user of an intersection: `follow`, compiled."""
     paths, lanes, moves, links = paths_at(code), lanes_at(code), moves_at(code), links_at(code)

@@ -20,6 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..codes.compiled.addresses import inner_kernel
 from ..codes.compiled.arrays import lanes_at, links_at, moves_at, paths_at
 from ..codes.model import CONFLICTS
 from ..matching import Floats, Ints
@@ -223,7 +224,7 @@ def _predict_paths(
         )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def movements_in(users: Users, share: Any, code: Any) -> Prediction:
     """Return the likely movements of every road user of an intersection: `predict`, compiled, with room for the paths
     that `predict_path_in` fills in."""
@@ -240,7 +241,7 @@ def movements_in(users: Users, share: Any, code: Any) -> Prediction:
     return prediction
 
 
-@njit(cache=True)
+@inner_kernel
 def predict_path_in(i: int, users: Users, code: Any, prediction: Prediction) -> None:
     """Fill in the path of one road user."""
     paths, lanes, moves, links = paths_at(code), lanes_at(code), moves_at(code), links_at(code)

@@ -166,7 +166,7 @@ def _sweep(
         time[i] = last_passage = arrival
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def forecast_in(t: int, users: Users, signals: SignalArrays, code: Any) -> StopLineForecast:
     """Return the forecast of an intersection at `t` ns: `forecast_stop_lines`, compiled."""
     lanes, moves, tables = lanes_at(code), moves_at(code), tables_at(code)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ..codes.compiled.addresses import inner_kernel
 from ..codes.compiled.rule_kernels import RuleArrays, fill_in_force, rules_at
 from ..forecast.following import follow_in
 from ..forecast.prediction import movements_in
@@ -132,7 +133,7 @@ def screen_all(places: Places, bounds: Bounds, columns: Columns, findings: Findi
         )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def _users_of(users: Users, part: Any) -> Users:
     first, last = part[0], part[1]
     return Users(
@@ -141,7 +142,7 @@ def _users_of(users: Users, part: Any) -> Users:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def _connected_of(connected: Connected, vehicles: Any, users: Any) -> Connected:
     return Connected(
         connected.rows[vehicles[0] : vehicles[1]], connected.reported[vehicles[0] : vehicles[1]],
@@ -149,7 +150,7 @@ def _connected_of(connected: Connected, vehicles: Any, users: Any) -> Connected:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def _signals_of(signals: SignalArrays, part: Any) -> SignalArrays:
     first, last = part[0], part[1]
     return SignalArrays(
@@ -159,7 +160,7 @@ def _signals_of(signals: SignalArrays, part: Any) -> SignalArrays:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def _fill_rules(
     t: int, users: Users, connected: Connected, rules: RuleArrays, is_holding: Any, bits: Any, sizes: Any, limit: Any,
     decided: Any,
@@ -174,7 +175,7 @@ def _fill_rules(
     )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def _is_restricted(users: Users, connected: Connected, vehicles: Any) -> bool:
     """Return whether a vehicle's class is not given every kind, or its position is too poor for some."""
     for k in range(len(vehicles)):
@@ -185,7 +186,7 @@ def _is_restricted(users: Users, connected: Connected, vehicles: Any) -> bool:
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _screen_moving(
     p: int, places: Places, users: Users, connected: Connected, signals: SignalArrays, code: Any, share: Any,
     closed: Any, vehicles: Any, limit: Any, next_signals: Any, wanted: Any, advices: Any, stops: Any,

@@ -39,44 +39,47 @@ def _compile_pointer(_context: Any, address: Any) -> Any:
 
 _pointer: Any = intrinsic(_compile_pointer)
 
+# For what only compiled code calls: without the way in from Python, which takes as long to compile as a small kernel.
+inner_kernel: Any = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
-@njit(cache=True)
+
+@inner_kernel
 def floats(entry: Any) -> Any:
     """Return float64[n] of an entry."""
     return carray(_pointer(entry[0]), (entry[1],), np.float64)
 
 
-@njit(cache=True)
+@inner_kernel
 def float_rows(entry: Any) -> Any:
     """Return float64[n, m] of an entry."""
     return carray(_pointer(entry[0]), (entry[1], entry[2]), np.float64)
 
 
-@njit(cache=True)
+@inner_kernel
 def longs(entry: Any) -> Any:
     """Return int64[n] of an entry."""
     return carray(_pointer(entry[0]), (entry[1],), np.int64)
 
 
-@njit(cache=True)
+@inner_kernel
 def long_rows(entry: Any) -> Any:
     """Return int64[n, m] of an entry."""
     return carray(_pointer(entry[0]), (entry[1], entry[2]), np.int64)
 
 
-@njit(cache=True)
+@inner_kernel
 def ints(entry: Any) -> Any:
     """Return int32[n] of an entry."""
     return carray(_pointer(entry[0]), (entry[1],), np.int32)
 
 
-@njit(cache=True)
+@inner_kernel
 def bytes_of(entry: Any) -> Any:
     """Return uint8[n] of an entry."""
     return carray(_pointer(entry[0]), (entry[1],), np.uint8)
 
 
-@njit(cache=True)
+@inner_kernel
 def flags(entry: Any) -> Any:
     """Return bool[n] of an entry."""
     return carray(_pointer(entry[0]), (entry[1],), np.bool_)

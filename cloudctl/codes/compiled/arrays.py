@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from .addresses import Addresses, addresses, bytes_of, flags, float_rows, floats, ints, long_rows, longs
+from .addresses import Addresses, addresses, bytes_of, flags, float_rows, floats, inner_kernel, ints, long_rows, longs
 from .lane_links import LaneLinks
 from .lane_tables import LaneTables
 
@@ -97,25 +96,25 @@ def code_addresses(code: "CompiledCode") -> tuple[Addresses, tuple[Any, ...]]:
 # the row, and take of it the groups that they read: to pass all arrays on from kernel to kernel takes long to compile.
 
 
-@njit(cache=True)
+@inner_kernel
 def paths_at(row: Any) -> Any:
     """Return the Paths of a row."""
     return Paths(ints(row[0]), float_rows(row[1]), floats(row[2]), floats(row[3]))
 
 
-@njit(cache=True)
+@inner_kernel
 def lanes_at(row: Any) -> Any:
     """Return the Lanes of a row."""
     return Lanes(floats(row[4]), floats(row[5]), floats(row[6]), ints(row[7]), bytes_of(row[8]), bytes_of(row[9]))
 
 
-@njit(cache=True)
+@inner_kernel
 def moves_at(row: Any) -> Any:
     """Return the Moves of a row."""
     return Moves(ints(row[10]), ints(row[11]), ints(row[12]), bytes_of(row[13]), floats(row[14]), flags(row[15]))
 
 
-@njit(cache=True)
+@inner_kernel
 def conflicts_at(row: Any) -> Any:
     """Return the Conflicts of a row."""
     return Conflicts(
@@ -124,7 +123,7 @@ def conflicts_at(row: Any) -> Any:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def crosswalks_at(row: Any) -> Any:
     """Return the Crosswalks of a row."""
     return Crosswalks(
@@ -132,19 +131,19 @@ def crosswalks_at(row: Any) -> Any:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def cells_at(row: Any) -> Any:
     """Return the Cells of a row."""
     return Cells(ints(row[29]), ints(row[30]), floats(row[31]))
 
 
-@njit(cache=True)
+@inner_kernel
 def links_at(row: Any) -> Any:
     """Return the LaneLinks of a row."""
     return LaneLinks(longs(row[32]), longs(row[33]), longs(row[34]), longs(row[35]), flags(row[36]))
 
 
-@njit(cache=True)
+@inner_kernel
 def tables_at(row: Any) -> Any:
     """Return the LaneTables of a row."""
     return LaneTables(

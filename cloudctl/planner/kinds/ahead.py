@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...clock import SECOND
 from ...codes import CompiledCode
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import lanes_at, moves_at
 from ...codes.compiled.rules import InForce, RuleTable
 from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
@@ -285,7 +286,7 @@ def _list_concerned(
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(users: Users, connected: Connected, marked: Any, code: Any) -> bool:
     """Return whether a connected vehicle has one of the `marked` paths (bool[n_paths]) on its way."""
     lanes, moves = lanes_at(code), moves_at(code)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import moves_at
 from ...forecast.prediction import STEP, STEPS, Prediction, predict_path_in
 from ...fusion import SEEN_LATELY
@@ -122,7 +123,7 @@ def _meeting(
     return False
 
 
-@njit(cache=True)
+@inner_kernel
 def list_hidden(
     users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction, sightings: Any
 ) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import conflicts_at, lanes_at, moves_at, paths_at
 from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
@@ -181,7 +182,7 @@ def _list_pairs(
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(
     users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction, following: Following
 ) -> bool:

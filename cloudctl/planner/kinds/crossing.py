@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import conflicts_at, moves_at
 from ...codes.model import TURNS
 from ...driving import BRAKING_SHARE
@@ -176,7 +177,7 @@ def _list_concerned(
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(
     violators: Any, users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction,
     following: Following,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...driving import LATE_BRAKING
 from ...forecast.following import Following
 from ...fusion import SEEN_LATELY
@@ -77,7 +78,7 @@ def _list_late(
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(users: Users, connected: Connected, following: Following) -> bool:
     """Return whether a connected vehicle comes too fast upon its leader, or any vehicle brakes hard."""
     late = np.empty(len(connected.rows), np.int64)

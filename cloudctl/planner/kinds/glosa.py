@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import lanes_at, links_at, moves_at
 from ...driving import SATURATION_HEADWAY
 from ...forecast.following import Following, mark_holding_up
@@ -199,7 +200,7 @@ class Advice(NamedTuple):
 ADVICE = np.dtype([(name, "i8" if kind is int else "f8") for name, kind in Advice.__annotations__.items()])
 
 
-@njit(cache=True)
+@inner_kernel
 def _approach(
     k: int, users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
     limit: float,
@@ -229,7 +230,7 @@ def _approach(
     )  # fmt: skip
 
 
-@njit(cache=True)
+@inner_kernel
 def _time_for_next(approach: Approach, windows: Windows, limit: float, next_signal: NextSignal) -> float:
     """Return when (s) a vehicle is to pass its line, with regard to the signal after this one."""
     group = approach.group
@@ -249,7 +250,7 @@ def _on_green(distance: float, speed: float, limit: float, time_left: float) -> 
     return SPEED_UP if is_tight and speed < limit - MIN_SPEED_UP else KEEP
 
 
-@njit(cache=True)
+@inner_kernel
 def _advise(
     approach: Approach, windows: Windows, policy: Any, next_signal: NextSignal, ahead: int, holds_up: bool, advice: Any
 ) -> bool:
@@ -287,7 +288,7 @@ def _advise(
     return True
 
 
-@njit(cache=True)
+@inner_kernel
 def list_advice(
     users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
     following: Following, limit: Any, vehicles: Any, next_signals: Any, advice: Any,

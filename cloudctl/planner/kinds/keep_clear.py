@@ -8,8 +8,8 @@ their way there (GB 5768.3 keep-clear marking; PRC traffic law, article 53).
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import lanes_at, moves_at
 from ...driving import STANDING_SPEED
 from ...forecast.prediction import Prediction
@@ -61,7 +61,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     return candidates
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(users: Users, connected: Connected, state: Any, code: Any) -> bool:
     """Return whether a connected vehicle may enter, and vehicles stand on its exit lane."""
     lanes, moves = lanes_at(code), moves_at(code)

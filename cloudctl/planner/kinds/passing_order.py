@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import conflicts_at, lanes_at, moves_at
 from ...forecast.prediction import DIVERGE, Prediction
 from ...forecast.stop_line import earliest
@@ -126,7 +127,7 @@ def assign_order(
         time[chosen], place[chosen], is_placed[chosen] = t, number, True
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction) -> bool:
     """Return whether a connected vehicle has a place in the order after another."""
     lanes, moves, conflicts = lanes_at(code), moves_at(code), conflicts_at(code)

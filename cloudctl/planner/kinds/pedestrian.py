@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import crosswalks_at, lanes_at, paths_at
 from ...forecast.prediction import SIGMA_A, arrival, point, position_variance
 from ...road_users import USES_CROSSWALK
@@ -168,7 +169,7 @@ def _list_meetings(
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(users: Users, connected: Connected, state: Any, code: Any) -> bool:
     """Return whether a connected vehicle is likely to meet a walker."""
     paths, lanes, crosswalks = paths_at(code), lanes_at(code), crosswalks_at(code)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import lanes_at, moves_at
 from ...driving import BRAKING_SHARE
 from ...forecast.stop_line import StopLineForecast
@@ -42,7 +43,7 @@ def _list_late(
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(users: Users, connected: Connected, code: Any, queue_tail: Any) -> bool:
     """Return whether a connected vehicle comes too fast upon its lane's queue."""
     lanes, moves = lanes_at(code), moves_at(code)

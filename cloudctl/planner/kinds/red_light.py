@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import moves_at
 from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
@@ -98,7 +99,7 @@ def _list_violators(
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(
     t: int, users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
     prediction: Prediction, following: Following,

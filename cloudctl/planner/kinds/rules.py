@@ -7,8 +7,7 @@ it out by what it does not declare (its mass on a weak bridge), with what that i
 
 from typing import Any
 
-from numba import njit
-
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.rules import InForce
 from ...codes.rule import VALUED, Rule
 from ...codes.rules import SPEED_CAP_KINDS, missing
@@ -27,7 +26,7 @@ REASON_UNDECIDED = (
 )
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(users: Users, connected: Connected, limit: Any, decided: Any) -> bool:
     """Return whether a rule concerns a connected vehicle now. `limit`, `decided`: fields of `InForce`."""
     for k in range(len(connected.rows)):

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import lanes_at, links_at, moves_at
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast
 from ...schema import AdvisoryKind, SignalState, vehicle_target
@@ -113,7 +114,7 @@ def _must_stop(
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def list_stops(
     users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
     is_slowed: Any, stops: Any,

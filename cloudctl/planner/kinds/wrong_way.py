@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import cells_at
 from ...matching import Matched, match
 from ...road_users import IS_MOTOR_VEHICLE
@@ -44,7 +45,7 @@ def _list_off_lanes(tracks: Any, path: Any, x0: float, y0: float, x1: float, y1:
     return n
 
 
-@njit(cache=True)
+@inner_kernel
 def screen(users: Users, closed: Any, code: Any) -> bool:
     """Return whether a vehicle moves and is on no lane that is open in its direction. `closed`: bool[n_paths]."""
     cells = cells_at(code)
