@@ -35,8 +35,16 @@ def resident() -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
+def drive(city: City) -> None:
+    """Run an engine through a city, once."""
+    engine = Engine(city.codes, city.config(), debug=True)
+    for t, batch in city.run():
+        engine.step(t, batch)
+
+
 def stages(size: int, connected: int) -> dict[str, float]:
     """Return cores by stage, and what else was measured of a run of a city."""
+    drive(City(size=5, connected=1, seconds=0.3))  # what is loaded once takes memory once
     city = City(size=size, connected=connected, seconds=WARM + MEASURED)
     gc.collect()
     before, begin = resident(), cpu()

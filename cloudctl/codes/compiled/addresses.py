@@ -6,8 +6,8 @@ intersections, and gathering the rows of those that are due is one copy of a few
 table to compiled code keeps the arrays alive until that returns.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import carray, njit, types  # type: ignore[attr-defined]
@@ -39,8 +39,14 @@ def _compile_pointer(_context: Any, address: Any) -> Any:
 
 _pointer: Any = intrinsic(_compile_pointer)
 
-# For what only compiled code calls: without the way in from Python, which takes as long to compile as a small kernel.
-inner_kernel: Any = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def inner_kernel(function: F) -> F:
+    """Compile what only compiled code calls: without the way in from Python, which takes as long to compile as a small
+    kernel."""
+    compiled: Any = njit  # its options below are in no stub
+    return cast(F, compiled(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
 
 
 @inner_kernel
