@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from .clock import MS
@@ -97,7 +98,7 @@ class Block(NamedTuple):
     addresses: tuple[int, int, int]  # of `ids`, `pace` and the accelerations
 
 
-class BlockPart(NamedTuple):
+class BlockPart(Struct, frozen=True):
     """Which rows of a block are of one snapshot: each a first row, and one beyond the last."""
 
     block: Block

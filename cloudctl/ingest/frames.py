@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..fusion import FrameFaults, decode_batch
@@ -17,7 +18,7 @@ from .sources import Source
 MAX_FRAMES = 8  # of one source in one batch; the oldest are dropped first
 
 
-class Pending(NamedTuple):
+class Pending(Struct, frozen=True):
     """A frame whose header was accepted; `t` is its event time, ns."""
 
     t: int

@@ -17,6 +17,7 @@ from math import isnan, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
@@ -180,7 +181,7 @@ class Approach(NamedTuple):
     limit: float  # m/s, where it is
 
 
-class Advice(NamedTuple):
+class Advice(Struct, frozen=True, gc=False):
     """What one vehicle is advised, as a row of ADVICE; times in s from now, 0 where they are not spoken of."""
 
     vehicle: int  # index into `World.vehicles`
