@@ -23,7 +23,8 @@ from .ingest.rejections import RejectedMessage
 from .ingest.sources import Source
 from .matching import match
 from .metrics import Metrics
-from .schema import Health, ObjectClass, Sensor, SensorHealth
+from .road_users import IS_MOTOR_VEHICLE
+from .schema import Health, Sensor, SensorHealth
 from .world import World
 
 CHECK_INTERVAL = SECOND
@@ -43,7 +44,6 @@ MIN_DATUM_OFFSET = 1.0  # m; a datum that differs by less here explains nothing
 MAX_LISTED = 3  # sensors named in one sentence
 MATCH_ANY = (-1, -1, -1)  # paths of a track without a declared movement
 HEALTH_BOUNDS = (("hz", 0.0, 1000.0), ("temperature", -100.0, 200.0))  # of a sensor's health
-MOTOR_VEHICLES = (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE)
 
 
 @dataclass
@@ -282,7 +282,7 @@ class Sensing:
         they are most."""
         tracks = world.tracks
         speed = np.hypot(tracks["vx"], tracks["vy"])
-        moving = np.isin(tracks["class"], MOTOR_VEHICLES) & (speed > MIN_SPEED)
+        moving = IS_MOTOR_VEHICLE[tracks["class"]] & (speed > MIN_SPEED)
         off_lane = moving & (world.path < 0)
         for index, state in self._states.items():
             seen = (tracks["sources"] >> np.uint32(index)) & 1 == 1
