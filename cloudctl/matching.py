@@ -139,8 +139,7 @@ def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDAr
     `declared`: int64[n, 3], the paths that each track's vehicle declared, -1 where none, LEAVES first where it leaves
     the road before. `closed`: bool[n_paths], the tidal lanes that run the other way now.
     """
-    n, table = len(tracks), code.lane_tables
-    use_penalty = table.use_penalty
+    n, use_penalty = len(tracks), code.lane_tables.use_penalty
     if closed is not None:
         use_penalty = use_penalty + CLOSED_PENALTY * closed
 
@@ -152,10 +151,5 @@ def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDAr
         connection=np.empty(n, np.int64),
         to_stop=np.empty(n),
     )
-    _match(
-        tracks, declared, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.path_length, table.width,
-        use_penalty, table.only, table.turns, table.stop, code.lane_to_stop, code.lane_ingress, code.conn_from,
-        code.conn_to, code.conn_inner, code.cell_start, code.cell_path, code.bounds[0], code.bounds[1], code.cell_m,
-        code.nx, code.ny, *matched,
-    )  # fmt: skip
+    match_in(tracks, declared, use_penalty, code.addresses, matched)
     return matched

@@ -29,17 +29,18 @@ class Screened:
         """Return whether a vehicle's policy or poor position withholds advice from it."""
         return bool(self._findings.is_restricted[place])
 
-    def propose(self, place: int) -> list[Candidate]:
-        """Return the proposals of all kinds for one of the intersections."""
+    def propose(self, place: int, ask_every_kind: bool = False) -> list[Candidate]:
+        """Return the proposals of all kinds for one of the intersections; `ask_every_kind`: whatever its screen says,
+        which changes nothing but the time it takes."""
         wanted = self._findings.wanted[place].tolist()
         if ahead_places(self._worlds[place].code, self._worlds[place].rules).dynamic:
             wanted[AHEAD] = True
-        if not any(wanted):
+        if not ask_every_kind and not any(wanted):
             return []
         situation = self._situation(place)
         candidates: list[Candidate] = []
         for screen, plan in PLANNERS:
-            if wanted[screen]:
+            if ask_every_kind or wanted[screen]:
                 candidates += plan(situation)
         return candidates
 

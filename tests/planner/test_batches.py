@@ -14,6 +14,7 @@ from cloudctl import codes, maps, planner
 from cloudctl.clock import MS
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.planner import Candidate, Withheld
+from cloudctl.planner.screened import Screened
 from cloudctl.snapshots import Moment, build_all, detached
 from cloudctl.world import World
 
@@ -141,3 +142,11 @@ def test_a_detached_snapshot_is_the_same_and_keeps_no_arrays_of_others(seeds: li
         moment.t += 100 * MS
         after.append(build_all([moment], world.tracks, np.array([0, len(world.tracks)]))[0])
     assert columns(after[0]) == columns(after[1])
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_no_screen_says_no_where_its_kind_has_something_to_propose(seed: int) -> None:
+    world = scene(seed)
+    if world.vehicles:
+        screened = Screened([world], [(True, True, True)])
+        assert screened.propose(0) == screened.propose(0, ask_every_kind=True)
