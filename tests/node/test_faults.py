@@ -181,3 +181,16 @@ def test_a_cause_is_described_once_and_repeated_once_a_minute_with_its_count() -
     assert "made to fail" in lines[0]
     assert "again, 609 times in 60 s" in lines[1]
     assert metrics.total("fault.plan") == 1500
+
+
+@pytest.mark.parametrize("part", ["hazards", "reports", "priority"])
+def test_a_fault_in_one_intersections_state_takes_no_plan_from_the_others_of_the_step(part: str) -> None:
+    first, second, engine = two_places()
+    broken, sound = (engine.intersections[scene.code.code.id] for scene in (first, second))
+    setattr(broken, part, None)
+    planned, faulty = 0, set()
+    for out in drive((first, second), engine, 3.0):
+        planned += any(intersection is sound for intersection in out.planned)
+        faulty |= {(fault.place, fault.source) for fault in out.errors}
+    assert planned > 10
+    assert {source for place, source in faulty if place == "plan"} == {first.code.code.id}
