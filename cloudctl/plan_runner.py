@@ -23,7 +23,7 @@ from .intersection import NEVER, IntersectionState
 from .metrics import Metrics
 from .output import Output
 from .schema import VERSION, Advisory, Broadcast
-from .snapshots import Moment, build_all, detached
+from .snapshots import build_all, detached
 from .vehicles import VehicleRegistry
 
 T = TypeVar("T")
@@ -113,8 +113,8 @@ class PlanRunner:
         tracks, bounds = tracks_batch([intersection.fusion for intersection in due], t)
         return build_all([self._moment(t, intersection) for intersection in due], tracks, bounds)
 
-    def _moment(self, t: int, intersection: IntersectionState) -> Moment:
-        return Moment(
+    def _moment(self, t: int, intersection: IntersectionState) -> world.Moment:
+        return world.Moment(
             t=t,
             code=intersection.code,
             signals=intersection.signals,

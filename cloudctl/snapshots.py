@@ -6,7 +6,7 @@ which others share the call.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -20,38 +20,11 @@ from .codes.compiled.arrays import tables_at
 from .codes.compiled.rules import RuleTable
 from .matching import CLOSED_PENALTY, Floats, Matched, match_in
 from .schema import Hazard
-from .signals.states import Doubt, Signals, all_holds, believed
-from .world import Block, BlockPart, Connected, NextSignal, Report, SignalArrays, Users, World
+from .signals.states import Signals, all_holds, believed
+from .world import Block, BlockPart, Connected, Moment, NextSignal, Report, SignalArrays, Users, World
 
 ACCELERATION_SMOOTHING = 0.4  # s, time constant
 MAX_PATHS = 3  # of a declared movement
-
-
-@dataclass(kw_only=True)
-class Moment:
-    """What the snapshot of one intersection at `t` ns is made from.
-
-    `signals`: as received. `reports`, `next_signals`: by handle. `previous`: the snapshot before this one. `share`,
-    `stopped`: as `TrafficState` found them; without them all movements are alike, and no vehicle is stopped. `doubts`:
-    by index of the group. `rules`: the rule table of the code with the days of a calendar.
-    """
-
-    t: int
-    code: CompiledCode
-    signals: Signals
-    hazards: tuple[Hazard, ...]
-    reports: Mapping[int, Report]
-    t_sensor: int
-    t_rx: int
-    rules: RuleTable
-    previous: World | None = None
-    signal_trouble: str | None = None
-    share: Floats | None = None
-    stopped: tuple[int, ...] = ()
-    next_signals: Mapping[int, NextSignal] = field(default_factory=dict)
-    doubts: Mapping[int, Doubt] | None = None
-    doubt_reason: str | None = None
-    sensor_trouble: str | None = None
 
 
 class Inputs(NamedTuple):

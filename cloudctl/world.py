@@ -16,7 +16,7 @@ from .codes.rules import Vehicle
 from .matching import LEAVES, Floats, Ints
 from .rule_subjects import vehicle_of
 from .schema import Hazard, VehicleState
-from .signals.states import Signals
+from .signals.states import Doubt, Signals
 
 UNKNOWN = (-1, -1, -1)  # paths of a vehicle that declared no movement
 ELSEWHERE = (LEAVES, -1, -1)  # paths of a vehicle that leaves the road before it comes to this intersection
@@ -162,6 +162,33 @@ class World:
     def signal_age(self) -> int:
         """Age of the newest signal message, ns."""
         return self.t - self.signals.t
+
+
+@dataclass(kw_only=True)
+class Moment:
+    """What the snapshot of one intersection at `t` ns is made from.
+
+    `signals`: as received. `reports`, `next_signals`: by handle. `previous`: the snapshot before this one. `share`,
+    `stopped`: as `TrafficState` found them; without them all movements are alike, and no vehicle is stopped. `doubts`:
+    by index of the group. `rules`: the rule table of the code with the days of a calendar.
+    """
+
+    t: int
+    code: CompiledCode
+    signals: Signals
+    hazards: tuple[Hazard, ...]
+    reports: Mapping[int, Report]
+    t_sensor: int
+    t_rx: int
+    rules: RuleTable
+    previous: World | None = None
+    signal_trouble: str | None = None
+    share: Floats | None = None
+    stopped: tuple[int, ...] = ()
+    next_signals: Mapping[int, NextSignal] = field(default_factory=dict)
+    doubts: Mapping[int, Doubt] | None = None
+    doubt_reason: str | None = None
+    sensor_trouble: str | None = None
 
 
 def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:

@@ -15,8 +15,8 @@ from cloudctl.clock import MS
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.planner import Candidate, Withheld
 from cloudctl.planner.screened import Screened
-from cloudctl.snapshots import Moment, build_all, detached
-from cloudctl.world import World
+from cloudctl.snapshots import build_all, detached
+from cloudctl.world import Moment, World
 
 CODES = tuple(name for name in maps.names() if name.endswith(".json"))
 SCENES = 24  # made once; each example draws some of them

@@ -289,13 +289,9 @@ def _list_concerned(
 @inner_kernel
 def screen(users: Users, connected: Connected, marked: Any, code: Any) -> bool:
     """Return whether a connected vehicle has one of the `marked` paths (bool[n_paths]) on its way."""
-    lanes, moves = lanes_at(code), moves_at(code)
-    found = np.empty(len(connected.rows), np.int64)
-    n = _list_concerned(
-        connected.rows, users.path, users.connection, len(lanes.speed), moves.origin, moves.exit, marked,
-        found,
-    )  # fmt: skip
-    return n > 0
+    rows, moves, n_lanes = connected.rows, moves_at(code), len(lanes_at(code).speed)
+    found = np.empty(len(rows), np.int64)
+    return _list_concerned(rows, users.path, users.connection, n_lanes, moves.origin, moves.exit, marked, found) > 0
 
 
 def concerned(world: World, marked: NDArray[np.bool_]) -> list[int]:

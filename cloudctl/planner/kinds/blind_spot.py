@@ -124,24 +124,30 @@ def _meeting(
 
 
 @inner_kernel
+def _rows_by_x(tracks: Any) -> Any:
+    x = np.empty(len(tracks))
+    for i in range(len(x)):
+        x[i] = tracks[i]["x"]
+    return np.argsort(x, kind="mergesort")
+
+
+@inner_kernel
 def list_hidden(
     users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction, sightings: Any
 ) -> int:
     """List in `sightings` (SIGHTING[n]) the first hidden road user that each connected vehicle will meet; the paths of
     `prediction` are filled in where they are asked for."""
-    moves = moves_at(code)
     rows, tracks, path, to_stop, n_sightings = connected.rows, users.tracks, users.path, users.to_stop, 0
     if len(path) < 3:
         return 0
-    is_passable, x = np.empty(len(state), np.bool_), np.empty(len(path))
+    is_passable = np.empty(len(state), np.bool_)
     for group in range(len(state)):
         is_passable[group] = IS_PASSABLE[state[group]]
-    for i in range(len(x)):
-        x[i] = tracks[i]["x"]
-    order, has_path = np.argsort(x, kind="mergesort"), np.zeros(len(path), np.bool_)
-    movement, conn_group = prediction.movement, moves.group
+    order, has_path = _rows_by_x(tracks), np.zeros(len(path), np.bool_)
     others, is_held = np.empty(len(order), np.int64), np.empty(len(order), np.bool_)
-    n = _list_moving(tracks, to_stop, movement, conn_group, is_passable, order, is_held, others)
+    n = _list_moving(
+        tracks, to_stop, prediction.movement, moves_at(code).group, is_passable, order, is_held, others
+    )  # fmt: skip
     others = others[:n]
     other_x, sorted_x = tracks["x"][others], tracks["x"][order]
     other_y, other_vx, other_vy = tracks["y"][others], tracks["vx"][others], tracks["vy"][others]
