@@ -19,6 +19,8 @@ MORE = {  # only by name: they take minutes; peers also the `peers` extra
     "metrics": "bench_metrics",
     "city": "bench_city",
     "recording": "bench_recording",
+    "engine": "bench_engine",
+    "digest": "bench_digest",
 }
 
 

@@ -60,7 +60,9 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
         reports = {h: world.Report(f"v{h}", h, own, t, *declared[h - 1]) for h in range(1, connected + 1)}
         begin = stopwatch()
         now = msgspec.structs.replace(signals, t=t, seen=np.full(len(signals.state), t))
-        snapshot = world.build(t, code, tracks.copy(), now, (hazard,), reports, t, t, before, stopped=(connected + 1,))
+        snapshot = snapshots.build(
+            t, code, tracks.copy(), now, (hazard,), reports, t, t, before, stopped=(connected + 1,)
+        )
         middle = stopwatch()
         candidates = planner.plan(snapshot)
         whole.append((stopwatch() - begin) / 1000)

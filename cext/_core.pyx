@@ -1,5 +1,6 @@
 """The seam to the C core: memory in, arrays out. No arithmetic here; each part of it is a file of its own."""
 
+import mmap
 import os
 from weakref import WeakSet
 

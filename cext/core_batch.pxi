@@ -78,6 +78,44 @@ cdef int fold_all(list trackers, const int64_t[::1] t, const int32_t[::1] source
     return 0
 
 
+def tracks_batch(list trackers, const int64_t[::1] t, dtype):
+    """Return the confirmed tracks of trackers[k] at t[k], all in one array of `dtype` (items are track_row_t), and where those of each begin."""
+    cdef Py_ssize_t count = len(trackers), k
+    cdef int64_t room = 0, first = 0
+    cdef int32_t written
+    cdef Tracker tracker
+    cdef Py_buffer buffer
+    if t.shape[0] != count:
+        raise ValueError(f"t has {t.shape[0]} times: {count} trackers need one each")
+    if dtype.itemsize != sizeof(track_row_t):
+        raise ValueError(f"dtype: must be of {sizeof(track_row_t)} bytes")
+    for k in range(count):
+        check_time(t[k])
+        tracker = trackers[k]
+        room += tracker.fusion.count
+
+    bounds = np.zeros(count + 1, np.int64)
+    cdef int64_t[::1] bound = bounds
+    out = np.empty(room, dtype)
+    PyObject_GetBuffer(out, &buffer, PyBUF_WRITABLE)
+    for k in range(count):
+        tracker = trackers[k]
+        tracker.hold()
+        written = -1
+        if first + tracker.fusion.count <= room:
+            with nogil:
+                written = fusion_tracks(tracker.fusion, t[k], <track_row_t *>buffer.buf + first)
+        tracker.let_go()
+        if written < 0:
+            break
+        first += written
+        bound[k + 1] = first
+    PyBuffer_Release(&buffer)
+    if written < 0 and count:  # another thread has added tracks meanwhile
+        return tracks_batch(trackers, t, dtype)
+    return out[:first], bounds
+
+
 cdef tuple words(const fault_t *fault):
     return fault.row, fault.field.decode(), f"{fault.value:g}", fault.rule.decode(), fault.remedy.decode()
 

@@ -1,20 +1,40 @@
 # Memory of trackers and of scans, and the numbers that are checked before they reach C.
 
 
+PAGES_FROM = 65536  # bytes; a larger block is pages of its own
+PRIVATE_PAGES = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+
+
 cdef class Aligned:
-    """Memory that begins at a cache line."""
+    """Memory that begins at a cache line, all zero.
+
+    A large block is pages of its own: the system gives those that were never written no memory. What an allocator had given to
+    something else before, it would have to clear, and a tracker would take the memory of all the tracks that it has room for."""
     cdef void *block
+    cdef Py_buffer pages
+    cdef bint has_pages
     cdef char *start
     cdef size_t size
 
     def __cinit__(self, size_t size):
+        self.size = size
+        if size >= PAGES_FROM:
+            try:
+                pages = mmap.mmap(-1, size, **PRIVATE_PAGES)
+            except OSError as error:
+                raise MemoryError(f"{size} bytes: {error}") from None
+            PyObject_GetBuffer(pages, &self.pages, PyBUF_WRITABLE)
+            self.has_pages = True
+            self.start = <char *>self.pages.buf
+            return
         self.block = PyMem_Calloc(1, size + CACHE_LINE)
         if self.block == NULL:
             raise MemoryError
         self.start = <char *>((<uintptr_t>self.block + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)
-        self.size = size
 
     def __dealloc__(self):
+        if self.has_pages:
+            PyBuffer_Release(&self.pages)
         PyMem_Free(self.block)
 
 

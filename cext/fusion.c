@@ -50,7 +50,7 @@ size_t fusion_scratch(int32_t capacity, int32_t detections) { return scratch_lay
 
 void fusion_init(fusion_t *fusion, int32_t capacity)
 {
-    memset(fusion, 0, fusion_size(capacity));
+    memset(fusion, 0, HEADER_BYTES); /* a slot is cleared when a track begins in it: until then it takes no memory */
     fusion->capacity = capacity;
     fusion->next_id = 1;
     for (int32_t i = 0; i < capacity; i++)

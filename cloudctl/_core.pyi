@@ -60,6 +60,9 @@ class Tracker:
     @staticmethod
     def load(state: bytes) -> Tracker: ...
 
+def tracks_batch(
+    trackers: list[Tracker], t: NDArray[np.int64], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[np.int64]]: ...
 def update_batch(
     trackers: list[Tracker],
     t: NDArray[np.int64],

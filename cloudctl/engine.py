@@ -143,8 +143,7 @@ class Engine:
         output.rejects += received.rejects
         on_stage("fused")
 
-        for intersection in self.scheduler.due(t, with_frames, self.intersections):
-            self._plan_runner.run(t, intersection, output)
+        self._plan_runner.run(t, self.scheduler.due(t, with_frames, self.intersections), output)
         without_guests(output, self.intersections)
         self.acks.sent(output.advisories)
         output.events = self.events.take()

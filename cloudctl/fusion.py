@@ -26,7 +26,8 @@ from .schema import MAX_OBJECTS, OBJECT_BYTES, ObjectClass
 
 __all__ = [
     "DETECTION", "FEATURES", "KINDS", "MAX_JUMP_MS", "MAX_SCAN", "MAX_SOURCES", "MAX_TRACKS", "SEEN_LATELY", "TRACK", "VEHICLE_SOURCE",  # noqa: E501
-    "FrameFaults", "Fusion", "FusionConfig", "Motion", "RowFault", "Rows", "SourceConfig", "decode_batch", "detections", "update_batch",  # noqa: E501
+    "FrameFaults", "Fusion", "FusionConfig", "Motion", "RowFault", "Rows", "SourceConfig", "decode_batch", "detections",
+    "tracks_batch", "update_batch",
 ]  # fmt: skip
 
 VEHICLE_SOURCE = MAX_SOURCES - 1  # the number of connected vehicles' own reports; sensors have those below it
@@ -220,6 +221,13 @@ def update_batch(
     if fault is not None:
         k, row, name = fault
         raise ValueError(f"frame {k}, detections[{row}].{explain(plain[ends[k] :], row, name)}")
+
+
+def tracks_batch(fusions: Sequence[Fusion], t_ns: int) -> tuple[Rows, NDArray[np.int64]]:
+    """Return the tracks of many intersections predicted to `t_ns`, as `Fusion.tracks` gives those of one: all in one
+    ndarray[TRACK], and where those of each begin, with the end of the last."""
+    times = np.full(len(fusions), _check_time(t_ns), np.int64)
+    return _core.tracks_batch([fusion.core for fusion in fusions], times, TRACK)
 
 
 class RowFault(NamedTuple):

@@ -28,6 +28,7 @@ class Origin:
     lon: float
     m_per_deg_lat: float = field(init=False, repr=False, compare=False)
     m_per_deg_lon: float = field(init=False, repr=False, compare=False)
+    cosine: float = field(init=False, repr=False, compare=False)  # of the latitude
     bend: float = field(init=False, repr=False, compare=False)  # 1/m; how a parallel curves away from due east
 
     def __post_init__(self) -> None:
@@ -42,13 +43,21 @@ class Origin:
         meridian = prime_vertical * (1 - ECCENTRICITY_SQUARED) / (1 - ECCENTRICITY_SQUARED * sine * sine)
         object.__setattr__(self, "m_per_deg_lat", radians(meridian))
         object.__setattr__(self, "m_per_deg_lon", radians(prime_vertical * cos(radians(self.lat))))
+        object.__setattr__(self, "cosine", cos(radians(self.lat)))
         object.__setattr__(self, "bend", tan(radians(self.lat)) / (2 * prime_vertical))
 
     def to_local(self, lat: ArrayLike, lon: ArrayLike) -> tuple[Floats, Floats]:
         """Return (east, north) in metres of degrees `lat`, `lon` (scalars or arrays)."""
         north = np.asarray(lat, float) - self.lat
-        scale = self.m_per_deg_lon * np.cos(np.radians(self.lat + north)) / cos(radians(self.lat))
+        scale = self.m_per_deg_lon * np.cos(np.radians(self.lat + north)) / self.cosine
         east = (np.asarray(lon, float) - self.lon) * scale
+        return east, north * self.m_per_deg_lat + self.bend * east * east
+
+    def to_local_point(self, lat: float, lon: float) -> tuple[float, float]:
+        """Return what `to_local` does, of one position: the same figures, for a fraction of the time."""
+        north = lat - self.lat
+        cosine = np.cos(np.radians(self.lat + north))  # numpy's: libm's may differ in the last bit
+        east = float((lon - self.lon) * (self.m_per_deg_lon * cosine / self.cosine))
         return east, north * self.m_per_deg_lat + self.bend * east * east
 
     def to_geodetic(self, east: ArrayLike, north: ArrayLike) -> tuple[Floats, Floats]:

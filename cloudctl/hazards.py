@@ -87,6 +87,8 @@ class Hazards:
 
     def now(self, t: int) -> tuple[Hazard, ...]:
         """Return the hazards in force at `t` ns, and forget those that are over."""
+        if not self._hazards:
+            return ()
         for key in [key for key, hazard in self._hazards.items() if hazard.end <= t]:
             del self._hazards[key]
         return tuple(hazard for hazard in self._hazards.values() if hazard.start <= t)

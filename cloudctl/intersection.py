@@ -90,11 +90,10 @@ class IntersectionState:
 
     def doubts(self, t: int) -> dict[int, Doubt]:
         """Return what signal faults put in doubt at `t` ns, by index of the group."""
-        return {
-            self.groups[group]: DOUBTS[scope]
-            for group, scope in self.quality.doubted(t).items()
-            if group in self.groups
-        }
+        doubted = self.quality.doubted(t)
+        if not doubted:
+            return {}
+        return {self.groups[group]: DOUBTS[scope] for group, scope in doubted.items() if group in self.groups}
 
     def renew(self, fresh: "IntersectionState") -> None:
         """Take over another revision of the code: all that names lanes or groups begins anew; reports must be made

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
+from .codes.compiled.arrays import cells_at, lanes_at, moves_at, paths_at, tables_at
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,23 +22,8 @@ MIN_HEADING_SPEED = 1.0  # m/s; the velocity of a slower track tells no heading
 MIN_HEADING_COSINE = 0.3  # between motion and path: within about 70 degrees
 DECLARED_BONUS = 1.5  # cost taken off the paths that a vehicle declared
 HEADING_PENALTY = 6.0  # cost of motion across the path
-# cost of a lane by its use: vehicles, bicycles, pedestrians, buses, trams
-USE_PENALTY = np.array([0.0, 0.5, 2.0, 0.2, 1.0])
-CONNECTION_PENALTY = 0.1  # cost of a connection: where it overlaps a lane, the lane is the better guess
 CLOSED_PENALTY = 4.0  # cost of a tidal lane that runs the other way now: only a track that moves against that is on it
 LEAVES = -2  # declared movement of a vehicle that takes none of this intersection
-
-
-class Tables(NamedTuple):
-    """What matching reads of one code, beside the code's own arrays; made once per content."""
-
-    width: Floats  # m, of each path; a connection has its lane's
-    use_penalty: Floats  # of each path
-    only: Ints  # of each lane: the one connection it leads to, -1 when there are several or none
-    # int64[n_lanes, n_conns]: the connection that lane leads to which makes the same turn; itself where there is none
-    turns: Ints
-    stop: Floats  # m along each lane to where it ends for a vehicle: its stop line, else its end
-    group: Ints  # of each lane: the signal group of its first movement, -1 none
 
 
 class Matched(NamedTuple):
@@ -49,62 +35,6 @@ class Matched(NamedTuple):
     along: Floats  # m/s in its direction
     connection: Ints  # the movement through the intersection it is on or will take, -1 not known
     to_stop: Floats  # m from the front to the stop line; negative inside; nan where the path leads to none
-
-
-_TABLES: dict[str, Tables] = {}  # by content of the code
-
-
-def tables(code: CompiledCode) -> Tables:
-    """Return the tables of a code, made once per content."""
-    table = _TABLES.get(code.hash)
-    if table is None:
-        table = _TABLES[code.hash] = _make_tables(code)
-    return table
-
-
-def _make_tables(code: CompiledCode) -> Tables:
-    lane_of_path = np.concatenate([np.arange(code.n_lanes), code.conn_from]).astype(np.int64)
-    is_connection = np.arange(len(lane_of_path)) >= code.n_lanes
-    penalty = USE_PENALTY[code.lane_use[lane_of_path]] + np.where(is_connection, CONNECTION_PENALTY, 0.0)
-    movements = [_movements_of(code, lane) for lane in range(code.n_lanes)]
-
-    # The connections that make the same turn from the same road, by lane.
-    turns = np.tile(np.arange(code.n_conns), (code.n_lanes, 1))
-    from_link, to_link = code.lane_link[code.conn_from], code.lane_link[code.conn_to]
-    for lane, connections in enumerate(movements):
-        for k in reversed(connections):
-            turns[lane, (from_link == from_link[k]) & (to_link == to_link[k])] = k
-        turns[lane, connections] = connections
-
-    # The signal group of each lane's first movement that has one: written last to first.
-    group = np.full(code.n_lanes, -1, np.int64)
-    signalled = np.flatnonzero(code.conn_group >= 0)[::-1]
-    group[code.conn_from[signalled]] = code.conn_group[signalled]
-
-    return Tables(
-        width=np.maximum(code.lane_width[lane_of_path], 1.0),
-        use_penalty=penalty,
-        only=np.array([found[0] if len(found) == 1 else -1 for found in movements], np.int64),
-        turns=turns,
-        stop=np.where(np.isnan(code.lane_stop_s), code.path_length[: code.n_lanes], code.lane_stop_s),
-        group=group,
-    )
-
-
-def _movements_of(code: CompiledCode, lane: int) -> list[int]:
-    """Return the connections through the intersection that a lane leads to, over the joints of its road."""
-    movements, visited, queue = [], set[int](), [lane]
-    while queue:
-        here = queue.pop(0)
-        if here in visited:
-            continue
-        visited.add(here)
-        for k in np.flatnonzero(code.conn_from == here).tolist():
-            if code.conn_inner[k]:
-                movements.append(k)
-            else:
-                queue.append(int(code.conn_to[k]))
-    return movements
 
 
 @njit(cache=True)
@@ -190,14 +120,26 @@ def _match(
             to_stop[i] = path_length[best] - s[i] + stop[lane] + to_line[lane] - half_length
 
 
+@njit(cache=True, inline="always")
+def match_in(tracks: Any, declared: Any, use_penalty: Any, code: Any, matched: Matched) -> None:
+    """Fill in where the tracks of one intersection are: `match`, compiled. `use_penalty`: the cost of each path."""
+    paths, lanes, moves, cells, tables = paths_at(code), lanes_at(code), moves_at(code), cells_at(code), tables_at(code)
+    _match(
+        tracks, declared, len(lanes.speed), paths.start, paths.xy, paths.s, paths.length,
+        tables.width, use_penalty, tables.only, tables.turns, tables.stop, lanes.to_stop, lanes.ingress,
+        moves.origin, moves.exit, moves.inner, cells.start, cells.path, cells.figures[0], cells.figures[1],
+        cells.figures[4], int(cells.figures[5]), int(cells.figures[6]), matched.path, matched.s, matched.lateral,
+        matched.along, matched.connection, matched.to_stop,
+    )  # fmt: skip
+
+
 def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDArray[np.bool_] | None = None) -> Matched:
     """Return where tracks (ndarray[TRACK]) are on the paths of a code.
 
     `declared`: int64[n, 3], the paths that each track's vehicle declared, -1 where none, LEAVES first where it leaves
     the road before. `closed`: bool[n_paths], the tidal lanes that run the other way now.
     """
-    n, table = len(tracks), tables(code)
-    use_penalty = table.use_penalty
+    n, use_penalty = len(tracks), code.lane_tables.use_penalty
     if closed is not None:
         use_penalty = use_penalty + CLOSED_PENALTY * closed
 
@@ -209,10 +151,5 @@ def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDAr
         connection=np.empty(n, np.int64),
         to_stop=np.empty(n),
     )
-    _match(
-        tracks, declared, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.path_length, table.width,
-        use_penalty, table.only, table.turns, table.stop, code.lane_to_stop, code.lane_ingress, code.conn_from,
-        code.conn_to, code.conn_inner, code.cell_start, code.cell_path, code.bounds[0], code.bounds[1], code.cell_m,
-        code.nx, code.ny, *matched,
-    )  # fmt: skip
+    match_in(tracks, declared, use_penalty, code.addresses, matched)
     return matched

@@ -6,6 +6,7 @@ counted under OTHERS.
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 # 1 us .. 100 s, 20 buckets a decade: 12 % wide, which is the resolution of every quantile reported from them.
@@ -67,6 +68,11 @@ class Metrics:
         """Add `n` to a counter of a source; of OTHERS where it has MAX_SOURCES already."""
         self.counters[self._key(name, source)] += n
         self._totals[name] += n
+
+    def count_each(self, name: str, sources: Iterable[str]) -> None:
+        """Add one to a counter for each of some sources, which may repeat."""
+        for source, n in Counter(sources).items():
+            self.count(name, source, n)
 
     def put(self, name: str, source: str, n: int) -> None:
         """Set a counter of a source whose events are counted elsewhere."""

@@ -1,7 +1,14 @@
-"""One plan of one intersection: a snapshot of it, what the planner proposes, what of that is sent."""
+"""The plans of the intersections that are due: their snapshots, what the planner proposes for each, what of that is
+sent.
 
+Snapshots and proposals are found for all at once. A fault in one intersection's plan is confined to it: where a call
+for all fails, each is done alone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import SimpleNamespace
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -10,13 +17,21 @@ from .clock import SECOND
 from .codes.days import DayCalendar
 from .events import Events
 from .faults import Faults
+from .fusion import tracks_batch
 from .ingest.gateways import Gateways
 from .intersection import NEVER, IntersectionState
 from .metrics import Metrics
 from .output import Output
 from .schema import VERSION, Advisory, Broadcast
+from .snapshots import build_all, detached
 from .vehicles import VehicleRegistry
 
+T = TypeVar("T")
+R = TypeVar("R")
+Plan = Callable[[list[planner.Withheld] | None], list[planner.Candidate]]
+
+# without input; after it an intersection's snapshot, which may be its last for long, keeps those of others no longer
+MAX_SHARED = SECOND
 MAX_VEHICLE_SILENCE = 5 * SECOND  # of a connected vehicle's newest state; after it the vehicle is no longer advised
 
 
@@ -47,25 +62,80 @@ class PlanRunner:
         """Drop the links of exit lanes, which are then made anew; to be called when a digital code has changed."""
         self._downstream_links.clear()
 
-    def run(self, t: int, intersection: IntersectionState, output: Output) -> None:
-        """Plan an intersection at `t` ns: `output` gets its advisories, broadcasts, requests to controllers and
+    def run(self, t: int, due: Sequence[IntersectionState], output: Output) -> None:
+        """Plan intersections at `t` ns: `output` gets their advisories, broadcasts, requests to controllers and
         traffic.
 
-        Where the node itself fails, vehicles are advised that there is no advice.
+        Where the node itself fails at one of them, the vehicles there are advised that there is no advice.
         """
-        try:
-            self._plan(t, intersection, output)
-        except Exception as error:
-            self._report_failure(t, intersection, error, output)
+        snapshots = self._make_snapshots(t, due)
+        plans = _of_each(_plans_of, [snapshot for snapshot in snapshots if isinstance(snapshot, world.World)])
+        for intersection, snapshot in zip(due, snapshots, strict=True):
+            if snapshot is None:
+                self._metrics.count("code.none_in_force", intersection.code.code.id)
+                continue
+            try:
+                if isinstance(snapshot, Exception):
+                    raise snapshot
+                plan = next(plans)
+                if isinstance(plan, Exception):
+                    raise plan
+                self._finish(t, intersection, snapshot, plan, output)
+            except Exception as error:
+                self._report_failure(t, intersection, error, output)
 
-    def _plan(self, t: int, intersection: IntersectionState, output: Output) -> None:
-        _forget_silent_vehicles(t, intersection)
-        if not intersection.in_force:
-            self._metrics.count("code.none_in_force", intersection.code.code.id)
-            return
+    def _make_snapshots(self, t: int, due: Sequence[IntersectionState]) -> list[world.World | Exception | None]:
+        """Return the snapshot of each intersection, or why it could not be made; None where no code is in force."""
+        in_force = []
+        for intersection in due:
+            _forget_silent_vehicles(t, intersection)
+            if intersection.in_force:
+                in_force.append(intersection)
+        together = _of_each(lambda some: self._snapshots(t, some), in_force)
+        made: dict[int, world.World | Exception] = dict(zip(map(id, in_force), together, strict=True))
 
-        snapshot = self._snapshot(t, intersection)
-        intersection.latest = snapshot
+        snapshots: list[world.World | Exception | None] = []
+        for intersection in due:
+            snapshot = made.get(id(intersection))
+            if isinstance(snapshot, world.World):
+                try:
+                    # Those after it in this step see what this one has just found.
+                    snapshot = snapshot.with_next_signals(self._next_signals(t, intersection))
+                    if t - intersection.last_input >= MAX_SHARED:
+                        snapshot = detached(snapshot)
+                    intersection.latest = snapshot
+                except Exception as error:
+                    snapshot = error
+            snapshots.append(snapshot)
+        return snapshots
+
+    def _snapshots(self, t: int, due: Sequence[IntersectionState]) -> list[world.World]:
+        tracks, bounds = tracks_batch([intersection.fusion for intersection in due], t)
+        return build_all([self._moment(t, intersection) for intersection in due], tracks, bounds)
+
+    def _moment(self, t: int, intersection: IntersectionState) -> world.Moment:
+        return world.Moment(
+            t=t,
+            code=intersection.code,
+            signals=intersection.signals,
+            hazards=intersection.hazards.now(t),
+            reports=intersection.reports,
+            t_sensor=intersection.t_sensor,
+            t_rx=intersection.t_rx,
+            previous=intersection.latest,
+            signal_trouble=intersection.quality.trouble(t),
+            share=intersection.traffic.shares(intersection.code),
+            stopped=intersection.traffic.stopped(t),
+            doubts=intersection.doubts(t),
+            doubt_reason=intersection.quality.doubt_reason(t),
+            sensor_trouble=intersection.sensing.trouble,
+            rules=intersection.rule_table(self.days),
+        )
+
+    def _finish(
+        self, t: int, intersection: IntersectionState, snapshot: world.World, plan: Plan, output: Output
+    ) -> None:
+        """Observe traffic and sensors in a snapshot, and send what its plan proposes and the filter chooses."""
         intersection.sensing.observe(snapshot, intersection.fusion, self._events, self._metrics)
         traffic = intersection.traffic.observe(snapshot)
         if traffic:
@@ -75,7 +145,7 @@ class PlanRunner:
             snapshot, intersection, self._gateways, self._metrics
         )
         output.replies += requests
-        candidates = planner.plan(snapshot, intersection.withheld) + priority_candidates
+        candidates = plan(intersection.withheld) + priority_candidates
         advisories = intersection.advisory_filter.choose(snapshot, candidates, intersection.withheld)
         output.planned.append(intersection)
 
@@ -87,27 +157,6 @@ class PlanRunner:
                 for advisory in advisories
             ]
         self._add_advisories(t, intersection, advisories, output)
-
-    def _snapshot(self, t: int, intersection: IntersectionState) -> world.World:
-        return world.build(
-            t=t,
-            code=intersection.code,
-            tracks=intersection.fusion.tracks(t),
-            signals=intersection.signals,
-            hazards=intersection.hazards.now(t),
-            reports=intersection.reports,
-            t_sensor=intersection.t_sensor,
-            t_rx=intersection.t_rx,
-            previous=intersection.latest,
-            signal_trouble=intersection.quality.trouble(t),
-            share=intersection.traffic.shares(intersection.code),
-            stopped=intersection.traffic.stopped(t),
-            next_signals=self._next_signals(t, intersection),
-            doubts=intersection.doubts(t),
-            doubt_reason=intersection.quality.doubt_reason(t),
-            sensor_trouble=intersection.sensing.trouble,
-            rules=intersection.rule_table(self.days),
-        )
 
     def _next_signals(self, t: int, intersection: IntersectionState) -> dict[int, world.NextSignal]:
         """Return the signal that each connected vehicle comes to after this intersection, where it is known; by
@@ -122,6 +171,8 @@ class PlanRunner:
 
         signals = {}
         for handle, report in intersection.reports.items():
+            if report.connection < 0 or len(report.state.movements or ()) < 2:
+                continue  # it did not declare what comes after
             next_signal = downstream.next_signal(t, intersection, report, links)
             if next_signal is not None:
                 signals[handle] = next_signal
@@ -160,7 +211,35 @@ class PlanRunner:
             self._faults.note("degraded", name, second_error)
 
 
+def _plans_of(snapshots: Sequence[world.World]) -> list[Plan]:
+    """Return, for each of some intersections, what makes its proposals."""
+    plans = planner.Plans(snapshots)
+    return [partial(plans.propose, index) for index in range(len(snapshots))]
+
+
+def _of_each(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> Iterator[R | Exception]:
+    """Yield what a function returns for all items at once; where that fails, for each alone, with the exceptions of
+    those that fail."""
+    if not items:
+        return
+    try:
+        together: Sequence[R] = function(items)
+    except Exception:
+        yield from [_of_one(function, item) for item in items]
+    else:
+        yield from together
+
+
+def _of_one(function: Callable[[Sequence[T]], Sequence[R]], item: T) -> R | Exception:
+    try:
+        return function([item])[0]
+    except Exception as error:
+        return error
+
+
 def _forget_silent_vehicles(t: int, intersection: IntersectionState) -> None:
     reports = intersection.reports
+    if not reports:
+        return
     for handle in [handle for handle, report in reports.items() if t - report.t > MAX_VEHICLE_SILENCE]:
         del reports[handle]

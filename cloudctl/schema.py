@@ -329,6 +329,8 @@ class Ack(Struct, frozen=True):
 class AdvisoryKind(StrEnum):
     """The subject of an advisory."""
 
+    __hash__ = str.__hash__  # an enum's own is written in Python: it would be half of each look-up by kind
+
     GLOSA = "glosa"
     SIGNAL_STOP = "signal_stop"
     RED_LIGHT = "red_light"

@@ -23,7 +23,8 @@ from .ingest.rejections import RejectedMessage
 from .ingest.sources import Source
 from .matching import match
 from .metrics import Metrics
-from .schema import Health, ObjectClass, Sensor, SensorHealth
+from .road_users import IS_MOTOR_VEHICLE
+from .schema import Health, Sensor, SensorHealth
 from .world import World
 
 CHECK_INTERVAL = SECOND
@@ -43,7 +44,6 @@ MIN_DATUM_OFFSET = 1.0  # m; a datum that differs by less here explains nothing
 MAX_LISTED = 3  # sensors named in one sentence
 MATCH_ANY = (-1, -1, -1)  # paths of a track without a declared movement
 HEALTH_BOUNDS = (("hz", 0.0, 1000.0), ("temperature", -100.0, 200.0))  # of a sensor's health
-MOTOR_VEHICLES = (ObjectClass.CAR, ObjectClass.TRUCK, ObjectClass.BUS, ObjectClass.MOTORCYCLE)
 
 
 @dataclass
@@ -100,6 +100,17 @@ class Sensing:
         state = self._states.setdefault(source.index, SensorState(rsu, sensor.id, source, t))
         state.since = state.begun = t
         register_sensor_pose(source, fusion, origin)
+
+    def counted(self, t: int, sensed: int, index: int) -> bool:
+        """Count a frame of a sensor that sent some before; False where it is new, or begins anew: `frame` counts it
+        then."""
+        state = self._states.get(index)
+        if state is None or state.last == 0:
+            return False
+        state.last = t
+        state.frames += 1
+        state.ages += t - sensed
+        return True
 
     def frame(self, t: int, sensed: int, index: int, sources: Iterable[tuple[tuple[str, str], Source]]) -> None:
         """Count a frame of a sensor, of `sensed` ns and received at `t` ns; `sources`: where the sensor is looked up
@@ -271,7 +282,7 @@ class Sensing:
         they are most."""
         tracks = world.tracks
         speed = np.hypot(tracks["vx"], tracks["vy"])
-        moving = np.isin(tracks["class"], MOTOR_VEHICLES) & (speed > MIN_SPEED)
+        moving = IS_MOTOR_VEHICLE[tracks["class"]] & (speed > MIN_SPEED)
         off_lane = moving & (world.path < 0)
         for index, state in self._states.items():
             seen = (tracks["sources"] >> np.uint32(index)) & 1 == 1

@@ -21,7 +21,7 @@ from .codes import CompiledCode
 from .driving import STANDING_SPEED
 from .forecast.stop_line import forecast_stop_lines
 from .matching import Floats
-from .road_users import MOTOR_VEHICLES
+from .road_users import IS_MOTOR_VEHICLE
 from .signals.colours import IS_GREEN
 from .traffic_messages import Incident, LaneTraffic, MovementTraffic, Traffic
 from .world import World
@@ -99,6 +99,8 @@ class TrafficState:
         self._approaches: dict[int, Approach] = {}  # by track
         self._passages: deque[Passage] = deque()
         self._taken: Counter[int] = Counter()  # how many of `_passages` took each movement
+        self._shares: Floats | None = None  # made when first asked for after an observation
+        self._oldest_stop: int | None = None  # ns: since when, of those that stand, the first has stood
         self._lanes: dict[int, LaneObservations] = {}
         self._first_observation = self._last_observation = self._last_report = 0  # ns
         self._observations = 0  # since the last report
@@ -121,15 +123,19 @@ class TrafficState:
         return report
 
     def shares(self, code: CompiledCode) -> Floats:
-        """Return float64[n_conns]: vehicles that took each movement within WINDOW, and one more of each."""
-        shares = np.ones(code.n_conns)
-        for connection, count in self._taken.items():
-            if connection >= 0:
-                shares[connection] += count
-        return shares
+        """Return float64[n_conns]: vehicles that took each movement within WINDOW, and one more of each. Not to be
+        changed: until the next observation it is the same array."""
+        if self._shares is None:
+            self._shares = np.ones(code.n_conns)
+            for connection, count in self._taken.items():
+                if connection >= 0:
+                    self._shares[connection] += count
+        return self._shares
 
     def stopped(self, t: int) -> tuple[int, ...]:
         """Return the ids of tracks that have stood MIN_STOP with nothing ahead of them and no red."""
+        if self._oldest_stop is None or t - self._oldest_stop < MIN_STOP:
+            return ()
         return tuple(
             track
             for track, approach in sorted(self._approaches.items())
@@ -144,12 +150,15 @@ class TrafficState:
         standing: dict[int, int] = {}  # vehicles before each lane's stop line
         blocked: set[int] = set()  # lanes with a stationary vehicle nearer to the stop line
 
-        for row in _by_distance(world):
-            path, connection, distance = int(world.path[row]), int(world.connection[row]), float(world.to_stop[row])
+        # Columns as lists: Python reads those faster.
+        paths, connections, distances = world.path.tolist(), world.connection.tolist(), world.to_stop.tolist()
+        all_speeds, tracks = world.speed.tolist(), world.tracks["id"].tolist()
+        for row in _by_distance(world, distances):
+            path, connection, distance = paths[row], connections[row], distances[row]
             lane = int(code.conn_from[connection]) if connection >= 0 else path
             if path < 0 or not 0 <= lane < code.n_lanes:
                 continue
-            speed, track = float(world.speed[row]), int(world.tracks["id"][row])
+            speed, track = all_speeds[row], tracks[row]
 
             if distance <= 0.0:
                 if track in self._approaches:
@@ -166,6 +175,9 @@ class TrafficState:
         self._observations += 1
         self._note_lanes(speeds, standing, forecast_stop_lines(world).queue_tail)
         self._forget(world.t)
+        self._shares = None
+        stops = [approach.still_since for approach in self._approaches.values() if approach.still_since is not None]
+        self._oldest_stop = min(stops, default=None)
 
     def _note_lanes(self, speeds: dict[int, list[float]], standing: dict[int, int], queue_tail: Floats) -> None:
         for lane in sorted({*speeds, *standing, *self._lanes}):
@@ -291,14 +303,15 @@ class TrafficState:
         return incidents
 
 
-def _by_distance(world: World) -> list[int]:
-    """Return the motor vehicles that come to a stop line or have just passed one, the nearest first."""
+def _by_distance(world: World, distances: list[float]) -> list[int]:
+    """Return the motor vehicles that come to a stop line or have just passed one, the nearest first. `distances`: m to
+    it, by track."""
     rows = [
         row
-        for row, kind in enumerate(world.tracks["class"].tolist())
-        if kind in MOTOR_VEHICLES and not isnan(world.to_stop[row])
+        for row, is_motor_vehicle in enumerate(IS_MOTOR_VEHICLE[world.tracks["class"]].tolist())
+        if is_motor_vehicle and not isnan(distances[row])
     ]
-    return sorted(rows, key=lambda row: world.to_stop[row])
+    return sorted(rows, key=distances.__getitem__)
 
 
 def _figures(passages: list[Passage], hours: float) -> PassageFigures:

@@ -110,6 +110,8 @@ class VehicleRegistry:
     def _is_near(self, lat: float, lon: float) -> bool:
         """Return whether an intersection is in the cell of a position, or in one beside it."""
         row, column = floor(lat / CELL_SIZE), floor(lon / CELL_SIZE)
+        if (row, column) in self._by_cell:
+            return True
         return any((row + i, column + j) in self._by_cell for i in NEIGHBOURS for j in NEIGHBOURS)
 
     def _unknown_movement(self, vehicle: str, state: VehicleState) -> RejectedMessage | None:
@@ -184,7 +186,7 @@ class VehicleRegistry:
         """Return the intersections that a position (degrees) lies in, and where in their frames."""
         positions = []
         for place in self._by_cell.get((floor(lat / CELL_SIZE), floor(lon / CELL_SIZE)), ()):
-            x, y = (float(v) for v in place.code.origin.to_local(lat, lon))
+            x, y = place.code.origin.to_local_point(lat, lon)
             x0, y0, x1, y1 = place.code.bounds
             if x0 <= x <= x1 and y0 <= y <= y1:
                 positions.append(LocalPosition(place, x, y))

@@ -6,22 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from .clock import MS
 from .codes import CompiledCode
-from .codes.compiled.rules import RuleTable
+from .codes.compiled.rules import RuledBytes, RuleTable, ruled_bytes
 from .codes.rules import Vehicle
-from .matching import LEAVES, Floats, Ints, match
+from .matching import LEAVES, Floats, Ints
 from .rule_subjects import vehicle_of
 from .schema import Hazard, VehicleState
-from .signals.states import Doubt, Signals, believed
+from .signals.states import Doubt, Signals
 
 UNKNOWN = (-1, -1, -1)  # paths of a vehicle that declared no movement
 ELSEWHERE = (LEAVES, -1, -1)  # paths of a vehicle that leaves the road before it comes to this intersection
 MAX_FRESH_AGE = 1500 * MS  # of a report that counts as recent: a connected vehicle reports once a second, or more often
-ACCELERATION_SMOOTHING = 0.4  # s, time constant
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,14 @@ class Report:
     # of that movement, one for each lane it can be made from, -1 where there are fewer; UNKNOWN or ELSEWHERE
     paths: tuple[int, int, int]
     proven: bool = False  # the node's operator lists it with its class
-    as_ruled: Vehicle = field(init=False)  # as rules ask of it; made once per report, not once per plan
+    # As rules ask of it, and the same as bytes; made once per report, not once per plan.
+    as_ruled: Vehicle = field(init=False)
+    ruled_bytes: RuledBytes = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "as_ruled", vehicle_of(self.state))
+        vehicle = vehicle_of(self.state)
+        object.__setattr__(self, "as_ruled", vehicle)
+        object.__setattr__(self, "ruled_bytes", ruled_bytes(vehicle))
 
 
 class NextSignal(NamedTuple):
@@ -51,9 +54,65 @@ class NextSignal(NamedTuple):
     ends: float  # end of its next green
 
 
-@dataclass(frozen=True, kw_only=True)
+class Users(NamedTuple):
+    """The road users of a snapshot as kernels read them, one row per track: fields of `World`."""
+
+    tracks: Any
+    path: Any
+    s: Any
+    lateral: Any
+    speed: Any
+    accel: Any
+    to_stop: Any
+    connection: Any
+
+
+class Connected(NamedTuple):
+    """The connected vehicles of a snapshot as kernels read them: fields of `World`."""
+
+    rows: Any
+    reported: Any
+    report: Any  # one row per track
+
+
+class SignalArrays(NamedTuple):
+    """The signals of a snapshot as kernels read them: fields of `Signals`."""
+
+    state: Any
+    min_end: Any
+    max_end: Any
+    next_green: Any
+    next_duration: Any
+    confidence: Any
+    seen: Any
+
+
+class Block(NamedTuple):
+    """The arrays of all snapshots that were made by one call, and what the next ones need of them."""
+
+    users: Users
+    connected: Connected
+    signals: SignalArrays
+    ids: Ints | None  # of tracks
+    pace: Floats | None  # m/s of each track, in its own direction
+    addresses: tuple[int, int, int]  # of `ids`, `pace` and the accelerations
+
+
+class BlockPart(Struct, frozen=True):
+    """Which rows of a block are of one snapshot: each a first row, and one beyond the last."""
+
+    block: Block
+    users: tuple[int, int]
+    vehicles: tuple[int, int]
+    groups: tuple[int, int]
+
+
+@dataclass(eq=False, kw_only=True)
 class World:
-    """An intersection at `t` (ns). Every array has one row per track unless it says otherwise."""
+    """An intersection at `t` (ns). Every array has one row per track unless it says otherwise.
+
+    Nobody changes one: it is not frozen because its making would take twice as long.
+    """
 
     t: int
     code: CompiledCode
@@ -72,7 +131,7 @@ class World:
     s: Floats  # m along the path
     lateral: Floats  # m off it
     speed: Floats  # m/s along it
-    accel: Floats  # m/s^2 along it, smoothed (ACCELERATION_SMOOTHING); 0 for a new track
+    accel: Floats  # m/s^2 along it, smoothed (`snapshots.ACCELERATION_SMOOTHING`); 0 for a new track
     to_stop: Floats  # m from the front bumper to the stop line; nan where the path leads to none; negative inside
     connection: Ints  # the movement each track will take or is on; -1 not known
 
@@ -90,123 +149,46 @@ class World:
     next_signals: Mapping[int, NextSignal]  # by handle, of connected vehicles whose next signal is known
     rules: RuleTable  # of the code, with the holidays that the node knows
 
+    # Where the arrays are parts of those of a block; a snapshot that was changed afterwards is of none.
+    block: BlockPart | None = field(init=False, default=None, compare=False, repr=False)
+
+    def with_next_signals(self, next_signals: Mapping[int, NextSignal]) -> "World":
+        """Return the snapshot, with the signals after this one: they are known once the snapshots of the intersections
+        before it are made."""
+        self.next_signals = next_signals
+        return self
+
     @property
     def signal_age(self) -> int:
         """Age of the newest signal message, ns."""
         return self.t - self.signals.t
 
 
-def build(
-    t: int,
-    code: CompiledCode,
-    tracks: NDArray[Any],
-    signals: Signals,
-    hazards: tuple[Hazard, ...],
-    reports: Mapping[int, Report],
-    t_sensor: int,
-    t_rx: int,
-    previous: World | None = None,
-    signal_trouble: str | None = None,
-    share: Floats | None = None,
-    stopped: tuple[int, ...] = (),
-    next_signals: Mapping[int, NextSignal] | None = None,
-    doubts: Mapping[int, Doubt] | None = None,
-    doubt_reason: str | None = None,
-    sensor_trouble: str | None = None,
-    rules: RuleTable | None = None,
-) -> World:
-    """Make the snapshot of an intersection at `t` ns.
+@dataclass(kw_only=True)
+class Moment:
+    """What the snapshot of one intersection at `t` ns is made from.
 
-    `tracks`: as `Fusion.tracks` gives them. `signals`: as received. `reports`, `next_signals`: by handle. `previous`:
-    the
-    snapshot before this one. `share`, `stopped`: as `TrafficState` found them; without them all movements are alike,
-    and no vehicle is stopped. `doubts`: by index of the group. `rules`: the rule table of the code with the days of a
-    calendar; without it no day is a holiday.
+    `signals`: as received. `reports`, `next_signals`: by handle. `previous`: the snapshot before this one. `share`,
+    `stopped`: as `TrafficState` found them; without them all movements are alike, and no vehicle is stopped. `doubts`:
+    by index of the group. `rules`: the rule table of the code with the days of a calendar.
     """
-    rules = rules or code.rule_table
-    claims = _claims(tracks, reports)
 
-    # Declared paths make a lane more likely, lanes that are closed now less.
-    declared = np.full((len(tracks), 3), -1, np.int64)
-    if claims.vehicles:
-        declared[claims.rows] = [vehicle.paths for vehicle in claims.vehicles]
-    matched = match(code, tracks, declared, rules.closed(t))
-
-    return World(
-        t=t,
-        code=code,
-        tracks=tracks,
-        signals=believed(signals, t, doubts),
-        hazards=hazards,
-        vehicles=claims.vehicles,
-        rows=claims.rows,
-        reported=claims.reported,
-        report=claims.report,
-        path=matched.path,
-        s=matched.s,
-        lateral=matched.lateral,
-        speed=matched.along,
-        accel=_acceleration(t, tracks, previous),
-        to_stop=matched.to_stop,
-        connection=matched.connection,
-        t_sensor=t_sensor,
-        t_rx=t_rx,
-        perception_age=t - t_sensor,
-        signal_trouble=signal_trouble,
-        doubt_reason=doubt_reason,
-        sensor_trouble=sensor_trouble,
-        share=np.ones(code.n_conns) if share is None else share,
-        stopped=stopped,
-        next_signals=next_signals or {},
-        rules=rules,
-    )
-
-
-def _acceleration(t: int, tracks: NDArray[Any], previous: World | None) -> Floats:
-    """Return m/s^2 in each track's own direction, from its speed now and in the snapshot before."""
-    accel = np.zeros(len(tracks))
-    if previous is not None and t > previous.t:
-        dt = (t - previous.t) / 1e9
-        weight = min(dt / ACCELERATION_SMOOTHING, 1.0)
-        _accelerate(tracks, previous.tracks, previous.accel, dt, weight, accel)
-    return accel
-
-
-@njit(cache=True)
-def _accelerate(tracks: Any, before: Any, accel_before: Any, dt: float, weight: float, accel: Any) -> None:
-    """Fill in the smoothed acceleration (m/s^2) of each track; both snapshots are in order of id."""
-    j = 0
-    for i in range(len(tracks)):
-        while j < len(before) and before[j]["id"] < tracks[i]["id"]:
-            j += 1
-        if j < len(before) and before[j]["id"] == tracks[i]["id"]:
-            speed = (tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2) ** 0.5
-            speed_before = (before[j]["vx"] ** 2 + before[j]["vy"] ** 2) ** 0.5
-            accel[i] = accel_before[j] + weight * ((speed - speed_before) / dt - accel_before[j])
-
-
-class _Claims(NamedTuple):
-    """Which connected vehicles have a track: see the fields of `World`."""
-
-    vehicles: tuple[Report, ...]
-    rows: Ints
-    report: Ints
-    reported: Ints
-
-
-def _claims(tracks: NDArray[Any], reports: Mapping[int, Report]) -> _Claims:
-    handles = tracks["vehicle"]
-    rows = handles.nonzero()[0]
-    claimed = [reports.get(handle) for handle in handles[rows].tolist()]
-    vehicles = tuple([vehicle for vehicle in claimed if vehicle is not None])
-    if len(vehicles) < len(claimed):
-        # Tracks of vehicles that have been silent for so long that their reports are forgotten.
-        rows = rows[[vehicle is not None for vehicle in claimed]]
-
-    report = np.full(len(tracks), -1, np.int64)
-    report[rows] = np.arange(len(rows))
-    reported = np.array([vehicle.t for vehicle in vehicles], np.int64)
-    return _Claims(vehicles=vehicles, rows=rows, report=report, reported=reported)
+    t: int
+    code: CompiledCode
+    signals: Signals
+    hazards: tuple[Hazard, ...]
+    reports: Mapping[int, Report]
+    t_sensor: int
+    t_rx: int
+    rules: RuleTable
+    previous: World | None = None
+    signal_trouble: str | None = None
+    share: Floats | None = None
+    stopped: tuple[int, ...] = ()
+    next_signals: Mapping[int, NextSignal] = field(default_factory=dict)
+    doubts: Mapping[int, Doubt] | None = None
+    doubt_reason: str | None = None
+    sensor_trouble: str | None = None
 
 
 def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:

@@ -17,12 +17,22 @@ from cloudctl import codes, maps
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.engine import Engine
 from cloudctl.io import broker
+from cloudctl.planner.warm import warm
 from cloudctl.settings import EngineConfig
+
+PLANNING = {"planner", "node", "view", "sim", "signals", "tracker"}  # folders of tests that plan
 
 
 def pytest_report_header() -> str:
     """Say whether tests read recordings of others as well as the project's own."""
     return f"recordings of others (CLOUDCTL_TEST_DATA): {OUTSIDE if OUTSIDE.exists() else 'none here, only tests/data'}"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Compile the planner's kernels before the first test that plans, where none has been compiled on this machine
+    yet: no test's time limit is meant for that."""
+    if any(item.path.parent.name in PLANNING for item in session.items):
+        warm(compile_code(codes.load(maps.path("intersection.json"))))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cloudctl import planner, world
+from cloudctl import planner, snapshots, world
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.fusion import TRACK
@@ -95,7 +95,7 @@ class Stage:
             t, 1, self.code.code.revision, shown, ends, ends, ends, np.ones(n),
             np.where(shown == RED, ends, end + 30 * SECOND), np.full(n, 20 * SECOND), self.open,
         )  # fmt: skip
-        return world.build(
+        return snapshots.build(
             t, self.code, tracks, signals, self.hazards, self.reports, t, t, self.before, None, self.share, self.stopped
         )
 

@@ -54,6 +54,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "io",
         ),  # I/O below the engine: it can be replaced by a recording, and the engine cannot reach it
         ("hazards", "perception", "scans", "world"),
+        ("snapshots",),
         ("forecast", "sensor_health"),
         ("planner", "traffic"),
         ("intersection",),
@@ -133,7 +134,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("braking", "candidate", "policy", "priority_need"),
         ("class_evidence",),
         ("kinds", "priority"),
-        ("catalogue",),  # lists the kinds
+        ("screens",),  # lists their screens
+        ("catalogue", "gathering"),  # the former lists their plans
+        ("screened",),
         ("filter",),
         ("__init__",),
         ("warm",),

@@ -139,11 +139,15 @@ def from_compact(data: bytes) -> IntersectionCode:
 
 
 def _canonical(tree: Any) -> Any:
-    if isinstance(tree, dict):
+    # Plain data, so that types are these themselves: a node hashes hundreds of codes when it starts.
+    kind = type(tree)
+    if kind is float:
+        return int(tree) if tree.is_integer() else tree
+    if kind is dict:
         return {key: value if key in LINE_FIELDS else _canonical(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
+    if kind is list or kind is tuple:
         return tree if tree and isinstance(tree[0], int) else [_canonical(value) for value in tree]
-    return int(tree) if isinstance(tree, float) and tree.is_integer() else tree
+    return tree
 
 
 LINE_FIELDS = frozenset(("points", "axis", "polygon"))

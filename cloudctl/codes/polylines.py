@@ -57,9 +57,12 @@ def crossings(line: F8, along: F8, axis: F8) -> F8:
         share = (offset[:, 1] * axis_step[0] - offset[:, 0] * axis_step[1]) / determinant
         axis_share = (steps[:, 0] * offset[:, 1] - steps[:, 1] * offset[:, 0]) / determinant
         hits = np.flatnonzero((share >= 0) & (share < 1) & (axis_share >= 0) & (axis_share <= 1))
-        sine = np.abs(determinant) / (np.hypot(steps[:, 0], steps[:, 1]) * np.hypot(*axis_step))
+    if not len(hits):
+        return np.empty((0, 2))
 
-    return np.stack([along[hits] + share[hits] * (along[hits + 1] - along[hits]), sine[hits]], axis=1)
+    crossed = steps[hits]
+    sine = np.abs(determinant[hits]) / (np.hypot(crossed[:, 0], crossed[:, 1]) * np.hypot(*axis_step))
+    return np.stack([along[hits] + share[hits] * (along[hits + 1] - along[hits]), sine], axis=1)
 
 
 def band(axis: F8, width: float) -> F8:

@@ -7,8 +7,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..codes.compiled.arrays import lanes_at, links_at, moves_at, paths_at
 from ..matching import Floats, Ints
-from ..world import World
+from ..world import Users, World
 from .prediction import Prediction, next_path
 
 MAX_GAP = 150.0  # m; a leader further ahead is none
@@ -58,6 +59,22 @@ def _follow(
                 leader[i], gap[i] = ahead, max(free, 0.0)
 
 
+@njit(cache=True, inline="always")
+def follow_in(users: Users, prediction: Prediction, code: Any) -> Following:
+    """Return the leader of every road user of an intersection: `follow`, compiled."""
+    paths, lanes, moves, links = paths_at(code), lanes_at(code), moves_at(code), links_at(code)
+    n, n_lanes = len(users.path), len(lanes.speed)
+    following = Following(np.full(n, -1, np.int64), np.full(n, np.inf))
+    by_distance = np.argsort(users.s, kind="mergesort")
+    order = by_distance[np.argsort(users.path[by_distance], kind="mergesort")]
+    _follow(
+        users.path, users.s, users.tracks["length"], prediction.movement, order, n_lanes, len(paths.length),
+        paths.length, moves.origin, moves.exit, links.joint_start, links.joint,
+        following.leader, following.gap,
+    )  # fmt: skip
+    return following
+
+
 def follow(world: World, prediction: Prediction) -> Following:
     """Return the leader of every track; O(n log n)."""
     code, n = world.code, len(world.tracks)
@@ -75,7 +92,7 @@ def follow(world: World, prediction: Prediction) -> Following:
 
 
 @njit(cache=True)
-def _mark_holding_up(leader: Any, gap: Any, speed: Any, is_free: Any, marked: Any) -> None:
+def mark_holding_up(leader: Any, gap: Any, speed: Any, is_free: Any, marked: Any) -> None:
     for i in range(len(leader)):
         follower = i
         while (
@@ -96,5 +113,5 @@ def holding_up(world: World, following: Following, is_free: NDArray[np.bool_]) -
     `is_free`: bool[n], the tracks that nothing but their leaders holds up.
     """
     marked = np.zeros(len(world.tracks), np.bool_)
-    _mark_holding_up(following.leader, following.gap, world.speed, is_free, marked)
+    mark_holding_up(following.leader, following.gap, world.speed, is_free, marked)
     return marked

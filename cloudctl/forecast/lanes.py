@@ -9,7 +9,6 @@ from numba import njit
 
 from ..codes import CompiledCode
 from ..driving import STANDING_SPEED
-from ..matching import tables
 from ..schema import Behaviour
 from ..world import World
 
@@ -57,7 +56,7 @@ def adjacent_lanes(code: CompiledCode, lane: int, connection: int) -> tuple[Lane
 @lru_cache(maxsize=MAX_REMEMBERED)
 def _lanes_beside(code_hash: str, lane: int, connection: int) -> tuple[LaneChange, ...]:
     code = _CODES[code_hash]
-    turns = tables(code).turns
+    turns = code.lane_tables.turns
     own_number = code.code.lanes[lane].number
 
     changes = []

@@ -20,10 +20,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..codes.compiled.addresses import inner_kernel
+from ..codes.compiled.arrays import lanes_at, links_at, moves_at, paths_at
 from ..codes.model import CONFLICTS
 from ..matching import Floats, Ints
 from ..road_users import FOLLOWS_LANE
-from ..world import World
+from ..world import Users, World
 
 MAX_MOVEMENTS = 3  # movements predicted per track
 STEP = 0.5  # s
@@ -165,50 +167,89 @@ def next_path(
 
 
 @njit(cache=True)
+def _predict_path(
+    i: int, tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any,
+    arc: Any, length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, out: Any, var: Any,
+) -> None:  # fmt: skip
+    """Fill in the predicted positions (m) of track `i` and their variances (m^2) along and across the path."""
+    track = tracks[i]
+    sigma = SIGMA_A[min(track["class"], len(SIGMA_A) - 1)]
+    variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
+    is_guided = path[i] >= 0 and FOLLOWS_LANE[track["class"]]
+
+    here, path_begin, k = path[i], 0.0, 0
+    if is_guided:
+        k = start[here]
+    for step in range(STEPS):
+        t = (step + 1) * STEP
+        var[i, step, 0] = position_variance(variance, speed_variance, sigma, t)
+        var[i, step, 1] = variance + (SWAY * t) ** 2
+        if not is_guided:
+            # Straight on, as uncertain across its way as along it.
+            out[i, step, 0] = track["x"] + track["vx"] * t
+            out[i, step, 1] = track["y"] + track["vy"] * t
+            var[i, step, 1] = var[i, step, 0]
+            continue
+        var[i, step, 1] = min(var[i, step, 1], variance + HALF_LANE**2)
+
+        # The path it will be on, and where along it.
+        along = s[i] + distance_covered(max(speed[i], 0.0), accel[i], t) - path_begin
+        while along > length[here]:
+            following = next_path(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
+            if following < 0:
+                break
+            along -= length[here]
+            path_begin += length[here]
+            here, k = following, start[following]
+
+        # Between two points of that path; beyond its end straight on.
+        while k < start[here + 1] - 2 and arc[k + 1] < along:
+            k += 1
+        segment = max(arc[k + 1] - arc[k], 1e-9)
+        fraction = (along - arc[k]) / segment
+        out[i, step, 0] = xy[k, 0] + fraction * (xy[k + 1, 0] - xy[k, 0])
+        out[i, step, 1] = xy[k, 1] + fraction * (xy[k + 1, 1] - xy[k, 1])
+
+
+@njit(cache=True)
 def _predict_paths(
     tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
-    length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, follows_lane: Any, sigma_a: Any, out: Any,
-    var: Any,
+    length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, out: Any, var: Any,
 ) -> None:  # fmt: skip
     """Fill in the predicted positions (m) and their variances (m^2) along and across the path."""
     for i in range(len(tracks)):
-        track = tracks[i]
-        sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
-        variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
-        is_guided = path[i] >= 0 and follows_lane[track["class"]]
+        _predict_path(
+            i, tracks, path, s, speed, accel, movement, n_lanes, start, xy, arc, length, conn_from, conn_to,
+            joint_start, joint, out, var,
+        )  # fmt: skip
 
-        here, path_begin, k = path[i], 0.0, 0
-        if is_guided:
-            k = start[here]
-        for step in range(STEPS):
-            t = (step + 1) * STEP
-            var[i, step, 0] = position_variance(variance, speed_variance, sigma, t)
-            var[i, step, 1] = variance + (SWAY * t) ** 2
-            if not is_guided:
-                # Straight on, as uncertain across its way as along it.
-                out[i, step, 0] = track["x"] + track["vx"] * t
-                out[i, step, 1] = track["y"] + track["vy"] * t
-                var[i, step, 1] = var[i, step, 0]
-                continue
-            var[i, step, 1] = min(var[i, step, 1], variance + HALF_LANE**2)
 
-            # The path it will be on, and where along it.
-            along = s[i] + distance_covered(max(speed[i], 0.0), accel[i], t) - path_begin
-            while along > length[here]:
-                following = next_path(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
-                if following < 0:
-                    break
-                along -= length[here]
-                path_begin += length[here]
-                here, k = following, start[following]
+@njit(cache=True, inline="always")
+def movements_in(users: Users, share: Any, code: Any) -> Prediction:
+    """Return the likely movements of every road user of an intersection: `predict`, compiled, with room for the paths
+    that `predict_path_in` fills in."""
+    lanes, moves, links = lanes_at(code), moves_at(code), links_at(code)
+    n = len(users.path)
+    prediction = Prediction(
+        np.full((n, MAX_MOVEMENTS), -1, np.int64), np.zeros((n, MAX_MOVEMENTS)), np.empty((n, STEPS, 2)),
+        np.empty((n, STEPS, 2)),
+    )  # fmt: skip
+    _list_movements(
+        users.connection, users.path, users.to_stop, users.speed, len(lanes.speed), links.start,
+        links.movement, moves.speed, share, prediction.movement, prediction.chance,
+    )  # fmt: skip
+    return prediction
 
-            # Between two points of that path; beyond its end straight on.
-            while k < start[here + 1] - 2 and arc[k + 1] < along:
-                k += 1
-            segment = max(arc[k + 1] - arc[k], 1e-9)
-            fraction = (along - arc[k]) / segment
-            out[i, step, 0] = xy[k, 0] + fraction * (xy[k + 1, 0] - xy[k, 0])
-            out[i, step, 1] = xy[k, 1] + fraction * (xy[k + 1, 1] - xy[k, 1])
+
+@inner_kernel
+def predict_path_in(i: int, users: Users, code: Any, prediction: Prediction) -> None:
+    """Fill in the path of one road user."""
+    paths, lanes, moves, links = paths_at(code), lanes_at(code), moves_at(code), links_at(code)
+    _predict_path(
+        i, users.tracks, users.path, users.s, users.speed, users.accel, prediction.movement, len(lanes.speed),
+        paths.start, paths.xy, paths.s, paths.length, moves.origin, moves.exit, links.joint_start, links.joint,
+        prediction.xy, prediction.var,
+    )  # fmt: skip
 
 
 def predict(world: World) -> Prediction:
@@ -231,7 +272,7 @@ def predict(world: World) -> Prediction:
     _predict_paths(
         world.tracks, world.path, world.s, world.speed, world.accel, prediction.movement, code.n_lanes, code.path_start,
         code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, links.joint_start, links.joint,
-        FOLLOWS_LANE, SIGMA_A, prediction.xy, prediction.var,
+        prediction.xy, prediction.var,
     )  # fmt: skip
     return prediction
 

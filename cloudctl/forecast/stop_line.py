@@ -20,11 +20,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..codes.compiled.arrays import lanes_at, moves_at, tables_at
 from ..driving import ACCELERATION, MIN_HEADWAY, SATURATION_HEADWAY, STANDING_SPEED, STARTUP_LOST_TIME
-from ..matching import Floats, Ints, tables
+from ..matching import Floats, Ints
 from ..signals.colours import IS_GREEN, IS_RED
 from ..signals.states import NEVER
-from ..world import World
+from ..world import SignalArrays, Users, World
 
 YELLOW_ALLOWANCE = 2.0  # s after the earliest end of green in which a driver may still decide to pass
 GREEN_END_MARGIN = 0.5  # s before the end of green after which no passage is forecast
@@ -62,11 +63,11 @@ class StopLineForecast(NamedTuple):
 
 @njit(cache=True)
 def _windows(
-    t: int, state: Any, min_end: Any, max_end: Any, next_green: Any, next_green_duration: Any, state_is_green: Any,
-    state_is_red: Any, is_green: Any, time_left: Any, next_start: Any, next_duration: Any,
+    t: int, state: Any, min_end: Any, max_end: Any, next_green: Any, next_green_duration: Any, is_green: Any,
+    time_left: Any, next_start: Any, next_duration: Any,
 ) -> None:  # fmt: skip
     for group in range(len(state)):
-        is_green[group] = state_is_green[state[group]]
+        is_green[group] = IS_GREEN[state[group]]
 
         # An earliest end that is not known may be now.
         time_left[group] = 0.0
@@ -75,7 +76,7 @@ def _windows(
 
         # Of a red, both its end and the next green are promised: the later of the two counts.
         start = next_green[group]
-        if state_is_red[state[group]] and max_end[group] != NEVER:
+        if IS_RED[state[group]] and max_end[group] != NEVER:
             start = max_end[group] if start == NEVER else max(start, max_end[group])
         next_start[group] = UNKNOWN_TIME if start == NEVER else max((start - t) / 1e9, 0.0)
 
@@ -165,6 +166,31 @@ def _sweep(
         time[i] = last_passage = arrival
 
 
+@njit(cache=True, inline="always")
+def forecast_in(t: int, users: Users, signals: SignalArrays, code: Any) -> StopLineForecast:
+    """Return the forecast of an intersection at `t` ns: `forecast_stop_lines`, compiled."""
+    lanes, moves, tables = lanes_at(code), moves_at(code), tables_at(code)
+    n, n_lanes, n_groups = len(users.path), len(lanes.speed), len(signals.state)
+    windows = Windows(np.zeros(n_groups, np.bool_), np.zeros(n_groups), np.zeros(n_groups), np.zeros(n_groups))
+    _windows(
+        t, signals.state, signals.min_end, signals.max_end, signals.next_green, signals.next_duration,
+        windows.is_green, windows.time_left, windows.next_start, windows.next_duration,
+    )  # fmt: skip
+
+    forecast = StopLineForecast(
+        np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_),
+        np.zeros(n_lanes), windows,
+    )  # fmt: skip
+    if len(moves.group) > 0:
+        _sweep(
+            users.tracks, users.path, users.connection, users.to_stop, users.speed, n_lanes, moves.origin,
+            moves.group, tables.group, lanes.speed, windows.is_green, windows.time_left,
+            windows.next_start, windows.next_duration, forecast.time, forecast.ahead, forecast.behind,
+            forecast.in_present_green, forecast.in_doubt, forecast.queue_tail,
+        )  # fmt: skip
+    return forecast
+
+
 # By code: the newest snapshot asked for, which is not kept alive by it, and its forecast.
 _NEWEST: dict[str, tuple[ref[World], StopLineForecast]] = {}
 
@@ -194,7 +220,7 @@ def _forecast(world: World) -> StopLineForecast:
 
     _sweep(
         world.tracks, world.path, world.connection, world.to_stop, world.speed, code.n_lanes, code.conn_from,
-        code.conn_group, tables(code).group, code.lane_speed, *forecast.windows, forecast.time, forecast.ahead,
+        code.conn_group, code.lane_tables.group, code.lane_speed, *forecast.windows, forecast.time, forecast.ahead,
         forecast.behind, forecast.in_present_green, forecast.in_doubt, forecast.queue_tail,
     )  # fmt: skip
     return forecast
@@ -207,7 +233,7 @@ def green_windows(world: World) -> Windows:
         is_green=np.zeros(n, np.bool_), time_left=np.zeros(n), next_start=np.zeros(n), next_duration=np.zeros(n)
     )
     _windows(
-        world.t, signals.state, signals.min_end, signals.max_end, signals.next_green, signals.next_duration, IS_GREEN,
-        IS_RED, *windows,
+        world.t, signals.state, signals.min_end, signals.max_end, signals.next_green, signals.next_duration,
+        *windows,
     )  # fmt: skip
     return windows

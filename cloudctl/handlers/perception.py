@@ -28,11 +28,14 @@ class PerceptionHandler:
         times, indexes = frames.t.tolist(), frames.sources.tolist()
         for name, t_sensed, source_index in zip(frames.intersections, times, indexes, strict=True):
             intersection = self._intersections[name]
-            intersection.sensing.frame(t, t_sensed, source_index, self._sources.of_intersection(name))
+            if not intersection.sensing.counted(t, t_sensed, source_index):
+                intersection.sensing.frame(t, t_sensed, source_index, self._sources.of_intersection(name))
             scans.fusions.append(intersection.fusion)
 
-            intersection.t_sensor = max(intersection.t_sensor, t_sensed)
-            intersection.t_rx = t
-            self._scheduler.schedule_plan(t, intersection)
-            with_frames[name] = intersection
+            if t_sensed > intersection.t_sensor:
+                intersection.t_sensor = t_sensed
+            if name not in with_frames:
+                intersection.t_rx = t
+                self._scheduler.schedule_plan(t, intersection)
+                with_frames[name] = intersection
         return list(with_frames.values())

@@ -19,7 +19,7 @@ class Vehicle(NamedTuple):
     body: VehicleState | VehicleRequest | Ack
 
 
-class TimestampedMessage(NamedTuple):
+class TimestampedMessage(msgspec.Struct, frozen=True):
     """A signal, hazard or health message with its event time `t`, and the clock offset (ns) that was taken off for
     it."""
 

@@ -2,9 +2,11 @@
 by its row."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..fusion import FrameFaults, decode_batch
@@ -16,7 +18,7 @@ from .sources import Source
 MAX_FRAMES = 8  # of one source in one batch; the oldest are dropped first
 
 
-class Pending(NamedTuple):
+class Pending(Struct, frozen=True):
     """A frame whose header was accepted; `t` is its event time, ns."""
 
     t: int
@@ -35,6 +37,7 @@ class Frames(NamedTuple):
     offsets: NDArray[np.int64]  # of each frame's first row, and the number of rows at the end
 
 
+_time_of = attrgetter("t")
 Refuse = Callable[[Pending, RejectedMessage], None]
 Confine = Callable[[Pending, Exception], None]
 
@@ -42,6 +45,10 @@ Confine = Callable[[Pending, Exception], None]
 def newest(pending: list[Pending], metrics: Metrics) -> list[Pending]:
     """Return the newest MAX_FRAMES frames of each source, in order of event time; the others are counted."""
     if len(pending) > MAX_FRAMES:
+        sources = [id(frame.source) for frame in pending]
+        if len(pending) - len(set(sources)) < MAX_FRAMES:
+            return sorted(pending, key=_time_of)  # no source can have more than MAX_FRAMES
+
         counts: dict[int, int] = {}  # by identity of the source
         kept = []
         for frame in reversed(pending):
@@ -52,7 +59,7 @@ def newest(pending: list[Pending], metrics: Metrics) -> list[Pending]:
             else:
                 metrics.count("drop.queue", f"{frame.body.rsu}/{frame.body.sensor}")
         pending = kept[::-1]
-    return sorted(pending, key=lambda frame: frame.t)
+    return sorted(pending, key=_time_of)
 
 
 def read_frames(pending: list[Pending], metrics: Metrics, refuse: Refuse, confine: Confine) -> Frames:
@@ -63,16 +70,18 @@ def read_frames(pending: list[Pending], metrics: Metrics, refuse: Refuse, confin
     node's own.
     """
     pending, (rows, offsets, faults) = _decoded(pending, confine)
-    accepted = []
-    for index, (frame, fault) in enumerate(zip(pending, faults, strict=True)):
-        has_rows = bool(offsets[index + 1] > offsets[index])
-        if fault is not None:
-            _refuse_rows(frame, fault, has_rows, metrics, refuse)
-        if fault is None or fault.refused == 0 or has_rows:
-            metrics.count("accept.perception", frame.body.rsu)
-            accepted.append(index)
+    accepted = list(range(len(pending)))
+    if any(faults):
+        accepted = []
+        for index, (frame, fault) in enumerate(zip(pending, faults, strict=True)):
+            has_rows = bool(offsets[index + 1] > offsets[index])
+            if fault is not None:
+                _refuse_rows(frame, fault, has_rows, metrics, refuse)
+            if fault is None or fault.refused == 0 or has_rows:
+                accepted.append(index)
 
     frames = [pending[index] for index in accepted]
+    metrics.count_each("accept.perception", [frame.body.rsu for frame in frames])
     return Frames(
         intersections=[frame.source.intersection for frame in frames],
         t=np.array([frame.t for frame in frames], np.int64),

@@ -48,7 +48,7 @@ from .rejections import (
 )
 from .replies import RejectSender
 from .signal_groups import Groups, read_groups
-from .sources import Sources
+from .sources import Source, Sources
 from .vehicle_checks import (
     check_hello,
     check_request,
@@ -109,6 +109,8 @@ class Ingest:
         self._plausible = plausible
         self._faults = faults or Faults(metrics)
         self._rejects = RejectSender(metrics)
+        # The gateway and source of frames by sender, unit and sensor, once they were authorised; as many as `sources`.
+        self._routes: dict[tuple[str, str, str], tuple[Gateway, Source]] = {}
         self._groups: dict[str, tuple[bytes, Groups]] = {}  # by RSU: its newest signal groups, as bytes and decoded
 
         self._decode = {
@@ -168,6 +170,7 @@ class Ingest:
         """Bind gateways to roadside units anew: clocks of gateways that stay are kept, sources whose intersection
         changed begin anew."""
         self.gateways.rebind(gateways)
+        self._routes.clear()
         for rsu in self.sources.rebind(gateways):
             self._groups.pop(rsu, None)
 
@@ -175,10 +178,19 @@ class Ingest:
 
     def _perception(self, t_rx: int, raw: RawMessage) -> Pending:
         body: Perception = self._body(raw)
-        gateway = self.gateways.authorise(raw.sender, body.version, body.rsu)
-        source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], raw.sender)
+        route = self._routes.get((raw.sender, body.rsu, body.sensor))
+        if route is None or body.version != VERSION:
+            gateway = self.gateways.authorise(raw.sender, body.version, body.rsu)
+            source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], raw.sender)
+            self._routes[raw.sender, body.rsu, body.sensor] = gateway, source
+        else:
+            gateway, source = route
+
         t = check_time(t_rx, body.t, gateway.offset, PERCEPTION_AGE)
-        self.sources.check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
+        if body.seq == source.seq + 1:  # mostly: its name for an error need not be made
+            source.seq = body.seq
+        else:
+            self.sources.check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
 
         # the origin is the same from frame to frame: it is checked when it changes
         if source.origin != (body.lat, body.lon):

@@ -4,7 +4,6 @@ wake drains a batch.
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -44,7 +43,14 @@ from .publish import Publisher
 from .reloader import Reloader, RunningParts, reachable_section
 from .reports import Reports
 from .share import Share
-from .startup import begin_recording, compile_kernels, make_ownership, make_signer, start_embedded_broker
+from .startup import (
+    begin_recording,
+    compile_kernels,
+    make_ownership,
+    make_signer,
+    settle_memory,
+    start_embedded_broker,
+)
 from .workers import own_file
 
 DRAIN_BATCH = 512  # messages that are taken from the socket at once
@@ -187,8 +193,7 @@ class Node:
         loop.set_exception_handler(
             lambda _, context: self._confine("loop", "", context.get("exception") or RuntimeError(context["message"]))
         )
-        gc.collect()
-        gc.freeze()  # codes and kernels stay: collections look at what messages leave behind only
+        settle_memory()
 
         if self.web:
             try:

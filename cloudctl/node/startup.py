@@ -1,5 +1,6 @@
 """What a node begins with, from its configuration: broker, recording, key for signatures."""
 
+import gc
 import logging
 from pathlib import Path
 
@@ -21,6 +22,19 @@ from .broker_files import bridge_of, broker_tls
 from .config import NodeConfig
 
 log = logging.getLogger("cloudctl.node")
+
+# containers made before the youngest are looked at; how often that is done before the older ones are, and all
+COLLECTION_THRESHOLDS = (20_000, 20, 50)
+
+
+def settle_memory() -> None:
+    """Have collections of garbage look at what messages leave behind only: codes and kernels stay.
+
+    Snapshots, messages and advisories are freed without them, for they are in no circle: they are made rare.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
 
 
 def start_embedded_broker(config: NodeConfig) -> Broker | None:

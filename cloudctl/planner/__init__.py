@@ -5,20 +5,20 @@ follows (`forecast.following`), when it passes its stop line (`forecast.stop_lin
 is the table of the kinds; `policy` is what differs by class of vehicle.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..clock import MS, SECOND
-from ..forecast.following import follow
-from ..forecast.prediction import predict
 from ..forecast.stop_line import forecast_stop_lines
 from ..schema import AdvisoryKind, Severity, intersection_target, vehicle_target
 from ..world import MAX_FRESH_AGE, World
 from .candidate import Candidate, Withheld
-from .catalogue import DELIVERY, Situation, plans
+from .catalogue import DELIVERY
 from .filter import AdvisoryFilter
-from .kinds import rules
 from .policy import policy_of
 from .priority import PriorityRequestServer
+from .screened import Screened
 
 SIGNAL_AGE = 500 * MS  # T/CSAE 159: SPAT period
 PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
@@ -26,6 +26,7 @@ PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 __all__ = [
     "AdvisoryFilter",
     "Candidate",
+    "Plans",
     "PriorityRequestServer",
     "Withheld",
     "failed",
@@ -68,30 +69,49 @@ def _perception_gate(world: World) -> str | None:
     return None
 
 
-def plan(world: World, withheld: list[Withheld] | None = None) -> list[Candidate]:
-    """Return every proposal for the intersection at this moment; what the gate withholds is named by a `degraded` one.
+class Plans:
+    """The proposals for each of some intersections at one moment, made when they are asked for.
 
-    `withheld`, where given, collects what a vehicle's own policy or position keeps from it, with the reason.
+    All intersections are looked at by one compiled call when the object is made; what it finds for one does not depend
+    on the others. Only connected vehicles are proposed anything, beside `degraded`, which names what the gate
+    withholds: an intersection without any is not looked at.
     """
-    signal, perception = gate(world)
-    has_states = world.signals.t > 0 and world.signals.revision == world.code.code.revision
 
-    prediction = predict(world)
-    situation = Situation(
-        world=world,
-        forecast=forecast_stop_lines(world),
-        limits=rules.in_force(world),
-        prediction=prediction,
-        following=follow(world, prediction),
-    )
-    candidates: list[Candidate] = []
-    for plan_kind in plans(signal is None, has_states, perception is None):
-        candidates += plan_kind(situation, candidates)
+    def __init__(self, worlds: Sequence[World]) -> None:
+        self._worlds = worlds
+        self._reasons = [gate(world) for world in worlds]
+        with_vehicles = [index for index, world in enumerate(worlds) if world.vehicles]
+        self._place = {index: place for place, index in enumerate(with_vehicles)}
+        if with_vehicles:
+            gates = [self._gates(index) for index in with_vehicles]
+            self._screened = Screened([worlds[index] for index in with_vehicles], gates)
 
-    reasons = [reason for reason in (signal, _doubt(world, signal), perception, world.sensor_trouble) if reason]
-    if reasons:
-        candidates.append(_degraded(intersection_target(world.code.code.id), "; ".join(reasons)))
-    return _deliverable(world, candidates, withheld)
+    def _gates(self, index: int) -> tuple[bool, bool, bool]:
+        """Return whether signal times, signal states and perception are there for an intersection."""
+        world, (signal, perception) = self._worlds[index], self._reasons[index]
+        has_states = world.signals.t > 0 and world.signals.revision == world.code.code.revision
+        return signal is None, has_states, perception is None
+
+    def propose(self, index: int, withheld: list[Withheld] | None = None) -> list[Candidate]:
+        """Return every proposal for one of the intersections.
+
+        `withheld`, where given, collects what a vehicle's own policy or position keeps from it, with the reason.
+        """
+        world, (signal, perception) = self._worlds[index], self._reasons[index]
+        place = self._place.get(index)
+        candidates = [] if place is None else self._screened.propose(place)
+
+        reasons = [reason for reason in (signal, _doubt(world, signal), perception, world.sensor_trouble) if reason]
+        if reasons:
+            candidates.append(_degraded(intersection_target(world.code.code.id), "; ".join(reasons)))
+        if place is None or not self._screened.is_restricted(place):
+            return candidates
+        return _deliverable(world, candidates, withheld)
+
+
+def plan(world: World, withheld: list[Withheld] | None = None) -> list[Candidate]:
+    """Return every proposal for one intersection at this moment: `Plans` of it alone."""
+    return Plans([world]).propose(0, withheld)
 
 
 def _doubt(world: World, signal: str | None) -> str | None:
@@ -122,8 +142,6 @@ def _deliverable(world: World, candidates: list[Candidate], withheld: list[Withh
             )
             if world.t - vehicle.t > MAX_FRESH_AGE:
                 silent.add(target)
-    if not suppressed and not poor:
-        return candidates
 
     deliverable = []
     for candidate in candidates:

@@ -1,22 +1,23 @@
-"""The table of the advisory kinds: what plans each, what that needs, and how its advisories are sent.
+"""The table of the advisory kinds: what plans each, and how its advisories are sent.
 
-Adding a kind: a module in `kinds/` with its formulae, a row in PLANNERS for the function that plans it, a row in
-DELIVERY, and its name on the wire in `schema.AdvisoryKind`. A test holds the tables complete.
+Adding a kind: a module in `kinds/` with its formulae, its `screen` and its `plan`; a line in `screens`, which asks the
+screen where what its advice may rest on is there; a row in PLANNERS for the function that plans it, a row in DELIVERY,
+and its name on the wire in `schema.AdvisoryKind`. A test holds the tables complete.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
-from functools import cache
+from functools import cached_property
 from typing import NamedTuple
 
 from ..clock import MS
 from ..codes.compiled.rules import InForce
-from ..forecast.following import Following
-from ..forecast.prediction import Prediction
-from ..forecast.stop_line import StopLineForecast
+from ..forecast.following import Following, follow
+from ..forecast.prediction import Prediction, predict
+from ..forecast.stop_line import StopLineForecast, forecast_stop_lines
 from ..schema import AdvisoryKind
 from ..world import World
+from . import screens
 from .candidate import Candidate
 from .kinds import (
     ahead,
@@ -38,75 +39,58 @@ from .kinds import (
 )
 
 
-class Needs(Enum):
-    """What advice may rest on: it is withheld while that is missing."""
-
-    SIGNAL_TIMES = auto()  # signal states in time, of the code in force, and trusted
-
-    # Signal states of the code in force. What rests on the displayed state alone is never withheld because times are
-    # wrong: it is what protects then.
-    SIGNAL_STATES = auto()
-
-    PERCEPTION = auto()  # perception in time
-
-
-NOTHING = frozenset[Needs]()
-SIGNAL_TIMES = frozenset({Needs.SIGNAL_TIMES})
-SIGNAL_STATES = frozenset({Needs.SIGNAL_STATES})
-PERCEPTION = frozenset({Needs.PERCEPTION})
-TIMES_AND_PERCEPTION = SIGNAL_TIMES | PERCEPTION
-
-
-class Situation(NamedTuple):
-    """A snapshot, and what is derived from it once for all kinds."""
+@dataclass(kw_only=True)
+class Situation:
+    """A snapshot, what `screens` found in it, and what is derived from it when a kind first asks."""
 
     world: World
-    forecast: StopLineForecast
     limits: InForce
-    prediction: Prediction
-    following: Following
+    advices: list[glosa.Advice]
+    stops: list[signal_stop.Stop]
+    sightings: list[blind_spot.Sighting]
+
+    @cached_property
+    def forecast(self) -> StopLineForecast:
+        return forecast_stop_lines(self.world)
+
+    @cached_property
+    def prediction(self) -> Prediction:
+        return predict(self.world)
+
+    @cached_property
+    def following(self) -> Following:
+        return follow(self.world, self.prediction)
 
 
-Plan = Callable[[Situation, list[Candidate]], list[Candidate]]
+Plan = Callable[[Situation], list[Candidate]]
 
 
 class Planner(NamedTuple):
-    """One function that plans. It is given the situation, and the candidates of the planners before it in the table."""
+    """One function that plans, and which screen tells whether it could propose anything."""
 
+    screen: int
     plan: Plan
-    needs: frozenset[Needs]
 
 
 # In the order in which they are asked.
 PLANNERS = (
-    Planner(lambda s, _: glosa.plan(s.world, s.forecast, s.limits, s.following), SIGNAL_TIMES),
-    Planner(lambda s, _: collision.plan(s.world, s.prediction, s.following), TIMES_AND_PERCEPTION),
-    Planner(lambda s, _: keep_clear.plan(s.world, s.prediction), TIMES_AND_PERCEPTION),
-    Planner(lambda s, _: passing_order.plan(s.world, s.prediction), TIMES_AND_PERCEPTION),
-    Planner(lambda s, candidates: signal_stop.plan(s.world, s.forecast, glosa.slowed(candidates)), SIGNAL_STATES),
-    Planner(lambda s, _: red_light.plan(s.world, s.forecast, s.prediction, s.following), SIGNAL_STATES),
-    Planner(lambda s, _: pedestrian.plan(s.world), PERCEPTION),
-    Planner(lambda s, _: queue.plan(s.world, s.forecast), PERCEPTION),
-    Planner(lambda s, _: wrong_way.plan(s.world), PERCEPTION),
-    Planner(lambda s, _: forward.plan(s.world, s.following), PERCEPTION),
-    Planner(lambda s, _: blind_spot.plan(s.world, s.prediction), PERCEPTION),
-    Planner(lambda s, _: stopped.plan(s.world), PERCEPTION),
-    Planner(lambda s, _: hazard.plan(s.world), NOTHING),
-    Planner(lambda s, _: emergency.plan(s.world), NOTHING),
-    Planner(lambda s, _: rules.plan(s.world, s.limits), NOTHING),
-    Planner(lambda s, _: ahead.plan(s.world, s.limits), NOTHING),
+    Planner(screens.GLOSA, lambda s: glosa.plan(s.world, s.advices)),
+    Planner(screens.COLLISION, lambda s: collision.plan(s.world, s.prediction, s.following)),
+    Planner(screens.KEEP_CLEAR, lambda s: keep_clear.plan(s.world, s.prediction)),
+    Planner(screens.PASSING_ORDER, lambda s: passing_order.plan(s.world, s.prediction)),
+    Planner(screens.SIGNAL_STOP, lambda s: signal_stop.plan(s.world, s.stops)),
+    Planner(screens.RED_LIGHT, lambda s: red_light.plan(s.world, s.forecast, s.prediction, s.following)),
+    Planner(screens.PEDESTRIAN, lambda s: pedestrian.plan(s.world)),
+    Planner(screens.QUEUE, lambda s: queue.plan(s.world, s.forecast)),
+    Planner(screens.WRONG_WAY, lambda s: wrong_way.plan(s.world)),
+    Planner(screens.FORWARD, lambda s: forward.plan(s.world, s.following)),
+    Planner(screens.BLIND_SPOT, lambda s: blind_spot.plan(s.world, s.sightings)),
+    Planner(screens.STOPPED, lambda s: stopped.plan(s.world)),
+    Planner(screens.HAZARD, lambda s: hazard.plan(s.world)),
+    Planner(screens.EMERGENCY, lambda s: emergency.plan(s.world)),
+    Planner(screens.RULES, lambda s: rules.plan(s.world, s.limits)),
+    Planner(screens.AHEAD, lambda s: ahead.plan(s.world, s.limits)),
 )
-
-
-@cache
-def plans(has_signal_times: bool, has_signal_states: bool, has_perception: bool) -> tuple[Plan, ...]:
-    """Return the functions to ask, in order, where what advice may rest on is there or not."""
-    has = {
-        Needs.SIGNAL_TIMES: has_signal_times,
-        Needs.SIGNAL_STATES: has_signal_states,
-        Needs.PERCEPTION: has_perception,
-    }
-    return tuple(planner.plan for planner in PLANNERS if all(has[need] for need in planner.needs))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,19 +23,17 @@ MAX_STOP_OVERLAP = 800 * MS
 REFRESH = 0.4  # share of the validity: an advisory of which less is left is sent again
 URGENT_REFRESH = 0.25  # share of REFRESH: below it an advisory is sent again although a change has not persisted yet
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
+GLOSA, SIGNAL_STOP = AdvisoryKind.GLOSA, AdvisoryKind.SIGNAL_STOP  # by name: an enum's attribute costs 0.2 us
 KEEPS_SPEED = (Behaviour.KEEP, Behaviour.SPEED_UP)
 STOPS_VEHICLE = (Behaviour.STOP, Behaviour.GIVE_WAY)
 
 
-class Key(NamedTuple):
-    """What there is one advisory of."""
-
-    target: str
-    kind: AdvisoryKind
-    about: str
+# What there is one advisory of: its target, its kind, what it is about.
+Key = tuple[str, AdvisoryKind, str]
 
 
-class Persistence(NamedTuple):
+@dataclass
+class Persistence:
     """When a proposal was first made, without an absence of more than MAX_ABSENCE since, and when it was made last;
     ns.
     """
@@ -104,6 +102,8 @@ class AdvisoryFilter:
     ) -> list[Advisory]:
         """Return the advisories to send now, most severe first. `withheld`, where given, collects what is not sent,
         with the reason."""
+        if not candidates and not self._sent:
+            return []
         persistent = self._persistent(world.t, candidates)
         wanted = [candidate for candidate in persistent if self._is_wanted(world.t, candidate)]
         chosen = without_contradictions(wanted)
@@ -113,7 +113,9 @@ class AdvisoryFilter:
         if self._adopted:
             self._match_adopted(world.t, chosen)
         advisories = []
-        for candidate in sorted(chosen, key=lambda c: (c.severity, c.kind, c.target, c.about)):
+        if len(chosen) > 1:
+            chosen = sorted(chosen, key=_rank)
+        for candidate in chosen:
             key = _key(candidate)
             last = self._sent.get(key)
             if last is None or self._is_due(world.t, last, candidate):
@@ -171,14 +173,22 @@ class AdvisoryFilter:
 
     def _persistent(self, t: int, candidates: list[Candidate]) -> list[Candidate]:
         """Return the proposals that have persisted long enough to be sent."""
-        persistence = {key: entry for key, entry in self._persistence.items() if t - entry.last <= MAX_ABSENCE}
+        if len(self._persistence) > 2 * len(candidates):
+            self._persistence = {
+                key: entry for key, entry in self._persistence.items() if t - entry.last <= MAX_ABSENCE
+            }
+        persistent = []
         for candidate in candidates:
-            key = _key(candidate)
-            previous = persistence.get(key)
-            since = t if previous is None else previous.since
-            persistence[key] = Persistence(since=since, last=t)
-        self._persistence = persistence
-        return [c for c in candidates if t - persistence[_key(c)].since >= _min_persistence(c)]
+            key = (candidate.target, candidate.kind, candidate.about)
+            entry = self._persistence.get(key)
+            if entry is None:
+                entry = self._persistence[key] = Persistence(since=t, last=t)
+            elif t - entry.last > MAX_ABSENCE:
+                entry.since = t
+            entry.last = t
+            if t - entry.since >= _min_persistence(candidate):
+                persistent.append(candidate)
+        return persistent
 
     def _is_wanted(self, t: int, candidate: Candidate) -> bool:
         """Return whether a proposal would tell its target more than it knows.
@@ -195,9 +205,9 @@ class AdvisoryFilter:
     def _stop_advised(self, t: int, candidate: Candidate) -> int:
         """Return how long (ns) speed advice to stop, which makes advice to stop at the signal needless, is still
         valid."""
-        if candidate.kind is not AdvisoryKind.SIGNAL_STOP:
+        if candidate.kind is not SIGNAL_STOP:
             return 0
-        speed_advice = self._sent.get(Key(candidate.target, AdvisoryKind.GLOSA, ""))
+        speed_advice = self._sent.get((candidate.target, GLOSA, ""))
         if speed_advice is None or speed_advice.candidate.behaviour != Behaviour.STOP:
             return 0
         return max(speed_advice.valid_until - t, 0)
@@ -274,7 +284,12 @@ def _sent_as(advisory: Advisory, about: str) -> Sent:
 
 
 def _key(candidate: Candidate) -> Key:
-    return Key(candidate.target, candidate.kind, candidate.about)
+    return candidate.target, candidate.kind, candidate.about
+
+
+def _rank(candidate: Candidate) -> tuple[Severity, AdvisoryKind, str, str]:
+    """Return what orders the advisories of one plan, the first one first."""
+    return candidate.severity, candidate.kind, candidate.target, candidate.about
 
 
 def _base36(number: int) -> str:
@@ -289,12 +304,13 @@ def _base36(number: int) -> str:
 def _min_persistence(candidate: Candidate) -> int:
     """Return how long (ns) a proposal must persist before it is sent."""
     persistence = DELIVERY[candidate.kind].persistence
-    return min(persistence, MAX_URGENT_PERSISTENCE) if candidate.severity == Severity.ACT_NOW else persistence
+    is_urgent = persistence > MAX_URGENT_PERSISTENCE and candidate.severity == Severity.ACT_NOW
+    return MAX_URGENT_PERSISTENCE if is_urgent else persistence
 
 
 def _differs(old: Candidate, new: Candidate) -> bool:
     """Return whether a proposal asks for something else than what was sent."""
-    if (new.behaviour, new.severity, new.status) != (old.behaviour, old.severity, old.status):
+    if new.behaviour is not old.behaviour or new.severity is not old.severity or new.status is not old.status:
         return True
     return new.speed is not None and old.speed is not None and abs(new.speed - old.speed) >= SPEED_STEP
 
@@ -309,10 +325,10 @@ def asks_to_brake(candidate: Candidate | Advisory) -> bool:
 def without_contradictions(candidates: list[Candidate]) -> list[Candidate]:
     """Drop advice to keep or gain speed for targets that are advised to stop or brake at the same time."""
     braking = {candidate.target for candidate in candidates if asks_to_brake(candidate)}
+    if not braking:
+        return candidates
     return [
         candidate
         for candidate in candidates
-        if candidate.kind is not AdvisoryKind.GLOSA
-        or candidate.target not in braking
-        or candidate.behaviour not in KEEPS_SPEED
+        if candidate.kind is not GLOSA or candidate.target not in braking or candidate.behaviour not in KEEPS_SPEED
     ]

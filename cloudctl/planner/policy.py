@@ -8,6 +8,9 @@ on; drivers alone in a car brake harder, unasked.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
 
 from ..driving import REACTION_TIME
 from ..schema import AdvisoryKind, VehicleState
@@ -22,6 +25,7 @@ SMOOTHING_KINDS = frozenset(
         AdvisoryKind.PASSING_ORDER,
     }
 )
+EMERGENCY = "emergency"  # class
 AUTOMATED_REACTION_TIME = 0.5  # s
 AUTOMATED_POSITION = 1.5  # m
 
@@ -58,6 +62,39 @@ AUTOMATED = {
     )
     for kind, policy in BY_KIND.items()
 }
+
+
+# A connected vehicle as kernels read it.
+VEHICLE = np.dtype(
+    [
+        ("coasting", "f8"),
+        ("comfort", "f8"),
+        ("top", "f8"),
+        ("position", "f8"),
+        ("suppresses", "f8"),  # 1: it is not given every kind
+        ("is_emergency", "f8"),
+        ("leaves", "f8"),  # 1: it leaves the road before this intersection
+    ]
+)
+
+
+@lru_cache(maxsize=4096)
+def vehicle_bytes(kind: str, automated: bool, leaves: bool) -> bytes:
+    """Return the row of VEHICLE of a vehicle of a class."""
+    policy = (AUTOMATED if automated else BY_KIND).get(kind, AUTOMATED["car"] if automated else PRIVATE)
+    row = np.array(
+        (
+            policy.coasting,
+            policy.comfort,
+            policy.top,
+            policy.position,
+            bool(policy.suppressed_kinds),
+            kind == EMERGENCY,
+            leaves,
+        ),
+        VEHICLE,
+    )
+    return row.tobytes()
 
 
 def policy_of(state: VehicleState) -> Policy:

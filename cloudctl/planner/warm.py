@@ -2,19 +2,22 @@
 
 import numpy as np
 
-from .. import world
+from .. import snapshots, world
 from ..clock import SECOND
 from ..codes import CompiledCode
 from ..forecast.prediction import point
 from ..fusion import TRACK
+from ..matching import match
 from ..schema import Hazard, ObjectClass, SignalState, VehicleState
 from ..signals.states import Doubt, Signals, believed
 from . import plan
+from .screened import Screened
 
 END_DISTANCE = 8.0  # m before the end of a path: a vehicle there is about to leave it
 SPEED = 15.0  # m/s
 PROMISED_END = 20 * SECOND
 SHOWN_STATES = (SignalState.RED, SignalState.GREEN_PERMISSIVE, SignalState.DARK)
+EVERYTHING = (True, True, True)  # signal times, signal states and perception are there
 PEDESTRIAN_INTERVAL = 4  # each fourth road user is a pedestrian
 
 
@@ -23,6 +26,7 @@ def warm(code: CompiledCode) -> None:
     obstacle on the first lane of each road; and for one vehicle alone, whose arrays numba compiles for by
     themselves."""
     tracks, reports = _road_users(code)
+    match(code, tracks[:1], np.full((1, 3), -1, np.int64))  # as single positions are matched
     _, first_lanes = np.unique(code.lane_link, return_index=True)
     hazards = tuple(_obstacle(code.lane_ids[lane]) for lane in first_lanes.tolist())
 
@@ -34,9 +38,10 @@ def warm(code: CompiledCode) -> None:
         # The long way, for what is doubted or has failed.
         believed(signals, t, {0: Doubt.NONE} if len(code.group_ids) else None)
 
-        before = world.build(t, code, tracks, signals, hazards, reports, 1, 1, before)
+        before = snapshots.build(t, code, tracks, signals, hazards, reports, 1, 1, before)
         plan(before)
-        plan(world.build(t, code, tracks[:1], signals, hazards, reports, 1, 1, before))
+        Screened([before], [EVERYTHING]).propose(0, ask_every_kind=True)
+        plan(snapshots.build(t, code, tracks[:1], signals, hazards, reports, 1, 1, before))
 
 
 def _obstacle(lane: str) -> Hazard:

@@ -114,6 +114,8 @@ class SignalQuality:
     def trouble(self, t: int) -> str | None:
         """Return why all advice that rests on signals is withheld at `t` ns, None where it is not; of single groups:
         `doubted`."""
+        if not self._active:
+            return None
         return _reason(
             [
                 fault
@@ -124,6 +126,8 @@ class SignalQuality:
 
     def doubted(self, t: int) -> dict[int, Scope]:
         """Return what is in doubt at `t` ns of single groups, by group: STATE (the times with it) or TIMES."""
+        if not self._active:
+            return {}
         doubts: dict[int, Scope] = {}
         for fault in self.faults(t):
             if fault.scope not in OF_SINGLE_GROUPS:
@@ -135,6 +139,8 @@ class SignalQuality:
 
     def doubt_reason(self, t: int) -> str | None:
         """Return why single groups are in doubt at `t` ns, in words; None where none is."""
+        if not self._active:
+            return None
         return _reason([fault for fault in self.faults(t) if fault.scope in OF_SINGLE_GROUPS])
 
     # --- checks ---

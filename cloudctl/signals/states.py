@@ -174,13 +174,9 @@ def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None
     """Return what of `signals` may be believed at `t` ns: the rules at the head of this module. `doubts`: by index of
     the group."""
     seen, overdue = _seen(signals), _overdue(signals)
-    if not doubts and signals.seen is not None:
-        # The usual case: nothing has failed, and the same object is returned.
-        all_holds = _all_holds(
-            t, seen, overdue, MAX_AGE, TOLERANCE, GRACE, signals.max_end, signals.likely_end, signals.next_green
-        )
-        if all_holds:
-            return signals
+    has_failed = doubts or signals.seen is None
+    if not has_failed and all_holds(t, seen, overdue, signals.max_end, signals.likely_end, signals.next_green):
+        return signals  # the usual case: the same object is returned
 
     doubt = np.zeros(len(signals.state), np.int64)
     for k, value in (doubts or {}).items():
@@ -206,16 +202,15 @@ def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None
 
 
 @njit(cache=True)
-def _all_holds(
-    t: int, seen: Ints, overdue: NDArray[np.bool_], max_age: int, tolerance: int, grace: int, max_end: Ints, likely_end:
-    Ints, next_green: Ints
-) -> bool:  # fmt: skip
+def all_holds(
+    t: int, seen: Ints, overdue: NDArray[np.bool_], max_end: Ints, likely_end: Ints, next_green: Ints
+) -> bool:
     """Return whether `_believe` would change nothing, where nothing is doubted."""
     for k in range(len(seen)):
-        passed = max(seen[k] - tolerance, t - grace)
+        passed = max(seen[k] - TOLERANCE, t - GRACE)
         if (
             overdue[k]
-            or t - seen[k] > max_age
+            or t - seen[k] > MAX_AGE
             or max_end[k] < passed
             or likely_end[k] < passed
             or next_green[k] < passed

@@ -13,7 +13,7 @@ from paths import DATA
 from regulations import CODE, DAYS, FREE, RULES, TABLE, ns
 from stage import Stage, words
 
-from cloudctl import codes, matching, planner, world
+from cloudctl import codes, matching, planner, snapshots, world
 from cloudctl.client import Vehicle as Client
 from cloudctl.clock import MS, SECOND, WallClock
 from cloudctl.codes.compiled.rules import RuleTable
@@ -43,7 +43,7 @@ class TimedStage(Stage):
 
     def world(self, t: int | None = None) -> world.World:
         made = super().world(self.t)
-        return world.build(
+        return snapshots.build(
             self.t, self.code, made.tracks, made.signals, (), self.reports, self.t, self.t, rules=self.rules
         )
 

@@ -13,7 +13,6 @@ from cloudctl.codes import CompiledCode
 from cloudctl.codes.citycode import make, sub_code
 from cloudctl.engine import Engine, encode
 from cloudctl.io.recording.reader import Recorder, Recording, RecordingError
-from cloudctl.matching import tables
 from cloudctl.replay import replay
 from cloudctl.schema import AdvisoryKind, RawMessage, VehicleState
 from cloudctl.settings import EngineConfig
@@ -56,7 +55,9 @@ def test_whose_route_leaves_the_road_before_gets_no_speed_advice(
     """
     engine, said = Engine([code.code], config(code)), set[AdvisoryKind]()
     lane = next(
-        k for k in range(code.n_lanes) if tables(code).only[k] >= 0 and code.lane_role[k] == 0 and code.lane_use[k] == 0
+        k
+        for k in range(code.n_lanes)
+        if code.lane_tables.only[k] >= 0 and code.lane_role[k] == 0 and code.lane_use[k] == 0
     )
     x, y = code.path_xy[code.path_start[lane]]
     x1, y1 = code.path_xy[code.path_start[lane] + 1]

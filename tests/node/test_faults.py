@@ -76,7 +76,7 @@ PLACES = {
     "a hello": (lambda m: m.setattr("cloudctl.sensor_health.Sensing.declare", fails), "handle", "hello"),
     "a signal": (lambda m: m.setattr("cloudctl.signals.quality.SignalQuality.observe", fails), "handle", "signal"),
     "a report": (lambda m: m.setattr("cloudctl.vehicles.VehicleRegistry.reported", fails), "report", "state"),
-    "a world": (lambda m: m.setattr("cloudctl.world.build", fails), "plan", ""),
+    "a world": (lambda m: m.setattr("cloudctl.plan_runner.build_all", fails), "plan", ""),
     "an advisory's choice": (lambda m: m.setattr("cloudctl.planner.AdvisoryFilter.choose", fails), "degraded", ""),
     "decoding of objects": (
         lambda m: m.setattr("cloudctl.ingest.frames.decode_batch", _empty_or(fails)),
@@ -181,3 +181,16 @@ def test_a_cause_is_described_once_and_repeated_once_a_minute_with_its_count() -
     assert "made to fail" in lines[0]
     assert "again, 609 times in 60 s" in lines[1]
     assert metrics.total("fault.plan") == 1500
+
+
+@pytest.mark.parametrize("part", ["hazards", "reports", "priority"])
+def test_a_fault_in_one_intersections_state_takes_no_plan_from_the_others_of_the_step(part: str) -> None:
+    first, second, engine = two_places()
+    broken, sound = (engine.intersections[scene.code.code.id] for scene in (first, second))
+    setattr(broken, part, None)
+    planned, faulty = 0, set()
+    for out in drive((first, second), engine, 3.0):
+        planned += any(intersection is sound for intersection in out.planned)
+        faulty |= {(fault.place, fault.source) for fault in out.errors}
+    assert planned > 10
+    assert {source for place, source in faulty if place == "plan"} == {first.code.code.id}

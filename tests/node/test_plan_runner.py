@@ -47,7 +47,7 @@ class Rig:
 
     def plan(self, t: int) -> Output:
         output = Output()
-        self.runner.run(t, self.intersection, output)
+        self.runner.run(t, [self.intersection], output)
         return output
 
 
@@ -121,7 +121,7 @@ def test_a_request_to_the_controller_carries_times_of_each_gateways_clock(stage:
     assert metrics.total("priority.extend") == 1
 
 
-@pytest.mark.parametrize("part", ["cloudctl.world.build", "cloudctl.planner.plan"])
+@pytest.mark.parametrize("part", ["cloudctl.plan_runner.build_all", "cloudctl.planner.Plans"])
 def test_a_plan_that_fails_is_noted_and_vehicles_are_advised_of_no_advice(
     rig: Rig, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from paths import ROOT
 from cloudctl.clock import SECOND
 from cloudctl.planner import kinds
 from cloudctl.planner.catalogue import DELIVERY, PLANNERS
+from cloudctl.planner.screens import SCREENS
 from cloudctl.schema import AdvisoryKind
 
 MODULES = {module.name for module in pkgutil.iter_modules(kinds.__path__)}
@@ -19,6 +20,10 @@ PLANNED_BY_ANOTHER = {"crossing": "red_light"}  # of a violator, the traffic it 
 
 def test_every_kind_has_a_row_that_says_how_it_is_sent() -> None:
     assert set(DELIVERY) == set(AdvisoryKind)
+
+
+def test_every_screen_is_of_one_row_in_the_order_in_which_kinds_are_asked() -> None:
+    assert [planner.screen for planner in PLANNERS] == list(range(SCREENS))
 
 
 def test_every_module_of_the_kinds_is_asked_by_the_table() -> None:

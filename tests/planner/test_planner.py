@@ -12,11 +12,11 @@ from stage import GREEN, RED, Stage, T
 from cloudctl import codes, maps, planner, world
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode, compile_code
+from cloudctl.codes.compiled.rules import InForce
 from cloudctl.codes.rule import Rule, Target
 from cloudctl.planner.braking import brakes_too_late, required_deceleration
 from cloudctl.planner.candidate import Candidate
 from cloudctl.planner.filter import AdvisoryFilter, asks_to_brake
-from cloudctl.planner.kinds import rules
 from cloudctl.planner.kinds.glosa import MAX_SPEED_GAIN, MIN_ADVISED_SPEED, advised_speed, travel
 from cloudctl.planner.policy import PRIVATE
 from cloudctl.schema import AdvisoryKind, ObjectClass, SignalState
@@ -254,7 +254,7 @@ def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.Dat
         snapshot.path[snapshot.rows]
     ]  # of the path each is on, last: on none
     limit = dict(
-        zip((v.id for v in snapshot.vehicles), np.minimum(here, rules.in_force(snapshot).limit).tolist(), strict=True)
+        zip((v.id for v in snapshot.vehicles), np.minimum(here, in_force(snapshot).limit).tolist(), strict=True)
     )
     braking = {a.target for a in said if asks_to_brake(a)}
     for advisory in said:
@@ -280,3 +280,9 @@ def test_a_wrong_revision_silences_all_that_rests_on_signals(stage: Stage) -> No
     kinds = {c.kind for c in planner.plan(other)}
     assert AdvisoryKind.DEGRADED in kinds
     assert not kinds & RESTS_ON_SIGNALS
+
+
+def in_force(snapshot: world.World) -> InForce:
+    """Return what the rules say of each connected vehicle of a snapshot."""
+    vehicles = [vehicle.as_ruled for vehicle in snapshot.vehicles]
+    return snapshot.rules.in_force(snapshot.rows, snapshot.path, snapshot.s, snapshot.t, vehicles)

@@ -2,6 +2,8 @@
 why.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -49,6 +51,7 @@ def test_whoever_gets_no_speed_advice_has_a_reason_and_whoever_does_has_none(
     world = stage.world()
     world.signals.max_end[:] += int(spread * SECOND)
     world.signals.confidence[:] = confidence
+    world = dataclasses.replace(world)  # with the arrays that were changed
     advised = {c.target for c in planner.plan(world) if c.kind is AdvisoryKind.GLOSA}
     for row in range(len(world.tracks)):
         reasons = why_no_advice(world, row)
@@ -72,7 +75,7 @@ def test_the_reason_names_what_stands_in_the_way(stage: Stage, before: float, wo
 def test_stale_signals_are_the_reason_given_to_every_vehicle(stage: Stage) -> None:
     stage.put(stage.ingress[0], 60.0, 8.0)
     world = stage.world()
-    late = type(world)(**{**world.__dict__, "t": world.t + 2 * SECOND})
+    late = dataclasses.replace(world, t=world.t + 2 * SECOND)
     assert any("signal states are 2.0 s old" in reason for reason in why_no_advice(late, 0))
 
 
@@ -93,7 +96,7 @@ def choose(
     filter_: AdvisoryFilter, world: object, t: int, candidates: list[Candidate]
 ) -> tuple[list[str], list[Withheld]]:
     withheld: list[Withheld] = []
-    moment = type(world)(**{**world.__dict__, "t": t})
+    moment = dataclasses.replace(world, t=t)
     sent = filter_.choose(moment, candidates, withheld)
     return [advisory.kind for advisory in sent], withheld
 
@@ -148,7 +151,7 @@ def test_noting_what_is_withheld_changes_nothing_that_is_sent(
     t = T
     for step in times:
         t += step * MS
-        moment = type(world)(**{**world.__dict__, "t": t})
+        moment = dataclasses.replace(world, t=t)
         withheld: list[Withheld] = []
         sent = noting.choose(moment, candidates, withheld)
         assert sent == plain.choose(moment, candidates)

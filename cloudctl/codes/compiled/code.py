@@ -14,8 +14,11 @@ from ..canon import content_hash
 from ..citycode import sub_code
 from ..model import CONFLICTS, GROUP_KINDS, ROLES, TURNS, USES, Connection, Crosswalk, IntersectionCode, Lane, Point
 from ..polylines import F8, arc_lengths, band, crossings
+from .addresses import Addresses
+from .arrays import code_addresses
 from .cells import grid
 from .lane_links import LaneLinks, lane_links
+from .lane_tables import LaneTables, lane_tables
 from .rules import RuleTable
 
 I4 = NDArray[np.int32]
@@ -91,6 +94,18 @@ class CompiledCode:
     def lane_links(self) -> LaneLinks:
         """Where each lane leads."""
         return lane_links(self.n_lanes, self.conn_from, self.conn_to, self.conn_turn, self.conn_inner)
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        """The row of a table of codes, which `arrays.paths_at` and its like read."""
+        row, arrays = code_addresses(self)
+        object.__setattr__(self, "_addressed", arrays)  # kept alive as long as their addresses
+        return row
+
+    @cached_property
+    def lane_tables(self) -> LaneTables:
+        """What lane matching reads beside the arrays here."""
+        return lane_tables(self)
 
     def connection(self, name: str) -> int:
         """Return the index of a connection by its whole city code (`citycode.sub_code`), its own id, or an alias; -1

@@ -1,13 +1,14 @@
 """The kernels that answer which rules hold: `rules.effective`, compiled. `RuleTable` gives them its arrays."""
 
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from ..rule import CLASSES, RULE_KINDS
 from ..rules import SIZE_FIELDS
+from .addresses import float_rows, floats, long_rows, longs
 from .calendars import holds_at
 
 KIND_INDEX = {kind: k for k, kind in enumerate(RULE_KINDS)}
@@ -168,6 +169,28 @@ def fill_answers(
         )
         speed_max[i], speed_min[i] = top, min(low, top)
         allowed[i] = refused_by[i] < 0
+
+
+class RuleArrays(NamedTuple):
+    """The rules of a code as kernels read them: columns of `RuleTable`."""
+
+    start: Any  # of each path's placements
+    rule: Any  # of each placement
+    span: Any  # float64[placements, 2]: m along the path
+    kind: Any
+    value: Any
+    class_bits: Any
+    valid: Any  # int64[rules, 2]: ns
+    area: Any  # int64[1]: the rule of the operating area, -1 none
+
+
+@njit(cache=True)
+def rules_at(row: Any) -> Any:
+    """Return the RuleArrays of a row that `RuleTable.addresses` is; its order is that of the fields."""
+    return RuleArrays(
+        longs(row[0]), longs(row[1]), float_rows(row[2]), longs(row[3]), floats(row[4]), long_rows(row[5]),
+        long_rows(row[6]), longs(row[7]),
+    )  # fmt: skip
 
 
 @njit(cache=True)

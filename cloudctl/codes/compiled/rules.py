@@ -1,7 +1,7 @@
 """The rules of an intersection as arrays, for the kernels of `rule_kernels` to answer what holds."""
 
 from collections.abc import Collection, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from ..rules import (
     rule_placements,
 )
 from ..when import SECOND, in_force
+from .addresses import Addresses, addresses
 from .calendars import UNBOUNDED_NS, day_number, shifts_of, tabulate
 from .rule_kernels import AUTOMATED, CLASS_BIT, KIND_INDEX, fill_answers, fill_calendars_hold, fill_in_force
 
@@ -112,6 +113,23 @@ class RuleTable:
         self._closed: tuple[int, NDArray[np.bool_]] | None = None
         self._holding: tuple[int, NDArray[np.bool_]] | None = None
 
+    @cached_property
+    def addresses(self) -> Addresses:
+        """The row of a table of rule tables, which `rules_at` reads."""
+        self._area_array = np.array([self._area], np.int64)
+        return addresses(
+            (
+                self._start,
+                self._rule,
+                self._span,
+                self._kind,
+                self._value,
+                self._class_bits,
+                self._valid,
+                self._area_array,
+            )
+        )
+
     def closed(self, t: int) -> NDArray[np.bool_] | None:
         """Return which lanes are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None
         where none is tidal."""
@@ -139,7 +157,7 @@ class RuleTable:
         """Answer many queries at once: path (index), vehicle (index into `fleet`), t (ns), s (m; nan or None
         anywhere)."""
         count = len(path)
-        bits, sizes = _fleet_arrays(tuple(fleet))
+        bits, sizes = fleet_arrays(tuple(fleet))
 
         answer = Answer(
             np.empty(count),
@@ -189,15 +207,15 @@ class RuleTable:
         n = len(vehicles)
         fleet: dict[int, int] = {}  # few differ, and the same figures are the same object
         which = np.array([fleet.setdefault(id(vehicle), len(fleet)) for vehicle in vehicles], np.int64)
-        bits, sizes = _fleet_arrays(tuple({id(vehicle): vehicle for vehicle in vehicles}.values()))
+        bits, sizes = fleet_arrays(tuple({id(vehicle): vehicle for vehicle in vehicles}.values()))
         limit, by = np.empty(n), np.empty((3, n), np.int32)
         fill_in_force(
             rows, path, s, which, t, bits, sizes, self._start, self._rule, self._span, self._kind, self._value, self._class_bits, self._valid,  # noqa: E501
-            self._holding_at(t), self._area, limit, by,
+            self.holding_at(t), self._area, limit, by,
         )  # fmt: skip
         return InForce(limit, by[0], by[1], by[2])
 
-    def _holding_at(self, t: int) -> NDArray[np.bool_]:
+    def holding_at(self, t: int) -> NDArray[np.bool_]:
         """Return which rules' calendars hold in the second of `t` ns: bool[n_rules]."""
         second = t // SECOND
         if self._holding is None or self._holding[0] != second:
@@ -211,8 +229,22 @@ class RuleTable:
         return effective(self.code, path, vehicle, t, s=s, holidays=self.days, placements=self.at)
 
 
+class RuledBytes(NamedTuple):
+    """One vehicle as `fill_in_force` reads it, as bytes: int64[2], float64[5, 2]."""
+
+    bits: bytes
+    sizes: bytes
+
+
+@lru_cache(maxsize=65_536)
+def ruled_bytes(vehicle: Vehicle) -> RuledBytes:
+    """Return a vehicle's row of `fleet_arrays`, to be joined with those of others."""
+    bits, sizes = fleet_arrays((vehicle,))
+    return RuledBytes(bits=bits.tobytes(), sizes=sizes.tobytes())
+
+
 @lru_cache(maxsize=1024)
-def _fleet_arrays(fleet: tuple[Vehicle, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def fleet_arrays(fleet: tuple[Vehicle, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return what some vehicles surely are and what they may be besides (bits, int64[n, 2]), and between what figures
     their sizes and emission stage lie (float64[n, 5, 2])."""
     bits = np.array([_vehicle_bits(vehicle) for vehicle in fleet], np.int64).reshape(-1, 2)

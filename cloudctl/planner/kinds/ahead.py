@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from ...clock import SECOND
 from ...codes import CompiledCode
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import lanes_at, moves_at
 from ...codes.compiled.rules import InForce, RuleTable
 from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
 from ...forecast import lanes
 from ...schema import AdvisoryKind, Behaviour, vehicle_target
-from ...world import World
+from ...world import Connected, Users, World
 from ..candidate import INFORMATION, SLOW_DOWN, Candidate
 from .rules import named
 
@@ -282,6 +284,14 @@ def _list_concerned(
             found[n] = k
             n += 1
     return n
+
+
+@inner_kernel
+def screen(users: Users, connected: Connected, marked: Any, code: Any) -> bool:
+    """Return whether a connected vehicle has one of the `marked` paths (bool[n_paths]) on its way."""
+    rows, moves, n_lanes = connected.rows, moves_at(code), len(lanes_at(code).speed)
+    found = np.empty(len(rows), np.int64)
+    return _list_concerned(rows, users.path, users.connection, n_lanes, moves.origin, moves.exit, marked, found) > 0
 
 
 def concerned(world: World, marked: NDArray[np.bool_]) -> list[int]:

@@ -8,17 +8,19 @@ anything larger, seen from the vehicle's front.
 """
 
 from math import cos, erf, sin, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from ...forecast.prediction import STEP, STEPS, Prediction
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import moves_at
+from ...forecast.prediction import STEP, STEPS, Prediction, predict_path_in
 from ...fusion import SEEN_LATELY
 from ...road_users import BLOCKS_VIEW
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_GREEN, IS_YELLOW
-from ...world import World
+from ...world import Connected, Users, World
 from ..candidate import NAMES, SLOW_DOWN, SOON, Candidate, severity_of
 
 KIND = AdvisoryKind.BLIND_SPOT
@@ -33,6 +35,18 @@ MIN_EXISTENCE = 0.8  # of the hidden road user, and of the vehicle that hides it
 STATIC = int(ObjectClass.STATIC)
 IS_PASSABLE = IS_GREEN | IS_YELLOW  # by state: a signal that lets in what comes
 REASON = "a {who} you cannot see, {far:.0f} m away behind another vehicle, crosses your path in {when:.1f} s"
+
+
+class Sighting(NamedTuple):
+    """A hidden road user that a connected vehicle will meet, as a row of SIGHTING."""
+
+    vehicle: int  # index into `World.vehicles`
+    hidden: int  # row of its track
+    when: float  # s
+    chance: float
+
+
+SIGHTING = np.dtype([("vehicle", "i8"), ("hidden", "i8"), ("when", "f8"), ("chance", "f8")])
 
 
 @njit(cache=True)
@@ -70,8 +84,7 @@ def _is_held(to_stop: float, movement: int, conn_group: Any, is_passable: Any) -
 
 @njit(cache=True)
 def _list_moving(
-    tracks: Any, to_stop: Any, movement: Any, conn_group: Any, is_passable: Any, order: Any, static: int, seen_lately:
-    int, is_held: Any, others: Any,
+    tracks: Any, to_stop: Any, movement: Any, conn_group: Any, is_passable: Any, order: Any, is_held: Any, others: Any,
 ) -> int:  # fmt: skip
     """List the road users that may be met, in order of x, and fill in which tracks their signal holds."""
     n = 0
@@ -79,8 +92,8 @@ def _list_moving(
         track = tracks[i]
         is_held[i] = _is_held(to_stop[i], movement[i, 0], conn_group, is_passable)
         moves = track["vx"] ** 2 + track["vy"] ** 2 >= MIN_HIDDEN_SPEED**2
-        is_sure = track["existence"] >= MIN_EXISTENCE and track["status"] == seen_lately
-        if moves and is_sure and track["class"] != static and not is_held[i]:
+        is_sure = track["existence"] >= MIN_EXISTENCE and track["status"] == SEEN_LATELY
+        if moves and is_sure and track["class"] != STATIC and not is_held[i]:
             others[n] = i
             n += 1
     return n
@@ -110,15 +123,31 @@ def _meeting(
     return False
 
 
-@njit(cache=True)
-def _find_hidden(
-    rows: Any, tracks: Any, xy: Any, var: Any, path: Any, to_stop: Any, movement: Any, conn_group: Any, is_passable:
-    Any, order: Any, blocks_view: Any, static: int, seen_lately: int, hidden: Any, when: Any, chance: Any,
-) -> None:  # fmt: skip
-    """Fill in, for each of `rows`, the first hidden road user that it will meet (-1 none), in how many s, and how
-    likely. `order`: the rows by x."""
+@inner_kernel
+def _rows_by_x(tracks: Any) -> Any:
+    x = np.empty(len(tracks))
+    for i in range(len(x)):
+        x[i] = tracks[i]["x"]
+    return np.argsort(x, kind="mergesort")
+
+
+@inner_kernel
+def list_hidden(
+    users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction, sightings: Any
+) -> int:
+    """List in `sightings` (SIGHTING[n]) the first hidden road user that each connected vehicle will meet; the paths of
+    `prediction` are filled in where they are asked for."""
+    rows, tracks, path, to_stop, n_sightings = connected.rows, users.tracks, users.path, users.to_stop, 0
+    if len(path) < 3:
+        return 0
+    is_passable = np.empty(len(state), np.bool_)
+    for group in range(len(state)):
+        is_passable[group] = IS_PASSABLE[state[group]]
+    order, has_path = _rows_by_x(tracks), np.zeros(len(path), np.bool_)
     others, is_held = np.empty(len(order), np.int64), np.empty(len(order), np.bool_)
-    n = _list_moving(tracks, to_stop, movement, conn_group, is_passable, order, static, seen_lately, is_held, others)
+    n = _list_moving(
+        tracks, to_stop, prediction.movement, moves_at(code).group, is_passable, order, is_held, others
+    )  # fmt: skip
     others = others[:n]
     other_x, sorted_x = tracks["x"][others], tracks["x"][order]
     other_y, other_vx, other_vy = tracks["y"][others], tracks["vx"][others], tracks["vy"][others]
@@ -134,7 +163,7 @@ def _find_hidden(
         front_x = track["x"] + 0.5 * track["length"] * track["vx"] / speed
         front_y = track["y"] + 0.5 * track["length"] * track["vy"] / speed
 
-        soonest = STEP * STEPS + 1.0
+        soonest, sighting = STEP * STEPS + 1.0, sightings[n_sightings]
         begin = np.searchsorted(sorted_x, track["x"] - RANGE)
         for o in range(np.searchsorted(other_x, track["x"] - RANGE), n):
             dx, dy = other_x[o] - track["x"], other_y[o] - track["y"]
@@ -148,22 +177,30 @@ def _find_hidden(
             if dx * dx + dy * dy > ((speed + pace) * STEP * STEPS + 10.0) ** 2:
                 continue  # too far to meet within the prediction
             j = others[o]
-            if not _meeting(i, j, is_held[i], to_stop[i], speed, soonest, tracks, xy, var, meeting):
-                continue
-            if _is_behind_another(i, j, front_x, front_y, tracks, order, begin, blocks_view):
-                soonest, hidden[k], when[k], chance[k] = meeting[0], j, meeting[0], meeting[1]
+            for each in (i, j):
+                if not has_path[each]:
+                    predict_path_in(each, users, code, prediction)
+                    has_path[each] = True
+            is_met = _meeting(
+                i, j, is_held[i], to_stop[i], speed, soonest, tracks, prediction.xy, prediction.var, meeting
+            )
+            if is_met and _is_behind_another(i, j, front_x, front_y, tracks, order, begin):
+                soonest = meeting[0]
+                sighting["vehicle"], sighting["hidden"], sighting["when"], sighting["chance"] = (
+                    k, j, meeting[0], meeting[1]
+                )  # fmt: skip
+        n_sightings += soonest <= STEP * STEPS
+    return n_sightings
 
 
 @njit(cache=True)
-def _is_behind_another(
-    i: int, j: int, x: float, y: float, tracks: Any, order: Any, begin: int, blocks_view: Any
-) -> bool:
+def _is_behind_another(i: int, j: int, x: float, y: float, tracks: Any, order: Any, begin: int) -> bool:
     """Return whether a large vehicle is on the line from x, y to track `j`, seen from track `i`."""
     for o in range(begin, len(order)):
         k = order[o]
         if tracks[k]["x"] > x + 2.0 * RANGE:
             return False
-        if k in (i, j) or not blocks_view[tracks[k]["class"]]:
+        if k in (i, j) or not BLOCKS_VIEW[tracks[k]["class"]]:
             continue
         if tracks[k]["existence"] < MIN_EXISTENCE or tracks[k]["height"] < MIN_HEIGHT:
             continue
@@ -172,25 +209,13 @@ def _is_behind_another(
     return False
 
 
-def plan(world: World, prediction: Prediction) -> list[Candidate]:
+def plan(world: World, sightings: list[Sighting]) -> list[Candidate]:
     """Return a warning to each connected vehicle that will meet a road user its driver cannot see."""
-    n, tracks = len(world.rows), world.tracks
-    if not n or len(tracks) < 3:
-        return []
-    hidden, when, chance = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n)
-    order = np.argsort(np.ascontiguousarray(tracks["x"]), kind="stable")
-    is_passable = IS_PASSABLE[world.signals.state]
-    _find_hidden(
-        world.rows, tracks, prediction.xy, prediction.var, world.path, world.to_stop, prediction.movement,
-        world.code.conn_group, is_passable, order, BLOCKS_VIEW, STATIC, SEEN_LATELY, hidden, when, chance,
-    )  # fmt: skip
-    return [
-        _warning(world, k, int(hidden[k]), float(when[k]), float(chance[k]))
-        for k in (hidden >= 0).nonzero()[0].tolist()
-    ]
+    return [_warning(world, sighting) for sighting in sightings]
 
 
-def _warning(world: World, k: int, hidden: int, when: float, chance: float) -> Candidate:
+def _warning(world: World, sighting: Sighting) -> Candidate:
+    k, hidden, when, chance = sighting
     row, tracks = int(world.rows[k]), world.tracks
     distance = float(np.hypot(tracks["x"][hidden] - tracks["x"][row], tracks["y"][hidden] - tracks["y"][row]))
     return Candidate(

@@ -21,13 +21,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import conflicts_at, lanes_at, moves_at, paths_at
 from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
 from ...forecast.prediction import DIVERGE, MIN_SPEED, SIGMA_A, Prediction, arrival, point, position_variance
 from ...road_users import FOLLOWS_LANE, RIDES
 from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_CLOSED
-from ...world import World
+from ...world import Connected, Users, World
 from ..braking import brakes_too_late
 from ..candidate import SLOW_DOWN, SOON, Candidate, severity_of
 
@@ -80,21 +82,21 @@ class _Warning(NamedTuple):
 
 @njit(cache=True)
 def _list_entering(
-    path: Any, s: Any, to_stop: Any, length: Any, rides: Any, movement: Any, n_lanes: int, conn_group: Any, state: Any,
-    is_closed: Any, along: Any, head: Any, after: Any,
+    path: Any, s: Any, to_stop: Any, length: Any, user_class: Any, movement: Any, n_lanes: int, conn_group: Any,
+    state: Any, along: Any, head: Any, after: Any,
 ) -> int:  # fmt: skip
-    """List, by connection, the vehicles (`rides`) that are on it or may drive onto it (row * MAX_MOVEMENTS + rank), as
+    """List, by connection, the vehicles that are on it or may drive onto it (row * MAX_MOVEMENTS + rank), as
     linked
     lists; `along`: where along it (m, of the middle)."""
     n, ways = 0, movement.shape[1]
     for i in range(len(path)):
         is_inside = path[i] >= n_lanes
-        if not rides[i] or not ((is_inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH_RANGE):
+        if not RIDES[user_class[i]] or not ((is_inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH_RANGE):
             continue
         along[i] = s[i] if is_inside else -to_stop[i] - 0.5 * length[i]
         for m in range(ways):
             k = movement[i, m]
-            if k < 0 or (not is_inside and conn_group[k] >= 0 and is_closed[state[conn_group[k]]]):
+            if k < 0 or (not is_inside and conn_group[k] >= 0 and IS_CLOSED[state[conn_group[k]]]):
                 continue
             after[i * ways + m], head[k] = head[k], i * ways + m
             n += 1
@@ -111,15 +113,15 @@ def window(distance: float, length: float, speed: float, accel: float, top_speed
 
 
 @njit(cache=True)
-def deviation(track: Any, speed: float, t: float, sigma_a: Any) -> float:
+def deviation(track: Any, speed: float, t: float) -> float:
     """Return the standard deviation (s) of an arrival predicted in `t` s."""
     variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
-    sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
+    sigma = SIGMA_A[min(track["class"], len(SIGMA_A) - 1)]
     return sqrt(position_variance(variance, speed_variance, sigma, max(t, 0.0))) / max(speed, MIN_SPEED)
 
 
 @njit(cache=True)
-def _both_cross(a: Any, b: Any, follows_lane: Any, path: int, along: float, start: Any, xy: Any, arc: Any) -> bool:
+def _both_cross(a: Any, b: Any, path: int, along: float, start: Any, xy: Any, arc: Any) -> bool:
     """Return whether two are to cross the point `along` m along a path: a vehicle that follows lanes is, a cyclist if
     its straight way leads there."""
     spot = np.empty(4)
@@ -127,7 +129,7 @@ def _both_cross(a: Any, b: Any, follows_lane: Any, path: int, along: float, star
     for track in (a, b):
         vx, vy = float(track["vx"]), float(track["vy"])
         miss = abs((spot[0] - track["x"]) * vy - (spot[1] - track["y"]) * vx)  # m, times the speed
-        if not follows_lane[track["class"]] and not miss < MAX_MISS * sqrt(vx * vx + vy * vy):
+        if not FOLLOWS_LANE[track["class"]] and not miss < MAX_MISS * sqrt(vx * vx + vy * vy):
             return False
     return True
 
@@ -136,7 +138,7 @@ def _both_cross(a: Any, b: Any, follows_lane: Any, path: int, along: float, star
 def _list_pairs(
     tracks: Any, speed: Any, accel: Any, chance: Any, along: Any, head: Any, after: Any, n_lanes: int, start: Any, xy:
     Any, arc: Any, conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conf_gives: Any,
-    conn_speed: Any, sigma_a: Any, follows_lane: Any, pairs: Any,
+    conn_speed: Any, pairs: Any,
 ) -> int:  # fmt: skip
     """List the pairs of vehicles whose windows at a conflict point are likely to meet: each pair of movements once."""
     n, ways = 0, chance.shape[1]
@@ -163,15 +165,13 @@ def _list_pairs(
                     if b != a and b_window[1] > 0.0 and ttc < MAX_TTC:
                         pet = ttc - min(a_window[1], b_window[1])
                         sigma = sqrt(
-                            deviation(tracks[a], speed[a], a_window[0], sigma_a) ** 2
-                            + deviation(tracks[b], speed[b], b_window[0], sigma_a) ** 2
+                            deviation(tracks[a], speed[a], a_window[0]) ** 2
+                            + deviation(tracks[b], speed[b], b_window[0]) ** 2
                         )
                         meets = 0.5 + 0.5 * erf((MAX_PET - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
                         meets *= chance[a, a_way - a * ways] * chance[b, b_way - b * ways]
                         is_likely = meets >= MIN_CHANCE and n < len(pairs)
-                        if is_likely and _both_cross(
-                            tracks[a], tracks[b], follows_lane, n_lanes + a_conn, conf_s[c], start, xy, arc
-                        ):
+                        if is_likely and _both_cross(tracks[a], tracks[b], n_lanes + a_conn, conf_s[c], start, xy, arc):
                             pair = pairs[n]
                             pair["a"], pair["b"], pair["ttc"], pair["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
                             pair["a_distance"], pair["b_distance"], pair["chance"] = a_distance, b_distance, meets
@@ -180,6 +180,41 @@ def _list_pairs(
                     b_way = after[b_way]
                 a_way = after[a_way]
     return n
+
+
+@inner_kernel
+def screen(
+    users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction, following: Following
+) -> bool:
+    """Return whether a connected vehicle is to be warned."""
+    paths, lanes, moves, conflicts = paths_at(code), lanes_at(code), moves_at(code), conflicts_at(code)
+    n, ways, n_lanes = len(users.path), prediction.movement.shape[1], len(lanes.speed)
+    along, head, after = np.zeros(n), np.full(len(moves.group), -1, np.int64), np.full(n * ways, -1, np.int64)
+    entering = _list_entering(
+        users.path, users.s, users.to_stop, users.tracks["length"], users.tracks["class"], prediction.movement, n_lanes,
+        moves.group, state, along, head, after,
+    )  # fmt: skip
+    if entering < 2:
+        return False
+
+    found = np.zeros(MAX_PAIRS * entering, PAIR)
+    count = _list_pairs(
+        users.tracks, users.speed, users.accel, prediction.chance, along, head, after, n_lanes, paths.start, paths.xy,
+        paths.s, conflicts.start, conflicts.other, conflicts.s, conflicts.s_other, conflicts.type, conflicts.gives,
+        moves.speed, found,
+    )  # fmt: skip
+    warnings = np.empty(2 * count, WARNING)
+    times = np.empty(count)
+    for k in range(count):
+        times[k] = found[k]["ttc"]
+    count = _list_warnings(
+        found, np.argsort(times, kind="mergesort"), users.tracks, users.speed, users.accel, following.leader,
+        following.gap, warnings,
+    )  # fmt: skip
+    is_connected = False
+    for k in range(count):
+        is_connected |= connected.report[warnings[k]["own"]] >= 0
+    return is_connected
 
 
 def plan(world: World, prediction: Prediction, following: Following) -> list[Candidate]:
@@ -195,8 +230,8 @@ def pairs(world: World, prediction: Prediction) -> NDArray[Any]:
         return np.zeros(0, PAIR)
     along, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n * ways, -1, np.int64)
     entering = _list_entering(
-        world.path, world.s, world.to_stop, world.tracks["length"], RIDES[world.tracks["class"]], prediction.movement,
-        code.n_lanes, code.conn_group, world.signals.state, IS_CLOSED, along, head, after,
+        world.path, world.s, world.to_stop, world.tracks["length"], world.tracks["class"], prediction.movement,
+        code.n_lanes, code.conn_group, world.signals.state, along, head, after,
     )  # fmt: skip
     if entering < 2:
         return np.zeros(0, PAIR)
@@ -205,7 +240,7 @@ def pairs(world: World, prediction: Prediction) -> NDArray[Any]:
     count = _list_pairs(
         world.tracks, world.speed, world.accel, prediction.chance, along, head, after, code.n_lanes, code.path_start,
         code.path_xy, code.path_s, code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type,
-        code.conf_gives, code.conn_speed, SIGMA_A, FOLLOWS_LANE, found,
+        code.conf_gives, code.conn_speed, found,
     )  # fmt: skip
     return found[:count]
 
@@ -226,7 +261,7 @@ def _approach_each_other(yielding: int, other: int, speed: Any) -> bool:
 
 @njit(cache=True)
 def _list_warnings(
-    pairs: Any, order: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, follows_lane: Any, warnings: Any
+    pairs: Any, order: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, warnings: Any
 ) -> int:
     """List which vehicle is warned of which, by time; `order`: the pairs by time."""
     n, has_first = 0, np.zeros(len(speed), np.bool_)
@@ -253,7 +288,7 @@ def _list_warnings(
 
         is_late = brakes_too_late(speed[own], distance, -accel[own], LATE_BRAKING, BRAKING_SHARE)
         is_soon = (
-            pair["ttc"] < YIELDING_TTC and follows_lane[tracks[own]["class"]] and follows_lane[tracks[other]["class"]]
+            pair["ttc"] < YIELDING_TTC and FOLLOWS_LANE[tracks[own]["class"]] and FOLLOWS_LANE[tracks[other]["class"]]
         )
         if not is_late:
             if not is_soon or not _approach_each_other(own, other, speed):
@@ -273,9 +308,7 @@ def _list_warnings(
 def _warnings(world: World, pairs: NDArray[Any], following: Following) -> list[Candidate]:
     warnings = np.empty(2 * len(pairs), WARNING)
     order = np.argsort(np.ascontiguousarray(pairs["ttc"]), kind="stable")
-    n = _list_warnings(
-        pairs, order, world.tracks, world.speed, world.accel, following.leader, following.gap, FOLLOWS_LANE, warnings
-    )
+    n = _list_warnings(pairs, order, world.tracks, world.speed, world.accel, following.leader, following.gap, warnings)
 
     # The first warning of each connected vehicle.
     candidates: dict[str, Candidate] = {}

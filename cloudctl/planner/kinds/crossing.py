@@ -19,13 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import conflicts_at, moves_at
 from ...codes.model import TURNS
 from ...driving import BRAKING_SHARE
 from ...forecast.following import Following
-from ...forecast.prediction import DIVERGE, SIGMA_A, Prediction, arrival
+from ...forecast.prediction import DIVERGE, Prediction, arrival
 from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_RED
-from ...world import World
+from ...world import Connected, Users, World
 from ..candidate import SLOW_DOWN, Candidate, severity_of
 from .collision import CLEARANCE, deviation, is_waiting
 
@@ -83,8 +85,8 @@ def _window(
 @njit(cache=True)
 def _meet(
     v: int, v_conn: int, r: int, r_conn: int, tracks: Any, to_stop: Any, speed: Any, accel: Any, leader: Any, gap: Any,
-    conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conn_speed: Any, turns: Any,
-    sigma_a: Any, meeting: Any,
+    conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any, conf_type: Any, conn_speed: Any, turn: Any,
+    meeting: Any,
 ) -> None:  # fmt: skip
     """Fill in the chance that a violator and another vehicle conflict where their movements cross, and s until the
     violator is there; 0 where they do not."""
@@ -96,8 +98,8 @@ def _meet(
         v_far, r_far = to_stop[v] + conf_s[c], to_stop[r] + conf_s_other[c]
         v_length, r_length = tracks[v]["length"], tracks[r]["length"]
         v_speed, r_speed = max(speed[v], 0.0), max(speed[r], 0.0)
-        _window(v_far, v_length, to_stop[v], v_speed, accel[v], conn_speed[v_conn], turns[v_conn], v_window)
-        _window(r_far, r_length, to_stop[r], r_speed, accel[r], conn_speed[r_conn], turns[r_conn], r_window)
+        _window(v_far, v_length, to_stop[v], v_speed, accel[v], conn_speed[v_conn], turn[v_conn] != STRAIGHT, v_window)
+        _window(r_far, r_length, to_stop[r], r_speed, accel[r], conn_speed[r_conn], turn[r_conn] != STRAIGHT, r_window)
         if v_window[1] <= 0.0 or r_window[0] < MIN_TIME or max(v_window[0], r_window[0]) > HORIZON:
             continue
 
@@ -110,8 +112,7 @@ def _meet(
 
         pet = max(v_window[0], r_window[0]) - min(v_window[1], r_window[1])
         sigma = sqrt(
-            deviation(tracks[v], speed[v], v_window[0], sigma_a) ** 2
-            + deviation(tracks[r], speed[r], r_window[0], sigma_a) ** 2
+            deviation(tracks[v], speed[v], v_window[0]) ** 2 + deviation(tracks[r], speed[r], r_window[0]) ** 2
         )
         max_pet = MAX_PET_FIRST if r_window[0] < v_window[0] else MAX_PET
         chance = 0.5 + 0.5 * erf((max_pet - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
@@ -122,8 +123,8 @@ def _meet(
 @njit(cache=True)
 def _conflict(
     v: int, r: int, tracks: Any, to_stop: Any, speed: Any, accel: Any, movement: Any, chance: Any, leader: Any, gap:
-    Any, state: Any, is_red: Any, conn_group: Any, conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any,
-    conf_type: Any, conn_speed: Any, turns: Any, sigma_a: Any, meeting: Any, conflict: Any,
+    Any, state: Any, conn_group: Any, conf_start: Any, conf_other: Any, conf_s: Any, conf_s_other: Any,
+    conf_type: Any, conn_speed: Any, turn: Any, meeting: Any, conflict: Any,
 ) -> None:  # fmt: skip
     """Fill in the chance that a violator and another vehicle conflict, over their likely movements, and the soonest s
     until the violator is there."""
@@ -134,12 +135,12 @@ def _conflict(
             if v_conn < 0 or r_conn < 0:
                 continue
             group = conn_group[r_conn]
-            is_held = to_stop[r] > 0.0 and group >= 0 and is_red[state[group]]
+            is_held = to_stop[r] > 0.0 and group >= 0 and IS_RED[state[group]]
             if is_held or (group >= 0 and group == conn_group[v_conn]):
                 continue
             _meet(
                 v, v_conn, r, r_conn, tracks, to_stop, speed, accel, leader, gap, conf_start, conf_other, conf_s,
-                conf_s_other, conf_type, conn_speed, turns, sigma_a, meeting,
+                conf_s_other, conf_type, conn_speed, turn, meeting,
             )  # fmt: skip
             if meeting[0] > 0.0:
                 conflict[0] += meeting[0] * chance[v, a] * chance[r, b]
@@ -149,8 +150,8 @@ def _conflict(
 @njit(cache=True)
 def _list_concerned(
     violators: Any, rows: Any, tracks: Any, to_stop: Any, speed: Any, accel: Any, movement: Any, chance: Any, leader:
-    Any, gap: Any, state: Any, is_red: Any, conn_group: Any, conf_start: Any, conf_other: Any, conf_s: Any,
-    conf_s_other: Any, conf_type: Any, conn_speed: Any, turns: Any, sigma_a: Any, crossings: Any,
+    Any, gap: Any, state: Any, conn_group: Any, conf_start: Any, conf_other: Any, conf_s: Any,
+    conf_s_other: Any, conf_type: Any, conn_speed: Any, turn: Any, crossings: Any,
 ) -> int:  # fmt: skip
     """List which of `rows` to warn of which violator, the likeliest one of each."""
     n = 0
@@ -164,8 +165,8 @@ def _list_concerned(
                 best = 0.0  # a violator itself is warned as one
                 break
             _conflict(
-                v, r, tracks, to_stop, speed, accel, movement, chance, leader, gap, state, is_red, conn_group,
-                conf_start, conf_other, conf_s, conf_s_other, conf_type, conn_speed, turns, sigma_a, meeting, conflict,
+                v, r, tracks, to_stop, speed, accel, movement, chance, leader, gap, state, conn_group,
+                conf_start, conf_other, conf_s, conf_s_other, conf_type, conn_speed, turn, meeting, conflict,
             )  # fmt: skip
             if conflict[0] >= MIN_CHANCE and conflict[0] > best:
                 best = conflict[0]
@@ -176,6 +177,22 @@ def _list_concerned(
     return n
 
 
+@inner_kernel
+def screen(
+    violators: Any, users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction,
+    following: Following,
+) -> bool:  # fmt: skip
+    """Return whether a connected vehicle is to be warned of one of `violators`."""
+    moves, conflicts = moves_at(code), conflicts_at(code)
+    crossings = np.empty(len(connected.rows), CROSSING)
+    n = _list_concerned(
+        violators, connected.rows, users.tracks, users.to_stop, users.speed, users.accel, prediction.movement,
+        prediction.chance, following.leader, following.gap, state, moves.group, conflicts.start, conflicts.other,
+        conflicts.s, conflicts.s_other, conflicts.type, moves.speed, moves.turn, crossings,
+    )  # fmt: skip
+    return n > 0
+
+
 def plan(world: World, violators: list[int], prediction: Prediction, following: Following) -> list[Candidate]:
     """Return warnings to the connected vehicles that `violators` (rows of tracks) are likely to conflict with."""
     code, crossings = world.code, np.empty(len(world.rows), CROSSING)
@@ -183,9 +200,9 @@ def plan(world: World, violators: list[int], prediction: Prediction, following: 
         return []
     n = _list_concerned(
         np.array(violators, np.int64), world.rows, world.tracks, world.to_stop, world.speed, world.accel,
-        prediction.movement, prediction.chance, following.leader, following.gap, world.signals.state, IS_RED,
+        prediction.movement, prediction.chance, following.leader, following.gap, world.signals.state,
         code.conn_group, code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type,
-        code.conn_speed, code.conn_turn != STRAIGHT, SIGMA_A, crossings,
+        code.conn_speed, code.conn_turn, crossings,
     )  # fmt: skip
     return [_warning(world, _Crossing(*row)) for row in crossings[:n].tolist()]
 

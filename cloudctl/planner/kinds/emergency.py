@@ -9,9 +9,9 @@ from ...schema import AdvisoryKind, vehicle_target
 from ...world import World
 from ..candidate import GIVE_WAY, SOON, Candidate
 from ..class_evidence import contradicted
+from ..policy import EMERGENCY
 
 KIND = AdvisoryKind.EMERGENCY
-EMERGENCY = "emergency"  # class
 MAX_BEHIND = 200.0  # m before it on its own road
 MAX_ENTERING = 80.0  # m to the stop line, of vehicles on other roads
 MAX_ARRIVAL = 15.0  # s to the stop line at which it concerns those

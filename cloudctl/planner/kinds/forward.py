@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
 from ...driving import LATE_BRAKING
 from ...forecast.following import Following
 from ...fusion import SEEN_LATELY
 from ...road_users import IS_MOTOR_VEHICLE
 from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
-from ...world import World
+from ...world import Connected, Users, World
 from ..candidate import SLOW_DOWN, SOON, Candidate, severity_of
 
 KIND = AdvisoryKind.FORWARD_COLLISION
@@ -50,7 +51,7 @@ def needed(speed: float, gap: float, leader_speed: float, leader_braking: float)
 
 @njit(cache=True)
 def _list_late(
-    rows: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any, is_motor_vehicle: Any, seen_lately: int,
+    rows: Any, tracks: Any, speed: Any, accel: Any, leader: Any, gap: Any,
     lateral: Any, late: Any
 ) -> int:  # fmt: skip
     """List which of `rows` must brake harder than LATE_BRAKING for their leader, and do not."""
@@ -58,13 +59,13 @@ def _list_late(
     for k in range(len(rows)):
         i = rows[k]
         j = leader[i]
-        if j < 0 or speed[i] < MIN_SPEED or not is_motor_vehicle[tracks[j]["class"]]:
+        if j < 0 or speed[i] < MIN_SPEED or not IS_MOTOR_VEHICLE[tracks[j]["class"]]:
             continue
 
         # Both are sure, and on their paths.
         if tracks[i]["existence"] < MIN_EXISTENCE or tracks[j]["existence"] < MIN_EXISTENCE:
             continue
-        if tracks[i]["status"] != seen_lately or tracks[j]["status"] != seen_lately:
+        if tracks[i]["status"] != SEEN_LATELY or tracks[j]["status"] != SEEN_LATELY:
             continue
         is_aligned = speed[i] > MIN_ALIGNMENT * sqrt(tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2)
         if not is_aligned or lateral[i] > MAX_LATERAL or lateral[j] > MAX_LATERAL:
@@ -77,13 +78,23 @@ def _list_late(
     return n
 
 
+@inner_kernel
+def screen(users: Users, connected: Connected, following: Following) -> bool:
+    """Return whether a connected vehicle comes too fast upon its leader, or any vehicle brakes hard."""
+    late = np.empty(len(connected.rows), np.int64)
+    n = _list_late(
+        connected.rows, users.tracks, users.speed, users.accel, following.leader, following.gap, users.lateral, late
+    )
+    return n > 0 or bool((users.accel < -HARD_BRAKING).any())
+
+
 def plan(world: World, following: Following) -> list[Candidate]:
     """Return warnings to connected vehicles that come too fast upon their leader, or are behind one that brakes
     hard."""
     late = np.empty(len(world.rows), np.int64)
     n = _list_late(
-        world.rows, world.tracks, world.speed, world.accel, following.leader, following.gap, IS_MOTOR_VEHICLE,
-        SEEN_LATELY, world.lateral, late,
+        world.rows, world.tracks, world.speed, world.accel, following.leader, following.gap,
+        world.lateral, late,
     )  # fmt: skip
 
     candidates: dict[str, Candidate] = {}

@@ -13,25 +13,23 @@ place), and where it would hold up a close follower that leaves the road before 
 own.
 """
 
-from collections.abc import Iterable
-from math import sqrt
-from typing import Any
+from math import isnan, sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from numba import njit
-from numpy.typing import NDArray
 
-from ...codes.compiled.rules import InForce
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import lanes_at, links_at, moves_at
 from ...driving import SATURATION_HEADWAY
-from ...forecast.following import Following, holding_up
-from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast, earliest
-from ...schema import VEHICLE_TARGET, AdvisoryKind, Behaviour, vehicle_target
+from ...forecast.following import Following, mark_holding_up
+from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast, Windows, earliest
+from ...schema import AdvisoryKind, Behaviour, vehicle_target
 from ...signals.states import NEVER
-from ...world import ELSEWHERE, NextSignal, World
+from ...world import Connected, NextSignal, SignalArrays, Users, World
 from ..braking import stopping_distance
 from ..candidate import INFORMATION, Candidate
-from ..policy import policy_of
 from .signal_stop import BROKEN_PROMISE_TIME
 
 KIND = AdvisoryKind.GLOSA
@@ -60,6 +58,8 @@ REASON_NEXT_SIGNAL = (
 )
 REASON_STOP = "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
 REASON_STOP_SHORTLY = "group {group} is about to turn green, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
+REASONS = (REASON_GREEN, REASON_PASS, REASON_NEXT_SIGNAL, REASON_STOP, REASON_STOP_SHORTLY)
+GREEN, PASS, NEXT_SIGNAL, AT_STOP, AT_STOP_SHORTLY = range(5)  # indices of REASONS
 
 
 @njit(cache=True)
@@ -128,9 +128,8 @@ def _can_stop(low: float, distance: float, speed: float, time: float, rate: floa
     return bool(distance - covered >= stopping_distance(later_speed))
 
 
-KEEP, COAST, SLOW_DOWN, STOP = 0, 1, 2, 3  # indices of BEHAVIOURS
-KEEPS_SPEED = KEEP_SPEED, SPEED_UP = (Behaviour.KEEP, Behaviour.SPEED_UP)
-BEHAVIOURS = (Behaviour.KEEP, Behaviour.COAST, Behaviour.SLOW_DOWN, Behaviour.STOP)
+KEEP, COAST, SLOW_DOWN, STOP, SPEED_UP = 0, 1, 2, 3, 4  # indices of BEHAVIOURS
+BEHAVIOURS = (Behaviour.KEEP, Behaviour.COAST, Behaviour.SLOW_DOWN, Behaviour.STOP, Behaviour.SPEED_UP)
 
 
 @njit(cache=True)
@@ -153,6 +152,7 @@ def slowing(
     return STOP, 0.0
 
 
+@njit(cache=True)
 def later(time: float, limit: float, closes: float, next_signal: NextSignal) -> float:
     """Return when (s) to pass this line, no sooner than `time`, so as to come to the next signal at ONWARD_SPEED or
     faster when that lets the vehicle through.
@@ -167,193 +167,187 @@ def later(time: float, limit: float, closes: float, next_signal: NextSignal) -> 
     return max(min(in_time_for_it, time + 0.5 * (closes - time), time + MAX_LATER), time)
 
 
-def plan(world: World, forecast: StopLineForecast, rules: InForce, following: Following) -> list[Candidate]:
-    """Return one candidate for each connected vehicle on an approach whose signal is known well enough, and that advice
-    helps."""
-    leaves_road = np.zeros(len(world.tracks), np.bool_)
-    leaves_road[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]
-    has_green = forecast.in_present_green & (world.to_stop > 0.0) & (world.connection >= 0)
-    holds_up = holding_up(world, following, leaves_road | has_green).tolist()
+class Approach(NamedTuple):
+    """One connected vehicle that comes to a signal which is known well enough."""
 
-    approaches = approaching(world, forecast, rules)
-    if not len(approaches):
-        return []
-    columns = _Columns(world, forecast)
-    candidates = []
-    for approach in approaches.tolist():
-        candidate = _candidate(world, columns, _Approach(*approach), holds_up)
-        if candidate is not None:
-            candidates.append(candidate)
-    return candidates
+    vehicle: int  # index into `World.vehicles`
+    row: int
+    group: Any  # index, int64
+    distance: float  # m to the line
+    speed: float  # m/s, not negative
+    time: float  # s until it passes, by the forecast
+    now: bool  # in the present green
+    behind: int  # vehicles behind it on its lane
+    limit: float  # m/s, where it is
 
 
-class _Columns:
-    """Arrays of a snapshot as lists: Python reads those faster."""
+class Advice(Struct, frozen=True, gc=False):
+    """What one vehicle is advised, as a row of ADVICE; times in s from now, 0 where they are not spoken of."""
 
-    def __init__(self, world: World, forecast: StopLineForecast) -> None:
-        self.track_ids = world.tracks["id"][world.rows].tolist()
-        self.confidence = world.signals.confidence.tolist()
-        self.group_ids = world.code.group_ids.tolist()
-        windows = forecast.windows
-        self.time_left = windows.time_left.tolist()
-        self.next_start, self.next_duration = windows.next_start.tolist(), windows.next_duration.tolist()
-
-
-def _candidate(world: World, columns: _Columns, approach: "_Approach", holds_up: list[bool]) -> Candidate | None:
-    """Return the advice for one approach; None where it would not help."""
-    group, distance, speed = approach.group, approach.distance, approach.speed
-    vehicle = world.vehicles[approach.vehicle]
-    policy = policy_of(vehicle.state)
-    limit = min(approach.limit, policy.top)
-    next_signal = world.next_signals.get(vehicle.handle)
-    time = approach.time
-    if next_signal is not None and time < UNKNOWN_TIME:
-        time = _time_for_next(columns, approach, limit, next_signal)
-    is_held = time > approach.time + MIN_LATER
-
-    advised: float | None
-    facts: dict[str, object] = {
-        "group": columns.group_ids[group],
-        "distance": distance,
-        "ahead": approach.ahead,
-        "time": time,
-    }
-    if approach.now and not is_held:
-        facts["left"] = columns.time_left[group]
-        reason, advised = REASON_GREEN, limit
-        behaviour = _on_green(distance, speed, limit, columns.time_left[group])
-    elif approach.time >= UNKNOWN_TIME or holds_up[approach.row]:
-        return None
-    else:
-        opens = columns.next_start[group]
-        facts["opens"] = opens
-
-        # The vehicle acts a moment after this plan. A green that shows need not be waited for.
-        pace = min(max(speed, MIN_ADVISED_SPEED), limit)
-        rest = max(distance - pace * LATENCY, 0.5)
-        known = -1.0 if approach.now else max(opens - LATENCY, 0.0) + BROKEN_PROMISE_TIME
-        how, advised = slowing(rest, pace, time - LATENCY, limit, policy.coasting, policy.comfort, known)
-        behaviour = BEHAVIOURS[how]
-        reason = REASON_PASS
-        if is_held and next_signal is not None:
-            facts["next"], facts["opens"] = distance + next_signal.distance, next_signal.opens
-            reason = REASON_NEXT_SIGNAL
-        if how == STOP:
-            advised = None
-            reason = REASON_STOP_SHORTLY if opens < MIN_COUNTDOWN else REASON_STOP
-
-    return Candidate(
-        kind=KIND,
-        target=vehicle_target(vehicle.id),
-        severity=INFORMATION,
-        confidence=columns.confidence[group],
-        reason=reason,
-        facts=facts,
-        tracks=(columns.track_ids[approach.vehicle],),
-        speed=advised,
-        distance=distance,
-        behaviour=behaviour,
-    )
+    vehicle: int  # index into `World.vehicles`
+    row: int
+    group: int
+    reason: int  # index of REASONS
+    behaviour: int  # index of BEHAVIOURS
+    ahead: int
+    distance: float  # m to the line
+    time: float  # of its passage
+    left: float  # of the present green
+    opens: float  # until the green it is to pass in, here or at the next signal
+    next: float  # m to the next signal
+    speed: float  # m/s; nan of a stop
 
 
-def _time_for_next(columns: _Columns, approach: "_Approach", limit: float, next_signal: NextSignal) -> float:
+ADVICE = np.dtype([(name, "i8" if kind is int else "f8") for name, kind in Advice.__annotations__.items()])
+
+
+@inner_kernel
+def _approach(
+    k: int, users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
+    limit: float,
+) -> Approach:  # fmt: skip
+    """Return how the connected vehicle `k` comes to its signal, where that is known well enough and the vehicle need
+    not give way before it; else with group -1. `limit`: m/s, by the rules in force."""
+    lanes, moves, links = lanes_at(code), moves_at(code), links_at(code)
+    i, none = connected.rows[k], Approach(k, 0, -1, 0.0, 0.0, 0.0, False, 0, 0.0)
+    movement, distance = users.connection[i], users.to_stop[i]
+    on_lane = users.path[i] < len(lanes.speed)
+    if movement < 0 or not NEAREST < distance < RANGE or forecast.in_doubt[i]:
+        return none
+    if on_lane and links.minor[users.path[i]]:
+        return none
+
+    group = moves.group[movement]
+    if group < 0 or signals.confidence[group] < MIN_CONFIDENCE:
+        return none
+    least, greatest = signals.min_end[group], signals.max_end[group]
+    if least < NEVER and greatest < NEVER and greatest - least > MAX_SPREAD * 1e9:
+        return none
+
+    limit = min(limit, lanes.speed[users.path[i]] if on_lane else moves.speed[movement])
+    return Approach(
+        k, i, np.int64(group), distance, max(users.speed[i], 0.0), forecast.time[i], forecast.in_present_green[i],
+        forecast.behind[i], limit,
+    )  # fmt: skip
+
+
+@inner_kernel
+def _time_for_next(approach: Approach, windows: Windows, limit: float, next_signal: NextSignal) -> float:
     """Return when (s) a vehicle is to pass its line, with regard to the signal after this one."""
     group = approach.group
-    closes = columns.next_start[group] + columns.next_duration[group]
+    closes = windows.next_start[group] + windows.next_duration[group]
     if approach.now:
-        closes = columns.time_left[group]
+        closes = windows.time_left[group]
     if closes >= UNKNOWN_TIME:
         return approach.time
     return later(approach.time, limit, closes - approach.behind * SATURATION_HEADWAY, next_signal)
 
 
-def _on_green(distance: float, speed: float, limit: float, time_left: float) -> Behaviour:
+@njit(cache=True)
+def _on_green(distance: float, speed: float, limit: float, time_left: float) -> int:
     """Return how to go on a green that is met: faster where the present speed would come too late, or barely in
     time."""
     is_tight = distance > max(speed, 1.0) * (time_left - GREEN_RESERVE)
-    return SPEED_UP if is_tight and speed < limit - MIN_SPEED_UP else KEEP_SPEED
+    return SPEED_UP if is_tight and speed < limit - MIN_SPEED_UP else KEEP
 
 
-def slowed(candidates: Iterable[Candidate]) -> set[str]:
-    """Return the ids of the vehicles that speed advice slows down or stops."""
-    return {
-        candidate.target.removeprefix(VEHICLE_TARGET)
-        for candidate in candidates
-        if candidate.kind is KIND and candidate.behaviour not in KEEPS_SPEED
-    }
+@inner_kernel
+def _advise(
+    approach: Approach, windows: Windows, policy: Any, next_signal: NextSignal, ahead: int, holds_up: bool, advice: Any
+) -> bool:
+    """Fill in the advice for one approach; False where it would not help. `policy`: a row of VEHICLE."""
+    group, distance, speed = approach.group, approach.distance, approach.speed
+    limit = min(approach.limit, policy["top"])
+    time = approach.time
+    if next_signal.distance == next_signal.distance and time < UNKNOWN_TIME:
+        time = _time_for_next(approach, windows, limit, next_signal)
+    is_held = time > approach.time + MIN_LATER
+
+    advice["vehicle"], advice["row"], advice["group"], advice["ahead"] = approach.vehicle, approach.row, group, ahead
+    advice["distance"], advice["time"], advice["left"], advice["next"] = distance, time, 0.0, 0.0
+    if approach.now and not is_held:
+        advice["left"], advice["reason"], advice["speed"] = windows.time_left[group], GREEN, limit
+        advice["behaviour"] = _on_green(distance, speed, limit, windows.time_left[group])
+        return True
+    if approach.time >= UNKNOWN_TIME or holds_up:
+        return False
+
+    # The vehicle acts a moment after this plan. A green that shows need not be waited for.
+    opens = windows.next_start[group]
+    pace = min(max(speed, MIN_ADVISED_SPEED), limit)
+    rest = max(distance - pace * LATENCY, 0.5)
+    known = -1.0 if approach.now else max(opens - LATENCY, 0.0) + BROKEN_PROMISE_TIME
+    how, advised = slowing(rest, pace, time - LATENCY, limit, policy["coasting"], policy["comfort"], known)
+
+    advice["reason"], advice["opens"], advice["behaviour"], advice["speed"] = PASS, opens, how, advised
+    if is_held:
+        advice["next"], advice["opens"] = distance + next_signal.distance, next_signal.opens
+        advice["reason"] = NEXT_SIGNAL
+    if how == STOP:
+        advice["speed"] = np.nan
+        advice["reason"] = AT_STOP_SHORTLY if opens < MIN_COUNTDOWN else AT_STOP
+    return True
 
 
-class _Approach(Struct, frozen=True, gc=False):
-    """One connected vehicle that may be advised, as a row of APPROACH."""
-
-    vehicle: int  # index into `World.vehicles`
-    row: int
-    group: int
-    distance: float  # m to the line
-    speed: float  # m/s
-    time: float  # s until it passes, by the forecast
-    ahead: int
-    behind: int
-    now: bool  # in the present green
-    limit: float  # m/s, where it is
-
-
-APPROACH = np.dtype(
-    [
-        ("vehicle", "i8"),
-        ("row", "i8"),
-        ("group", "i8"),
-        ("distance", "f8"),
-        ("speed", "f8"),
-        ("time", "f8"),
-        ("ahead", "i8"),
-        ("behind", "i8"),
-        ("now", "?"),
-        ("limit", "f8"),
-    ]
-)
-
-
-@njit(cache=True)
-def _approaching(
-    rows: Any, to_stop: Any, connection: Any, path: Any, speed: Any, time: Any, ahead: Any, behind: Any, now: Any,
-    doubt: Any, n_lanes: int, minor: Any, conn_group: Any, lane_speed: Any, conn_speed: Any, confidence: Any, min_end:
-    Any, max_end: Any, limit: Any, never: int, approaches: Any,
+@inner_kernel
+def list_advice(
+    users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
+    following: Following, limit: Any, vehicles: Any, next_signals: Any, advice: Any,
 ) -> int:  # fmt: skip
-    """List the vehicles that come to a signal which is known well enough, and need not give way before that."""
+    """List in `advice` (ADVICE[n]) what connected vehicles are advised. `limit`: m/s, by the rules in force;
+    `vehicles`: VEHICLE[n]; `next_signals`: float64[n, 4], columns of NextSignal, nan where none is known."""
+    moves = moves_at(code)
     n = 0
-    for k in range(len(rows)):
-        i = rows[k]
-        movement = connection[i]
-        on_lane = path[i] < n_lanes
-        if movement < 0 or not NEAREST < to_stop[i] < RANGE or doubt[i] or (on_lane and minor[path[i]]):
-            continue
-        group = conn_group[movement]
-        if group < 0 or confidence[group] < MIN_CONFIDENCE:
-            continue
-        has_bounds = min_end[group] < never and max_end[group] < never
-        if has_bounds and max_end[group] - min_end[group] > MAX_SPREAD * 1e9:
-            continue
+    if len(moves.group) == 0 or len(signals.state) == 0:
+        return 0
+    is_free, holds_up = np.zeros(len(users.path), np.bool_), np.zeros(len(users.path), np.bool_)
+    for i in range(len(is_free)):
+        is_free[i] = forecast.in_present_green[i] and users.to_stop[i] > 0.0 and users.connection[i] >= 0
+    for k in range(len(connected.rows)):
+        is_free[connected.rows[k]] |= vehicles[k]["leaves"] > 0.0
+    mark_holding_up(following.leader, following.gap, users.speed, is_free, holds_up)
 
-        approach = approaches[n]
-        approach["vehicle"], approach["row"], approach["group"], approach["distance"] = k, i, group, to_stop[i]
-        approach["speed"], approach["time"], approach["now"] = max(speed[i], 0.0), time[i], now[i]
-        approach["ahead"], approach["behind"] = ahead[i], behind[i]
-        approach["limit"] = min(limit[k], lane_speed[path[i]] if on_lane else conn_speed[movement])
-        n += 1
+    for k in range(len(connected.rows)):
+        approach = _approach(k, users, connected, signals, code, forecast, limit[k])
+        if approach.group < 0:
+            continue
+        coming = next_signals[k]
+        next_signal = NextSignal(coming[0], coming[1], coming[2], coming[3])
+        ahead, is_in_the_way = forecast.ahead[approach.row], holds_up[approach.row]
+        if _advise(approach, forecast.windows, vehicles[k], next_signal, ahead, is_in_the_way, advice[n]):
+            n += 1
     return n
 
 
-def approaching(world: World, forecast: StopLineForecast, rules: InForce) -> NDArray[Any]:
-    """Return the connected vehicles that come to a signal which is known well enough: APPROACH[n]."""
-    code, signals = world.code, world.signals
-    approaches = np.zeros(len(world.rows), APPROACH)
-    if not len(approaches) or not code.n_conns or not len(signals.state):
-        return approaches[:0]
-    n = _approaching(
-        world.rows, world.to_stop, world.connection, world.path, world.speed, forecast.time, forecast.ahead,
-        forecast.behind, forecast.in_present_green, forecast.in_doubt, code.n_lanes, code.lane_links.minor, code.conn_group,  # noqa: E501
-        code.lane_speed, code.conn_speed, signals.confidence, signals.min_end, signals.max_end, rules.limit, int(NEVER),
-        approaches,
-    )  # fmt: skip
-    return approaches[:n]
+def plan(world: World, advices: list[Advice]) -> list[Candidate]:
+    """Return a candidate for each connected vehicle on an approach whose signal is known well enough, and that advice
+    helps."""
+    return [_candidate(world, advice) for advice in advices]
+
+
+def _candidate(world: World, advice: Advice) -> Candidate:
+    facts: dict[str, object] = {
+        "group": int(world.code.group_ids[advice.group]),
+        "distance": advice.distance,
+        "ahead": advice.ahead,
+        "time": advice.time,
+    }
+    if advice.reason == GREEN:
+        facts["left"] = advice.left
+    else:
+        facts["opens"] = advice.opens
+    if advice.next > 0.0:
+        facts["next"] = advice.next
+
+    return Candidate(
+        kind=KIND,
+        target=vehicle_target(world.vehicles[advice.vehicle].id),
+        severity=INFORMATION,
+        confidence=float(world.signals.confidence[advice.group]),
+        reason=REASONS[advice.reason],
+        facts=facts,
+        tracks=(int(world.tracks["id"][advice.row]),),
+        speed=None if isnan(advice.speed) else advice.speed,
+        distance=advice.distance,
+        behaviour=BEHAVIOURS[advice.behaviour],
+    )

@@ -5,13 +5,17 @@ Room is what standing vehicles leave at the beginning of the exit lane, less wha
 their way there (GB 5768.3 keep-clear marking; PRC traffic law, article 53).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import lanes_at, moves_at
 from ...driving import STANDING_SPEED
 from ...forecast.prediction import Prediction
 from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_GREEN
-from ...world import World
+from ...world import Connected, Users, World
 from ..candidate import INFORMATION, STOP, Candidate
 
 KIND = AdvisoryKind.KEEP_CLEAR
@@ -55,6 +59,30 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
         if free < float(world.tracks["length"][row]) + STANDING_GAP:
             candidates.append(_advice(world, k, exit_lane, free, tail.row))
     return candidates
+
+
+@inner_kernel
+def screen(users: Users, connected: Connected, state: Any, code: Any) -> bool:
+    """Return whether a connected vehicle may enter, and vehicles stand on its exit lane."""
+    lanes, moves = lanes_at(code), moves_at(code)
+    n_lanes, has_tail, n = len(lanes.role), np.zeros(len(lanes.role), np.bool_), 0
+    for i in range(len(users.path)):
+        lane = users.path[i]
+        is_standing = 0 <= lane < n_lanes and users.speed[i] < STANDING_SPEED and users.s[i] < EXIT_RANGE
+        if is_standing and lanes.role[lane] != INGRESS:
+            has_tail[lane] = True
+            n += 1
+    if n == 0:
+        return False
+    for i in connected.rows:
+        movement = users.connection[i]
+        if movement < 0 or not 0.0 < users.to_stop[i] < RANGE or not has_tail[moves.exit[movement]]:
+            continue
+        group = moves.group[movement]
+        is_let_in = group < 0 or IS_GREEN[state[group]]
+        if is_let_in and users.speed[i] * users.speed[i] <= 2.0 * MAX_BRAKING * users.to_stop[i]:
+            return True
+    return False
 
 
 def _may_enter(world: World, row: int) -> bool:

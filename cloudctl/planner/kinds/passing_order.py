@@ -14,11 +14,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import conflicts_at, lanes_at, moves_at
 from ...forecast.prediction import DIVERGE, Prediction
 from ...forecast.stop_line import earliest
 from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_UNCONTROLLED
-from ...world import World
+from ...world import Connected, Users, World
 from ..candidate import GIVE_WAY, INFORMATION, SLOW_DOWN, Candidate
 from ..policy import policy_of
 from .glosa import MIN_ADVISED_SPEED, advised_speed
@@ -123,6 +125,44 @@ def assign_order(
             if clear > t:
                 t, after[chosen] = clear, b
         time[chosen], place[chosen], is_placed[chosen] = t, number, True
+
+
+@inner_kernel
+def screen(users: Users, connected: Connected, state: Any, code: Any, prediction: Prediction) -> bool:
+    """Return whether a connected vehicle has a place in the order after another."""
+    lanes, moves, conflicts = lanes_at(code), moves_at(code), conflicts_at(code)
+    movement = prediction.movement
+    rows, n, n_connected = np.empty(len(users.path), np.int64), 0, 0
+    for i in range(len(users.path)):
+        if movement[i, 0] < 0 or not users.to_stop[i] < RANGE:
+            continue
+        group = moves.group[movement[i, 0]]
+        if len(state) > 0 and group >= 0 and not IS_UNCONTROLLED[state[group]]:
+            continue
+        if users.to_stop[i] > 0.0 or users.path[i] >= len(lanes.speed):
+            rows[n] = i
+            n += 1
+            n_connected += connected.report[i] >= 0
+    if n < 2 or n_connected == 0:
+        return False
+
+    rows = rows[:n]
+    limit, time, place, after = np.empty(n), np.zeros(n), np.zeros(n, np.int64), np.full(n, -1, np.int64)
+    for k in range(n):
+        limit[k] = max(moves.speed[movement[rows[k], 0]], 1.0)
+    assign_order(
+        rows, movement, users.to_stop, users.speed, users.tracks["length"], limit, conflicts.start, conflicts.other,
+        conflicts.s, conflicts.s_other, conflicts.type, conflicts.must_yield, time, place, after,
+    )  # fmt: skip
+    for k in range(n):
+        if (
+            after[k] >= 0
+            and connected.report[rows[k]] >= 0
+            and users.to_stop[rows[k]] >= NEAREST
+            and time[k] <= HORIZON
+        ):
+            return True
+    return False
 
 
 def plan(world: World, prediction: Prediction) -> list[Candidate]:

@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import crosswalks_at, lanes_at, paths_at
 from ...forecast.prediction import SIGMA_A, arrival, point, position_variance
 from ...road_users import USES_CROSSWALK
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_RED
-from ...world import World
+from ...world import Connected, Users, World
 from ..braking import brakes_too_late
 from ..candidate import NAMES, SLOW_DOWN, Candidate, severity_of
 
@@ -72,7 +74,7 @@ def _is_at_kerb(track: Any, axis: Any) -> bool:
 
 
 @njit(cache=True)
-def _walk_window(track: Any, spot: Any, half: float, sigma_a: Any, walk: Any) -> None:
+def _walk_window(track: Any, spot: Any, half: float, walk: Any) -> None:
     """Fill in when a walker comes within HALF_WIDTH of the vehicle's path on a crosswalk and is beyond it again (s),
     how far behind the middle of the crosswalk (m, along the path), the chance of that (0: never), and the standard
     deviation of the time (s).
@@ -86,7 +88,7 @@ def _walk_window(track: Any, spot: Any, half: float, sigma_a: Any, walk: Any) ->
     across_speed, along_speed = spot[2] * vy - spot[3] * vx, spot[2] * vx + spot[3] * vy
     pace = hypot(vx, vy)
     walk[3] = walk[4] = 0.0
-    sigma = sigma_a[min(track["class"], len(sigma_a) - 1)]
+    sigma = SIGMA_A[min(track["class"], len(SIGMA_A) - 1)]
     variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
 
     if pace >= MIN_WALKING_SPEED and abs(along_speed) >= ALONG_COSINE * pace:
@@ -118,7 +120,7 @@ def _walk_window(track: Any, spot: Any, half: float, sigma_a: Any, walk: Any) ->
 def _list_meetings(
     rows: Any, tracks: Any, walkers: Any, path: Any, s: Any, to_stop: Any, connection: Any, speed: Any, accel: Any,
     n_lanes: int, start: Any, xy: Any, arc: Any, cw_start: Any, cw_cross: Any, cw_in: Any, cw_out: Any, cross_group:
-    Any, cross_axis: Any, state: Any, is_red: Any, sigma_a: Any, meetings: Any,
+    Any, cross_axis: Any, state: Any, meetings: Any,
 ) -> int:  # fmt: skip
     """List which of `walkers` each of `rows` may meet on a crosswalk of its movement within MAX_TTC."""
     n, spot, walk = 0, np.empty(4), np.empty(5)
@@ -139,12 +141,12 @@ def _list_meetings(
                 continue
             point(n_lanes + movement, 0.5 * (cw_in[w] + cw_out[w]), start, xy, arc, spot)
             group = cross_group[cw_cross[w]]
-            is_held = group >= 0 and is_red[state[group]]
+            is_held = group >= 0 and IS_RED[state[group]]
 
             for j in walkers:
                 if j == i or (is_held and _is_at_kerb(tracks[j], cross_axis[cw_cross[w]])):
                     continue
-                _walk_window(tracks[j], spot, half, sigma_a, walk)
+                _walk_window(tracks[j], spot, half, walk)
                 if walk[3] == 0.0:
                     continue
 
@@ -155,7 +157,7 @@ def _list_meetings(
                 if front <= 0.0 or ttc >= MAX_TTC or n >= len(meetings):
                     continue
                 deviation = (
-                    sqrt(position_variance(variance, speed_variance, sigma_a[OWN_CLASS], max(enter, 0.0))) / speed[i]
+                    sqrt(position_variance(variance, speed_variance, SIGMA_A[OWN_CLASS], max(enter, 0.0))) / speed[i]
                 )
                 chance = walk[3] * _chance_below(pet, MAX_PET, sqrt(deviation * deviation + walk[4] * walk[4]))
                 if chance < MIN_CHANCE:
@@ -165,6 +167,26 @@ def _list_meetings(
                 meeting["chance"], meeting["far"] = chance, distance if distance > 0.0 else front
                 n += 1
     return n
+
+
+@inner_kernel
+def screen(users: Users, connected: Connected, state: Any, code: Any) -> bool:
+    """Return whether a connected vehicle is likely to meet a walker."""
+    paths, lanes, crosswalks = paths_at(code), lanes_at(code), crosswalks_at(code)
+    walkers, n = np.empty(len(users.path), np.int64), 0
+    for i in range(len(users.path)):
+        if USES_CROSSWALK[users.tracks[i]["class"]]:
+            walkers[n] = i
+            n += 1
+    if n == 0:
+        return False
+    found = np.zeros(MAX_MEETINGS * len(connected.rows) + n, MEETING)
+    n = _list_meetings(
+        connected.rows, users.tracks, walkers[:n], users.path, users.s, users.to_stop, users.connection, users.speed,
+        users.accel, len(lanes.speed), paths.start, paths.xy, paths.s, crosswalks.start, crosswalks.crosswalk,
+        crosswalks.s_in, crosswalks.s_out, crosswalks.group, crosswalks.axis, state, found,
+    )  # fmt: skip
+    return n > 0
 
 
 def meetings(world: World) -> np.ndarray:
@@ -177,7 +199,7 @@ def meetings(world: World) -> np.ndarray:
     n = _list_meetings(
         world.rows, world.tracks, walkers, world.path, world.s, world.to_stop, world.connection, world.speed,
         world.accel, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.cw_start, code.cw_cross,
-        code.cw_s_in, code.cw_s_out, code.cross_group, code.cross_axis, state, IS_RED, SIGMA_A, found,
+        code.cw_s_in, code.cw_s_out, code.cross_group, code.cross_axis, state, found,
     )  # fmt: skip
     return found[:n]
 

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import lanes_at, moves_at
 from ...driving import BRAKING_SHARE
 from ...forecast.stop_line import StopLineForecast
 from ...schema import AdvisoryKind, vehicle_target
-from ...world import World
+from ...world import Connected, Users, World
 from ..braking import brakes_too_late
 from ..candidate import SLOW_DOWN, Candidate, severity_of
 
@@ -39,6 +41,18 @@ def _list_late(
             late[n], gaps[n] = k, gap
             n += 1
     return n
+
+
+@inner_kernel
+def screen(users: Users, connected: Connected, code: Any, queue_tail: Any) -> bool:
+    """Return whether a connected vehicle comes too fast upon its lane's queue."""
+    lanes, moves = lanes_at(code), moves_at(code)
+    late, gaps = np.empty(len(connected.rows), np.int64), np.empty(len(connected.rows))
+    n = _list_late(
+        connected.rows, users.path, users.connection, users.to_stop, users.speed, users.accel, len(lanes.speed),
+        moves.origin, queue_tail, late, gaps,
+    )  # fmt: skip
+    return n > 0
 
 
 def plan(world: World, forecast: StopLineForecast) -> list[Candidate]:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import moves_at
 from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
 from ...forecast.prediction import Prediction
@@ -22,13 +24,14 @@ from ...fusion import SEEN_LATELY
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_STOP, IS_YELLOW
 from ...signals.states import NEVER
-from ...world import MAX_FRESH_AGE, World
+from ...world import MAX_FRESH_AGE, Connected, SignalArrays, Users, World
 from ..braking import brakes_too_late, required_deceleration
 from ..candidate import ACT_NOW, SOON, STOP, Candidate
 from ..policy import policy_of
 from . import crossing
 
 KIND = AdvisoryKind.RED_LIGHT
+MOTORCYCLE = int(ObjectClass.MOTORCYCLE)
 # m/s^2 that stopping takes, beyond which no driver who means to stop gains speed near the line
 GAINING_LATE_BRAKING = 2.5
 # m/s^2 that stopping takes, beyond which a driver near the line overruns it while braking less than OVERRUN_SHARE of
@@ -74,7 +77,7 @@ def _is_violating(distance: float, speed: float, accel: float) -> bool:
 @njit(cache=True)
 def _list_violators(
     t: int, connection: Any, to_stop: Any, speed: Any, accel: Any, conn_group: Any, state: Any, max_end: Any,
-    next_start: Any, never: int, status: Any, report: Any, reported: Any, rows: Any,
+    next_start: Any, status: Any, report: Any, reported: Any, rows: Any,
 ) -> int:  # fmt: skip
     """List the tracks seen or reported lately (`reported`: ns, of each connected vehicle) that violate a signal of
     which nothing well founded says that it is green when they arrive."""
@@ -89,11 +92,36 @@ def _list_violators(
 
         arrival = to_stop[i] / speed[i]
         is_red = IS_STOP[state[group]]
-        is_red |= IS_YELLOW[state[group]] and max_end[group] < never and arrival > (max_end[group] - t) / 1e9
+        is_red |= IS_YELLOW[state[group]] and max_end[group] < NEVER and arrival > (max_end[group] - t) / 1e9
         if is_red and arrival < next_start[group]:
             rows[n] = i
             n += 1
     return n
+
+
+@inner_kernel
+def screen(
+    t: int, users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
+    prediction: Prediction, following: Following,
+) -> bool:  # fmt: skip
+    """Return whether a connected vehicle violates a signal, or is to be warned of one that does."""
+    moves = moves_at(code)
+    rows = np.empty(len(users.path), np.int64)
+    n = _list_violators(
+        t, users.connection, users.to_stop, users.speed, users.accel, moves.group, signals.state, signals.max_end,
+        forecast.windows.next_start, users.tracks["status"], connected.report, connected.reported, rows,
+    )  # fmt: skip
+    n_critical = 0
+    for k in range(n):
+        row = rows[k]
+        if connected.report[row] >= 0:
+            return True
+        if users.to_stop[row] < 0.0 or _is_critical(row, users.tracks, users.speed, users.to_stop):
+            rows[n_critical] = row
+            n_critical += 1
+    if n_critical == 0:
+        return False
+    return crossing.screen(rows[:n_critical], users, connected, signals.state, code, prediction, following)
 
 
 def plan(world: World, forecast: StopLineForecast, prediction: Prediction, following: Following) -> list[Candidate]:
@@ -104,14 +132,14 @@ def plan(world: World, forecast: StopLineForecast, prediction: Prediction, follo
     rows = np.empty(len(world.tracks), np.int64)
     n = _list_violators(
         world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state,
-        signals.max_end, forecast.windows.next_start, int(NEVER), world.tracks["status"], world.report, world.reported,
+        signals.max_end, forecast.windows.next_start, world.tracks["status"], world.report, world.reported,
         rows,
     )  # fmt: skip
 
     candidates = []
     violators = []  # rows of those that stop no more
     for row in rows[:n].tolist():
-        is_critical = _is_critical(world, row)
+        is_critical = _is_critical(row, world.tracks, world.speed, world.to_stop)
         if world.report[row] >= 0:
             candidates.append(_warning(world, row, is_critical))
         if is_critical or world.to_stop[row] < 0.0:
@@ -119,12 +147,12 @@ def plan(world: World, forecast: StopLineForecast, prediction: Prediction, follo
     return candidates + crossing.plan(world, violators, prediction, following)
 
 
-def _is_critical(world: World, row: int) -> bool:
+@njit(cache=True)
+def _is_critical(row: int, tracks: Any, speed: Any, to_stop: Any) -> bool:
     """Return whether a vehicle can no longer stop before its line."""
-    speed, distance = float(world.speed[row]), max(float(world.to_stop[row]), 0.0)
-    is_motorcycle = int(world.tracks["class"][row]) == ObjectClass.MOTORCYCLE
-    limit = MOTORCYCLE_CRITICAL_BRAKING if is_motorcycle else CRITICAL_BRAKING
-    return speed * speed / (2.0 * (distance + PAST_LINE)) > limit
+    distance = max(to_stop[row], 0.0)
+    limit = MOTORCYCLE_CRITICAL_BRAKING if tracks[row]["class"] == MOTORCYCLE else CRITICAL_BRAKING
+    return bool(speed[row] * speed[row] / (2.0 * (distance + PAST_LINE)) > limit)
 
 
 def _warning(world: World, row: int, is_critical: bool) -> Candidate:

@@ -5,13 +5,14 @@ Sent when a vehicle drives faster than the limit by EXCESS, or is where its clas
 it out by what it does not declare (its mass on a weak bridge), with what that is. GLOSA keeps to the same limits.
 """
 
-import numpy as np
+from typing import Any
 
+from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.rules import InForce
 from ...codes.rule import VALUED, Rule
 from ...codes.rules import SPEED_CAP_KINDS, missing
 from ...schema import AdvisoryKind, vehicle_target
-from ...world import World
+from ...world import Connected, Users, World
 from ..candidate import INFORMATION, SLOW_DOWN, Candidate
 
 KIND = AdvisoryKind.RULE
@@ -25,14 +26,13 @@ REASON_UNDECIDED = (
 )
 
 
-def in_force(world: World) -> InForce:
-    """Ask the compiled rules once for all connected vehicles of the snapshot."""
-    code, n = world.code, len(world.vehicles)
-    if not n or not code.code.rules:
-        none = np.full(n, -1, np.int32)
-        return InForce(np.full(n, np.inf), none, none, none)
-    vehicles = [vehicle.as_ruled for vehicle in world.vehicles]
-    return world.rules.in_force(world.rows, world.path, world.s, world.t, vehicles)
+@inner_kernel
+def screen(users: Users, connected: Connected, limit: Any, decided: Any) -> bool:
+    """Return whether a rule concerns a connected vehicle now. `limit`, `decided`: fields of `InForce`."""
+    for k in range(len(connected.rows)):
+        if users.speed[connected.rows[k]] > limit[k] + EXCESS or decided[1, k] >= 0 or decided[2, k] >= 0:
+            return True
+    return False
 
 
 def plan(world: World, rules: InForce) -> list[Candidate]:

@@ -20,10 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import lanes_at, links_at, moves_at
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast
 from ...schema import AdvisoryKind, SignalState, vehicle_target
 from ...signals.colours import IS_RED, IS_YELLOW
-from ...world import World
+from ...world import Connected, SignalArrays, Users, World
 from ..braking import stopping_distance
 from ..candidate import SOON, STOP, Candidate
 
@@ -51,8 +53,8 @@ REASONS = {
 IF_OWN = ", if it is your signal: your lane has several movements, and yours is not known"
 
 
-class _Stop(NamedTuple):
-    """One vehicle to advise, as `_must_stop` lists it."""
+class Stop(NamedTuple):
+    """One vehicle to advise, as `list_stops` lists it."""
 
     vehicle: int  # index into `World.vehicles`
     cause: int
@@ -84,7 +86,7 @@ def _must_stop(
     rows: Any, path: Any, connection: Any, to_stop: Any, speed: Any, accel: Any, n_lanes: int, conn_group: Any,
     lane_start: Any, lane_conn: Any, queue_tail: Any, state: Any, seen: Any, next_start: Any, notice: Any, stops: Any,
 ) -> int:  # fmt: skip
-    """List in `stops` (int64[n, 5], columns of `_Stop`) which of `rows` to advise. `notice`: s, of each."""
+    """List in `stops` (int64[n, 5], columns of `Stop`) which of `rows` to advise. `notice`: s, of each."""
     n = 0
     for k in range(len(rows)):
         i = rows[k]
@@ -112,24 +114,32 @@ def _must_stop(
     return n
 
 
-def plan(world: World, forecast: StopLineForecast, slowed: set[str]) -> list[Candidate]:
-    """Return advice to stop to each connected vehicle that needs it. `slowed`: ids of those that GLOSA advises to slow
-    down or stop."""
-    code, signals, n = world.code, world.signals, len(world.vehicles)
-    if not n or not code.n_conns or not len(signals.state) or signals.seen is None:
-        return []
-    notice = np.array([SLOWING_NOTICE if vehicle.id in slowed else NOTICE for vehicle in world.vehicles])
-
-    stops, lanes = np.empty((n, 5), np.int64), code.lane_links
-    count = _must_stop(
-        world.rows, world.path, world.connection, world.to_stop, world.speed, world.accel, code.n_lanes,
-        code.conn_group, lanes.start, lanes.movement, forecast.queue_tail, signals.state, signals.seen,
+@inner_kernel
+def list_stops(
+    users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
+    is_slowed: Any, stops: Any,
+) -> int:  # fmt: skip
+    """List in `stops` (int64[n, 5], columns of `Stop`) which connected vehicles are advised to stop. `is_slowed`:
+    bool[n], those that GLOSA advises to slow down or stop."""
+    lanes, moves, links = lanes_at(code), moves_at(code), links_at(code)
+    if len(moves.group) == 0 or len(signals.state) == 0:
+        return 0
+    notice = np.empty(len(connected.rows))
+    for k in range(len(notice)):
+        notice[k] = SLOWING_NOTICE if is_slowed[k] else NOTICE
+    return _must_stop(
+        connected.rows, users.path, users.connection, users.to_stop, users.speed, users.accel, len(lanes.speed),
+        moves.group, links.start, links.movement, forecast.queue_tail, signals.state, signals.seen,
         forecast.windows.next_start, notice, stops,
     )  # fmt: skip
-    return [_advice(world, _Stop(*stop)) for stop in stops[:count].tolist()]
 
 
-def _advice(world: World, stop: _Stop) -> Candidate:
+def plan(world: World, stops: list[Stop]) -> list[Candidate]:
+    """Return advice to stop to each connected vehicle that needs it."""
+    return [_advice(world, stop) for stop in stops]
+
+
+def _advice(world: World, stop: Stop) -> Candidate:
     row = int(world.rows[stop.vehicle])
     distance = max(float(world.to_stop[row]), 0.0)
     reason = REASONS[stop.cause]

@@ -11,10 +11,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...codes.compiled.addresses import inner_kernel
+from ...codes.compiled.arrays import cells_at
 from ...matching import Matched, match
 from ...road_users import IS_MOTOR_VEHICLE
 from ...schema import AdvisoryKind, vehicle_target
-from ...world import World
+from ...world import Users, World
 from ..candidate import ACT_NOW, SLOW_DOWN, STOP, Candidate
 
 KIND = AdvisoryKind.WRONG_WAY
@@ -29,20 +31,30 @@ REASON_ONCOMING = "a vehicle comes towards you on lane {lane}, {gap:.0f} m ahead
 
 
 @njit(cache=True)
-def _list_off_lanes(
-    tracks: Any, path: Any, is_motor_vehicle: Any, x0: float, y0: float, x1: float, y1: float, rows: Any
-) -> int:
+def _list_off_lanes(tracks: Any, path: Any, x0: float, y0: float, x1: float, y1: float, rows: Any) -> int:
     """List the motor vehicles within the code's bounds that move and are on no lane."""
     n = 0
     for i in range(len(tracks)):
         track = tracks[i]
-        if path[i] >= 0 or not is_motor_vehicle[track["class"]] or track["existence"] <= MIN_EXISTENCE:
+        if path[i] >= 0 or not IS_MOTOR_VEHICLE[track["class"]] or track["existence"] <= MIN_EXISTENCE:
             continue
         moves = track["vx"] ** 2 + track["vy"] ** 2 > MIN_SPEED**2
         if moves and x0 <= track["x"] <= x1 and y0 <= track["y"] <= y1:
             rows[n] = i
             n += 1
     return n
+
+
+@inner_kernel
+def screen(users: Users, closed: Any, code: Any) -> bool:
+    """Return whether a vehicle moves and is on no lane that is open in its direction. `closed`: bool[n_paths]."""
+    cells = cells_at(code)
+    path = users.path.copy()
+    for i in range(len(path)):
+        if path[i] >= 0 and closed[path[i]]:
+            path[i] = -1
+    bounds, rows = cells.figures, np.empty(len(path), np.int64)
+    return _list_off_lanes(users.tracks, path, bounds[0], bounds[1], bounds[2], bounds[3], rows) > 0
 
 
 def plan(world: World) -> list[Candidate]:
@@ -70,7 +82,7 @@ def _off_lanes(world: World, closed: NDArray[np.bool_] | None) -> NDArray[np.int
         path = np.where((path >= 0) & closed[path], -1, path)
     rows = np.empty(len(world.tracks), np.int64)
     x0, y0, x1, y1 = world.code.bounds
-    return rows[: _list_off_lanes(world.tracks, path, IS_MOTOR_VEHICLE, x0, y0, x1, y1, rows)]
+    return rows[: _list_off_lanes(world.tracks, path, x0, y0, x1, y1, rows)]
 
 
 def _is_wrong_way(
