@@ -21,9 +21,9 @@ from ...io.broker import start as start_broker
 from ...io.mqtt import Connection
 from ...settings import BrokerSection
 from ...topics import MqttTopics
+from ..broker_files import broker_tls
 from ..config import NodeConfig
 from ..credentials import NODE_NAME
-from ..init_folder import broker_tls
 from .finding import Finding, Status, finding
 
 ROUND_TRIP = 5.0  # s for a message to come back
