@@ -13,7 +13,7 @@ import numpy as np
 from cloudctl.sim.common.terminal import table
 
 from bench.scene import Scene, corridor
-from cloudctl import planner, world
+from cloudctl import planner, snapshots, world
 from cloudctl.clock import SECOND, stopwatch
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.codes.rule import Rule, Target
@@ -40,7 +40,7 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
     declared = [movement(code, int(lane)) for lane in scene.lanes[:connected]]
     signals = half_green(code)
     hazard = Hazard(1, "r0", "h", "obstacle", T, T, T + 60 * SECOND, code.lane_ids[int(scene.lanes[1])], (200.0, 210.0))
-    whole, snapshots, proposals = [], [], []
+    whole, building, proposals = [], [], []
     kinds: set[str] = set()
     before = None
     for k in range(rounds):
@@ -66,7 +66,7 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
         middle = stopwatch()
         candidates = planner.plan(snapshot)
         whole.append((stopwatch() - begin) / 1000)
-        snapshots.append((middle - begin) / 1000)
+        building.append((middle - begin) / 1000)
         proposals.append(len(candidates))
         kinds |= {candidate.kind for candidate in candidates}
         before = snapshot
@@ -74,7 +74,7 @@ def measure(n: int, connected: int, rounds: int = 400) -> list[object]:
         f"{n} / {connected}",
         median(whole[20:]),
         float(np.quantile(whole[20:], 0.99)),
-        median(snapshots[20:]),
+        median(building[20:]),
         median(proposals),
         len(kinds),
     ]

@@ -219,7 +219,9 @@ def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> tuple[
         report_bounds=_bounds(len(moment.reports) for moment in moments),
         path_bounds=_bounds(0 if paths is None else len(paths) for paths in closed),
         handles=np.array([report.handle for report in reports], np.int64),
-        paths=np.array([report.paths for report in reports], np.int64).reshape(-1, MAX_PATHS),
+        paths=np.frombuffer(bytearray(b"".join([report.paths_bytes for report in reports])), np.int64).reshape(
+            -1, MAX_PATHS
+        ),
         closed=np.concatenate([NOWHERE if paths is None else paths for paths in closed]),
         previous=_previous_rows(moments),
         seconds=np.array([_seconds_since(moment) for moment in moments]),

@@ -3,10 +3,11 @@ else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from .clock import MS
@@ -18,6 +19,7 @@ from .rule_subjects import vehicle_of
 from .schema import Hazard, VehicleState
 from .signals.states import Doubt, Signals
 
+PATHS = Struct("=3q")  # as bytes
 UNKNOWN = (-1, -1, -1)  # paths of a vehicle that declared no movement
 ELSEWHERE = (LEAVES, -1, -1)  # paths of a vehicle that leaves the road before it comes to this intersection
 MAX_FRESH_AGE = 1500 * MS  # of a report that counts as recent: a connected vehicle reports once a second, or more often
@@ -38,11 +40,13 @@ class Report:
     # As rules ask of it, and the same as bytes; made once per report, not once per plan.
     as_ruled: Vehicle = field(init=False)
     ruled_bytes: RuledBytes = field(init=False)
+    paths_bytes: bytes = field(init=False)  # `paths`, int64[3]
 
     def __post_init__(self) -> None:
         vehicle = vehicle_of(self.state)
         object.__setattr__(self, "as_ruled", vehicle)
         object.__setattr__(self, "ruled_bytes", ruled_bytes(vehicle))
+        object.__setattr__(self, "paths_bytes", PATHS.pack(*self.paths))
 
 
 class NextSignal(NamedTuple):
@@ -98,7 +102,7 @@ class Block(NamedTuple):
     addresses: tuple[int, int, int]  # of `ids`, `pace` and the accelerations
 
 
-class BlockPart(Struct, frozen=True):
+class BlockPart(msgspec.Struct, frozen=True):
     """Which rows of a block are of one snapshot: each a first row, and one beyond the last."""
 
     block: Block

@@ -45,6 +45,9 @@ HALF_LANE = 1.2  # m; a driver who keeps to the lane is no further off
 DIVERGE = CONFLICTS.index("diverge")  # type of a conflict of two movements that only begin together
 
 
+NO_PATHS = np.empty((0, STEPS, 2))
+
+
 class Prediction(NamedTuple):
     """What every track will do, one row per track."""
 
@@ -250,6 +253,17 @@ def predict_path_in(i: int, users: Users, code: Any, prediction: Prediction) -> 
         paths.start, paths.xy, paths.s, paths.length, moves.origin, moves.exit, links.joint_start, links.joint,
         prediction.xy, prediction.var,
     )  # fmt: skip
+
+
+def likely_movements(world: World) -> Prediction:
+    """Return the prediction of a snapshot without the paths: `xy` and `var` have no rows."""
+    n, links = len(world.tracks), world.code.lane_links
+    movement, chance = np.full((n, MAX_MOVEMENTS), -1, np.int64), np.zeros((n, MAX_MOVEMENTS))
+    _list_movements(
+        world.connection, world.path, world.to_stop, world.speed, world.code.n_lanes, links.start, links.movement,
+        world.code.conn_speed, world.share, movement, chance,
+    )  # fmt: skip
+    return Prediction(movement=movement, chance=chance, xy=NO_PATHS, var=NO_PATHS)
 
 
 def predict(world: World) -> Prediction:

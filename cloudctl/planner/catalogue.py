@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..clock import MS
 from ..codes.compiled.rules import InForce
 from ..forecast.following import Following, follow
-from ..forecast.prediction import Prediction, predict
+from ..forecast.prediction import Prediction, likely_movements
 from ..forecast.stop_line import StopLineForecast, forecast_stop_lines
 from ..schema import AdvisoryKind
 from ..world import World
@@ -55,7 +55,7 @@ class Situation:
 
     @cached_property
     def prediction(self) -> Prediction:
-        return predict(self.world)
+        return likely_movements(self.world)
 
     @cached_property
     def following(self) -> Following:

@@ -5,7 +5,7 @@ import numpy as np
 from .. import snapshots, world
 from ..clock import SECOND
 from ..codes import CompiledCode
-from ..forecast.prediction import point
+from ..forecast.prediction import point, predict
 from ..fusion import TRACK
 from ..matching import match
 from ..schema import Hazard, ObjectClass, SignalState, VehicleState
@@ -41,6 +41,7 @@ def warm(code: CompiledCode) -> None:
         before = snapshots.build(t, code, tracks, signals, hazards, reports, 1, 1, before)
         plan(before)
         Screened([before], [EVERYTHING]).propose(0, ask_every_kind=True)
+        predict(before)  # whole paths are for viewers
         plan(snapshots.build(t, code, tracks[:1], signals, hazards, reports, 1, 1, before))
 
 
