@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from city_gateways import INTERSECTIONS, Fleet, write_node_folder
@@ -23,6 +25,7 @@ from cloudctl.io.recording.reader import Recording
 from cloudctl.io.zeromq import read_keys
 from cloudctl.ownership_messages import AddIntersection, DropIntersection
 
+T = TypeVar("T")
 NODES = ("north", "south", "west")
 NAMES = [code.code.id for code in INTERSECTIONS]
 
@@ -158,8 +161,17 @@ class City:
         node that starts first has taken them all."""
         wanted = {name: first_in_line(name, self.nodes) for name in NAMES}
         until(self.is_served, 30, "service at every intersection")
-        until(lambda: self.fleet.drive(0.3) or self.owners() == wanted, 60, "that each has its own intersections")
-        return self.owners()
+        until(lambda: self.while_driving(self.owners) == wanted, 60, "that each has its own intersections")
+        return {name: str(node) for name, node in wanted.items()}
+
+    def while_driving(self, ask: Callable[[], T]) -> T:
+        """Return what is asked, frames going on meanwhile: a pause of the gateways is none of the nodes'."""
+        answers: list[T] = []
+        asking = threading.Thread(target=lambda: answers.append(ask()))
+        asking.start()
+        while asking.is_alive():
+            self.fleet.drive(0.1)
+        return answers[0]
 
     def accepted(self) -> Counter[str]:
         return sum((node.accepted() for node in self.nodes.values()), Counter())
