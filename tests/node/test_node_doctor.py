@@ -18,12 +18,13 @@ from started_folder import StartedFolder
 
 from cloudctl.io import broker
 from cloudctl.node import credentials
+from cloudctl.node.broker_files import broker_tls
 from cloudctl.node.config import load
 from cloudctl.node.credentials import Authority
 from cloudctl.node.doctor import Finding, Status, examine
 from cloudctl.node.doctor.clocks import clock_findings
 from cloudctl.node.doctor.files import ports_of
-from cloudctl.node.init_folder import Ports, broker_tls, init_folder
+from cloudctl.node.init_folder import Ports, init_folder
 
 needs_mosquitto = pytest.mark.skipif(broker.mosquitto() is None, reason="a closed broker needs mosquitto on PATH")
 
