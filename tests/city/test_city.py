@@ -59,17 +59,17 @@ def test_moves_and_drains_lose_no_frame_and_never_have_two_owners(
             city.fleet.drive(0.2)
         assert [(result.returncode, result.stderr) for result in done] == [(0, "")] * 4
         city.fleet.drive(1.0)
-        # On a machine that is overloaded a lease may end of itself; what that costs is the other tests' subject.
-        is_undisturbed = not any(
-            "lease of node" in node.log or "Without etcd" in node.log for node in city.nodes.values()
-        )
-        assert not is_undisturbed or city.fleet.rejects == []
-        assert not is_undisturbed or city.fleet.dropped == dropped
+        rejects, dropped = list(city.fleet.rejects), city.fleet.dropped - dropped
     spans = city.spans()
     assert overlaps(spans) == []
-    assert max(gaps(spans).values()) < (1.0 if is_undisturbed else MAX_GAP)
+    assert max(gaps(spans).values()) < MAX_GAP
+    if any("lease of node" in node.log or "Without etcd" in node.log for node in city.nodes.values()):
+        pytest.skip("a lease ended of itself, for the machine is overloaded: these were not planned moves alone")
+
+    assert (rejects, dropped) == ([], 0)
+    assert max(gaps(spans).values()) < 1.0
     print(f"planned moves: {len(gaps(spans))} intersections, longest gap {max(gaps(spans).values()):.2f} s")
-    assert not is_undisturbed or {rsu: lost for rsu, lost in missing(city).items() if lost} == {}
+    assert {rsu: lost for rsu, lost in missing(city).items() if lost} == {}
     for node in city.nodes.values():
         assert "Traceback" not in node.log
         result = replay(node.folder / "run.mcap")
