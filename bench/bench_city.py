@@ -217,10 +217,10 @@ def _losses(folder: Path) -> dict[str, int]:
     """Return what the nodes have dropped or refused, by counter."""
     losses: dict[str, int] = {}
     for status in _statuses(folder):
-        for name, sources in status["counters"].items():
+        for name, count in status["counters"].items():
             is_loss = name.startswith(("drop", "reject", "egress.expired", "sequence.gap"))
             if is_loss and name != "drop.reply.broadcast":
-                losses[name] = losses.get(name, 0) + int(sum(sources.values()))
+                losses[name] = losses.get(name, 0) + int(count)
     return losses
 
 

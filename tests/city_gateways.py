@@ -4,9 +4,12 @@ import contextlib
 import socket
 import subprocess
 import sys
+import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bench.node_counters import counters_by_source
 from bench.scene import corridor
 from cloudctl import codes
 from cloudctl.client import Gateway
@@ -17,6 +20,8 @@ from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 from cloudctl.schema import Reject
 
 INTERSECTIONS = corridor()
+MAX_WORKERS = 2
+TOKEN = "token-of-this-test"
 PERIOD = 50 * MS  # of each gateway's frames
 
 
@@ -127,6 +132,15 @@ def write_node_folder(folder: Path, port: int, mqtt: int, fleet: Fleet, extra: s
     config.write_text(
         f'[node]\nbind = "tcp://127.0.0.1:{port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\n'
         f'status = "status.json"\n[broker]\nopen = true\nport = {mqtt}\n[record]\npath = "run.mcap"\n'
+        f'[http]\nbind = "127.0.0.1:{free_ports(MAX_WORKERS)}"\ntoken = "{TOKEN}"\nview = false\n'
         f"{extra}{fleet.sections()}"
     )
+    config.chmod(0o600)  # it holds a secret
     return config
+
+
+def accepted_frames(config: Path, worker: int = 1) -> Counter[str]:
+    """Return the frames that a node, or one of its workers, has accepted, by roadside unit; none where it does not
+    answer."""
+    port = int(tomllib.loads(config.read_text())["http"]["bind"].rpartition(":")[2])
+    return Counter(counters_by_source(port + worker - 1, TOKEN).get("accept.perception", {}))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
-from city_gateways import INTERSECTIONS, Fleet, write_node_folder
+from city_gateways import INTERSECTIONS, Fleet, accepted_frames, write_node_folder
 from deadlines import until
 from etcd_cluster import Cluster
 
@@ -92,11 +92,7 @@ class CityNode:
 
     def accepted(self) -> Counter[str]:
         """Return the frames that it has accepted, by roadside unit."""
-        try:
-            counters = json.loads((self.folder / "status.json").read_text())["counters"]
-        except (OSError, ValueError, KeyError):
-            return Counter()
-        return Counter(counters.get("accept.perception", {}))
+        return accepted_frames(self.config)
 
     def spans(self, rsus: dict[str, str]) -> list[Span]:
         """Return the times in which it served intersections as their owner, by its recordings."""

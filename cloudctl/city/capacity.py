@@ -1,7 +1,8 @@
 """A city on paper: what so many intersections, roadside units and vehicles need, from unit costs.
 
-Every unit cost stands here once, with the command that measures it or as what it is: an estimate; measure them on the machines that are to be bought,
-and put them in place of these. Costs are linear in what they are of: intersections share nothing.
+Every unit cost stands here once, with the command that measures it or as what it is: an estimate. Measure them on the
+machines that are to be bought, and put them in place of these. Costs are linear in what they are of:
+intersections share nothing.
 """
 
 from math import ceil

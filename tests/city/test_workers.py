@@ -1,6 +1,5 @@
 """Several workers of one machine, as processes with real sockets: each serves its part, any of them names the owner."""
 
-import json
 import os
 import shutil
 import signal
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from city_gateways import INTERSECTIONS, Fleet, free_ports, write_node_folder
+from city_gateways import INTERSECTIONS, Fleet, accepted_frames, free_ports, write_node_folder
 from deadlines import until
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,18 +55,9 @@ class Workers:
     def log(self) -> str:
         return (self.folder / "err").read_text()
 
-    def counters(self, number: int) -> dict[str, dict[str, int]]:
-        try:
-            return dict(json.loads((self.folder / f"status-{number}.json").read_text())["counters"])
-        except (OSError, ValueError, KeyError):
-            return {}
-
     def accepted(self) -> Counter[str]:
         """Return the frames that the workers have accepted, by roadside unit."""
-        counts: Counter[str] = Counter()
-        for number in range(1, COUNT + 1):
-            counts.update(self.counters(number).get("accept.perception", {}))
-        return counts
+        return sum((accepted_frames(self.config, number) for number in range(1, COUNT + 1)), Counter())
 
     def process_of(self, number: int) -> int:
         return int((self.folder / f"node-{number}.pid").read_text())
@@ -91,7 +81,7 @@ def test_every_frame_comes_to_the_worker_that_owns_its_intersection_and_none_is_
     owner = {code.code.id: int(first_in_line(code.code.id, ["1", "2"]) or 0) for code in INTERSECTIONS}
     assert set(owner.values()) == {1, 2}
     for number in (1, 2):
-        units = set(workers.counters(number)["accept.perception"])
+        units = set(accepted_frames(workers.config, number))
         assert units == {rsu for rsu, place in fleet.rsus.items() if owner[place] == number}
 
 
@@ -103,7 +93,7 @@ def test_a_worker_that_dies_is_started_again_and_its_gateways_come_back(workers:
 
     def served() -> bool:
         workers.fleet.frame()
-        accepted = Counter(workers.counters(2).get("accept.perception", {}))
+        accepted = accepted_frames(workers.config, 2)
         return workers.process_of(2) != before and bool(accepted) and min(accepted.values()) > 5
 
     until(served, 40, "frames at the new process of the worker")
