@@ -166,24 +166,20 @@ class Etcd:
         key = self._prefix.encode()
         everything = rpc.Permission(permType=rpc.Permission.READWRITE, key=key, range_end=_end_of(key))
         options = rpc.UserAddOptions(no_password=True)
-        requests = [
-            (stub.RoleAdd, rpc.AuthRoleAddRequest(name="root")),
-            (stub.RoleAdd, rpc.AuthRoleAddRequest(name=role)),
-            (stub.RoleGrantPermission, rpc.AuthRoleGrantPermissionRequest(name=role, perm=everything)),
-        ]
-        for user, granted in (("root", "root"), *((user, role) for user in users)):
-            requests.append((stub.UserAdd, rpc.AuthUserAddRequest(name=user, options=options)))
+        roles = (await self._call(stub.RoleList(rpc.AuthRoleListRequest(), timeout=CALL_TIMEOUT))).roles
+        known = (await self._call(stub.UserList(rpc.AuthUserListRequest(), timeout=CALL_TIMEOUT))).users
+
+        requests = [(stub.RoleAdd, rpc.AuthRoleAddRequest(name=name)) for name in ("root", role) if name not in roles]
+        requests.append((stub.RoleGrantPermission, rpc.AuthRoleGrantPermissionRequest(name=role, perm=everything)))
+        new_users = [user for user in ("root", *users) if user not in known]
+        requests += [(stub.UserAdd, rpc.AuthUserAddRequest(name=user, options=options)) for user in new_users]
+        for user in ("root", *users):
+            granted = "root" if user == "root" else role
             requests.append((stub.UserGrantRole, rpc.AuthUserGrantRoleRequest(user=user, role=granted)))
-        was_new = False
         for call, request in requests:
-            try:
-                await self._call(call(request, timeout=CALL_TIMEOUT))
-                was_new = True
-            except EtcdError as error:
-                if "already exist" not in str(error):
-                    raise
+            await self._call(call(request, timeout=CALL_TIMEOUT))
         await self._call(stub.AuthEnable(rpc.AuthEnableRequest(), timeout=CALL_TIMEOUT))
-        return was_new
+        return bool(new_users)
 
     async def _transact(self, compare: Any, requests: Sequence[Any]) -> int | None:
         rpc = self._rpc
