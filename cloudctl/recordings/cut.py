@@ -17,7 +17,7 @@ import msgspec
 from ..clock import SECOND
 from ..io.recording.chunks import IndexedRun, RecordedMessage
 from ..io.recording.container import own_kind
-from ..io.recording.parts import Part, RecordingError, utc
+from ..io.recording.parts import MAX_LISTED, Part, RecordingError, utc
 from ..io.recording.setup import setup_of
 from ..settings import EngineConfig
 from .rewriting import META, TICK, Dropped, Origin, RunWriter, Written, derived_name, faults_of, gaps_of, run_name
@@ -117,10 +117,9 @@ class _Filter:
             return []
         counts = run.counts() or Counter(message.channel.topic for message in run.messages())
         topics = sorted(counts.keys() - {META})
-        unmatched = [
-            pattern for pattern in self._unmatched if not any(fnmatchcase(topic, pattern) for topic in topics)
-        ]
-        lines = [f"--topic {pattern!r} fits no topic of the recording. It has: {', '.join(topics)}" for pattern in unmatched]
+        unmatched = [pattern for pattern in self._unmatched if not any(fnmatchcase(topic, pattern) for topic in topics)]
+        listed = ", ".join(topics[:MAX_LISTED]) + (" ..." if len(topics) > MAX_LISTED else "")
+        lines = [f"--topic {pattern!r} fits no topic of the recording. It has: {listed}" for pattern in unmatched]
         if len(unmatched) == len(set(self._topics)):
             raise RecordingError("\n".join(lines))
         return lines
@@ -230,7 +229,5 @@ def _cannot_repeat(run: IndexedRun, first: int, filter_: _Filter) -> str:
         reasons.append("inputs were left out, and what the engine made of them with them")
     if run.damaged_chunks:
         reasons.append("damaged chunks are missing")
-    return (
-        f"a replay of it does not give the recorded bytes: {'; '.join(reasons)}. The advisories in it are those that "
-        "were sent"
-    )
+    advisories = "" if filter_.has_lost_advisories else ". The advisories in it are those that were sent"
+    return f"a replay of it does not give the recorded bytes: {'; '.join(reasons)}{advisories}"

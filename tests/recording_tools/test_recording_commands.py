@@ -63,7 +63,7 @@ def test_a_check_of_a_cut_without_advisories_does_not_call_them_identical(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(tmp_path / "cut.mcap")
-    assert main(["recording", "cut", str(GOLDEN), "--topic", "in/state", "--out", out, "--check"]) == 0
+    assert main(["recording", "cut", str(GOLDEN), "--topic", "tick", "--out", out, "--check"]) == 0
     text = capsys.readouterr().out
     assert "it holds no advisory, and the replay gave none" in text
     assert "byte-identical" not in text
