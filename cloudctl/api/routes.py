@@ -55,7 +55,10 @@ class ApiRoutes:
             get(f"{place}/tracks", self._of(_newest_plan, state.track_list)),
             get(f"{place}/signals", self._of(_newest_plan, state.signal_list)),
             get(f"{place}/traffic", self._of(self._report, lambda p: state.traffic_report(p, self._reports()))),
-            get(f"{place}/advisories", self._of(_newest_plan, state.advisory_list)),
+            get(
+                f"{place}/advisories",
+                self._of(self._valid_advisories, lambda p: state.advisory_list(self._clock.now(), p)),
+            ),
             get(f"{place}/sensors", self._of(_newest_plan, lambda p: state.sensor_list(p, self._engine))),
         ]
 
@@ -129,6 +132,10 @@ class ApiRoutes:
 
     def _reports(self) -> Mapping[str, object]:
         return self._engine.metrics.newest.get("traffic", {})
+
+    def _valid_advisories(self, place: IntersectionState) -> object:
+        """Return the newest plan, and what of its advisories has not ended yet."""
+        return Identity(place.latest), tuple(row.id for row in place.advisory_filter.valid(self._clock.now()))
 
     def _report(self, place: IntersectionState) -> object:
         return Identity(self._reports().get(place.code.code.id))

@@ -131,7 +131,7 @@ class TrafficReport(Struct, frozen=True):
 
 
 class AdvisoryList(Struct, frozen=True):
-    """The advisories that were valid at the newest plan of an intersection, one per target and kind."""
+    """The advisories of an intersection that are valid now, one per target and kind."""
 
     intersection: IntersectionId
     t: Time | None

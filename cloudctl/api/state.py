@@ -169,12 +169,14 @@ def traffic_report(place: IntersectionState, newest: Mapping[str, object]) -> Tr
     return TrafficReport(place.code.code.id, report if isinstance(report, Traffic) else None)
 
 
-def advisory_list(place: IntersectionState) -> AdvisoryList:
-    """Return the advisories that were valid at the newest plan, the most severe first."""
+def advisory_list(t: int, place: IntersectionState) -> AdvisoryList:
+    """Return the advisories that are valid at `t` ns, the most severe first. Without input nothing is planned, and
+    those of the newest plan come to their end all the same."""
     world = place.latest
     if world is None:
         return AdvisoryList(place.code.code.id, None, ())
-    valid = sorted(place.advisory_filter.valid(world.t), key=lambda advisory: (advisory.severity, advisory.id))
+    valid = place.advisory_filter.valid(max(t, world.t))
+    valid.sort(key=lambda advisory: (advisory.severity, advisory.id))
     return AdvisoryList(place.code.code.id, world.t, tuple(valid))
 
 

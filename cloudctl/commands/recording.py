@@ -138,9 +138,10 @@ def _report_written(written: "Written", check: bool) -> int:
     from ..replay import replay
 
     result = replay(written.path)
-    print(
-        f"replayed: byte-identical, all {result.recorded:,} recorded advisories"
-        if result.identical
-        else f"replayed: first difference: {result.difference}"
-    )
+    if not result.identical:
+        print(f"replayed: first difference: {result.difference}")
+    elif result.recorded:
+        print(f"replayed: byte-identical, all {result.recorded:,} recorded advisories")
+    else:
+        print("replayed: it holds no advisory, and the replay gave none")
     return int(not result.identical or bool(result.faults))

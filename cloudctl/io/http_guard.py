@@ -62,8 +62,10 @@ class HttpGuard:
 
         if self._token is None:
             return Refusal(401, "token", "", "this needs a token, and the node has none", 'write [http] token = "..."')
-        expected = f"Bearer {self._token}".encode()
-        if not hmac.compare_digest(authorization.encode(), expected):
+        # The scheme is in any case (RFC 9110, 11.1); bytes that are no UTF-8 stand in a header as surrogates.
+        scheme, _, sent = authorization.partition(" ")
+        sent_bytes = sent.strip(" ").encode(errors="surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(sent_bytes, self._token.encode()):
             remedy = "send the header Authorization: Bearer TOKEN, with [http] token of the node's file"
             return Refusal(401, "token", "...", "the token is missing or wrong", remedy)
         return None

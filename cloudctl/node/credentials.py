@@ -125,10 +125,17 @@ class Authority:
         return [Issued(row["name"], int(row["serial"], 16)) for row in rows]
 
     def revoked(self) -> list[int]:
-        """Return the serial numbers of the revoked certificates."""
+        """Return the serial numbers of the revoked certificates. Raises CredentialError for a list that is none."""
         if not self.revocations_file.exists():
             return []
-        return [entry.serial_number for entry in x509.load_pem_x509_crl(self.revocations_file.read_bytes())]
+        try:
+            revocations = x509.load_pem_x509_crl(self.revocations_file.read_bytes())
+        except ValueError:
+            raise CredentialError(
+                f"{self.revocations_file} is no list of revoked certificates (PEM). Take it from a backup: without it, "
+                "revoked vehicles would be let in again"
+            ) from None
+        return [entry.serial_number for entry in revocations]
 
     def revoked_names(self) -> list[str]:
         """Return the names that have revoked certificates and none in use, sorted."""

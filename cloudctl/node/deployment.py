@@ -34,7 +34,7 @@ def write_deployment(out: Path, node_file: Path) -> list[Path]:
     }
 
     for path, text in texts.items():
-        if path.exists() and path.read_text() != text:
+        if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
             raise DeployError(f"{path} exists and was changed. Choose another folder, or remove it first")
     try:
         out.mkdir(parents=True, exist_ok=True)

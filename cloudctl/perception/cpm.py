@@ -30,6 +30,7 @@ from .its_time import DELTA_TIMES, MAX_TIMESTAMP, utc_of, utc_of_delta
 from .objects import DEFAULT_SPEED_SIGMA, ReadMessage, SeenObject, correlated, no_object_error, read_objects
 
 OBJECT_CONTAINER: Final = 5  # CpmContainerId of the perceived objects
+MAX_CONTAINER: Final = 16  # CpmContainerId
 CENTI: Final = 0.01
 TENTH: Final = 0.1
 MAX_COORDINATE: Final = 131_071  # cm; this and its opposite less one: out of range
@@ -74,14 +75,14 @@ def read_cpm(tree: Tree, received: int, refusals: Refusals) -> ReadMessage:
 
     container = _object_container(member(payload, "cpmContainers"), refusals)
     if container is None:
-        return ReadMessage(reference, None)
+        return ReadMessage(reference, None, t)
     objects = read_objects(
         member(container, "perceivedObjects"),
         lambda item, entity: _object(item, entity, t, refusals),
         "perceivedObjects",
         refusals,
     )
-    return ReadMessage(reference, objects)
+    return ReadMessage(reference, objects, t)
 
 
 def _reference_time(management: Tree, payload: Tree, received: int, refusals: Refusals) -> int:
@@ -102,7 +103,9 @@ def _object_container(containers: Any, refusals: Refusals) -> Tree | None:
     if not isinstance(containers, list | tuple):
         raise refusals.error("CPM", "cpmContainers", containers, "must be a list")
     for container in containers:
-        if member(container, "containerId") != OBJECT_CONTAINER:
+        # Raised where it is no number: skipping it would say, without a word, that the message has no objects.
+        number = refusals.number("CPM", "containerId", member(container, "containerId"), MAX_CONTAINER)
+        if number != OBJECT_CONTAINER:
             continue
         data = member(container, "containerData")
         if isinstance(data, dict) and member(data, "perceivedObjects") is not None:
@@ -188,7 +191,7 @@ def _angle(angle: Any, entity: str, field: str, refusals: Refusals) -> float:
     if angle is None:
         return nan
     value = member(angle, "value")
-    if value == UNUSED_ANGLE:
+    if value in (UNUSED_ANGLE, str(UNUSED_ANGLE)):
         refusals.add(entity, field, value, "3600 is not used: a full turn is 0")
         return nan
     degrees = quantity(entity, field, value, unit=TENTH, high=NO_ANGLE, absent=(NO_ANGLE,), refusals=refusals)

@@ -55,6 +55,7 @@ class ReadMessage(NamedTuple):
 
     reference: Position
     objects: list[SeenObject] | None
+    t: int | None = None  # ns, that the message itself has; None: its standard gives none but its objects'
 
 
 class PerceptionFrame(NamedTuple):
@@ -109,9 +110,14 @@ def frame_of(messages: Sequence[ReadMessage], refusals: Refusals, received: int)
     if not objects and refusals.unread:
         raise CodeError(refusals.where, refusals.all())
 
-    t = max((seen.t for seen in objects), default=received)
+    t = max((seen.t for seen in objects), default=_time_of_nothing(lists, received))
     columns = _columns([_moved(seen, t) for seen in objects])
     return PerceptionFrame(t, origin, columns, tuple(refusals.all()), refusals.unread)
+
+
+def _time_of_nothing(messages: Sequence[ReadMessage], received: int) -> int:
+    """Return when messages without objects saw nothing, ns: an old one must not deny what was seen since."""
+    return max((message.t for message in messages if message.t is not None), default=received)
 
 
 def correlated(correlation: float, var_x: float, var_y: float) -> float:

@@ -39,6 +39,7 @@ MAX_TIME_OFFSET: Final = 1500  # ms
 OBSTACLE_UNIT: Final = 0.1  # m
 MAX_OBSTACLE: Final = 1023
 MAX_ZONE: Final = 840  # minutes of a local time from UTC
+MAX_TIME: Final = 2**63 - 1  # ns since 1970 that the wire can carry: into the year 2262
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 # DDateTime: the greatest number of each field, and the one that stands for "not available".
 DATE_FIELDS: Final = {"year": (4095, 0), "month": (12, 0), "day": (31, 0), "hour": (31, 31), "minute": (60, 60)}
@@ -61,7 +62,7 @@ def read_sdsm(tree: Tree, received: int, axes: SdsmAxes, refusals: Refusals) -> 
     objects = read_objects(
         member(sdsm, "objects"), lambda item, entity: _object(item, entity, t, axes, refusals), "objects", refusals
     )
-    return ReadMessage(reference, objects)
+    return ReadMessage(reference, objects, t)
 
 
 def _body(tree: Tree) -> Tree:
@@ -146,8 +147,8 @@ def _time(stamp: Tree, received: int, refusals: Refusals) -> int:
     """Return ns of a DDateTime. What it leaves out of year, month, day, hour and minute is that of the nearest time
     with the rest of its name. Raises CodeError where it names none."""
     ms = millisecond_of_minute("sDSMTimeStamp", "second", member(stamp, "second"), refusals)
-    zone = refusals.optional("sDSMTimeStamp", "offset", _shifted(member(stamp, "offset")), 2 * MAX_ZONE)
-    shift = 0 if zone is None else (zone - MAX_ZONE) * MINUTE
+    zone = refusals.optional("sDSMTimeStamp", "offset", member(stamp, "offset"), MAX_ZONE, -MAX_ZONE)
+    shift = (zone or 0) * MINUTE
     known = {}
     for name, (high, absent) in DATE_FIELDS.items():
         value = member(stamp, name)
@@ -155,14 +156,10 @@ def _time(stamp: Tree, received: int, refusals: Refusals) -> int:
         known[name] = None if number == absent else number
 
     candidates = [t + ms * MS - shift for t in _minutes(known, received + shift)]
+    candidates = [t for t in candidates if 0 <= t <= MAX_TIME]
     if not candidates:
-        raise refusals.error("sDSMTimeStamp", "date", stamp, "is no date of the calendar")
+        raise refusals.error("sDSMTimeStamp", "date", stamp, "is no date of the calendar from 1970 to 2261")
     return min(candidates, key=lambda t: abs(t - received))
-
-
-def _shifted(offset: Any) -> Any:
-    """Return an offset of minutes as a number from 0 on, for the check of its range."""
-    return offset + MAX_ZONE if isinstance(offset, int) and not isinstance(offset, bool) else offset
 
 
 def _minutes(known: dict[str, int | None], local: int) -> Iterator[int]:

@@ -17,7 +17,7 @@ import msgspec
 from ..clock import SECOND
 from ..io.recording.chunks import IndexedRun, RecordedMessage
 from ..io.recording.container import own_kind
-from ..io.recording.parts import Part, RecordingError, utc
+from ..io.recording.parts import MAX_LISTED, Part, RecordingError, utc
 from ..io.recording.setup import setup_of
 from ..settings import EngineConfig
 from .rewriting import META, TICK, Dropped, Origin, RunWriter, Written, derived_name, faults_of, gaps_of, run_name
@@ -25,6 +25,11 @@ from .selection import Selection, reduced
 
 STANDING = ("in/hello", "in/code", "in/config")  # topics of what still counts long after it came
 OUTSIDE = "outside of the time asked for"
+ADVISORIES = "out/advisories"
+NOTHING_TO_COMPARE = (
+    "every input from the beginning is in it, so that a replay gives the advisories of the run; the recorded ones were "
+    "left out, so that there is nothing to compare them with"
+)
 FOREVER = 2**63 - 1
 
 
@@ -60,16 +65,19 @@ def cut(source: Path, out: Path, request: CutRequest) -> Written:
             if kept is not None:
                 writer.add(kept)
         made_ticks = sum(message.channel.topic == TICK for message in standing)
+        notes = [*faults_of(run), *filter_.unmatched(run)]
         if writer.kept[TICK] == made_ticks:
             raise RecordingError(f"the cut holds no step of {source}. Give a longer time, or leave --from and --to out")
         if first > run.begin or last < run.end:
             kept_messages = writer.kept - Counter({TICK: made_ticks})
             _count_outside(run, first, last, kept_messages, filter_.dropped)
         writer.add_origin(Origin("cut", (run_name(run),), _by_reason(filter_.dropped)))
-    notes = faults_of(run)
     is_prefix = first <= run.begin and not filter_.has_lost_inputs and not run.damaged_chunks
     if not is_prefix:
         notes.append(_cannot_repeat(run, first, filter_))
+    elif filter_.has_lost_advisories:
+        is_prefix = False
+        notes.append(NOTHING_TO_COMPARE)
     return Written(out, dict(writer.kept), filter_.dropped.lines(), notes, is_prefix)
 
 
@@ -78,8 +86,10 @@ class _Filter:
 
     def __init__(self, selection: Selection | None, topics: Sequence[str]) -> None:
         self.dropped = Dropped()
-        self.has_lost_inputs = False
+        self.has_lost_inputs = self.has_lost_advisories = False
         self._selection, self._topics = selection, topics
+        self._unmatched = dict.fromkeys(topics)  # patterns that no topic of the run has fitted yet
+        self._seen: dict[str, bool] = {}  # topics, and whether they are asked for
 
     def kept(self, message: RecordedMessage) -> RecordedMessage | None:
         """Return a message as it is to be written; None where it is left out. A tick always stays: it closes a step."""
@@ -87,17 +97,41 @@ class _Filter:
         if topic == TICK:
             return message
         reason = None
-        if self._topics and not any(fnmatchcase(topic, pattern) for pattern in self._topics):
+        if self._topics and not self._is_asked_for(topic):
             reason = "not of the topics asked for"
         elif self._selection is not None:
             reason = self._selection.reason(topic, message.data)
         if reason is not None:
             self.dropped.add(topic, reason)
             self.has_lost_inputs |= topic.startswith("in/")
+            self.has_lost_advisories |= topic == ADVISORIES
             return None
         if topic == "in/config" and self._selection is not None:
             return self._reduced(message)
         return message
+
+    def unmatched(self, run: IndexedRun) -> list[str]:
+        """Return a line for each pattern that fits no topic of the whole run. Raises RecordingError where none fits: a
+        result of a misspelled one would look like a run in which nothing came."""
+        if not self._unmatched:
+            return []
+        counts = run.counts() or Counter(message.channel.topic for message in run.messages())
+        topics = sorted(counts.keys() - {META})
+        unmatched = [pattern for pattern in self._unmatched if not any(fnmatchcase(topic, pattern) for topic in topics)]
+        listed = ", ".join(topics[:MAX_LISTED]) + (" ..." if len(topics) > MAX_LISTED else "")
+        lines = [f"--topic {pattern!r} fits no topic of the recording. It has: {listed}" for pattern in unmatched]
+        if len(unmatched) == len(set(self._topics)):
+            raise RecordingError("\n".join(lines))
+        return lines
+
+    def _is_asked_for(self, topic: str) -> bool:
+        """Return whether a pattern fits a topic; note which do."""
+        if topic not in self._seen:
+            fitting = [pattern for pattern in self._topics if fnmatchcase(topic, pattern)]
+            for pattern in fitting:
+                self._unmatched.pop(pattern, None)
+            self._seen[topic] = bool(fitting)
+        return self._seen[topic]
 
     def wants(self, name: str, data: bytes) -> bool:
         """Return whether an entry of `meta` is wanted."""
@@ -195,7 +229,5 @@ def _cannot_repeat(run: IndexedRun, first: int, filter_: _Filter) -> str:
         reasons.append("inputs were left out, and what the engine made of them with them")
     if run.damaged_chunks:
         reasons.append("damaged chunks are missing")
-    return (
-        f"a replay of it does not give the recorded bytes: {'; '.join(reasons)}. The advisories in it are those that "
-        "were sent"
-    )
+    advisories = "" if filter_.has_lost_advisories else ". The advisories in it are those that were sent"
+    return f"a replay of it does not give the recorded bytes: {'; '.join(reasons)}{advisories}"

@@ -5,6 +5,8 @@ from datetime import datetime
 from ..clock import SECOND
 from ..io.recording.parts import RecordingError
 
+MIN_NANOSECONDS = 10**15  # since 1970: 11 days after; a smaller number is a count of seconds whose + was forgotten
+
 
 def time_of_text(option: str, text: str, begin: int) -> int:
     """Return ns of a time: "+SECONDS" from a recording's begin (ns), ns since 1970, or ISO 8601 with its zone. Raises
@@ -13,6 +15,8 @@ def time_of_text(option: str, text: str, begin: int) -> int:
         if text.startswith("+"):
             return begin + round(float(text[1:]) * SECOND)
         if text.isdecimal():
+            if int(text) < MIN_NANOSECONDS:
+                raise ValueError("a bare number is ns since 1970, and this one is not of our time")
             return int(text)
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:

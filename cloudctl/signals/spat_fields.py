@@ -90,12 +90,12 @@ class Refusals:
             raise self.error(entity, field, value, f"must be a whole number, {low} .. {high}")
         return number
 
-    def optional(self, entity: str, field: str, value: object, high: int) -> int | None:
-        """Return a whole number within 0 .. `high`; None where there is none, or it is refused."""
+    def optional(self, entity: str, field: str, value: object, high: int, low: int = 0) -> int | None:
+        """Return a whole number within `low` .. `high`; None where there is none, or it is refused."""
         if value is None:
             return None
         try:
-            return self.number(entity, field, value, high)
+            return self.number(entity, field, value, high, low)
         except CodeError as error:
             self.take(error)
             return None
@@ -127,7 +127,9 @@ class Refusals:
 
 
 def _is_number_text(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < MAX_NUMBER_TEXT
+    if not isinstance(value, str) or len(value) >= MAX_NUMBER_TEXT:
+        return False
+    return value.isascii() and value.removeprefix("-").isdecimal()
 
 
 def shown(value: object) -> str:

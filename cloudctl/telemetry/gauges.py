@@ -121,18 +121,18 @@ def _intersections(t: int, node: Watched, by: By) -> Iterator[Gauge]:
     yield Gauge("cloudctl_tracks", text, (Sample(_at(place), _tracks(t, place)) for place in places))
     yield Gauge(
         "cloudctl_perception_age_seconds",
-        "Age of the newest perception when it was last planned with.",
+        "Age of the newest perception that was planned with.",
         (
-            Sample(_at(place), place.latest.perception_age / SECOND)
+            Sample(_at(place), (t - place.latest.t_sensor) / SECOND)
             for place in places
             if place.latest is not None and place.latest.t_sensor
         ),
     )
     yield Gauge(
         "cloudctl_signal_age_seconds",
-        "Age of the newest signal states when they were last planned with.",
+        "Age of the newest signal states that were planned with.",
         (
-            Sample(_at(place), place.latest.signal_age / SECOND)
+            Sample(_at(place), (t - place.latest.signals.t) / SECOND)
             for place in places
             if place.latest is not None and place.latest.signals.t
         ),

@@ -94,6 +94,25 @@ def test_advisories_are_the_ones_given_that_are_still_valid(code: CompiledCode) 
     serve(served, act)
 
 
+def test_advisories_end_without_a_further_plan(node: ServedNode, code: CompiledCode) -> None:
+    place = node.engine.intersections[code.code.id]
+
+    async def ids(client: Any) -> set[str]:
+        found = await asked(client, f"/intersections/{code.code.id}/advisories")
+        return {row["id"] for row in found["advisories"]}
+
+    async def act(client: Any) -> None:
+        while not place.advisory_filter.valid(node.clock.now()):
+            node.step()
+        ends = {row.id: row.valid_until for row in place.advisory_filter.valid(node.clock.now())}
+        assert await ids(client) == ends.keys()
+        for end in sorted(ends.values()):
+            node.clock.advance(end)
+            assert await ids(client) == {name for name, until in ends.items() if until > end}
+
+    serve(node, act)
+
+
 def test_traffic_sensors_and_gateways_are_what_the_node_knows_of_them(node: ServedNode, code: CompiledCode) -> None:
     async def act(client: Any) -> None:
         place = f"/intersections/{code.code.id}"

@@ -94,6 +94,18 @@ def test_nothing_that_was_changed_by_hand_is_overwritten(node_file: Path) -> Non
     assert (out / "prometheus.yml").read_text() == "mine"
 
 
+@pytest.mark.parametrize("taken", ["folder", "bytes"])
+def test_what_is_no_file_of_text_is_not_overwritten_either(node_file: Path, taken: str) -> None:
+    file = node_file.parent / "deploy" / "Dockerfile"
+    if taken == "folder":
+        file.mkdir(parents=True)
+    else:
+        file.parent.mkdir()
+        file.write_bytes(b"\xff")
+    with pytest.raises(DeployError, match="exists and was changed"):
+        write_deployment(file.parent, node_file)
+
+
 def test_every_file_of_the_package_is_written_and_installed(node_file: Path) -> None:
     names = {path.name for path in DEPLOY.iterdir()}
     assert {path.name for path in deployed(node_file).iterdir()} == names

@@ -189,6 +189,43 @@ def test_a_certificate_that_is_none_fails(node_file: Path) -> None:
     assert row.status is Status.FAIL
 
 
+@needs_mosquitto
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("keys/node.key", "key of the node"),
+        ("tls/crl.pem", "broker"),
+        ("tls/ca.pem", "broker"),
+        ("tls/node.key", "broker"),
+        ("tls/broker.key", "broker"),
+    ],
+)
+def test_a_file_that_holds_something_else_fails_by_itself_and_hides_no_other_finding(
+    node_file: Path, file: str, name: str
+) -> None:
+    whole = {row.name for row in examine(node_file)}
+    (node_file.parent / file).write_text("garbage\n")
+    rows = list(examine(node_file))
+    failed = {row.name: row for row in rows if row.status is Status.FAIL}
+    assert name in failed
+    assert failed[name].remedy
+    assert {row for row in whole if not row.startswith("broker")} <= {row.name for row in rows}
+
+
+def test_a_list_of_revoked_certificates_that_is_none_is_refused_by_its_name(node_file: Path) -> None:
+    file = node_file.parent / "tls" / "crl.pem"
+    file.write_text("garbage\n")
+    with pytest.raises(credentials.CredentialError, match=r"crl\.pem is no list of revoked certificates"):
+        Authority(file.parent).revoked()
+
+
+def test_a_public_key_that_is_of_another_key_fails(node_file: Path) -> None:
+    assert [row.status for row in found(node_file, "key of the node")] == [Status.OK]
+    shutil.copy(node_file.parent / "gateways/gateway-1/gateway.pub", node_file.parent / "keys/node.pub")
+    (row,) = found(node_file, "public key of the node")
+    assert (row.status, "node.pub" in row.value) == (Status.FAIL, True)
+
+
 def test_a_port_that_is_taken_fails_with_its_number(node_file: Path) -> None:
     ports = {port.name: port.number for port in ports_of(load(node_file))}
     assert set(ports) == {"gateways", "HTTP", "the broker"}

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloudctl import codes, maps
 from cloudctl.clock import SECOND, WallClock
@@ -142,3 +144,16 @@ def test_settings_that_would_be_open_by_mistake_are_refused(tmp_path: Path, text
     file.chmod(0o644)
     with pytest.raises(ConfigError, match=named):
         load(file)
+
+
+@given(scheme=st.sampled_from(("Bearer", "bearer", "BEARER", "Basic", "")), sent=st.binary(max_size=30))
+def test_whatever_bytes_an_authorization_holds_it_is_answered(scheme: str, sent: bytes) -> None:
+    header = f"{scheme} ".encode() + sent
+    refusal = HttpGuard(TOKEN).refusal("/metrics", "a", header.decode(errors="surrogateescape"))  # as aiohttp reads it
+    assert refusal is not None
+    assert refusal.status == 401
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
+def test_the_scheme_of_the_token_is_read_in_any_case(scheme: str) -> None:
+    assert HttpGuard(TOKEN).refusal("/metrics", "a", f"{scheme} {TOKEN}") is None

@@ -274,3 +274,53 @@ def test_whatever_stands_in_a_field_the_other_objects_are_kept(data):
     frame = read(cpm(T, [cpm_object(1), wrong, cpm_object(3)]))
     kept = dict(zip(frame.columns["id"].tolist(), frame.columns["x"].tolist(), strict=True))
     assert kept[1] == kept[3] == pytest.approx(10.0)
+
+
+@given(age=st.integers(0, 10**9))
+def test_a_message_that_saw_nothing_has_its_own_time_and_not_that_of_its_reception(age):
+    frame = read(cpm(T - age * MS, []), received=T)
+    assert frame.columns is not None
+    assert len(frame.columns["x"]) == 0
+    assert frame.t == T - age * MS
+
+
+def test_segments_that_saw_nothing_have_the_time_of_the_newest():
+    assert read(cpm(T - 30 * MS, []), cpm(T - 10 * MS, [])).t == T - 10 * MS
+
+
+def test_a_container_whose_number_is_written_as_text_is_read():
+    message = cpm(T, [cpm_object()])
+    for container in message["payload"]["cpmContainers"]:
+        container["containerId"] = str(container["containerId"])
+    columns = read(message).columns
+    assert columns is not None
+    assert len(columns["x"]) == 1
+
+
+@pytest.mark.parametrize("number", [None, "perceivedObjectContainer", 5.0, True, -5, 17])
+def test_a_container_of_no_number_is_refused_and_not_passed_over(number):
+    message = cpm(T, [cpm_object()])
+    message["payload"]["cpmContainers"][1]["containerId"] = number
+    with pytest.raises(CodeError, match="containerId"):
+        read(message)
+
+
+@given(x=st.integers(-131_071, 131_070), delta=st.integers(-2048, 2047))
+def test_numbers_written_as_text_are_read_whatever_their_sign(x, delta):
+    position = {"xCoordinate": {"value": str(x), "confidence": "40"}, "yCoordinate": {"value": "0", "confidence": "40"}}
+    seen = one(measurementDeltaTime=str(delta), position=position)
+    assert seen["x"] == pytest.approx(x / 100)
+    assert seen["t"] == T + delta * MS
+    assert seen["refused"] == ()
+
+
+def test_the_angle_that_is_not_used_is_refused_as_text_too():
+    seen = one(angles={"zAngle": {"value": "3600", "confidence": 1}})
+    assert math.isnan(seen["heading"])
+    assert len(seen["refused"]) == 1
+
+
+@pytest.mark.parametrize("text", ["--4", "-", "4-", "-4.0", " -4", "- 4", "\u0664"])
+def test_text_that_is_no_number_is_refused(text):
+    with pytest.raises(CodeError, match="measurementDeltaTime"):
+        one(measurementDeltaTime=text)

@@ -136,3 +136,24 @@ def test_a_message_in_a_frame_is_opened():
     message = sdsm(T, [detected(6)])
     assert read({"messageId": 41, "value": {"SensorDataSharingMessage": message}}).columns["id"].tolist() == [6]
     assert read({"messageId": 41, "value": ("SensorDataSharingMessage", message)}).columns["id"].tolist() == [6]
+
+
+def test_a_message_that_saw_nothing_has_its_own_time_and_not_that_of_its_reception():
+    assert read(sdsm(T - 7000 * MS, []), received=T).t == T - 7000 * MS
+
+
+@given(offset=st.integers(-840, 840))
+def test_the_offset_of_a_local_time_is_read_as_a_number_and_as_text(offset):
+    local = sdsm(T + offset * 60_000 * MS, [detected()])
+    for written in (offset, str(offset)):
+        frame = read({**local, "sDSMTimeStamp": local["sDSMTimeStamp"] | {"offset": written}})
+        assert frame.t == T
+        assert frame.refused == ()
+
+
+@pytest.mark.parametrize("year", [1, 1969, 2263, 4095])
+def test_a_year_that_the_wire_cannot_carry_is_refused(year):
+    message = sdsm(T, [detected()])
+    stamp = message["sDSMTimeStamp"] | {"year": year, "month": 6, "day": 1}
+    with pytest.raises(CodeError, match="from 1970 to 2261"):
+        read({**message, "sDSMTimeStamp": stamp})

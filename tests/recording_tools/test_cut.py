@@ -122,6 +122,36 @@ def test_topics_are_kept_by_pattern_and_the_ticks_with_them(tmp_path: Path) -> N
     assert "inputs were left out" in written.notes[-1]
 
 
+@pytest.mark.parametrize("pattern", ["advisories", "in/perceptoin", "IN/*", "/in/*", ""])
+def test_a_pattern_that_fits_no_topic_is_refused_with_the_topics_and_leaves_no_file(
+    tmp_path: Path, pattern: str
+) -> None:
+    with pytest.raises(RecordingError, match=r"fits no topic of the recording\. It has: in/perception, in/signal"):
+        cut(GOLDEN, tmp_path / "cut.mcap", CutRequest(topics=(pattern, "nothing/*")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pattern_that_fits_no_topic_beside_one_that_does_is_noted(tmp_path: Path) -> None:
+    written = cut(GOLDEN, tmp_path / "cut.mcap", CutRequest(topics=("in/*", "in/hazard", "out/*")))
+    assert written.is_prefix
+    assert [note for note in written.notes if "fits no topic" in note] == [
+        "--topic 'in/hazard' fits no topic of the recording. It has: in/perception, in/signal, in/state, "
+        "out/advisories, tick"
+    ]
+
+
+def test_a_topic_that_the_run_has_at_another_time_is_no_fault(tmp_path: Path) -> None:
+    written = cut(GOLDEN, tmp_path / "cut.mcap", CutRequest(BEGIN, BEGIN, topics=("out/*",)))
+    assert "out/advisories" not in written.kept
+    assert not any("fits no topic" in note for note in written.notes)
+
+
+def test_a_cut_without_the_advisories_does_not_claim_to_repeat_them(tmp_path: Path) -> None:
+    written = cut(GOLDEN, tmp_path / "cut.mcap", CutRequest(topics=("in/*",)))
+    assert not written.is_prefix
+    assert "nothing to compare them with" in written.notes[-1]
+
+
 def test_a_cut_that_leaves_out_outputs_only_still_repeats(tmp_path: Path) -> None:
     assert cut(GOLDEN, tmp_path / "cut.mcap", CutRequest(topics=("in/*", "out/*"))).is_prefix
     assert replay(tmp_path / "cut.mcap").identical

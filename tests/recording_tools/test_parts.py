@@ -9,6 +9,7 @@ from bench.scene import Scene, corridor
 from cloudctl import codes
 from cloudctl.clock import SECOND
 from cloudctl.engine import Engine
+from cloudctl.io.recording.parts import parts_of
 from cloudctl.io.recording.reader import Recorder
 from cloudctl.payloads import encode
 from cloudctl.recordings.cut import CutRequest, cut
@@ -54,3 +55,15 @@ def test_a_cut_across_parts_holds_all_of_its_time(tmp_path: Path) -> None:
     assert written.kept["tick"] == 181
     assert cut(files[0], tmp_path / "prefix.mcap", CutRequest(last=begin + 9 * SECOND)).is_prefix
     assert replay(tmp_path / "prefix.mcap").identical
+
+
+def test_of_copies_of_a_part_the_one_that_is_named_is_read(tmp_path: Path) -> None:
+    files = record_in_parts(tmp_path / "run.mcap")
+    whole = (tmp_path / "run.mcap").read_bytes()
+    for name in ("a.mcap", "zz.mcap"):  # before and after it in the order of names
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    named = tmp_path / "run.mcap"
+    assert sorted(part.name for part in parts_of(named)[0]) == [file.name for file in files]
+    assert info(named).is_whole
+    assert parts_of(tmp_path / "a.mcap")[0][0].name == "a.mcap"
+    assert not info(tmp_path / "a.mcap").is_whole

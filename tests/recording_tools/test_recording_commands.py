@@ -50,10 +50,20 @@ def test_cut_and_merge_say_what_they_kept_and_dropped_and_check_the_result(
     assert "named twice" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-01-01T00:00:03", "+x", "+1e400"])
+@pytest.mark.parametrize("text", ["yesterday", "2026-01-01T00:00:03", "+x", "+1e400", "10", "1767225603"])
 def test_a_time_that_is_none_is_refused_with_how_to_write_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     words = ["recording", "cut", str(GOLDEN), "--from", text, "--out", str(tmp_path / "cut.mcap")]
     assert main(words) == 2
     assert "--from" in capsys.readouterr().err
+
+
+def test_a_check_of_a_cut_without_advisories_does_not_call_them_identical(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "cut.mcap")
+    assert main(["recording", "cut", str(GOLDEN), "--topic", "tick", "--out", out, "--check"]) == 0
+    text = capsys.readouterr().out
+    assert "it holds no advisory, and the replay gave none" in text
+    assert "byte-identical" not in text

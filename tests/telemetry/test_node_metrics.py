@@ -160,3 +160,26 @@ def test_however_many_ask_a_text_is_written_once_a_second(code: CompiledCode) ->
         assert len(bodies) <= 10  # on the slowest machine; without the rule it were 20
 
     serve(node, act)
+
+
+def test_ages_grow_while_nothing_comes(code: CompiledCode) -> None:
+    node = ServedNode(code)
+    node.step(60)
+
+    async def ages(client: Any) -> dict[str, float]:
+        async with client.get("/metrics?by=intersection") as answer:
+            families = read_prometheus(await answer.text())
+        return {
+            family.name: sample.value
+            for family in families
+            for sample in family.samples
+            if family.name in ("cloudctl_perception_age_seconds", "cloudctl_signal_age_seconds")
+        }
+
+    async def act(client: Any) -> None:
+        node.clock.advance(node.clock.now() + 40 * SECOND)
+        found = await ages(client)
+        assert len(found) == 2
+        assert all(40.0 <= age < 41.5 for age in found.values()), found
+
+    serve(node, act)

@@ -178,7 +178,9 @@ def parts_of(path: Path) -> tuple[list[Path], str | None]:
     own = head(path)
     if own is None:
         return [path], None
-    return _in_order([(part, other) for other, part in _heads(path.parent, path.suffix) if part.run == own.run])
+    others = [(part, other) for other, part in _heads(path.parent, path.suffix) if part.run == own.run]
+    copies = [other for part, other in others if part.part == own.part and other != path]
+    return _in_order([(part, other) for part, other in others if other not in copies])
 
 
 def _only_run(folder: Path) -> tuple[list[Path], str | None]:

@@ -2,7 +2,7 @@
 what was found, what it must be, and the remedy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...errors import CloudctlError
@@ -11,7 +11,7 @@ from ..health_probe import ProbeError, ask
 from ..pid_file import is_running_from
 from .broker_probe import broker_findings
 from .clocks import clock_findings
-from .files import certificate_findings, codes_finding, disk_findings, limit_findings, port_findings
+from .files import certificate_findings, codes_finding, disk_findings, key_findings, limit_findings, port_findings
 from .finding import Finding, Status
 from .machine import machine_findings
 
@@ -34,16 +34,27 @@ def examine(node_file: Path | None = None, vehicle: Path | None = None) -> Itera
         return
 
     yield Finding(f"{node_file}", Status.OK, "can be used", "must be a configuration that can be used")
-    yield codes_finding(config)
-    yield from limit_findings(config)
-    yield from disk_findings(config)
-    yield from certificate_findings(config, node_file.resolve().parent)
+    folder = node_file.resolve().parent
     is_running = is_running_from(node_file)
-    if is_running:
-        yield from _running(config)
-    else:
-        yield from port_findings(config)
-    yield from broker_findings(config, node_file.resolve().parent, is_running, vehicle)
+    checks = {
+        "digital codes": lambda: iter([codes_finding(config)]),
+        "file handles": lambda: limit_findings(config),
+        "disk for recordings": lambda: disk_findings(config),
+        "key of the node": lambda: key_findings(config),
+        "certificates": lambda: certificate_findings(config, folder),
+        "ports": lambda: _running(config) if is_running else port_findings(config),
+        "broker": lambda: broker_findings(config, folder, is_running, vehicle),
+    }
+    for name, check in checks.items():
+        yield from _whole(name, check)
+
+
+def _whole(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield a check's findings; where it fails itself, that it does: what it stumbled over must not hide the others."""
+    try:
+        yield from check()
+    except (CloudctlError, OSError, ValueError) as error:
+        yield Finding(name, Status.FAIL, "cannot be looked at", str(error), "correct what is named there")
 
 
 def _running(config: NodeConfig) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ... import codes
 from ...errors import CloudctlError
 from ...io.http_guard import MAX_CONNECTIONS
+from ...io.zeromq import read_keys
 from ..config import NodeConfig, code_files
 from ..credentials import expires
 from .finding import Finding, Status, finding
@@ -37,6 +38,27 @@ def codes_finding(config: NodeConfig) -> Finding:
     except (CloudctlError, OSError) as error:
         return Finding("digital codes", Status.FAIL, "cannot be used", str(error), "correct them, or take them out")
     return finding("digital codes", bool(loaded), f"{len(loaded)}", "at least one", "cloudctl codes import MAP")
+
+
+def key_findings(config: NodeConfig) -> Iterator[Finding]:
+    """Yield whether the node's secret key, by which gateways know it, can be read, and is the one they were given."""
+    if config.node.key is None or not config.node.curve:
+        return
+    rule, remedy = (
+        "must be a secret key of CURVE",
+        "take it from a backup; another key needs a new .pub at each gateway",
+    )
+    file = Path(config.node.key)
+    try:
+        keys = read_keys(file)
+        published = read_keys(file.with_suffix(".pub")) if file.with_suffix(".pub").exists() else keys
+    except (CloudctlError, OSError) as error:
+        yield Finding("key of the node", Status.FAIL, str(error), rule, remedy)
+        return
+    yield finding("key of the node", bool(keys.secret), f"{file}", rule, remedy)
+    if published.public != keys.public:
+        value = f"{file.with_suffix('.pub')} is not the public part of {file}"
+        yield Finding("public key of the node", Status.FAIL, value, "gateways trust the .pub file", remedy)
 
 
 def limit_findings(config: NodeConfig) -> Iterator[Finding]:
