@@ -121,7 +121,9 @@ class Mover:
 
     async def _hand_over(self, etcd: Etcd, lease: int, intersection: str, target: str) -> bool:
         """Move an intersection; return False where it stays."""
-        key, epoch = f"m/{intersection}", self._owned[intersection]
+        key, epoch = f"m/{intersection}", self._owned.get(intersection)
+        if epoch is None:
+            return False
         await etcd.put(key, msgspec.json.encode(MoveRecord(target)), lease)
         try:
             if not await self._until(lambda: self._is_ready(intersection, target), GUEST_TIMEOUT):
@@ -136,7 +138,9 @@ class Mover:
             self._changed()
             if not await self._until(lambda: intersection not in self._serving, RELEASE_TIMEOUT):
                 return False
-            record = self._state.nodes[target]
+            record = self._state.nodes.get(target)
+            if record is None:
+                return False  # it has stopped meanwhile: this node goes on serving
             revision = await etcd.hand_over(f"o/{intersection}", epoch, target.encode(), record.lease, key)
             if revision is None:
                 return False
