@@ -1,8 +1,8 @@
 """A city on paper: what so many intersections, roadside units and vehicles need, from unit costs.
 
-Every unit cost stands here once, with the command that measures it or as what it is: an estimate. Measure them on the
-machines that are to be bought, and put them in place of these. Costs are linear in what they are of:
-intersections share nothing.
+Every unit cost stands here once, with the command that measures it and whether it was measured or is an estimate.
+Measure them on the machines that are to be bought, and put them in place of these. Costs are linear in what they are
+of: intersections share nothing.
 """
 
 from math import ceil
@@ -14,24 +14,25 @@ DAY = 86_400  # s
 
 
 class UnitCost(NamedTuple):
-    """One measured cost: its value, the unit, and the command that measures it."""
+    """One cost: its value, the unit, the command that measures it, and whether the value is such a measurement."""
 
     value: float
     unit: str
     command: str
+    is_measured: bool = False
 
 
-ENGINE = "make bench BENCH=city"  # its cores by stage
+ENGINE = "make bench BENCH=engine"
 CITY = "make bench BENCH=city"
 
-# On an AMD EPYC that was shared with others: upper bounds.
+# On an AMD EPYC of two shared cores. What is not measured is an estimate, on the high side.
 COSTS: dict[str, UnitCost] = {
-    "engine, a frame": UnitCost(95.0, "CPU us, of 30 objects, its share of a plan included", ENGINE),
-    "engine, a connected vehicle": UnitCost(430.0, "CPU us a second, reporting once a second", ENGINE),
-    "sockets, a frame": UnitCost(60.0, "CPU us, with CURVE, beyond the engine", CITY),
+    "engine, a frame": UnitCost(60.0, "CPU us, of 30 objects, its share of a plan included", ENGINE, is_measured=True),
+    "engine, a connected vehicle": UnitCost(270.0, "CPU us per second, reporting at 1 Hz", ENGINE, is_measured=True),
+    "sockets, a frame": UnitCost(110.0, "CPU us, with CURVE, beyond the engine", CITY),
     "recording, a frame": UnitCost(6.0, "CPU us", "make bench BENCH=replay"),
     "broker, a message": UnitCost(17.0, "CPU us, in and out, with the ACL", CITY),
-    "memory, an intersection": UnitCost(800.0, "KiB", ENGINE),
+    "memory, an intersection": UnitCost(310.0, "KiB", ENGINE, is_measured=True),
     "memory, a vehicle": UnitCost(30.0, "KiB, of which its TLS connection at the broker is nearly all", CITY),
     "memory, a process": UnitCost(260.0, "MiB, before the first intersection", ENGINE),
     "frame, beyond its objects": UnitCost(150.0, "bytes on the network", CITY),

@@ -165,7 +165,9 @@ def _plan_capacity(args: argparse.Namespace) -> None:
         print(f"  {name:<24}{value:>14}  {note}".rstrip())
     print("from these unit costs; measure them on your machines:")
     for name, cost in COSTS.items():
-        print(f"  {name:<28}{cost.value:>10g}  {cost.unit}  ({cost.command})")
+        print(
+            f"  {name:<28}{cost.value:>10g}  {cost.unit}  ({'' if cost.is_measured else 'an estimate; '}{cost.command})"
+        )
 
 
 def _unpin(args: argparse.Namespace) -> None:
