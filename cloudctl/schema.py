@@ -104,7 +104,7 @@ class Sensor(Struct, frozen=True):
     heading: float = 0.0  # rad; the middle of the field of view
     fov: float = 6.2831853  # rad
     range: float = 150.0  # m
-    hz: float | None = None  # frames per second; None or 0: it sends on events, and its silence is no fault
+    hz: float | None = None  # frames per second; None or below 0.01: it sends on events, and its silence is no fault
 
 
 class Hello(

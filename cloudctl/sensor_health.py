@@ -32,6 +32,7 @@ SILENT_PERIODS = 3  # of the declared rate without a frame, and SILENT_MARGIN mo
 SILENT_MARGIN = SECOND
 RATE_WINDOW = 5 * SECOND  # over which the rate of a sensor is measured
 MIN_RATE = 0.5  # of the declared rate
+MIN_DECLARED_RATE = 0.01  # Hz; a sensor that declares less, or 0, sends on events
 MAX_FRAME_AGE = 300 * MS  # on average when received: older perception is not planned on
 MAX_CLOCK_OFFSET = 500 * MS  # of a sensor's clock from its gateway's
 HEALTH_VALID = 60 * SECOND  # of a health message
@@ -255,7 +256,7 @@ class Sensing:
         if state.age is not None and state.age > MAX_FRAME_AGE:
             late = f"is late: what it sends is {state.age / SECOND:.2f} s old when it comes"
         declared = state.source.sensor.hz if state.source.sensor is not None else None
-        if not declared:
+        if declared is None or declared < MIN_DECLARED_RATE:
             return late
 
         # Where no other sensor delivers either, it is the line or the node that is at fault.

@@ -5,10 +5,13 @@ nothing.
 import msgpack
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.scene import Scene
+from cloudctl import codes, maps
 from cloudctl.clock import MS, SECOND
-from cloudctl.codes import CompiledCode
+from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.datums import to_bd09, to_gcj02, undone
 from cloudctl.engine import Engine, Output
 from cloudctl.geo import Origin
@@ -86,10 +89,18 @@ def test_a_declared_sensor_that_falls_silent_while_another_goes_on_is_named(code
 
 
 def test_a_sensor_that_declared_no_rate_may_be_silent(code: CompiledCode) -> None:
-    for hz in (None, 0.0):
+    for hz in (None, 0.0, 5e-324, 0.001):
         road = Road(code, hz)
         road.drive(3.0)
         assert not road.degraded(road.drive(8.0, ("r0",)))
+
+
+@settings(deadline=None, max_examples=25)
+@given(hz=st.floats(0.0, 1000.0))
+def test_no_declared_rate_is_a_fault_of_the_nodes(hz: float) -> None:
+    road = Road(compile_code(codes.load(maps.path("intersection.json"))), hz, n=2)
+    road.drive(2.5)
+    assert not [name for name in road.engine.metrics.totals() if name.startswith("fault")]
 
 
 def test_a_sensor_declared_for_two_units_stands_at_one(code: CompiledCode) -> None:
