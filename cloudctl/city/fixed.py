@@ -45,26 +45,19 @@ class Alone(Ownership):
         return None
 
 
-class FixedHash(Ownership):
+class FixedHash(Alone):
     """One worker of a machine: an intersection belongs to the first in line, whether it runs or not."""
 
+    is_shared = True
+
     def __init__(self, worker: Worker) -> None:
+        super().__init__()
         self._worker = worker
         self._names = [str(number) for number in range(1, worker.total + 1)]
-        self._owned: dict[str, int] = {}
 
     def know(self, intersection: str) -> None:
         if self._number_of(intersection) == self._worker.number:
-            self._owned[intersection] = 0
-
-    def forget(self, intersection: str) -> None:
-        self._owned.pop(intersection, None)
-
-    def start(self, on_change: Callable[[], object]) -> None:
-        """Nothing changes."""
-
-    def owned(self) -> Mapping[str, int]:
-        return self._owned
+            super().know(intersection)
 
     def owner(self, intersection: str) -> Owner | None:
         worker = self._worker._replace(number=self._number_of(intersection))
