@@ -409,7 +409,7 @@ def _deploy(args: argparse.Namespace) -> None:
     from ..node.config import load
     from ..node.deployment import UNIT, write_deployment
 
-    load(args.config)  # what cannot be used is said here, not by systemd
+    load(args.config)  # a file that cannot be used is refused here, not by systemd
     for path in write_deployment(args.out, args.config):
         print(f"wrote {path}")
     print(f"next, as root: cp {args.out / UNIT} /etc/systemd/system/ && systemctl enable --now cloudctl")

@@ -1,6 +1,6 @@
 """A WebSocket for Foxglove and other viewers of its protocol: `[live] foxglove = true`, at `/foxglove` of [http].
 
-Who may look is decided as for the live page: by the token and by `Origin`. A viewer cannot set headers, so that the
+Access is checked as for the live page: by the token and by `Origin`. A viewer cannot set headers, so that the
 token may stand in the address (`?token=`) too, which nothing here logs. Nothing is made that nobody has subscribed to,
 each message is made once for all, and a client that does not read gets the newest when it reads again. Nothing can be
 changed this way.

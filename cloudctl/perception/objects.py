@@ -63,7 +63,7 @@ class PerceptionFrame(NamedTuple):
 
     t: int  # ns
     origin: Position
-    columns: dict[str, NDArray[Any]] | None  # None: nothing is said of objects, so that nothing is to be sent
+    columns: dict[str, NDArray[Any]] | None  # None: the message has no objects container, and nothing is sent
     refused: tuple[Finding, ...]
     lost: int  # objects that were refused
 

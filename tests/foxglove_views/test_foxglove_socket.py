@@ -1,4 +1,4 @@
-"""The WebSocket for Foxglove: who may look, what is sent, what a stranger can ask, and viewers that never read."""
+"""The WebSocket for Foxglove: access, what is sent, what a stranger can ask, and viewers that never read."""
 
 import asyncio
 import json
