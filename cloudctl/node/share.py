@@ -204,6 +204,8 @@ class Share:
 
     def announcements(self) -> list[tuple[str, Moved]]:
         """Return what gateways are to know of intersections that are about to be moved: where to send besides."""
+        if not self.ownership.is_shared:
+            return []
         notices = []
         for name in self._serving:
             successor = self.ownership.successor(name)
