@@ -156,7 +156,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("routes",),
     ),
     "cloudctl.view": (
-        ("__init__", "columns", "events", "latency", "scene"),
+        ("__init__", "columns", "events", "latency", "scene", "socket"),
         ("status", "viewers", "zone", "reasons"),
         ("detail",),
         ("observer",),
@@ -194,6 +194,7 @@ ONLY: dict[str, tuple[tuple[str, ...], str]] = {
             "cloudctl.telemetry.routes",
             "cloudctl.foxglove.socket",
             "cloudctl.view.routes",
+            "cloudctl.view.socket",
             "cloudctl.view.playback",
             "cloudctl.commands",
             "cloudctl.sim",

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from ..schema import Advisory
-from ..traffic_messages import Traffic
+from ..traffic_messages import Revision, Traffic
 
 Time = Annotated[int, Meta(description="ns since 1970-01-01 (UTC)", ge=0, extra_json_schema={"format": "int64"})]
 Metres = Annotated[float, Meta(description="m")]
@@ -25,7 +25,6 @@ Degrees = Annotated[float, Meta(description="degrees, WGS-84 / CGCS2000")]
 Total = Annotated[int, Meta(ge=0, description="rows of the whole list")]
 Offset = Annotated[int, Meta(ge=0, description="rows left out before the first one here")]
 Limit = Annotated[int, Meta(ge=0, description="rows here at the most")]
-Revision = Annotated[int, Meta(description="of the digital code")]
 IntersectionId = Annotated[str, Meta(description="city code of the intersection")]
 
 

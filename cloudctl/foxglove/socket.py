@@ -7,7 +7,6 @@ changed this way.
 """
 
 import asyncio
-import contextlib
 import hmac
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,8 @@ import msgspec
 from ..clock import SECOND
 from ..engine import Engine, Output
 from ..io.recording.container import ChannelKind
-from ..view.routes import HEARTBEAT, UNREADABLE, limit_buffer, requests_of, same_site, token_of
+from ..view.routes import same_site, token_of
+from ..view.socket import SOCKET_OPTIONS, UNREADABLE, converse, requests_of
 from .budget import Budget
 from .channels import ViewChannels, ViewMessage, is_line
 from .protocol import (
@@ -264,22 +264,15 @@ class FoxgloveServer:
         client.send(advertise(self._kinds))
         self.clients.append(client)
         try:
-            socket = web.WebSocketResponse(
-                protocols=SUBPROTOCOLS, heartbeat=HEARTBEAT, max_msg_size=MAX_REQUEST, compress=False
+            return await converse(
+                web.WebSocketResponse(protocols=SUBPROTOCOLS, max_msg_size=MAX_REQUEST, **SOCKET_OPTIONS),
+                request,
+                send=lambda socket: _send(socket, client),
+                listen=lambda socket: self._listen(socket, client),
             )
-            await socket.prepare(request)
-            limit_buffer(request.transport)
-            sender = asyncio.get_running_loop().create_task(_send(socket, client))
-            try:
-                await self._listen(socket, client)
-            finally:
-                sender.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ConnectionError, RuntimeError):
-                    await sender
         finally:
             self.clients.remove(client)
             self._count_topics()
-        return socket
 
     async def _listen(self, socket: Any, client: Client) -> None:
         decode = msgspec.json.Decoder(ClientMessage).decode

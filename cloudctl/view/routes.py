@@ -9,12 +9,10 @@ is refused by its `Origin`.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
 import secrets
-import socket as sockets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,10 +20,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..clock import SECOND, stopwatch
 from ..io.http_answers import problem
 from .columns import FrameKind, json_frame
 from .observer import Observer, ViewError
+from .socket import SOCKET_OPTIONS, UNREADABLE, converse, requests_of
 from .viewers import Request, Viewer
 
 PAGE = Path(__file__).resolve().parent / "page"
@@ -42,16 +40,12 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-HEARTBEAT = 10.0  # s between pings; a page that does not answer one is gone
 SEND_INTERVAL = 0.04  # s between two messages to one page: no screen needs more
 # s; the same of a page that sees many intersections, each planned at another moment: once in a period is enough
 WIDE_INTERVAL = 0.1
 WIDE = 4  # intersections
 MAX_REQUEST = 4096  # bytes of what a page sends at a time
 MAX_REQUESTS = 60  # that one page sends in a second
-# What reading a request can raise.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError)
-SEND_BUFFER = 256 * 1024  # bytes the system keeps for one page: what waits there is old when it is read
 
 
 def new_token() -> str:
@@ -161,23 +155,19 @@ class ViewRoutes:
         except ViewError as why:
             return self._refuse(503, **why.row)
         try:
-            socket = self._web.WebSocketResponse(
-                protocols=(PROTOCOL,), heartbeat=HEARTBEAT, max_msg_size=MAX_REQUEST, compress=False
+            return await converse(
+                self._web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=MAX_REQUEST, **SOCKET_OPTIONS),
+                request,
+                send=lambda socket: _send(socket, viewer, ready),
+                listen=lambda socket: self._listen(socket, viewer),
+                on_open=lambda: self._greet(viewer),
             )
-            await socket.prepare(request)
-            limit_buffer(request.transport)
-            if self._view.greet is not None:
-                self._view.greet(viewer)
-            sender = asyncio.get_running_loop().create_task(_send(socket, viewer, ready))
-            try:
-                await self._listen(socket, viewer)
-            finally:
-                sender.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ConnectionError, RuntimeError):
-                    await sender
         finally:
             self._view.observer.close(viewer)
-        return socket
+
+    def _greet(self, viewer: Viewer) -> None:
+        if self._view.greet is not None:
+            self._view.greet(viewer)
 
     async def _listen(self, socket: Any, viewer: Viewer) -> None:
         decode = msgspec.json.Decoder(Request).decode
@@ -211,18 +201,6 @@ class ViewRoutes:
         self._view.control(viewer, request)
 
 
-async def requests_of(socket: Any, limit: int) -> AsyncIterator[Any]:
-    """Yield what comes through a WebSocket, until it is closed: here, where more than `limit` come in a second."""
-    second, count = 0, 0
-    async for message in socket:
-        now = stopwatch() // SECOND
-        second, count = (now, count + 1) if now == second else (now, 1)
-        if count > limit:
-            await socket.close(code=1008, message=f"more than {limit} requests a second".encode())
-            return
-        yield message
-
-
 async def _send(socket: Any, viewer: Viewer, ready: asyncio.Event) -> None:
     """Send one page what waits for it, until it is gone. Only this page waits where it reads slowly."""
     while True:
@@ -232,14 +210,6 @@ async def _send(socket: Any, viewer: Viewer, ready: asyncio.Event) -> None:
         if data:
             await socket.send_bytes(data)
         await asyncio.sleep(SEND_INTERVAL if len(viewer.watched) <= WIDE else WIDE_INTERVAL)
-
-
-def limit_buffer(transport: Any) -> None:
-    """Keep little in the system's buffer: a slow page is to get the newest picture, not one of a minute ago."""
-    connection = transport.get_extra_info("socket") if transport is not None else None
-    if connection is not None:
-        with contextlib.suppress(OSError):
-            connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
 
 
 def token_of(request: Any) -> bytes:
