@@ -292,3 +292,11 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
 
     for name in MODULES:
         visit(name, ())
+
+
+def test_each_file_of_tests_has_a_name_of_its_own() -> None:
+    found: dict[str, list[Path]] = {}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        found.setdefault(path.name, []).append(path.relative_to(ROOT))
+    shared = {name: paths for name, paths in found.items() if len(paths) > 1 and name != "conftest.py"}
+    assert not shared, f"pytest imports tests by the file's name alone, so these stop a run of all: {shared}"
