@@ -6,6 +6,7 @@ frame's own time in the producer to the advisory's arrival in a subscriber, each
 """
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import socket
@@ -81,6 +82,13 @@ def serve(pipe: Connection, config: NodeConfig, floor: bool) -> None:
     asyncio.run(main())
 
 
+def leave_memory_alone() -> None:
+    """Have no collection of garbage stop a process that measures: of 100,000 modules' objects it takes 50 ms."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
 def subscribe(pipe: Connection, port: int) -> None:
     """Collect (arrival, sensor time) of every advisory until the pipe has a message; answer with them, ns."""
     import paho.mqtt.client as paho
@@ -108,6 +116,7 @@ def subscribe(pipe: Connection, port: int) -> None:
     sock = client.socket()
     if sock is not None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    leave_memory_alone()
     client.loop_start()
     pipe.recv()
     client.loop_stop()
@@ -126,6 +135,7 @@ def produce(address: str, port: int, keys: KeyPair, node_key: str) -> None:
     vehicles.loop_start()
     dealer = Dealer(address, keys, node_key)
     dealer.send(b"H", encode(Hello(VERSION, "g", tuple(f"r{i}-{k}" for i in range(len(scenes)) for k in range(3)))))
+    leave_memory_alone()
     clock = WallClock()
     begin = clock.now()
     for n in range(int(SECONDS * RATE)):
