@@ -61,15 +61,15 @@ def report(result: Result) -> str:
     rules = [[n, rule] for rule, n in result.twins.rules.most_common(RULES)]
     text = table(["kind", "hostile sent", "accepted, with valid", "refused"], rows)
     text += f"\n{result.valid} valid sent; {dropped} dropped and counted; not accounted for: {result.missing}"
+    text += f"; {result.cut_off} too long for the socket" * bool(result.cut_off)
     text += (
         f"\n{result.sent.total() / max(result.seconds, 1e-9):.0f} messages/s in {result.seconds:.0f} s; the longest "
         f"step {result.twins.slowest[0]:.0f} ms"
     )
     text += f" ({result.twins.slowest[1]})"
-    text += (
-        f"\nmemory {result.memory[len(result.memory) // 10]:.1f} MB at a tenth, {result.memory[-1]:.1f} MB at the "
-        f"end: {100 * growth(result.memory):+.1f} %"
-    )
+    tenths = [result.memory[k * (len(result.memory) - 1) // 10] for k in range(1, 11)]
+    text += f"\nmemory after each tenth, MB: {', '.join(f'{mb:.0f}' for mb in tenths)}; from the first to the last "
+    text += f"{100 * growth(result.memory):+.1f} %"
     text += f"\n{result.twins.compared} outputs for the victim compared, {result.twins.advisories} of them advisories"
     text += "\n\nrefused by rule (of those that were answered)\n" + table(["n", "rule"], rules)
     failures = result.failures

@@ -197,6 +197,7 @@ class Result:
     counters: Mapping[str, Mapping[str, int]]
     memory: list[float]  # MB, as the messages went
     notes: list[str] = field(default_factory=list)  # further failures
+    cut_off: int = 0  # messages too long for the socket, which closed the connection
     twins: Twins = field(init=False)
 
     @property

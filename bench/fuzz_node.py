@@ -37,14 +37,14 @@ from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.io.recording.reader import Recording
 from cloudctl.io.zeromq import Dealer, KeyPair
 from cloudctl.replay import engine_of
-from cloudctl.schema import Reject
+from cloudctl.schema import MAX_BODY, Reject
 from cloudctl.topics import MqttTopics
 
 RATE = 4_000  # messages a second, at most
 WINDOW = 3 * RATE  # messages that the node has not accounted for yet, at most: status comes once a second
 TICK = SECOND // 50
 FULL = 30.0  # s that a full queue is waited for
-CUT_OFF = 700_000  # bytes; ZeroMQ closes the connection
+CUT_OFF = 2 * MAX_BODY  # bytes; of a longer frame ZeroMQ closes the connection, and no message arrives
 JUNK = 40  # connections that speak no ZeroMQ at all
 
 
@@ -164,7 +164,10 @@ def _attack(
             if not sockets.send(message):
                 result.notes.append(f"the node took nothing for {FULL:.0f} s")
                 return _finish(node, here, valid, sockets, result)
-            result.sent[message.row] += 1
+            if any(len(frame) > CUT_OFF for frame in message.frames):
+                result.cut_off += 1
+            else:
+                result.sent[message.row] += 1
             sent += 1
             if sent % every == 0:
                 result.memory.append(node.sample()[0])
@@ -222,7 +225,7 @@ def _rough(node: NodeUnderTest, result: Result) -> None:
     """Send what never becomes a message: bodies that cut the connection off, and bytes that are no ZeroMQ."""
     before = node.counters().get("accept.perception", {}).get(VALID_RSU, 0)
     oversized = Dealer(node.address, node.keys[HOSTILE], node.node.public)
-    oversized.send(b"P", b"\0" * CUT_OFF)
+    oversized.send(b"P", b"\0" * (CUT_OFF + 1))
     for k in range(JUNK):
         with socket.create_connection(("127.0.0.1", node.port), 5) as stranger:
             stranger.sendall(
