@@ -1,11 +1,19 @@
 """Counts what vehicles did with their advisories, by kind; only of vehicles that an advisory was sent to."""
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 from .metrics import Metrics
-from .schema import VEHICLE_TARGET, Ack, Advisory, vehicle_target
+from .schema import VEHICLE_TARGET, Ack, Advisory, AdvisoryKind, vehicle_target
 
 MAX_SENT = 20_000  # newest advisories that an acknowledgement is matched with
+
+
+class Sent(NamedTuple):
+    """What is remembered of an advisory."""
+
+    target: str
+    kind: AdvisoryKind
 
 
 class Acknowledgements:
@@ -13,7 +21,7 @@ class Acknowledgements:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._sent: OrderedDict[str, Advisory] = OrderedDict()
+        self._sent: OrderedDict[str, Sent] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._sent)
@@ -21,16 +29,16 @@ class Acknowledgements:
     def sent(self, advisories: list[Advisory]) -> None:
         """Remember advisories that are sent now."""
         for advisory in advisories:
-            self._sent[advisory.id] = advisory
+            self._sent[advisory.id] = Sent(advisory.target, advisory.kind)
         while len(self._sent) > MAX_SENT:
             self._sent.popitem(last=False)
 
     def take(self, vehicle: str, ack: Ack) -> None:
         """Count the outcome of an advisory for a vehicle; one that was not sent to it counts as `ack.unknown`."""
         self._metrics.count("vehicle.ack", ack.outcome)
-        advisory = self._sent.get(ack.advisory)
-        is_for_vehicles = advisory is not None and advisory.target.startswith(VEHICLE_TARGET)
-        if advisory is None or (is_for_vehicles and advisory.target != vehicle_target(vehicle)):
+        sent = self._sent.get(ack.advisory)
+        is_for_vehicles = sent is not None and sent.target.startswith(VEHICLE_TARGET)
+        if sent is None or (is_for_vehicles and sent.target != vehicle_target(vehicle)):
             self._metrics.count("ack.unknown", vehicle)
         else:
-            self._metrics.count(f"ack.{ack.outcome}", advisory.kind)
+            self._metrics.count(f"ack.{ack.outcome}", sent.kind)

@@ -178,6 +178,7 @@ def _serve(args: argparse.Namespace) -> None:
     from ..logs import LogFormat, set_up
     from ..node import config, live
     from ..node.pid_file import require_none_running
+    from ..node.startup import limit_heaps
     from ..node.workers import for_worker, own_file, parse_worker
 
     set_up(LogFormat(args.log_format), args.log_level.upper())
@@ -189,6 +190,7 @@ def _serve(args: argparse.Namespace) -> None:
     worker = parse_worker(args.worker, settings) if args.worker else None
     require_none_running(own_file(args.config, worker))
     settings = settings if worker is None else for_worker(settings, worker)
+    limit_heaps()
     node = live.Node(settings, file=args.config, debug=args.debug, worker=worker)
     served, known, address = len(node.engine.intersections), len(node.share.intersections), node.server.address
     places = f"{served}" if served == known else f"{served} of {known}"

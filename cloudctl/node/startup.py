@@ -1,5 +1,6 @@
 """What a node begins with, from its configuration: broker, recording, key for signatures."""
 
+import ctypes
 import gc
 import logging
 from pathlib import Path
@@ -25,6 +26,18 @@ log = logging.getLogger("cloudctl.node")
 
 # containers made before the youngest are looked at; how often that is done before the older ones are, and all
 COLLECTION_THRESHOLDS = (20_000, 20, 50)
+
+M_ARENA_MAX = -8  # of mallopt, in glibc's malloc.h
+MAX_ARENAS = 2  # heaps of the C allocator; it would make one for each thread
+
+
+def limit_heaps() -> None:
+    """Have threads share heaps: each would keep what its largest messages took. Called before threads begin; where the
+    C library has no such setting, nothing is changed."""
+    try:
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_ARENAS)
+    except (AttributeError, OSError, TypeError):
+        log.debug("the C library has no mallopt: memory may grow with the number of threads")
 
 
 def settle_memory() -> None:
