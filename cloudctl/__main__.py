@@ -10,6 +10,7 @@ from .commands.city import add_capacity_command, add_city_commands
 from .commands.codes import add_codes_commands
 from .commands.node import add_node_commands
 from .commands.recording import add_recording_commands
+from .commands.setup import add_setup_commands
 from .commands.simulation import add_simulation_commands
 
 EXAMPLES = """examples:
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cloudctl {__version__}")
     parser.add_argument("--debug", dest="traceback", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    add_setup_commands(commands)
     add_node_commands(commands)
     add_recording_commands(commands)
     add_city_commands(commands)
