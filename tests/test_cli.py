@@ -1,6 +1,7 @@
 """The command line as a person uses it: help with examples, exit codes, errors with the remedy and no traceback."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import MORE, NAMES
 from bench.bench_replay import record
 from cloudctl import maps
 from cloudctl.__main__ import main
@@ -34,6 +36,13 @@ def test_each_command_helps(name: str) -> None:
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
     assert stop.value.code == 0
+
+
+def test_the_help_of_bench_names_every_bench(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    words = set(re.findall(r"\w+", capsys.readouterr().out))
+    assert {*NAMES, *MORE} <= words
 
 
 def test_the_program_is_on_path_and_says_its_version() -> None:

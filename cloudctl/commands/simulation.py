@@ -25,8 +25,10 @@ def add_simulation_commands(commands: Any) -> None:
         "names",
         nargs="*",
         help=(
-            "some of: decode fusion plan egress loop replay start codes (default: all these), peers (other "
-            "trackers), lying (signals), round_trips (codes), fuzz, soak"
+            "some of: decode fusion plan egress loop replay start codes (default: all these); by name only, for they "
+            "take minutes: peers (other trackers), lying (signals), round_trips and networks (codes), fuzz, soak, "
+            "recovery, signing, view (the live page), metrics, recording, engine and city (hundreds of "
+            "intersections), digest (hashes of what scenes give)"
         ),
     )
     _eval_parser(commands)
