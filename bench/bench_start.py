@@ -45,19 +45,21 @@ async def once(folder: Path, running: broker.Broker) -> float:
             [sys.executable, "-m", "cloudctl", "serve", str(folder / "node.toml")], stdout=subprocess.DEVNULL
         )
         gateway = Gateway(f"tcp://127.0.0.1:{port}", ["r0"], name="g", on_reject=lambda _: None)
-        drive = asyncio.create_task(_drive(scene, gateway, vehicle, clock))
+        stop = asyncio.Event()
+        drive = asyncio.create_task(_drive(scene, gateway, vehicle, clock, stop))
         async for _ in vehicle.advisories():
             break
         took = (stopwatch() - begin) / SECOND
-        drive.cancel()
+        stop.set()  # not by cancelling: wait_for, which publishing uses, may lose that where it ends at once
+        await drive
         gateway.close()
         node.terminate()
         node.wait()
     return took
 
 
-async def _drive(scene: Scene, gateway: Gateway, vehicle: Vehicle, clock: WallClock) -> None:
-    while True:
+async def _drive(scene: Scene, gateway: Gateway, vehicle: Vehicle, clock: WallClock, stop: asyncio.Event) -> None:
+    while not stop.is_set():
         t = clock.now()
         gateway.perception("r0", "cam", scene.lat, scene.lon, scene.columns(t), t)
         end = t + 12 * SECOND
