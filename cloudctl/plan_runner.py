@@ -28,7 +28,7 @@ from .vehicles import VehicleRegistry
 
 T = TypeVar("T")
 R = TypeVar("R")
-Plan = Callable[[list[planner.Withheld] | None], list[planner.Candidate]]
+Plan = Callable[[list[planner.Withheld] | None, planner.IsSettled], list[planner.Candidate]]
 
 # without input; after it an intersection's snapshot, which may be its last for long, keeps those of others no longer
 MAX_SHARED = SECOND
@@ -145,7 +145,7 @@ class PlanRunner:
             snapshot, intersection, self._gateways, self._metrics
         )
         output.replies += requests
-        candidates = plan(intersection.withheld) + priority_candidates
+        candidates = plan(intersection.withheld, intersection.advisory_filter.is_settled) + priority_candidates
         advisories = intersection.advisory_filter.choose(snapshot, candidates, intersection.withheld)
         output.planned.append(intersection)
 

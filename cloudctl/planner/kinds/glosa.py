@@ -29,7 +29,7 @@ from ...schema import AdvisoryKind, Behaviour, vehicle_target
 from ...signals.states import NEVER
 from ...world import Connected, NextSignal, SignalArrays, Users, World
 from ..braking import stopping_distance
-from ..candidate import INFORMATION, Candidate
+from ..candidate import INFORMATION, Candidate, IsSettled
 from .signal_stop import BROKEN_PROMISE_TIME
 
 KIND = AdvisoryKind.GLOSA
@@ -323,6 +323,15 @@ def plan(world: World, advices: list[Advice]) -> list[Candidate]:
     """Return a candidate for each connected vehicle on an approach whose signal is known well enough, and that advice
     helps."""
     return [_candidate(world, advice) for advice in advices]
+
+
+def are_settled(world: World, advices: list[Advice], is_settled: IsSettled) -> bool:
+    """Return whether every vehicle has its advice already, so that none need be proposed again."""
+    for advice in advices:
+        target, speed = vehicle_target(world.vehicles[advice.vehicle].id), advice.speed
+        if not is_settled(world.t, target, BEHAVIOURS[advice.behaviour], None if isnan(speed) else speed):
+            return False
+    return True
 
 
 def _candidate(world: World, advice: Advice) -> Candidate:
