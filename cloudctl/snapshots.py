@@ -80,8 +80,11 @@ def _paces(tracks: Any, pace: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _fill(inputs: Inputs, tracks: Any, longs: Any, floats: Any, signals: SignalArrays, answers: Answers) -> None:
-    """Fill in the snapshots, intersection by intersection."""
+def _fill(
+    inputs: Inputs, tracks: Any, longs: Any, floats: Any, signals: SignalArrays, answers: Answers
+) -> tuple[int, int]:  # fmt: skip
+    """Fill in the snapshots, intersection by intersection; return `Block.addresses`: Python takes longer to find
+    them."""
     group = report = closed = vehicle = 0  # where the rows of the intersection begin
     for p in range(len(inputs.places)):
         place = inputs.places[p]
@@ -115,6 +118,7 @@ def _fill(inputs: Inputs, tracks: Any, longs: Any, floats: Any, signals: SignalA
         )  # fmt: skip
         group, report, closed = end, report + place[REPORTS], closed + place[CLOSED]
         vehicle += answers.n_vehicles[p]
+    return longs.ctypes.data, floats.ctypes.data
 
 
 @inner_kernel
@@ -196,8 +200,11 @@ def build_all(moments: Sequence[Moment], tracks: NDArray[Any], bounds: NDArray[n
     answers = Answers(
         n_vehicles=np.empty(n, np.int64), claims=np.empty((3, n_users), np.int64), holds=np.empty(n, np.bool_)
     )
-    _fill(inputs, tracks, longs, floats, signals, answers)
-    return _scatter(moments, inputs, Block(tracks, longs, floats, None, None, signals, _places_of(longs, floats)), answers)
+    addresses = _fill(inputs, tracks, longs, floats, signals, answers)
+    block = Block(
+        tracks=tracks, longs=longs, floats=floats, rows=None, reported=None, signals=signals, addresses=addresses
+    )
+    return _scatter(moments, inputs, block, answers)
 
 
 # --- into arrays ---
@@ -257,10 +264,6 @@ def _before(moment: Moment) -> tuple[int, int, int, int, int]:
     )  # fmt: skip
 
 
-def _places_of(longs: Any, floats: Any) -> tuple[int, int]:
-    return longs.ctypes.data, floats.ctypes.data
-
-
 def detached(world: World) -> World:
     """Return a snapshot with arrays of its own: it keeps no others of those that it was made with in memory."""
     tracks = world.tracks.view(np.uint8).copy().view(world.tracks.dtype)  # whole records, their padding too
@@ -274,7 +277,7 @@ def detached(world: World) -> World:
         rows=world.rows.copy(),
         reported=world.reported.copy(),
         signals=_signal_arrays([world.signals]),
-        addresses=_places_of(longs, floats),
+        addresses=(longs.ctypes.data, floats.ctypes.data),
     )
     copy = replace(world, tracks=tracks, rows=block.rows, reported=block.reported, **columns_of(block, 0, len(tracks)))
     copy.block = BlockPart(block, (0, len(tracks)), (0, len(block.rows)), (0, len(world.signals.state)))

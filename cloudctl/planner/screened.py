@@ -14,7 +14,6 @@ from .kinds.glosa import Advice, are_settled
 from .kinds.signal_stop import Stop
 from .screens import AHEAD, GLOSA, RESTRICTED, SCREENS, screen_all
 
-
 ONLY_SPEED_ADVICE = [screen == GLOSA for screen in range(SCREENS)]
 
 
@@ -34,9 +33,7 @@ class Screened:
         """Return whether a vehicle's policy or poor position withholds advice from it."""
         return bool(self._wanted[place][RESTRICTED])
 
-    def propose(
-        self, place: int, ask_every_kind: bool = False, is_settled: IsSettled | None = None
-    ) -> list[Candidate]:
+    def propose(self, place: int, ask_every_kind: bool = False, is_settled: IsSettled | None = None) -> list[Candidate]:
         """Return the proposals of all kinds for one of the intersections; `ask_every_kind`: whatever its screen says,
         which changes nothing but the time it takes. `is_settled`: where nothing but speed advice would be proposed,
         and all of that is settled, it is left out."""
@@ -46,9 +43,10 @@ class Screened:
         if not ask_every_kind and not any(wanted):
             return []
         situation = self._situation(place)
-        if is_settled is not None and wanted == ONLY_SPEED_ADVICE and not self.is_restricted(place):
-            if are_settled(situation.world, situation.advices, is_settled):
-                return []
+        may_be_settled = wanted == ONLY_SPEED_ADVICE and not self.is_restricted(place)
+        if may_be_settled and are_settled(situation.world, situation.advices, is_settled):
+            return []
+
         candidates: list[Candidate] = []
         for screen, plan in PLANNERS:
             if ask_every_kind or wanted[screen]:

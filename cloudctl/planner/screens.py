@@ -107,7 +107,8 @@ def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
         last, last_move = first + place[VEHICLES + 1] - place[VEHICLES], move + place[MOVES]
         last_path, last_rule = path + place[LANES] + place[MOVES], rule + place[RULES_HELD]
         closed, marked = columns.closed[path:last_path], columns.marked[path:last_path]
-        limit, decided, vehicles = findings.limit[first:last], findings.decided[:, first:last], columns.vehicles[first:last]
+        limit, decided = findings.limit[first:last], findings.decided[:, first:last]
+        vehicles = columns.vehicles[first:last]
         _fill_rules(
             place[T], users, connected, rule_arrays, columns.is_holding[rule:last_rule], columns.bits[first:last],
             columns.sizes[first:last], limit, decided,
@@ -134,8 +135,9 @@ def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
 def _users_of(columns: Columns, place: Any) -> Users:
     first, last, longs, floats = place[USERS], place[USERS + 1], columns.longs, columns.floats
     return Users(
-        columns.tracks[first:last], longs[PATH][first:last], floats[S][first:last], floats[LATERAL][first:last],
-        floats[SPEED][first:last], floats[ACCEL][first:last], floats[TO_STOP][first:last], longs[CONNECTION][first:last],
+        columns.tracks[first:last], longs[PATH][first:last], floats[S][first:last],
+        floats[LATERAL][first:last], floats[SPEED][first:last], floats[ACCEL][first:last],
+        floats[TO_STOP][first:last], longs[CONNECTION][first:last],
     )  # fmt: skip
 
 
@@ -213,9 +215,7 @@ def _screen_moving(
     if has_states:
         n_stops = signal_stop.list_stops(users, connected, signals, code, forecast, is_slowed, stops)
         wanted[SIGNAL_STOP] = n_stops > 0
-        wanted[RED_LIGHT] = red_light.screen(
-            t, users, connected, signals, code, forecast, prediction, following
-        )
+        wanted[RED_LIGHT] = red_light.screen(t, users, connected, signals, code, forecast, prediction, following)
     if has_perception:
         wanted[PEDESTRIAN] = pedestrian.screen(users, connected, state, code)
         wanted[QUEUE] = queue.screen(users, connected, code, forecast.queue_tail)

@@ -325,8 +325,11 @@ def plan(world: World, advices: list[Advice]) -> list[Candidate]:
     return [_candidate(world, advice) for advice in advices]
 
 
-def are_settled(world: World, advices: list[Advice], is_settled: IsSettled) -> bool:
-    """Return whether every vehicle has its advice already, so that none need be proposed again."""
+def are_settled(world: World, advices: list[Advice], is_settled: IsSettled | None) -> bool:
+    """Return whether every vehicle has its advice already, so that none need be proposed again; False where that is not
+    known."""
+    if is_settled is None:
+        return False
     for advice in advices:
         target, speed = vehicle_target(world.vehicles[advice.vehicle].id), advice.speed
         if not is_settled(world.t, target, BEHAVIOURS[advice.behaviour], None if isnan(speed) else speed):
