@@ -201,10 +201,34 @@ def build_all(moments: Sequence[Moment], tracks: NDArray[Any], bounds: NDArray[n
         n_vehicles=np.empty(n, np.int64), claims=np.empty((3, n_users), np.int64), holds=np.empty(n, np.bool_)
     )
     addresses = _fill(inputs, tracks, longs, floats, signals, answers)
+    shown = _believable(moments, answers.holds)
+    if any(believable is not moment.signals for moment, believable in zip(moments, shown, strict=True)):
+        signals = _signal_arrays(shown)
+
+    counts = answers.n_vehicles.tolist()
+    # The rows that are needed, copied: the array they are of is as large as if every track were connected.
+    claims = answers.claims[:, : sum(counts)].copy()
     block = Block(
-        tracks=tracks, longs=longs, floats=floats, rows=None, reported=None, signals=signals, addresses=addresses
+        tracks=tracks,
+        longs=longs,
+        floats=floats,
+        rows=claims[1],
+        reported=claims[2],
+        signals=signals,
+        addresses=addresses,
     )
-    return _scatter(moments, inputs, block, answers)
+    return _scatter(moments, shown, block, bounds.tolist(), counts, claims[0].tolist())
+
+
+def _believable(moments: Sequence[Moment], holds: NDArray[np.bool_]) -> list[Signals]:
+    """Return what may be believed of the signals of each intersection; `holds`: where that is all of them, but for
+    doubts."""
+    return [
+        moment.signals
+        if all_hold and not moment.doubts and moment.signals.seen is not None
+        else believed(moment.signals, moment.t, moment.doubts)
+        for moment, all_hold in zip(moments, holds.tolist(), strict=True)
+    ]
 
 
 # --- into arrays ---
@@ -295,30 +319,18 @@ def _overdue(signals: Signals) -> Any:
 # --- out of arrays ---
 
 
-def _scatter(moments: Sequence[Moment], inputs: Inputs, block: Block, answers: Answers) -> list[World]:
-    """Return the snapshots, whose arrays are parts of those that hold all: `block`, the rest of which is filled in."""
-    counts = answers.n_vehicles.tolist()
-    total = sum(counts)
-    shown = [
-        moment.signals
-        if holds and not moment.doubts and moment.signals.seen is not None
-        else believed(moment.signals, moment.t, moment.doubts)
-        for moment, holds in zip(moments, answers.holds.tolist(), strict=True)
-    ]
-    signals = block.signals
-    if any(believable is not moment.signals for moment, believable in zip(moments, shown, strict=True)):
-        signals = _signal_arrays(shown)
-    # The rows that are needed, copied: the block they are of is as large as if every track were connected.
-    claims = answers.claims[:, :total].copy()
-    block = block._replace(rows=claims[1], reported=claims[2], signals=signals)
-
-    worlds, bounds, claimed = [], inputs.user_bounds.tolist(), claims[0].tolist()
-    vehicle = group = 0
+def _scatter(
+    moments: Sequence[Moment], shown: Sequence[Signals], block: Block, bounds: list[int], counts: list[int],
+    claims: list[int],
+) -> list[World]:  # fmt: skip
+    """Return the snapshots, whose arrays are parts of those of a block. `bounds`: of tracks; `counts`: of connected
+    vehicles; `claims`: which of its intersection's reports is that of each."""
+    worlds, vehicle, group = [], 0, 0
     for p, moment in enumerate(moments):
         last_vehicle, last_group = vehicle + counts[p], group + len(moment.signals.state)
         part = BlockPart(block, (bounds[p], bounds[p + 1]), (vehicle, last_vehicle), (group, last_group))
         reports = list(moment.reports.values())
-        vehicles = tuple([reports[claim] for claim in claimed[vehicle:last_vehicle]])
+        vehicles = tuple([reports[claim] for claim in claims[vehicle:last_vehicle]])
         worlds.append(_world(moment, shown[p], vehicles, part))
         vehicle, group = last_vehicle, last_group
     return worlds
