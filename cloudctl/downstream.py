@@ -6,7 +6,8 @@ of the second, shows how far the second's stop line is.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from math import isnan
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,43 +41,62 @@ def exit_links(place: IntersectionState, others: Iterable[IntersectionState]) ->
     exit_lanes = np.flatnonzero(is_exit).tolist()
 
     links: dict[int, DownstreamLink] = {}
+    others = [other for other in others if other is not place]
+    if not exit_lanes or not others:
+        return links
+    probes = _probes(code, exit_lanes)
     for other in others:
-        if other is place:
-            continue
-        for lane in exit_lanes:
-            distance = _distance(code, lane, other.code)
-            if distance is not None and (lane not in links or distance < links[lane].distance):
+        for lane, distance in zip(exit_lanes, _distances(probes, other.code), strict=True):
+            if not isnan(distance) and (lane not in links or distance < links[lane].distance):
                 links[lane] = DownstreamLink(other, distance)
     return links
 
 
-def _distance(code: CompiledCode, lane: int, other: CompiledCode) -> float | None:
-    """Return m from the beginning of an exit lane to the stop line of another code that it leads to; None where it
-    leads to none."""
-    length = float(code.path_length[lane])
-    s = np.array([min(FIRST_PROBE, length), *(fraction * length for fraction in PROBE_FRACTIONS)])
+class Probes(NamedTuple):
+    """Where exit lanes are looked at: one row per lane, one column per probe, nearest first."""
 
-    # A vehicle that drives along the lane at each probe, in the frame of the other code.
-    x, y = _points(code, lane, s, other)
-    x_before, y_before = _points(code, lane, np.maximum(s - PROBE_STEP, 0.0), other)
-    step = np.maximum(np.hypot(x - x_before, y - y_before), 1e-6)
-    tracks = np.zeros(len(s), TRACK)
-    tracks["x"], tracks["y"] = x, y
-    tracks["vx"], tracks["vy"] = PROBE_SPEED * (x - x_before) / step, PROBE_SPEED * (y - y_before) / step
-
-    # The first probe that is on a lane before a stop line tells the distance.
-    matched = match(other, tracks, np.full((len(s), 3), -1, np.int64))
-    is_approach = (matched.path >= 0) & (matched.path < other.n_lanes) & (matched.to_stop > 0.0)
-    probes = np.flatnonzero(is_approach)
-    return float(s[probes[0]] + matched.to_stop[probes[0]]) if len(probes) else None
+    s: Any  # m along the lane
+    lat: Any  # of each probe, then of the point PROBE_STEP before it: degrees
+    lon: Any
 
 
-def _points(code: CompiledCode, lane: int, s: np.ndarray, other: CompiledCode) -> tuple[np.ndarray, np.ndarray]:
-    """Return x, y (m) in the frame of `other` of the points `s` m along a lane of `code`."""
+def _probes(code: CompiledCode, lanes: list[int]) -> Probes:
+    length = code.path_length[lanes]
+    s = np.stack([np.minimum(FIRST_PROBE, length), *(fraction * length for fraction in PROBE_FRACTIONS)], axis=1)
+    points = [
+        _points(code, lane, along)
+        for lane, along in zip(lanes, np.concatenate([s, np.maximum(s - PROBE_STEP, 0.0)], axis=1), strict=True)
+    ]
+    east, north = np.swapaxes(np.array(points), 0, 1)
+    lat, lon = code.origin.to_geodetic(east, north)
+    return Probes(s, lat, lon)
+
+
+def _points(code: CompiledCode, lane: int, s: Any) -> tuple[Any, Any]:
+    """Return x, y (m) of the points `s` m along a lane."""
     begin, end = int(code.path_start[lane]), int(code.path_start[lane + 1])
     arc, xy = code.path_s[begin:end], code.path_xy[begin:end]
-    east, north = np.interp(s, arc, xy[:, 0]), np.interp(s, arc, xy[:, 1])
-    return other.origin.to_local(*code.origin.to_geodetic(east, north))
+    return np.interp(s, arc, xy[:, 0]), np.interp(s, arc, xy[:, 1])
+
+
+def _distances(probes: Probes, other: CompiledCode) -> list[float]:
+    """Return m from the beginning of each exit lane to the stop line of another code that it leads to; nan
+    where it leads to none."""
+    # A vehicle that drives along the lane at each probe, in the frame of the other code.
+    x, y = other.origin.to_local(probes.lat, probes.lon)
+    count = probes.s.shape[1]
+    dx, dy = x[:, :count] - x[:, count:], y[:, :count] - y[:, count:]
+    step = np.maximum(np.hypot(dx, dy), 1e-6)
+    tracks = np.zeros(probes.s.size, TRACK)
+    tracks["x"], tracks["y"] = x[:, :count].ravel(), y[:, :count].ravel()
+    tracks["vx"], tracks["vy"] = (PROBE_SPEED * dx / step).ravel(), (PROBE_SPEED * dy / step).ravel()
+
+    # The first probe that is on a lane before a stop line tells the distance.
+    matched = match(other, tracks, np.full((len(tracks), 3), -1, np.int64))
+    is_approach = (matched.path >= 0) & (matched.path < other.n_lanes) & (matched.to_stop > 0.0)
+    distance = np.where(is_approach, probes.s.ravel() + matched.to_stop, np.nan).reshape(-1, count)
+    first = is_approach.reshape(-1, count).argmax(axis=1)
+    return [float(row[probe]) for row, probe in zip(distance, first, strict=True)]
 
 
 def next_signal(

@@ -28,7 +28,7 @@ from .vehicles import VehicleRegistry
 
 T = TypeVar("T")
 R = TypeVar("R")
-Plan = Callable[[list[planner.Withheld] | None], list[planner.Candidate]]
+Plan = Callable[[list[planner.Withheld] | None, planner.IsSettled], list[planner.Candidate]]
 
 # without input; after it an intersection's snapshot, which may be its last for long, keeps those of others no longer
 MAX_SHARED = SECOND
@@ -145,7 +145,7 @@ class PlanRunner:
             snapshot, intersection, self._gateways, self._metrics
         )
         output.replies += requests
-        candidates = plan(intersection.withheld) + priority_candidates
+        candidates = plan(intersection.withheld, intersection.advisory_filter.is_settled) + priority_candidates
         advisories = intersection.advisory_filter.choose(snapshot, candidates, intersection.withheld)
         output.planned.append(intersection)
 
@@ -161,22 +161,23 @@ class PlanRunner:
     def _next_signals(self, t: int, intersection: IntersectionState) -> dict[int, world.NextSignal]:
         """Return the signal that each connected vehicle comes to after this intersection, where it is known; by
         handle."""
+        signals = {}
+        for handle, report in intersection.reports.items():
+            if report.connection < 0 or len(report.state.movements or ()) < 2:
+                continue  # it did not declare what comes after
+            next_signal = downstream.next_signal(t, intersection, report, self._links_of(intersection))
+            if next_signal is not None:
+                signals[handle] = next_signal
+        return signals
+
+    def _links_of(self, intersection: IntersectionState) -> dict[int, downstream.DownstreamLink]:
+        """Return where the exit lanes of an intersection lead, found when a vehicle first needs it."""
         name = intersection.code.code.id
         links = self._downstream_links.get(name)
         if links is None:
             links = downstream.exit_links(intersection, self._vehicle_registry.around(intersection))
             self._downstream_links[name] = links
-        if not links:
-            return {}
-
-        signals = {}
-        for handle, report in intersection.reports.items():
-            if report.connection < 0 or len(report.state.movements or ()) < 2:
-                continue  # it did not declare what comes after
-            next_signal = downstream.next_signal(t, intersection, report, links)
-            if next_signal is not None:
-                signals[handle] = next_signal
-        return signals
+        return links
 
     def _add_advisories(
         self, t: int, intersection: IntersectionState, advisories: list[Advisory], output: Output

@@ -39,6 +39,7 @@ class ServedIntersections:
         self._reindex = reindex
         self._is_changed = False
         self._added: list[str] = []
+        self.guests: set[str] = set()  # asked, never iterated
 
     def add(self, addition: AddIntersection, t: int) -> None:
         """Serve an intersection from `t` ns on, or make a guest the node's own. Raises CodeError for codes that cannot
@@ -51,6 +52,10 @@ class ServedIntersections:
             raise refuse(name, "code", "id", name, "is served already", "drop it first, or leave it")
 
         intersection.is_guest = addition.guest
+        if addition.guest:
+            self.guests.add(name)
+        else:
+            self.guests.discard(name)
         intersection.advisory_filter.epoch = addition.epoch
         if addition.advisories:
             intersection.advisory_filter.adopt(addition.advisories)
@@ -70,6 +75,7 @@ class ServedIntersections:
             )
 
         del self._intersections[name]
+        self.guests.discard(name)
         self._scheduler.drop(intersection)
         self._revisions.drop(name)
         self._ingest.sources.drop_intersection(name)
@@ -106,9 +112,8 @@ def bindings(config: EngineConfig, intersections: Mapping[str, object]) -> Mappi
     }
 
 
-def without_guests(output: Output, intersections: Mapping[str, IntersectionState]) -> None:
+def without_guests(output: Output, guests: set[str]) -> None:
     """Take what a step says of guests out of its output: their owner says it."""
-    guests = {name for name, intersection in intersections.items() if intersection.is_guest}
     if not guests:
         return
     output.advisories = [advisory for advisory in output.advisories if advisory.intersection not in guests]

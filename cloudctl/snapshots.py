@@ -7,7 +7,6 @@ which others share the call.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,96 +14,118 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
-from .codes.compiled.addresses import floats, inner_kernel, longs
-from .codes.compiled.arrays import tables_at
+from .codes.compiled.addresses import floats, inner_kernel, joined, longs, row_at
+from .codes.compiled.arrays import CODE_ARRAYS, tables_at
 from .codes.compiled.rules import RuleTable
 from .matching import CLOSED_PENALTY, Floats, Matched, match_in
 from .schema import Hazard
 from .signals.states import Signals, all_holds, believed
-from .world import Block, BlockPart, Connected, Moment, NextSignal, Report, SignalArrays, Users, World
+from .world import (
+    ACCEL,
+    CONNECTION,
+    FLOATS,
+    IDS,
+    LATERAL,
+    LONGS,
+    PACE,
+    PATH,
+    REPORT,
+    SPEED,
+    TO_STOP,
+    Block,
+    BlockPart,
+    Moment,
+    NextSignal,
+    Report,
+    S,
+    SignalArrays,
+    World,
+)
 
 ACCELERATION_SMOOTHING = 0.4  # s, time constant
 MAX_PATHS = 3  # of a declared movement
 
 
 class Inputs(NamedTuple):
-    """What the call reads; `..._bounds`: where the rows of each intersection begin, int64[n + 1]."""
+    """What the call reads beside tracks and signals."""
 
-    t: Any  # int64[n], ns
-    codes: Any  # rows of `CompiledCode.addresses`
-    user_bounds: Any
-    group_bounds: Any
-    report_bounds: Any
-    path_bounds: Any
-    handles: Any  # of the vehicles that report
-    paths: Any  # int64[reports, 3]: that each declared
+    places: Any  # int64[n, PLACE_COLUMNS], by intersection
+    user_bounds: Any  # int64[n + 1]: where the tracks of each intersection begin
+    declared: Any  # int64[reports, 5]: DECLARED
     closed: Any  # bool[paths]: tidal lanes that run the other way now; of an intersection without any, no rows
-    previous: Any  # as `_previous_rows` gives it
-    seconds: Any  # since that
     likely_end: Any  # ns, by group
     overdue: Any  # bool, by group
+
+
+# Columns of `Inputs.places`: ns; the address of `CompiledCode.addresses`; how many rows of each array are of the
+# intersection; and of its previous snapshot the time (ns), the addresses of its columns, and the number of its tracks.
+T, CODE, GROUPS, REPORTS, CLOSED, T_BEFORE, IDS_BEFORE, PACE_BEFORE, ACCEL_BEFORE, N_BEFORE = range(10)
+PLACE_COLUMNS = 10
 
 
 class Answers(NamedTuple):
     """What the call fills in beside the columns of the snapshots."""
 
     n_vehicles: Any  # int64[n]: connected vehicles that have a track
-    claims: Any  # int64, by user: of each of those in turn, which of the intersection's reports is its own
-    rows: Any  # int64, by user: likewise its track
+    claims: Any  # int64[3, tracks], by connected vehicle: which of the intersection's reports is its own, then its
+    # track's row, then when it reported
     holds: Any  # bool[n]: all of the signals may be believed
-    ids: Any
-    pace: Any
 
 
 @njit(cache=True)
-def _paces(tracks: Any) -> Any:
-    """Return m/s of each track, in its own direction."""
-    pace = np.empty(len(tracks))
+def _paces(tracks: Any, pace: Any) -> None:
+    """Fill in m/s of each track, in its own direction."""
     for i in range(len(tracks)):
         pace[i] = (tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2) ** 0.5
-    return pace
 
 
 @njit(cache=True, nogil=True)
-def _fill(inputs: Inputs, users: Users, report: Any, signals: SignalArrays, answers: Answers) -> None:
-    """Fill in the snapshots, intersection by intersection."""
-    for p in range(len(inputs.t)):
-        code = inputs.codes[p]
+def _fill(
+    inputs: Inputs, tracks: Any, longs: Any, floats: Any, signals: SignalArrays, answers: Answers
+) -> tuple[int, int]:  # fmt: skip
+    """Fill in the snapshots, intersection by intersection; return `Block.addresses`: Python takes longer to find
+    them."""
+    group = report = closed = vehicle = 0  # where the rows of the intersection begin
+    for p in range(len(inputs.places)):
+        place = inputs.places[p]
+        code = row_at(place[CODE], CODE_ARRAYS)
         first, last = inputs.user_bounds[p], inputs.user_bounds[p + 1]
-        tracks, ids, pace = users.tracks[first:last], answers.ids[first:last], answers.pace[first:last]
-        pace[:] = _paces(tracks)
-        for i in range(len(tracks)):
-            ids[i] = tracks[i]["id"]
+        own, ids, pace = tracks[first:last], longs[IDS][first:last], floats[PACE][first:last]
+        _paces(own, pace)
+        for i in range(len(own)):
+            ids[i] = own[i]["id"]
 
         # Declared paths make a lane more likely, lanes that are closed now less.
-        declared = np.full((len(tracks), MAX_PATHS), -1, np.int64)
-        begin, end = inputs.report_bounds[p], inputs.report_bounds[p + 1]
+        declared = np.full((len(own), MAX_PATHS), -1, np.int64)
         answers.n_vehicles[p] = _claim(
-            tracks, inputs.handles[begin:end], inputs.paths[begin:end], answers.rows[first:last],
-            answers.claims[first:last], report[first:last], declared,
+            own, inputs.declared[report : report + place[REPORTS]], answers.claims[:, vehicle:],
+            longs[REPORT][first:last], declared,
         )  # fmt: skip
         use_penalty = tables_at(code).use_penalty
-        if inputs.path_bounds[p + 1] > inputs.path_bounds[p]:
-            closed = inputs.closed[inputs.path_bounds[p] : inputs.path_bounds[p + 1]]
-            use_penalty = use_penalty + CLOSED_PENALTY * closed
+        if place[CLOSED] > 0:
+            use_penalty = use_penalty + CLOSED_PENALTY * inputs.closed[closed : closed + place[CLOSED]]
         matched = Matched(
-            users.path[first:last], users.s[first:last], users.lateral[first:last], users.speed[first:last],
-            users.connection[first:last], users.to_stop[first:last],
+            longs[PATH][first:last], floats[S][first:last], floats[LATERAL][first:last], floats[SPEED][first:last],
+            longs[CONNECTION][first:last], floats[TO_STOP][first:last],
         )  # fmt: skip
-        match_in(tracks, declared, use_penalty, code, matched)
-        _accelerate(ids, pace, inputs.previous[p], inputs.seconds[p], users.accel[first:last])
+        match_in(own, declared, use_penalty, code, matched)
+        _accelerate(ids, pace, place, floats[ACCEL][first:last])
 
-        begin, end = inputs.group_bounds[p], inputs.group_bounds[p + 1]
+        end = group + place[GROUPS]
         answers.holds[p] = all_holds(
-            inputs.t[p], signals.seen[begin:end], inputs.overdue[begin:end], signals.max_end[begin:end],
-            inputs.likely_end[begin:end], signals.next_green[begin:end],
+            place[T], signals.seen[group:end], inputs.overdue[group:end], signals.max_end[group:end],
+            inputs.likely_end[group:end], signals.next_green[group:end],
         )  # fmt: skip
+        group, report, closed = end, report + place[REPORTS], closed + place[CLOSED]
+        vehicle += answers.n_vehicles[p]
+    return longs.ctypes.data, floats.ctypes.data
 
 
 @inner_kernel
-def _claim(tracks: Any, handles: Any, paths: Any, rows: Any, claims: Any, report: Any, declared: Any) -> int:
-    """Fill in which tracks are connected vehicles that report: their rows, which report is theirs, by track its place
-    among them (-1 none), and the paths they declared; return how many."""
+def _claim(tracks: Any, reports: Any, claims: Any, report: Any, declared: Any) -> int:
+    """Fill in which tracks are connected vehicles that report: `Answers.claims`, by track its place among them (-1
+    none), and the paths they declared; return how many."""
+    handles = reports[:, 0]
     n, order = 0, np.argsort(handles)
     for i in range(len(tracks)):
         report[i] = -1
@@ -122,17 +143,19 @@ def _claim(tracks: Any, handles: Any, paths: Any, rows: Any, claims: Any, report
                 high = middle
         if low == len(order) or handles[order[low]] != handle:
             continue  # silent for so long that its report is forgotten
-        rows[n], claims[n], report[i] = i, order[low], n
-        declared[i] = paths[order[low]]
+        claims[0, n], claims[1, n], claims[2, n], report[i] = order[low], i, reports[order[low], 1], n
+        declared[i] = reports[order[low], 2:]
         n += 1
     return n
 
 
 @inner_kernel
-def _accelerate(ids: Any, pace: Any, previous: Any, dt: float, accel: Any) -> None:
-    """Fill in the smoothed acceleration (m/s^2) of each track in its own direction, from its speed now and `dt` s
-    before; both are in order of id. 0 for a new track."""
-    ids_before, pace_before, accel_before = longs(previous[0]), floats(previous[1]), floats(previous[2])
+def _accelerate(ids: Any, pace: Any, place: Any, accel: Any) -> None:
+    """Fill in the smoothed acceleration (m/s^2) of each track in its own direction, from its speed now and in the
+    previous snapshot; both are in order of id. 0 for a new track."""
+    count, dt = place[N_BEFORE], (place[T] - place[T_BEFORE]) / 1e9
+    ids_before, pace_before = longs((place[IDS_BEFORE], count)), floats((place[PACE_BEFORE], count))
+    accel_before = floats((place[ACCEL_BEFORE], count))
     weight = min(dt / ACCELERATION_SMOOTHING, 1.0)
     j = 0
     for i in range(len(ids)):
@@ -173,120 +196,115 @@ def build_all(moments: Sequence[Moment], tracks: NDArray[Any], bounds: NDArray[n
     """Make the snapshots of some intersections. `tracks`, `bounds`: as `fusion.tracks_batch` gives them for those."""
     inputs, signals = _gather(moments, bounds)
     n, n_users = len(moments), len(tracks)
-    matched = Matched(
-        path=np.empty(n_users, np.int64),
-        s=np.zeros(n_users),
-        lateral=np.zeros(n_users),
-        along=np.zeros(n_users),
-        connection=np.empty(n_users, np.int64),
-        to_stop=np.empty(n_users),
-    )
-    users = Users(
-        tracks=tracks,
-        path=matched.path,
-        s=matched.s,
-        lateral=matched.lateral,
-        speed=matched.along,
-        accel=np.empty(n_users),
-        to_stop=matched.to_stop,
-        connection=matched.connection,
-    )
-    report = np.empty(n_users, np.int64)
+    longs, floats = np.empty((len(LONGS) + 1, n_users), np.int64), np.zeros((len(FLOATS) + 1, n_users))
     answers = Answers(
-        n_vehicles=np.empty(n, np.int64),
-        claims=np.empty(n_users, np.int64),
-        rows=np.empty(n_users, np.int64),
-        holds=np.empty(n, np.bool_),
-        ids=np.empty(n_users, np.int64),
-        pace=np.empty(n_users),
+        n_vehicles=np.empty(n, np.int64), claims=np.empty((3, n_users), np.int64), holds=np.empty(n, np.bool_)
     )
-    _fill(inputs, users, report, signals, answers)
-    return _scatter(moments, inputs, users, report, signals, answers)
+    addresses = _fill(inputs, tracks, longs, floats, signals, answers)
+    shown = _believable(moments, answers.holds)
+    if any(believable is not moment.signals for moment, believable in zip(moments, shown, strict=True)):
+        signals = _signal_arrays(shown)
+
+    counts = answers.n_vehicles.tolist()
+    # The rows that are needed, copied: the array they are of is as large as if every track were connected.
+    claims = answers.claims[:, : sum(counts)].copy()
+    block = Block(
+        tracks=tracks,
+        longs=longs,
+        floats=floats,
+        rows=claims[1],
+        reported=claims[2],
+        signals=signals,
+        addresses=addresses,
+    )
+    return _scatter(moments, shown, block, bounds.tolist(), counts, claims[0].tolist())
+
+
+def _believable(moments: Sequence[Moment], holds: NDArray[np.bool_]) -> list[Signals]:
+    """Return what may be believed of the signals of each intersection; `holds`: where that is all of them, but for
+    doubts."""
+    return [
+        moment.signals
+        if all_hold and not moment.doubts and moment.signals.seen is not None
+        else believed(moment.signals, moment.t, moment.doubts)
+        for moment, all_hold in zip(moments, holds.tolist(), strict=True)
+    ]
 
 
 # --- into arrays ---
 
 
 def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> tuple[Inputs, SignalArrays]:
-    reports = [report for moment in moments for report in moment.reports.values()]
-    closed = [moment.rules.closed(moment.t) for moment in moments]
+    places: list[int] = []
+    reports, closed_lanes = [], []
+    for moment in moments:
+        closed = moment.rules.closed(moment.t)
+        reports += [report.declared_bytes for report in moment.reports.values()]
+        if closed is not None:
+            closed_lanes.append(closed)
+        places += (
+            moment.t, moment.code.address, len(moment.signals.state), len(moment.reports),
+            0 if closed is None else len(closed), *_before(moment),
+        )  # fmt: skip
+
     shown = [moment.signals for moment in moments]
     inputs = Inputs(
-        t=np.array([moment.t for moment in moments], np.int64),
-        codes=np.stack([moment.code.addresses for moment in moments]),
+        places=np.array(places, np.int64).reshape(-1, PLACE_COLUMNS),
         user_bounds=user_bounds,
-        group_bounds=_bounds(len(signals.state) for signals in shown),
-        report_bounds=_bounds(len(moment.reports) for moment in moments),
-        path_bounds=_bounds(0 if paths is None else len(paths) for paths in closed),
-        handles=np.array([report.handle for report in reports], np.int64),
-        paths=np.frombuffer(bytearray(b"".join([report.paths_bytes for report in reports])), np.int64).reshape(
-            -1, MAX_PATHS
-        ),
-        closed=np.concatenate([NOWHERE if paths is None else paths for paths in closed]),
-        previous=_previous_rows(moments),
-        seconds=np.array([_seconds_since(moment) for moment in moments]),
-        likely_end=np.concatenate([signals.likely_end for signals in shown]),
-        overdue=np.concatenate([_overdue(signals) for signals in shown]),
+        declared=np.frombuffer(bytearray(b"".join(reports)), np.int64).reshape(-1, 2 + MAX_PATHS),
+        closed=joined(closed_lanes) if closed_lanes else NOWHERE,
+        likely_end=joined([signals.likely_end for signals in shown]),
+        overdue=joined([_overdue(signals) for signals in shown]),
     )
-    signals = SignalArrays(
-        state=np.concatenate([signals.state for signals in shown]),
-        min_end=np.concatenate([signals.min_end for signals in shown]),
-        max_end=np.concatenate([signals.max_end for signals in shown]),
-        next_green=np.concatenate([signals.next_green for signals in shown]),
-        next_duration=np.concatenate([signals.next_duration for signals in shown]),
-        confidence=np.concatenate([signals.confidence for signals in shown]),
-        seen=np.concatenate([_seen(signals) for signals in shown]),
+    return inputs, _signal_arrays(shown)
+
+
+def _signal_arrays(shown: Sequence[Signals]) -> SignalArrays:
+    return SignalArrays(
+        state=joined([signals.state for signals in shown]),
+        min_end=joined([signals.min_end for signals in shown]),
+        max_end=joined([signals.max_end for signals in shown]),
+        next_green=joined([signals.next_green for signals in shown]),
+        next_duration=joined([signals.next_duration for signals in shown]),
+        confidence=joined([signals.confidence for signals in shown]),
+        seen=joined([_seen(signals) for signals in shown]),
     )
-    return inputs, signals
 
 
 NOWHERE = np.zeros(0, np.bool_)
 
 
-def _bounds(counts: Any) -> NDArray[np.int64]:
-    return np.array([0, *accumulate(counts)], np.int64)
-
-
-def _seconds_since(moment: Moment) -> float:
-    return 0.0 if moment.previous is None else (moment.t - moment.previous.t) / 1e9
-
-
-def _previous_rows(moments: Sequence[Moment]) -> Any:
-    """Return the addresses of the ids, paces and accelerations of the tracks in the snapshots before: int64[n, 3, 2],
-    each with its length, 0 where there is none."""
-    flat: list[int] = []
-    for moment in moments:
-        previous = moment.previous
-        if previous is None or moment.t <= previous.t:
-            flat += (0, 0, 0, 0, 0, 0)
-            continue
-        part = previous.block or detached(previous).block
-        assert part is not None
-        first, last = part.users
-        ids, pace, accel = part.block.addresses
-        n, begin = last - first, 8 * first
-        flat += (ids + begin, n, pace + begin, n, accel + begin, n)
-    return np.array(flat, np.int64).reshape(-1, 3, 2)
+def _before(moment: Moment) -> tuple[int, int, int, int, int]:
+    """Return what `Inputs.places` holds of the previous snapshot: no track where there is none, or none before."""
+    previous = moment.previous
+    if previous is None or moment.t <= previous.t:
+        return moment.t, 0, 0, 0, 0
+    part = previous.block or detached(previous).block
+    assert part is not None
+    (first, last), (longs, floats), count = part.users, part.block.addresses, len(part.block.tracks)
+    return (
+        previous.t, longs + 8 * (IDS * count + first), floats + 8 * (PACE * count + first),
+        floats + 8 * (ACCEL * count + first), last - first,
+    )  # fmt: skip
 
 
 def detached(world: World) -> World:
     """Return a snapshot with arrays of its own: it keeps no others of those that it was made with in memory."""
     tracks = world.tracks.view(np.uint8).copy().view(world.tracks.dtype)  # whole records, their padding too
-    users = Users(tracks, *[np.array(getattr(world, name)) for name in Users._fields[1:]])
-    connected = Connected(*[np.array(getattr(world, name)) for name in Connected._fields])
-    ids = users.tracks["id"].astype(np.int64)
-    pace = _paces(users.tracks)
+    longs = np.array([*[getattr(world, name) for name in LONGS], tracks["id"]], np.int64)
+    floats = np.array([*[getattr(world, name) for name in FLOATS], np.zeros(len(tracks))])
+    _paces(tracks, floats[PACE])
     block = Block(
-        users=users,
-        connected=connected,
-        signals=SignalArrays(*[getattr(world.signals, name) for name in SignalArrays._fields]),
-        ids=ids,
-        pace=pace,
-        addresses=(ids.ctypes.data, pace.ctypes.data, users.accel.ctypes.data),
+        tracks=tracks,
+        longs=longs,
+        floats=floats,
+        rows=world.rows.copy(),
+        reported=world.reported.copy(),
+        signals=_signal_arrays([world.signals]),
+        addresses=(longs.ctypes.data, floats.ctypes.data),
     )
-    copy = replace(world, **users._asdict(), **connected._asdict())
-    rows, vehicles, groups = len(users.path), len(connected.rows), len(world.signals.state)
-    copy.block = BlockPart(block, (0, rows), (0, vehicles), (0, groups))
+    copy = replace(world, tracks=tracks, rows=block.rows, reported=block.reported, **columns_of(block, 0, len(tracks)))
+    copy.block = BlockPart(block, (0, len(tracks)), (0, len(block.rows)), (0, len(world.signals.state)))
     return copy
 
 
@@ -302,67 +320,34 @@ def _overdue(signals: Signals) -> Any:
 
 
 def _scatter(
-    moments: Sequence[Moment], inputs: Inputs, users: Users, report: Any, signals: SignalArrays, answers: Answers
-) -> list[World]:
-    """Return the snapshots, whose arrays are parts of those that hold all."""
-    counts, user_bounds = answers.n_vehicles.tolist(), inputs.user_bounds.tolist()
-    claims = [
-        answers.claims[first : first + count].tolist() for first, count in zip(user_bounds[:-1], counts, strict=True)
-    ]
-    vehicles = [
-        tuple([reports[claim] for claim in mine])
-        for reports, mine in zip((list(moment.reports.values()) for moment in moments), claims, strict=True)
-    ]
-    connected = Connected(
-        rows=np.concatenate(
-            [answers.rows[first : first + count] for first, count in zip(user_bounds[:-1], counts, strict=True)]
-        ),
-        reported=np.array([vehicle.t for mine in vehicles for vehicle in mine], np.int64),
-        report=report,
-    )
-    block = Block(
-        users=users,
-        connected=connected,
-        signals=signals,
-        ids=answers.ids,
-        pace=answers.pace,
-        addresses=(answers.ids.ctypes.data, answers.pace.ctypes.data, users.accel.ctypes.data),
-    )
-    parts = zip(
-        pairwise(user_bounds), pairwise(accumulate(counts, initial=0)), pairwise(inputs.group_bounds.tolist()),
-        strict=True,
-    )  # fmt: skip
-    holds = answers.holds.tolist()
-    return [
-        _world(moment, mine, holding, BlockPart(block, *part))
-        for moment, mine, holding, part in zip(moments, vehicles, holds, parts, strict=True)
-    ]
+    moments: Sequence[Moment], shown: Sequence[Signals], block: Block, bounds: list[int], counts: list[int],
+    claims: list[int],
+) -> list[World]:  # fmt: skip
+    """Return the snapshots, whose arrays are parts of those of a block. `bounds`: of tracks; `counts`: of connected
+    vehicles; `claims`: which of its intersection's reports is that of each."""
+    worlds, vehicle, group = [], 0, 0
+    for p, moment in enumerate(moments):
+        last_vehicle, last_group = vehicle + counts[p], group + len(moment.signals.state)
+        part = BlockPart(block, (bounds[p], bounds[p + 1]), (vehicle, last_vehicle), (group, last_group))
+        reports = list(moment.reports.values())
+        vehicles = tuple([reports[claim] for claim in claims[vehicle:last_vehicle]])
+        worlds.append(_world(moment, shown[p], vehicles, part))
+        vehicle, group = last_vehicle, last_group
+    return worlds
 
 
-def _world(moment: Moment, vehicles: tuple[Report, ...], holds: bool, part: BlockPart) -> World:
-    block, (first, last) = part.block, part.users
-    users, (first_vehicle, last_vehicle) = block.users, part.vehicles
-    signals = moment.signals
-    if moment.doubts or not holds or signals.seen is None:
-        signals = believed(signals, moment.t, moment.doubts)
-        _replace_signals(signals, part)
+def _world(moment: Moment, signals: Signals, vehicles: tuple[Report, ...], part: BlockPart) -> World:
+    block, (first, last), (first_vehicle, last_vehicle) = part.block, part.users, part.vehicles
     snapshot = World(
         t=moment.t,
         code=moment.code,
-        tracks=users.tracks[first:last],
+        tracks=block.tracks[first:last],
         signals=signals,
         hazards=moment.hazards,
         vehicles=vehicles,
-        rows=block.connected.rows[first_vehicle:last_vehicle],
-        reported=block.connected.reported[first_vehicle:last_vehicle],
-        report=block.connected.report[first:last],
-        path=users.path[first:last],
-        s=users.s[first:last],
-        lateral=users.lateral[first:last],
-        speed=users.speed[first:last],
-        accel=users.accel[first:last],
-        to_stop=users.to_stop[first:last],
-        connection=users.connection[first:last],
+        rows=block.rows[first_vehicle:last_vehicle],
+        reported=block.reported[first_vehicle:last_vehicle],
+        **columns_of(block, first, last),
         t_sensor=moment.t_sensor,
         t_rx=moment.t_rx,
         perception_age=moment.t - moment.t_sensor,
@@ -378,8 +363,16 @@ def _world(moment: Moment, vehicles: tuple[Report, ...], holds: bool, part: Bloc
     return snapshot
 
 
-def _replace_signals(signals: Signals, part: BlockPart) -> None:
-    """Put what may be believed of signals in the place of what was received."""
-    first, last = part.groups
-    for name, column in zip(SignalArrays._fields, part.block.signals, strict=True):
-        column[first:last] = getattr(signals, name)
+def columns_of(block: Block, first: int, last: int) -> dict[str, Any]:
+    """Return the columns of a snapshot's tracks."""
+    longs, floats = block.longs, block.floats
+    return {
+        "path": longs[PATH, first:last],
+        "connection": longs[CONNECTION, first:last],
+        "report": longs[REPORT, first:last],
+        "s": floats[S, first:last],
+        "lateral": floats[LATERAL, first:last],
+        "speed": floats[SPEED, first:last],
+        "accel": floats[ACCEL, first:last],
+        "to_stop": floats[TO_STOP, first:last],
+    }

@@ -19,7 +19,7 @@ from .rule_subjects import vehicle_of
 from .schema import Hazard, VehicleState
 from .signals.states import Doubt, Signals
 
-PATHS = Struct("=3q")  # as bytes
+DECLARED = Struct("=5q")  # of a report, as kernels read it: its handle, its time (ns) and its paths
 UNKNOWN = (-1, -1, -1)  # paths of a vehicle that declared no movement
 ELSEWHERE = (LEAVES, -1, -1)  # paths of a vehicle that leaves the road before it comes to this intersection
 MAX_FRESH_AGE = 1500 * MS  # of a report that counts as recent: a connected vehicle reports once a second, or more often
@@ -40,13 +40,13 @@ class Report:
     # As rules ask of it, and the same as bytes; made once per report, not once per plan.
     as_ruled: Vehicle = field(init=False)
     ruled_bytes: RuledBytes = field(init=False)
-    paths_bytes: bytes = field(init=False)  # `paths`, int64[3]
+    declared_bytes: bytes = field(init=False)  # a row of DECLARED
 
     def __post_init__(self) -> None:
         vehicle = vehicle_of(self.state)
         object.__setattr__(self, "as_ruled", vehicle)
         object.__setattr__(self, "ruled_bytes", ruled_bytes(vehicle))
-        object.__setattr__(self, "paths_bytes", PATHS.pack(*self.paths))
+        object.__setattr__(self, "declared_bytes", DECLARED.pack(self.handle, self.t, *self.paths))
 
 
 class NextSignal(NamedTuple):
@@ -91,15 +91,23 @@ class SignalArrays(NamedTuple):
     seen: Any
 
 
-class Block(NamedTuple):
-    """The arrays of all snapshots that were made by one call, and what the next ones need of them."""
+# The rows of `Block.longs` and `Block.floats`: fields of `World`, then what only the next snapshots need.
+LONGS, FLOATS = ("path", "connection", "report"), ("s", "lateral", "speed", "accel", "to_stop")
+PATH, CONNECTION, REPORT, IDS = range(4)
+S, LATERAL, SPEED, ACCEL, TO_STOP, PACE = range(6)
 
-    users: Users
-    connected: Connected
+
+class Block(NamedTuple):
+    """The arrays of all snapshots that were made by one call: few, because handing one to compiled code costs as much
+    as a small kernel."""
+
+    tracks: Any
+    longs: Any  # int64[4, tracks]; IDS: of tracks
+    floats: Any  # float64[6, tracks]; PACE: m/s, in its own direction
+    rows: Any  # by connected vehicle: `World.rows`
+    reported: Any  # likewise
     signals: SignalArrays
-    ids: Ints | None  # of tracks
-    pace: Floats | None  # m/s of each track, in its own direction
-    addresses: tuple[int, int, int]  # of `ids`, `pace` and the accelerations
+    addresses: tuple[int, int]  # of `longs` and `floats`
 
 
 class BlockPart(msgspec.Struct, frozen=True):

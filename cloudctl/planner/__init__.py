@@ -13,7 +13,7 @@ from ..clock import MS, SECOND
 from ..forecast.stop_line import forecast_stop_lines
 from ..schema import AdvisoryKind, Severity, intersection_target, vehicle_target
 from ..world import MAX_FRESH_AGE, World
-from .candidate import Candidate, Withheld
+from .candidate import Candidate, IsSettled, Withheld
 from .catalogue import DELIVERY
 from .filter import AdvisoryFilter
 from .policy import policy_of
@@ -26,6 +26,7 @@ PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 __all__ = [
     "AdvisoryFilter",
     "Candidate",
+    "IsSettled",
     "Plans",
     "PriorityRequestServer",
     "Withheld",
@@ -92,14 +93,17 @@ class Plans:
         has_states = world.signals.t > 0 and world.signals.revision == world.code.code.revision
         return signal is None, has_states, perception is None
 
-    def propose(self, index: int, withheld: list[Withheld] | None = None) -> list[Candidate]:
+    def propose(
+        self, index: int, withheld: list[Withheld] | None = None, is_settled: IsSettled | None = None
+    ) -> list[Candidate]:
         """Return every proposal for one of the intersections.
 
         `withheld`, where given, collects what a vehicle's own policy or position keeps from it, with the reason.
+        `is_settled`: as in `Screened.propose`.
         """
         world, (signal, perception) = self._worlds[index], self._reasons[index]
         place = self._place.get(index)
-        candidates = [] if place is None else self._screened.propose(place)
+        candidates = [] if place is None else self._screened.propose(place, is_settled=is_settled)
 
         reasons = [reason for reason in (signal, _doubt(world, signal), perception, world.sensor_trouble) if reason]
         if reasons:

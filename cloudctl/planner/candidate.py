@@ -1,5 +1,6 @@
 """What a planner proposes: numbers and the words to express them in, made into an advisory only when it is sent."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -31,6 +32,10 @@ class Candidate(Struct, frozen=True, gc=False, kw_only=True):
     status: PriorityStatus | None = None
     about: str = ""  # what it is about, where a target may have several of a kind: a rule, a priority request
     renewal: bool = False  # may only renew an advisory that is still valid, not begin one
+
+
+# Whether, at a time (ns), speed advice to a target with a behaviour and a speed (m/s) would send nothing.
+IsSettled = Callable[[int, str, Behaviour, float | None], bool]
 
 
 class Withheld(NamedTuple):

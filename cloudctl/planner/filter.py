@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..clock import MS, SECOND
 from ..schema import Advisory, AdvisoryKind, Behaviour, Inputs, PriorityStatus, Severity
 from ..world import World
-from .candidate import Candidate, Withheld
+from .candidate import INFORMATION, Candidate, Withheld
 from .catalogue import DELIVERY
 
 MAX_URGENT_PERSISTENCE = 200 * MS  # of the most severe proposals
@@ -24,6 +24,7 @@ REFRESH = 0.4  # share of the validity: an advisory of which less is left is sen
 URGENT_REFRESH = 0.25  # share of REFRESH: below it an advisory is sent again although a change has not persisted yet
 SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
 GLOSA, SIGNAL_STOP = AdvisoryKind.GLOSA, AdvisoryKind.SIGNAL_STOP  # by name: an enum's attribute costs 0.2 us
+SPEED_ADVICE_VALIDITY = DELIVERY[GLOSA].validity
 KEEPS_SPEED = (Behaviour.KEEP, Behaviour.SPEED_UP)
 STOPS_VEHICLE = (Behaviour.STOP, Behaviour.GIVE_WAY)
 
@@ -128,6 +129,22 @@ class AdvisoryFilter:
             del self._sent[key]
         return advisories
 
+    def is_settled(self, t: int, target: str, behaviour: Behaviour, speed: float | None) -> bool:
+        """Return whether speed advice proposed at `t` ns would send nothing: what its target has says the same, and
+        lasts. Where nothing that asks to brake is proposed beside it, `choose` needs it no more."""
+        last = self._sent.get((target, GLOSA, ""))
+        if last is None or self._adopted or self.refresh <= 0:
+            return False
+        sent = last.candidate
+        if behaviour is not sent.behaviour or sent.severity is not INFORMATION or sent.status is not None:
+            return False
+        if speed is not None and sent.speed is not None and abs(speed - sent.speed) >= SPEED_STEP:
+            return False
+        if last.valid_until - t < self.refresh * SPEED_ADVICE_VALIDITY:
+            return False
+        last.changed_since = None
+        return True
+
     def _match_adopted(self, t: int, chosen: list[Candidate]) -> None:
         """Take an adopted advisory as the one last sent of the proposal that it was made from: of the same target and
         kind, and, where a target may have several of a kind, in the same words."""
@@ -179,6 +196,9 @@ class AdvisoryFilter:
             }
         persistent = []
         for candidate in candidates:
+            if not DELIVERY[candidate.kind].persistence:
+                persistent.append(candidate)
+                continue
             key = (candidate.target, candidate.kind, candidate.about)
             entry = self._persistence.get(key)
             if entry is None:

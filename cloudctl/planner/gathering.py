@@ -1,59 +1,40 @@
 """Puts the snapshots of many intersections into the arrays that one compiled call reads."""
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
-from ..world import ELSEWHERE, Block, Connected, SignalArrays, Users, World
+from ..codes.compiled.addresses import joined
+from ..world import ELSEWHERE, FLOATS, LONGS, Block, BlockPart, SignalArrays, World
 from .kinds.ahead import places as ahead_places
 from .kinds.blind_spot import SIGHTING
 from .kinds.glosa import ADVICE
 from .policy import VEHICLE, vehicle_bytes
-from .screens import SCREENS, Bounds, Columns, Findings, Gates, Places
+from .screens import PLACE_COLUMNS, SCREENS, Columns, Findings
 
 CLOSED_NOWHERE: dict[int, Any] = {}  # by number of paths: no tidal lane runs the other way
 
 
-def gather_places(worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]]) -> Places:
-    """Return what the call reads of each intersection; `gates`: of each whether signal times, signal states and
-    perception are there."""
-    has_times, has_states, has_perception = np.array(gates, np.bool_).reshape(-1, 3).T.copy()
-    return Places(
-        t=np.array([world.t for world in worlds], np.int64),
-        gates=Gates(has_times, has_states, has_perception),
-        codes=np.stack([world.code.addresses for world in worlds]),
-        rules=np.stack([world.rules.addresses for world in worlds]),
-        has_hazards=np.array([bool(world.hazards) for world in worlds], np.bool_),
-        has_stopped=np.array([bool(world.stopped) for world in worlds], np.bool_),
-    )
+def gather(worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]]) -> tuple[Any, Columns]:
+    """Return what the call reads of each intersection (int64[n, PLACE_COLUMNS]), and the rows of all. Snapshots that
+    were made together have theirs in common arrays already; others are copied, one after the other.
 
-
-def gather(worlds: Sequence[World]) -> tuple[Bounds, Columns]:
-    """Return the rows of all intersections, and which are of each. Snapshots that were made together have theirs in
-    common arrays already; others are copied, one after the other."""
-    block = _block_of(worlds)
+    `gates`: of each whether signal times, signal states and perception are there.
+    """
+    block, parts = _block_of(worlds), [world.block for world in worlds]
     if block is None:
-        users = _bounds(len(world.path) for world in worlds)
-        vehicle_rows = vehicles = _bounds(len(world.vehicles) for world in worlds)
-        groups = _bounds(len(world.signals.state) for world in worlds)
-        block = _joined(worlds)
-    else:
-        parts = [world.block for world in worlds if world.block]
-        users = np.array([part.users for part in parts], np.int64)
-        vehicle_rows = np.array([part.vehicles for part in parts], np.int64)
-        vehicles = _bounds(len(world.vehicles) for world in worlds)
-        groups = np.array([part.groups for part in parts], np.int64)
-    bounds = Bounds(
-        users=users,
-        vehicle_rows=vehicle_rows,
-        vehicles=vehicles,
-        groups=groups,
-        moves=_bounds(world.code.n_conns for world in worlds),
-        paths=_bounds(world.code.n_lanes + world.code.n_conns for world in worlds),
-        rules=_bounds(len(world.code.code.rules) for world in worlds),
-    )
-    return bounds, _columns(worlds, block)
+        block, parts = _joined(worlds)
+    places: list[int] = []
+    for world, gate, part in zip(worlds, gates, parts, strict=True):
+        assert part is not None
+        code = world.code
+        places += (
+            world.t, *gate, bool(world.hazards), bool(world.stopped), code.address, world.rules.address,
+            *part.users, *part.vehicles, *part.groups, code.n_lanes, code.n_conns, len(code.code.rules),
+        )  # fmt: skip
+    return np.array(places, np.int64).reshape(-1, PLACE_COLUMNS), _columns(worlds, block)
 
 
 def _block_of(worlds: Sequence[World]) -> Block | None:
@@ -67,54 +48,53 @@ def _block_of(worlds: Sequence[World]) -> Block | None:
     return first.block
 
 
-def _bounds(counts: Any) -> Any:
-    """Return the first row, and one beyond the last, of parts of so many rows: int64[n, 2]."""
-    ends = np.fromiter(counts, np.int64).cumsum()
-    bounds = np.zeros((len(ends), 2), np.int64)
-    bounds[1:, 0], bounds[:, 1] = ends[:-1], ends
-    return bounds
+def _joined(worlds: Sequence[World]) -> tuple[Block, list[BlockPart | None]]:
+    """Return copies of the arrays of some snapshots, one after the other, and which rows are of each."""
 
+    def column(name: str) -> Any:
+        return np.concatenate([getattr(world, name) for world in worlds])
 
-def _joined(worlds: Sequence[World]) -> Block:
-    """Return copies of the arrays of some snapshots, one after the other."""
-    columns = {
-        name: np.concatenate([getattr(world, name) for world in worlds])
-        for name in (*Users._fields[1:], *Connected._fields)
-    }
     # To concatenate records would pack them.
-    columns["tracks"] = np.empty(sum(len(world.tracks) for world in worlds), worlds[0].tracks.dtype)
-    np.concatenate([world.tracks for world in worlds], out=columns["tracks"])
-    signals = {
-        name: np.concatenate([getattr(world.signals, name) for world in worlds]) for name in SignalArrays._fields
-    }
-    return Block(
-        users=Users(**{name: columns[name] for name in Users._fields}),
-        connected=Connected(**{name: columns[name] for name in Connected._fields}),
-        signals=SignalArrays(**signals),
-        ids=None,
-        pace=None,
-        addresses=(0, 0, 0),
+    tracks = np.empty(sum(len(world.tracks) for world in worlds), worlds[0].tracks.dtype)
+    np.concatenate([world.tracks for world in worlds], out=tracks)
+    block = Block(
+        tracks=tracks,
+        longs=np.array([column(name) for name in LONGS], np.int64),
+        floats=np.array([column(name) for name in FLOATS]),
+        rows=column("rows"),
+        reported=column("reported"),
+        signals=SignalArrays(
+            *[np.concatenate([getattr(world.signals, name) for world in worlds]) for name in SignalArrays._fields]
+        ),
+        addresses=(0, 0),
     )
+    users = accumulate((len(world.tracks) for world in worlds), initial=0)
+    vehicles = accumulate((len(world.vehicles) for world in worlds), initial=0)
+    groups = accumulate((len(world.signals.state) for world in worlds), initial=0)
+    bounds = zip(pairwise(users), pairwise(vehicles), pairwise(groups), strict=True)
+    return block, [BlockPart(block, *part) for part in bounds]
 
 
 def _columns(worlds: Sequence[World], block: Block) -> Columns:
     vehicles = [vehicle for world in worlds for vehicle in world.vehicles]
-    figures = [
+    policies = [
         vehicle_bytes(vehicle.state.kind, vehicle.state.automated, vehicle.paths == ELSEWHERE) for vehicle in vehicles
     ]
-    bits = b"".join([vehicle.ruled_bytes.bits for vehicle in vehicles])
-    sizes = b"".join([vehicle.ruled_bytes.sizes for vehicle in vehicles])
+    ruled = [vehicle.ruled_bytes for vehicle in vehicles]
     return Columns(
-        users=block.users,
-        connected=block.connected,
+        tracks=block.tracks,
+        longs=block.longs,
+        floats=block.floats,
+        rows=block.rows,
+        reported=block.reported,
         signals=block.signals,
-        share=np.concatenate([world.share for world in worlds]),
-        closed=np.concatenate([_closed(world) for world in worlds]),
-        marked=np.concatenate([ahead_places(world.code, world.rules).marked for world in worlds]),
-        is_holding=np.concatenate([world.rules.holding_at(world.t) for world in worlds]),
-        vehicles=np.frombuffer(bytearray(b"".join(figures)), VEHICLE),
-        bits=np.frombuffer(bytearray(bits), np.int64).reshape(-1, 2),
-        sizes=np.frombuffer(bytearray(sizes), np.float64).reshape(-1, 5, 2),
+        share=joined([world.share for world in worlds]),
+        closed=joined([_closed(world) for world in worlds]),
+        marked=joined([ahead_places(world.code, world.rules).marked for world in worlds]),
+        is_holding=joined([world.rules.holding_at(world.t) for world in worlds]),
+        vehicles=np.frombuffer(bytearray(b"".join(policies)), VEHICLE),
+        bits=np.frombuffer(bytearray(b"".join([row.bits for row in ruled])), np.int64).reshape(-1, 2),
+        sizes=np.frombuffer(bytearray(b"".join([row.sizes for row in ruled])), np.float64).reshape(-1, 5, 2),
         next_signals=_next_signals(worlds, len(vehicles)),
     )
 
@@ -131,7 +111,8 @@ def _closed(world: World) -> Any:
 
 
 def _next_signals(worlds: Sequence[World], count: int) -> Any:
-    signals = np.full((count, 4), np.nan)
+    signals = np.empty((count, 4))
+    signals[:] = np.nan  # `np.full` takes four times as long
     first = 0
     for world in worlds:
         if world.next_signals:
@@ -143,18 +124,14 @@ def _next_signals(worlds: Sequence[World], count: int) -> Any:
     return signals
 
 
-def room_for(places: Places, bounds: Bounds) -> Findings:
-    """Return findings to be filled in."""
-    n, vehicles = len(places.t), int(bounds.vehicles[-1, 1])
+def room_for(n: int, vehicles: int) -> Findings:
+    """Return findings to be filled in, of so many intersections and connected vehicles."""
     return Findings(
-        wanted=np.zeros((n, SCREENS), np.bool_),
-        is_restricted=np.zeros(n, np.bool_),
+        wanted=np.zeros((n, SCREENS + 1), np.bool_),
+        counts=np.zeros((n, 3), np.int64),
         advices=np.empty(vehicles, ADVICE),
-        n_advices=np.zeros(n, np.int64),
         stops=np.empty((vehicles, 5), np.int64),
-        n_stops=np.zeros(n, np.int64),
         sightings=np.empty(vehicles, SIGHTING),
-        n_sightings=np.zeros(n, np.int64),
         limit=np.empty(vehicles),
         decided=np.empty((3, vehicles), np.int32),
     )

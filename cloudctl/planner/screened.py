@@ -1,17 +1,20 @@
 """What one compiled call found for many intersections, and the proposals of each of them."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from ..codes.compiled.rules import InForce
 from ..world import World
-from .candidate import Candidate
+from .candidate import Candidate, IsSettled
 from .catalogue import PLANNERS, Situation
-from .gathering import gather, gather_places, room_for
+from .gathering import gather, room_for
 from .kinds.ahead import places as ahead_places
 from .kinds.blind_spot import Sighting
-from .kinds.glosa import Advice
+from .kinds.glosa import Advice, are_settled
 from .kinds.signal_stop import Stop
-from .screens import AHEAD, screen_all
+from .screens import AHEAD, GLOSA, RESTRICTED, SCREENS, screen_all
+
+ONLY_SPEED_ADVICE = [screen == GLOSA for screen in range(SCREENS)]
 
 
 class Screened:
@@ -20,24 +23,30 @@ class Screened:
 
     def __init__(self, worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]]) -> None:
         self._worlds = worlds
-        places, (bounds, columns) = gather_places(worlds, gates), gather(worlds)
-        self._findings = room_for(places, bounds)
-        screen_all(places, bounds, columns, self._findings)
-        self._vehicles = bounds.vehicles.tolist()
+        places, columns = gather(worlds, gates)
+        self._first_vehicle = [0, *accumulate(len(world.vehicles) for world in worlds)]
+        findings = self._findings = room_for(len(worlds), self._first_vehicle[-1])
+        screen_all(places, columns, findings)
+        self._wanted, self._counts = findings.wanted.tolist(), findings.counts.tolist()
 
     def is_restricted(self, place: int) -> bool:
         """Return whether a vehicle's policy or poor position withholds advice from it."""
-        return bool(self._findings.is_restricted[place])
+        return bool(self._wanted[place][RESTRICTED])
 
-    def propose(self, place: int, ask_every_kind: bool = False) -> list[Candidate]:
+    def propose(self, place: int, ask_every_kind: bool = False, is_settled: IsSettled | None = None) -> list[Candidate]:
         """Return the proposals of all kinds for one of the intersections; `ask_every_kind`: whatever its screen says,
-        which changes nothing but the time it takes."""
-        wanted = self._findings.wanted[place].tolist()
+        which changes nothing but the time it takes. `is_settled`: where nothing but speed advice would be proposed,
+        and all of that is settled, it is left out."""
+        wanted = self._wanted[place][:SCREENS]
         if ahead_places(self._worlds[place].code, self._worlds[place].rules).dynamic:
             wanted[AHEAD] = True
         if not ask_every_kind and not any(wanted):
             return []
         situation = self._situation(place)
+        may_be_settled = wanted == ONLY_SPEED_ADVICE and not self.is_restricted(place)
+        if may_be_settled and are_settled(situation.world, situation.advices, is_settled):
+            return []
+
         candidates: list[Candidate] = []
         for screen, plan in PLANNERS:
             if ask_every_kind or wanted[screen]:
@@ -45,15 +54,13 @@ class Screened:
         return candidates
 
     def _situation(self, place: int) -> Situation:
-        found, (first, end) = self._findings, self._vehicles[place]
-        advices = found.advices[first : first + int(found.n_advices[place])]
-        stops = found.stops[first : first + int(found.n_stops[place])]
-        sightings = found.sightings[first : first + int(found.n_sightings[place])]
+        found, (first, end) = self._findings, self._first_vehicle[place : place + 2]
+        n_advices, n_stops, n_sightings = self._counts[place]
         capping, refusing, undecided = found.decided[:, first:end]
         return Situation(
             world=self._worlds[place],
             limits=InForce(found.limit[first:end], capping, refusing, undecided),
-            advices=[Advice(*row) for row in advices.tolist()],
-            stops=[Stop(*row) for row in stops.tolist()],
-            sightings=[Sighting(*row) for row in sightings.tolist()],
+            advices=[Advice(*row) for row in found.advices[first : first + n_advices].tolist()],
+            stops=[Stop(*row) for row in found.stops[first : first + n_stops].tolist()],
+            sightings=[Sighting(*row) for row in found.sightings[first : first + n_sightings].tolist()],
         )

@@ -11,12 +11,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..codes.compiled.addresses import inner_kernel
-from ..codes.compiled.rule_kernels import RuleArrays, fill_in_force, rules_at
+from ..codes.compiled.addresses import inner_kernel, row_at
+from ..codes.compiled.arrays import CODE_ARRAYS
+from ..codes.compiled.rule_kernels import RULE_ARRAYS, RuleArrays, fill_in_force, rules_at
 from ..forecast.following import follow_in
 from ..forecast.prediction import movements_in
 from ..forecast.stop_line import forecast_in
-from ..world import Connected, SignalArrays, Users
+from ..world import (
+    ACCEL,
+    CONNECTION,
+    LATERAL,
+    PATH,
+    REPORT,
+    SPEED,
+    TO_STOP,
+    Connected,
+    S,
+    SignalArrays,
+    Users,
+)
 from .kinds import (
     ahead,
     blind_spot,
@@ -39,42 +52,26 @@ WRONG_WAY, FORWARD, BLIND_SPOT, STOPPED, HAZARD, EMERGENCY, RULES, AHEAD = range
 SCREENS = 16
 
 
-class Gates(NamedTuple):
-    """Of each intersection, whether what advice may rest on is there: bool[n] each."""
+RESTRICTED = SCREENS  # one more column: a vehicle's policy or poor position withholds advice from it
 
-    has_signal_times: Any
-    has_signal_states: Any
-    has_perception: Any
-
-
-class Places(NamedTuple):
-    """What the call reads of each intersection."""
-
-    t: Any  # int64[n], ns
-    gates: Gates
-    codes: Any  # rows of `CompiledCode.addresses`
-    rules: Any  # rows of `RuleTable.addresses`
-    has_hazards: Any  # bool[n]
-    has_stopped: Any  # bool[n]: vehicles that stand while nothing holds them
-
-
-class Bounds(NamedTuple):
-    """Which rows of arrays that hold all intersections are of each: int64[n, 2], the first and one beyond the last."""
-
-    users: Any
-    vehicle_rows: Any  # of `Columns.connected`
-    vehicles: Any  # of every other array that has a row per vehicle
-    groups: Any
-    moves: Any
-    paths: Any
-    rules: Any
+# Columns of what the call reads of each intersection: ns; whether signal times, signal states and perception are there,
+# hazards, and vehicles that stand while nothing holds them; the addresses of `CompiledCode.addresses` and
+# `RuleTable.addresses`; the first row and one beyond the last of its tracks, connected vehicles and signal groups in
+# the block; and how many rows of the other arrays are its own, those of one intersection after those of another.
+T, HAS_TIMES, HAS_STATES, HAS_PERCEPTION, HAS_HAZARDS, HAS_STOPPED, CODE, RULE_TABLE = range(8)
+USERS, VEHICLES, GROUPS = 8, 10, 12
+LANES, MOVES, RULES_HELD = range(14, 17)
+PLACE_COLUMNS = 17
 
 
 class Columns(NamedTuple):
     """Arrays that hold the rows of all intersections."""
 
-    users: Users
-    connected: Connected  # `rows`, `report`: within their intersection
+    tracks: Any
+    longs: Any  # as in `Block`, like those up to `signals`
+    floats: Any
+    rows: Any  # within their intersection
+    reported: Any
     signals: SignalArrays
     share: Any  # by movement
     closed: Any  # by path: a tidal lane that runs the other way now
@@ -89,70 +86,72 @@ class Columns(NamedTuple):
 class Findings(NamedTuple):
     """What the call finds."""
 
-    wanted: Any  # bool[n, SCREENS]
-    is_restricted: Any  # bool[n]: a vehicle's policy or poor position withholds advice from it
-    advices: Any  # ADVICE, by vehicle: those of an intersection from its first vehicle's row on
-    n_advices: Any  # int64[n]
-    stops: Any  # int64[vehicles, 5], columns of `signal_stop.Stop`, likewise
-    n_stops: Any  # int64[n]
-    sightings: Any  # SIGHTING, likewise
-    n_sightings: Any  # int64[n]
+    wanted: Any  # bool[n, SCREENS + 1]
+    counts: Any  # int64[n, 3]: of `advices`, `stops` and `sightings`, from the row of its first vehicle on
+    advices: Any  # ADVICE, by vehicle
+    stops: Any  # int64[vehicles, 5], columns of `signal_stop.Stop`
+    sightings: Any  # SIGHTING
     limit: Any  # m/s, by vehicle: the rules in force
     decided: Any  # int32[3, vehicles]: the capping, the refusing, the undecided rule
 
 
 @njit(cache=True, nogil=True)
-def screen_all(places: Places, bounds: Bounds, columns: Columns, findings: Findings) -> None:
-    """Fill in `findings`, intersection by intersection."""
-    for p in range(len(places.t)):
-        code, rule_arrays = places.codes[p], rules_at(places.rules[p])
-        users = _users_of(columns.users, bounds.users[p])
-        connected = _connected_of(columns.connected, bounds.vehicle_rows[p], bounds.users[p])
-        signals = _signals_of(columns.signals, bounds.groups[p])
-        first, last, paths = bounds.vehicles[p, 0], bounds.vehicles[p, 1], bounds.paths[p]
-        closed, marked = columns.closed[paths[0] : paths[1]], columns.marked[paths[0] : paths[1]]
-        limit, vehicles = findings.limit[first:last], columns.vehicles[first:last]
-        is_holding = columns.is_holding[bounds.rules[p, 0] : bounds.rules[p, 1]]
+def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
+    """Fill in `findings`, intersection by intersection. `places`: int64[n, PLACE_COLUMNS]."""
+    first = move = path = rule = 0  # where the rows of the intersection begin
+    for p in range(len(places)):
+        place = places[p]
+        code, rule_arrays = row_at(place[CODE], CODE_ARRAYS), rules_at(row_at(place[RULE_TABLE], RULE_ARRAYS))
+        users, connected = _users_of(columns, place), _connected_of(columns, place)
+        signals = _signals_of(columns.signals, place[GROUPS], place[GROUPS + 1])
+        last, last_move = first + place[VEHICLES + 1] - place[VEHICLES], move + place[MOVES]
+        last_path, last_rule = path + place[LANES] + place[MOVES], rule + place[RULES_HELD]
+        closed, marked = columns.closed[path:last_path], columns.marked[path:last_path]
+        limit, decided = findings.limit[first:last], findings.decided[:, first:last]
+        vehicles = columns.vehicles[first:last]
         _fill_rules(
-            places.t[p], users, connected, rule_arrays, is_holding, columns.bits[first:last],
-            columns.sizes[first:last], limit, findings.decided[:, first:last],
+            place[T], users, connected, rule_arrays, columns.is_holding[rule:last_rule], columns.bits[first:last],
+            columns.sizes[first:last], limit, decided,
         )  # fmt: skip
-        findings.is_restricted[p] = _is_restricted(users, connected, vehicles)
 
         wanted = findings.wanted[p]
-        wanted[RULES] = rules.screen(users, connected, limit, findings.decided[:, first:last])
+        wanted[RESTRICTED] = _is_restricted(users, connected, vehicles)
+        wanted[RULES] = rules.screen(users, connected, limit, decided)
         wanted[AHEAD] = ahead.screen(users, connected, marked, code)
-        wanted[HAZARD] = places.has_hazards[p]
+        wanted[HAZARD] = place[HAS_HAZARDS] > 0
         for k in range(len(vehicles)):
             wanted[EMERGENCY] |= vehicles[k]["is_emergency"] > 0.0
 
-        findings.n_advices[p], findings.n_stops[p], findings.n_sightings[p] = _screen_moving(
-            p, places, users, connected, signals, code, columns.share[bounds.moves[p, 0] : bounds.moves[p, 1]],
+        counts = findings.counts[p]
+        counts[0], counts[1], counts[2] = _screen_moving(
+            place, users, connected, signals, code, columns.share[move:last_move],
             closed, vehicles, limit, columns.next_signals[first:last],
             wanted, findings.advices[first:last], findings.stops[first:last], findings.sightings[first:last],
         )  # fmt: skip
+        first, move, path, rule = last, last_move, last_path, last_rule
 
 
 @inner_kernel
-def _users_of(users: Users, part: Any) -> Users:
-    first, last = part[0], part[1]
+def _users_of(columns: Columns, place: Any) -> Users:
+    first, last, longs, floats = place[USERS], place[USERS + 1], columns.longs, columns.floats
     return Users(
-        users.tracks[first:last], users.path[first:last], users.s[first:last], users.lateral[first:last],
-        users.speed[first:last], users.accel[first:last], users.to_stop[first:last], users.connection[first:last],
+        columns.tracks[first:last], longs[PATH][first:last], floats[S][first:last],
+        floats[LATERAL][first:last], floats[SPEED][first:last], floats[ACCEL][first:last],
+        floats[TO_STOP][first:last], longs[CONNECTION][first:last],
     )  # fmt: skip
 
 
 @inner_kernel
-def _connected_of(connected: Connected, vehicles: Any, users: Any) -> Connected:
+def _connected_of(columns: Columns, place: Any) -> Connected:
+    first, last = place[VEHICLES], place[VEHICLES + 1]
     return Connected(
-        connected.rows[vehicles[0] : vehicles[1]], connected.reported[vehicles[0] : vehicles[1]],
-        connected.report[users[0] : users[1]],
+        columns.rows[first:last], columns.reported[first:last],
+        columns.longs[REPORT][place[USERS] : place[USERS + 1]],
     )  # fmt: skip
 
 
 @inner_kernel
-def _signals_of(signals: SignalArrays, part: Any) -> SignalArrays:
-    first, last = part[0], part[1]
+def _signals_of(signals: SignalArrays, first: int, last: int) -> SignalArrays:
     return SignalArrays(
         signals.state[first:last], signals.min_end[first:last], signals.max_end[first:last],
         signals.next_green[first:last], signals.next_duration[first:last], signals.confidence[first:last],
@@ -188,15 +187,15 @@ def _is_restricted(users: Users, connected: Connected, vehicles: Any) -> bool:
 
 @njit(cache=True, inline="always")
 def _screen_moving(
-    p: int, places: Places, users: Users, connected: Connected, signals: SignalArrays, code: Any, share: Any,
+    place: Any, users: Users, connected: Connected, signals: SignalArrays, code: Any, share: Any,
     closed: Any, vehicles: Any, limit: Any, next_signals: Any, wanted: Any, advices: Any, stops: Any,
     sightings: Any,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Fill in what the kinds that look ahead in time want; return the numbers of `advices`, `stops` and
     `sightings`."""
-    has_states, has_perception = places.gates.has_signal_states[p], places.gates.has_perception[p]
-    has_times, state = places.gates.has_signal_times[p], signals.state
-    forecast = forecast_in(places.t[p], users, signals, code)
+    t, state = place[T], signals.state
+    has_times, has_states, has_perception = place[HAS_TIMES] > 0, place[HAS_STATES] > 0, place[HAS_PERCEPTION] > 0
+    forecast = forecast_in(t, users, signals, code)
     prediction = movements_in(users, share, code)
     following = follow_in(users, prediction, code)
 
@@ -216,9 +215,7 @@ def _screen_moving(
     if has_states:
         n_stops = signal_stop.list_stops(users, connected, signals, code, forecast, is_slowed, stops)
         wanted[SIGNAL_STOP] = n_stops > 0
-        wanted[RED_LIGHT] = red_light.screen(
-            places.t[p], users, connected, signals, code, forecast, prediction, following
-        )
+        wanted[RED_LIGHT] = red_light.screen(t, users, connected, signals, code, forecast, prediction, following)
     if has_perception:
         wanted[PEDESTRIAN] = pedestrian.screen(users, connected, state, code)
         wanted[QUEUE] = queue.screen(users, connected, code, forecast.queue_tail)
@@ -226,5 +223,5 @@ def _screen_moving(
         wanted[FORWARD] = forward.screen(users, connected, following)
         n_sightings = blind_spot.list_hidden(users, connected, state, code, prediction, sightings)
         wanted[BLIND_SPOT] = n_sightings > 0
-        wanted[STOPPED] = places.has_stopped[p]
+        wanted[STOPPED] = place[HAS_STOPPED] > 0
     return n_advices, n_stops, n_sightings

@@ -28,6 +28,11 @@ def addresses(arrays: Iterable[NDArray[Any]]) -> Addresses:
     return np.array(rows, np.int64).reshape(-1, 3)
 
 
+def joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return some arrays one after the other; of one alone, that array itself: not to be changed."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 def _compile_pointer(_context: Any, address: Any) -> Any:
     """Compile a whole number into a pointer."""
 
@@ -47,6 +52,12 @@ def inner_kernel(function: F) -> F:
     kernel."""
     compiled: Any = njit  # its options below are in no stub
     return cast(F, compiled(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+
+
+@inner_kernel
+def row_at(address: int, count: int) -> Any:
+    """Return the row of a table that begins at an address, of `count` entries."""
+    return carray(_pointer(address), (count, 3), np.int64)
 
 
 @inner_kernel

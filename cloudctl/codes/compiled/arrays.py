@@ -74,6 +74,9 @@ class Cells(NamedTuple):
     figures: Any  # float64[7]: west, south, east, north (m), size of a cell (m), cells west to east, and south to north
 
 
+CODE_ARRAYS = 43  # that a code is read by
+
+
 def code_addresses(code: "CompiledCode") -> tuple[Addresses, tuple[Any, ...]]:
     """Return the row of a table of codes, and the arrays that it is of, to be kept with it."""
     links, tables = code.lane_links, code.lane_tables
@@ -89,6 +92,7 @@ def code_addresses(code: "CompiledCode") -> tuple[Addresses, tuple[Any, ...]]:
         *(links.start, links.movement, links.joint_start, links.joint, links.minor),
         *(tables.width, tables.use_penalty, tables.only, tables.turns, tables.stop, tables.group),
     )
+    assert len(arrays) == CODE_ARRAYS
     return addresses(arrays), arrays
 
 

@@ -103,6 +103,11 @@ class CompiledCode:
         return row
 
     @cached_property
+    def address(self) -> int:
+        """Where that row is in memory."""
+        return self.addresses.ctypes.data
+
+    @cached_property
     def lane_tables(self) -> LaneTables:
         """What lane matching reads beside the arrays here."""
         return lane_tables(self)

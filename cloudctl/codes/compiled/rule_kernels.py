@@ -184,6 +184,9 @@ class RuleArrays(NamedTuple):
     area: Any  # int64[1]: the rule of the operating area, -1 none
 
 
+RULE_ARRAYS = 8  # that the rules of a code are read by
+
+
 @njit(cache=True)
 def rules_at(row: Any) -> Any:
     """Return the RuleArrays of a row that `RuleTable.addresses` is; its order is that of the fields."""

@@ -130,6 +130,11 @@ class RuleTable:
             )
         )
 
+    @cached_property
+    def address(self) -> int:
+        """Where that row is in memory."""
+        return self.addresses.ctypes.data
+
     def closed(self, t: int) -> NDArray[np.bool_] | None:
         """Return which lanes are closed at `t` ns because they are tidal and run the other way now: bool[n_paths]; None
         where none is tidal."""

@@ -29,7 +29,7 @@ from ...schema import AdvisoryKind, Behaviour, vehicle_target
 from ...signals.states import NEVER
 from ...world import Connected, NextSignal, SignalArrays, Users, World
 from ..braking import stopping_distance
-from ..candidate import INFORMATION, Candidate
+from ..candidate import INFORMATION, Candidate, IsSettled
 from .signal_stop import BROKEN_PROMISE_TIME
 
 KIND = AdvisoryKind.GLOSA
@@ -322,10 +322,23 @@ def list_advice(
 def plan(world: World, advices: list[Advice]) -> list[Candidate]:
     """Return a candidate for each connected vehicle on an approach whose signal is known well enough, and that advice
     helps."""
-    return [_candidate(world, advice) for advice in advices]
+    ids = world.tracks["id"]  # looked up once: a column of records costs as much as half a candidate
+    return [_candidate(world, advice, int(ids[advice.row])) for advice in advices]
 
 
-def _candidate(world: World, advice: Advice) -> Candidate:
+def are_settled(world: World, advices: list[Advice], is_settled: IsSettled | None) -> bool:
+    """Return whether every vehicle has its advice already, so that none need be proposed again; False where that is not
+    known."""
+    if is_settled is None:
+        return False
+    for advice in advices:
+        target, speed = vehicle_target(world.vehicles[advice.vehicle].id), advice.speed
+        if not is_settled(world.t, target, BEHAVIOURS[advice.behaviour], None if isnan(speed) else speed):
+            return False
+    return True
+
+
+def _candidate(world: World, advice: Advice, track: int) -> Candidate:
     facts: dict[str, object] = {
         "group": int(world.code.group_ids[advice.group]),
         "distance": advice.distance,
@@ -346,7 +359,7 @@ def _candidate(world: World, advice: Advice) -> Candidate:
         confidence=float(world.signals.confidence[advice.group]),
         reason=REASONS[advice.reason],
         facts=facts,
-        tracks=(int(world.tracks["id"][advice.row]),),
+        tracks=(track,),
         speed=None if isnan(advice.speed) else advice.speed,
         distance=advice.distance,
         behaviour=BEHAVIOURS[advice.behaviour],
