@@ -118,3 +118,12 @@ cdef extern from "messages.h" nogil:
 
     int32_t objects_count(const uint8_t *data, size_t size, faults_t *faults)
     int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection_t *out, faults_t *faults)
+
+
+cdef extern from "header.h" nogil:
+    ctypedef struct header_t:
+        int64_t seq, t
+        double lat, lon
+        size_t identity, objects, behind
+
+    int header_read(const uint8_t *data, size_t size, header_t *out)
