@@ -1,12 +1,11 @@
 # Perception frames that go on from the one before: most of what a node receives.
 
 
-cdef int64_t MAX_SUMMAND = 3000000000000000000  # ns: three times it fits in 64 bits
-
-
-def frame_identity(bytes body):
+def frame_identity(body):
     """Return the bytes of a frame that name its version, unit and sensor; None where it is not written the usual way."""
     cdef header_t header
+    if type(body) is not bytes:
+        return None
     if not header_read(<const uint8_t *>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), &header):
         return None
     return body[:header.identity]
@@ -19,8 +18,8 @@ def next_frame(body, sender, dict routes, int64_t t_rx, int64_t max_age, int64_t
     frame is another: it is written in another way, its number is not the next, its origin is new, or its age (ns) is out of bounds."""
     cdef header_t header
     cdef const char *data
-    cdef int64_t offset, event, age, last
-    cdef double lat, lon
+    cdef previous_t previous
+    cdef int64_t event
     if type(body) is not bytes:
         return None
     data = PyBytes_AS_STRING(body)
@@ -31,24 +30,14 @@ def next_frame(body, sender, dict routes, int64_t t_rx, int64_t max_age, int64_t
         return None
 
     source = route.source
-    origin = source.origin
-    if origin is None:
+    if source.origin is None:
         return None
-    lat, lon = origin
-    if header.lat != lat or header.lon != lon:
-        return None
-
+    previous.lat, previous.lon = source.origin
     try:
-        offset, last = route.gateway.offset, source.seq
+        previous.offset, previous.seq = route.gateway.offset, source.seq
     except OverflowError:
         return None
-    if last == INT64_MAX or header.seq != last + 1:
-        return None
-    if not (-MAX_SUMMAND <= offset <= MAX_SUMMAND and header.t <= MAX_SUMMAND and -MAX_SUMMAND <= t_rx <= MAX_SUMMAND):
-        return None
-    event = header.t - offset
-    age = t_rx - event
-    if not -max_future <= age <= max_age:
+    if not header_goes_on(&header, &previous, t_rx, max_age, max_future, &event):
         return None
 
     source.seq = header.seq

@@ -126,4 +126,9 @@ cdef extern from "header.h" nogil:
         double lat, lon
         size_t identity, objects, behind
 
+    ctypedef struct previous_t:
+        int64_t seq, offset
+        double lat, lon
+
     int header_read(const uint8_t *data, size_t size, header_t *out)
+    int header_goes_on(const header_t *header, const previous_t *previous, int64_t t_rx, int64_t max_age, int64_t max_future, int64_t *event)

@@ -7,6 +7,7 @@
 
 #define FEWEST_FIELDS 8 /* the last, `frame`, may be left out */
 #define MAX_SHORT 31    /* bytes of a text whose length stands in its tag */
+#define MAX_SUMMAND 3000000000000000000LL /* ns: the sum of three times fits in 64 bits */
 
 typedef struct {
     const uint8_t *data;
@@ -122,4 +123,18 @@ int header_read(const uint8_t *data, size_t size, header_t *out)
                                                      "ENU"))
         return 0;
     return c.at == c.end;
+}
+
+static int summable(int64_t t) { return t >= -MAX_SUMMAND && t <= MAX_SUMMAND; }
+
+int header_goes_on(const header_t *header, const previous_t *from, int64_t t_rx, int64_t max_age, int64_t max_future,
+                   int64_t *event)
+{
+    if (from->seq == INT64_MAX || header->seq != from->seq + 1 || header->lat != from->lat || header->lon != from->lon)
+        return 0;
+    if (!summable(header->t) || !summable(from->offset) || !summable(t_rx))
+        return 0;
+    *event = header->t - from->offset;
+    int64_t age = t_rx - *event;
+    return age >= -max_future && age <= max_age;
 }

@@ -144,7 +144,7 @@ class Engine:
         on_stage("fused")
 
         self._plan_runner.run(t, self.scheduler.due(t, with_frames, self.intersections), output)
-        without_guests(output, self.intersections)
+        without_guests(output, self._served.guests)
         self.acks.sent(output.advisories)
         output.events = self.events.take()
         on_stage("planned")

@@ -4,7 +4,7 @@ An intersection that is about to be moved here is served as a guest first: it ge
 and nothing of it is sent until it is added again, as its owner.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from .codes import IntersectionCode, loads
 from .codes.findings import refuse
@@ -39,6 +39,8 @@ class ServedIntersections:
         self._reindex = reindex
         self._is_changed = False
         self._added: list[str] = []
+        # served beside their owner, before they are moved here; asked, never iterated
+        self.guests: set[str] = set()
 
     def add(self, addition: AddIntersection, t: int) -> None:
         """Serve an intersection from `t` ns on, or make a guest the node's own. Raises CodeError for codes that cannot
@@ -47,10 +49,13 @@ class ServedIntersections:
         intersection = self._intersections.get(name)
         if intersection is None:
             intersection = self._new(addition, t)
-        elif addition.guest or not intersection.is_guest:
+        elif addition.guest or name not in self.guests:
             raise refuse(name, "code", "id", name, "is served already", "drop it first, or leave it")
 
-        intersection.is_guest = addition.guest
+        if addition.guest:
+            self.guests.add(name)
+        else:
+            self.guests.discard(name)
         intersection.advisory_filter.epoch = addition.epoch
         if addition.advisories:
             intersection.advisory_filter.adopt(addition.advisories)
@@ -70,6 +75,7 @@ class ServedIntersections:
             )
 
         del self._intersections[name]
+        self.guests.discard(name)
         self._scheduler.drop(intersection)
         self._revisions.drop(name)
         self._ingest.sources.drop_intersection(name)
@@ -106,9 +112,8 @@ def bindings(config: EngineConfig, intersections: Mapping[str, object]) -> Mappi
     }
 
 
-def without_guests(output: Output, intersections: Mapping[str, IntersectionState]) -> None:
+def without_guests(output: Output, guests: Collection[str]) -> None:
     """Take what a step says of guests out of its output: their owner says it."""
-    guests = {name for name, intersection in intersections.items() if intersection.is_guest}
     if not guests:
         return
     output.advisories = [advisory for advisory in output.advisories if advisory.intersection not in guests]

@@ -1,6 +1,7 @@
 """Frames that go on from the one before are accepted by compiled code: nothing shows which way a frame was taken."""
 
 import dataclasses
+from itertools import pairwise
 from typing import Any
 
 import msgpack
@@ -137,7 +138,7 @@ def taken_in_full(batches: list[list[RawMessage]]) -> Taken:
 def test_a_frame_is_taken_alike_in_any_split_and_by_either_way(sent: list[RawMessage], cuts: set[int]) -> None:
     sent = in_turn([0, 1]) + sent
     bounds = [0, *sorted(cut + 1 for cut in cuts if cut < len(sent) - 1), len(sent)]
-    split = [sent[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+    split = [sent[begin:end] for begin, end in pairwise(bounds)]
     assert Taken(split).all == taken_in_full(split).all
     one_by_one = taken_in_full([[message] for message in sent])
     if len(sent) <= MAX_FRAMES:  # of more in one batch the oldest are dropped
