@@ -19,6 +19,7 @@ include "core_types.pxi"
 include "core_memory.pxi"
 include "core_tracker.pxi"
 include "core_batch.pxi"
+include "core_frames.pxi"
 
 DETECTION_SIZE = sizeof(detection_t)
 TRACK_SIZE = sizeof(track_row_t)

@@ -118,3 +118,17 @@ cdef extern from "messages.h" nogil:
 
     int32_t objects_count(const uint8_t *data, size_t size, faults_t *faults)
     int32_t objects_decode(const uint8_t *data, size_t size, double dx, double dy, detection_t *out, faults_t *faults)
+
+
+cdef extern from "header.h" nogil:
+    ctypedef struct header_t:
+        int64_t seq, t
+        double lat, lon
+        size_t identity, objects, behind
+
+    ctypedef struct previous_t:
+        int64_t seq, offset
+        double lat, lon
+
+    int header_read(const uint8_t *data, size_t size, header_t *out)
+    int header_goes_on(const header_t *header, const previous_t *previous, int64_t t_rx, int64_t max_age, int64_t max_future, int64_t *event)

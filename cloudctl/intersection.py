@@ -39,7 +39,6 @@ class IntersectionState:
     fusion: Fusion
     advisory_filter: planner.AdvisoryFilter
     gateways: tuple[str, ...]
-    is_guest: bool = False  # served beside its owner, before it is moved here: nothing of it is sent
 
     # Signals.
     signals: Signals

@@ -66,7 +66,10 @@ class Metrics:
 
     def count(self, name: str, source: str = "", n: int = 1) -> None:
         """Add `n` to a counter of a source; of OTHERS where it has MAX_SOURCES already."""
-        self.counters[self._key(name, source)] += n
+        key = (name, source)
+        if key not in self.counters:
+            key = self._key(name, source)
+        self.counters[key] += n
         self._totals[name] += n
 
     def count_each(self, name: str, sources: Iterable[str]) -> None:

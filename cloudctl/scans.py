@@ -59,10 +59,12 @@ class Scans:
     def _rows(self, begin: int, end: int) -> Any:
         """Return the rows `begin`..`end`: those of the frames, then the vehicles' own."""
         first_report = self._offsets[-1] - len(self._reports)
+        if self._frames is not None and end <= first_report:
+            return self._frames.rows[begin:end]  # they need no copy
+
         rows = np.zeros(end - begin, DETECTION)
-        if self._frames is not None and begin < first_report:
-            last = min(end, first_report)
-            rows[: last - begin] = self._frames.rows[begin:last]
-        for row in range(max(begin, first_report), end):
-            rows[row - begin] = self._reports[row - first_report]
+        from_frames = max(first_report - begin, 0)
+        if self._frames is not None:
+            rows[:from_frames] = self._frames.rows[begin : begin + from_frames]
+        rows[from_frames:] = self._reports[begin + from_frames - first_report : end - first_report]
         return rows

@@ -4,7 +4,7 @@ An intersection that is about to be moved here is served as a guest first: it ge
 and nothing of it is sent until it is added again, as its owner.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from .codes import IntersectionCode, loads
 from .codes.findings import refuse
@@ -39,7 +39,8 @@ class ServedIntersections:
         self._reindex = reindex
         self._is_changed = False
         self._added: list[str] = []
-        self.guests: set[str] = set()  # asked, never iterated
+        # served beside their owner, before they are moved here; asked, never iterated
+        self.guests: set[str] = set()
 
     def add(self, addition: AddIntersection, t: int) -> None:
         """Serve an intersection from `t` ns on, or make a guest the node's own. Raises CodeError for codes that cannot
@@ -48,10 +49,9 @@ class ServedIntersections:
         intersection = self._intersections.get(name)
         if intersection is None:
             intersection = self._new(addition, t)
-        elif addition.guest or not intersection.is_guest:
+        elif addition.guest or name not in self.guests:
             raise refuse(name, "code", "id", name, "is served already", "drop it first, or leave it")
 
-        intersection.is_guest = addition.guest
         if addition.guest:
             self.guests.add(name)
         else:
@@ -112,7 +112,7 @@ def bindings(config: EngineConfig, intersections: Mapping[str, object]) -> Mappi
     }
 
 
-def without_guests(output: Output, guests: set[str]) -> None:
+def without_guests(output: Output, guests: Collection[str]) -> None:
     """Take what a step says of guests out of its output: their owner says it."""
     if not guests:
         return

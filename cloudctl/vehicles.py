@@ -22,6 +22,7 @@ MAX_SILENCE = 20 * SECOND  # of a vehicle; one that comes back later is a new on
 MAX_VEHICLES = 100_000  # of some 200 bytes each; beyond that the vehicle that has been silent longest is forgotten
 MAX_REPORTS = 1024  # vehicles per intersection; beyond that no new one is taken in until one has left or fallen silent
 CELL_SIZE = 0.01  # degrees, of the index of intersections by position
+MARGIN = 1.0  # m: a position farther outside of an intersection need not be known exactly
 # cells around a vehicle's own in which an intersection is near: its own first, which is the usual case
 NEIGHBOURS = (0, -1, 1)
 ELSEWHERE_INTERVAL = 60 * SECOND  # between two answers to a vehicle that is near no intersection
@@ -186,8 +187,12 @@ class VehicleRegistry:
         """Return the intersections that a position (degrees) lies in, and where in their frames."""
         positions = []
         for place in self._by_cell.get((floor(lat / CELL_SIZE), floor(lon / CELL_SIZE)), ()):
-            x, y = place.code.origin.to_local_point(lat, lon)
             x0, y0, x1, y1 = place.code.bounds
+            x, y = place.code.origin.to_local_about(lat, lon)
+            if not (x0 - MARGIN <= x <= x1 + MARGIN and y0 - MARGIN <= y <= y1 + MARGIN):
+                continue
+
+            x, y = place.code.origin.to_local_point(lat, lon)
             if x0 <= x <= x1 and y0 <= y <= y1:
                 positions.append(LocalPosition(place, x, y))
         return positions

@@ -9,22 +9,82 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from .. import _core
 from ..fusion import FrameFaults, decode_batch
 from ..metrics import Metrics
-from ..schema import Perception, RawMessage
-from .rejections import RejectedMessage
+from ..schema import MAX_BODY, RawMessage
+from ..topics import TOPICS
+from .gateways import Gateway
+from .rejections import MAX_FUTURE, RejectedMessage
 from .sources import Source
 
 MAX_FRAMES = 8  # of one source in one batch; the oldest are dropped first
+
+
+PERCEPTION_AGE = TOPICS["perception"].max_age
+
+
+class Route(NamedTuple):
+    """Where the frames of a sensor come from: authorised once, then known by the bytes that name them."""
+
+    gateway: Gateway
+    source: Source
+    rsu: str
+    sensor: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.rsu}/{self.sensor}"
 
 
 class Pending(Struct, frozen=True):
     """A frame whose header was accepted; `t` is its event time, ns."""
 
     t: int
+    seq: int
+    route: Route
+    shift: tuple[float, float]  # m (east, north) of its origin, which the next frame may replace
+    objects: bytes
     raw: RawMessage
-    body: Perception
-    source: Source
+
+
+class Routes:
+    """The routes of a node's sensors.
+
+    A sender can add no more than two entries for each of its sources: `frame_identity` knows one way to write a header,
+    with its last field or without.
+    """
+
+    def __init__(self) -> None:
+        self._by_identity: dict[tuple[str, bytes], Route] = {}  # by sender, and the bytes that name unit and sensor
+        self._by_name: dict[tuple[str, str, str], Route] = {}  # by sender, unit and sensor
+
+    def clear(self) -> None:
+        """Forget all: who may speak for which unit has changed."""
+        self._by_identity.clear()
+        self._by_name.clear()
+
+    def of(self, sender: str, rsu: str, sensor: str) -> Route | None:
+        """Return the route of a sender's sensor; None where it was not authorised yet."""
+        return self._by_name.get((sender, rsu, sensor))
+
+    def add(self, sender: str, route: Route) -> None:
+        """Keep a route that was authorised."""
+        self._by_name[sender, route.rsu, route.sensor] = route
+
+    def recognise(self, raw: RawMessage, route: Route) -> None:
+        """Know the frames that begin as an accepted one of this route does."""
+        identity = _core.frame_identity(raw.body)
+        if identity is not None:
+            self._by_identity[raw.sender, identity] = route
+
+    def next_frame(self, t_rx: int, raw: RawMessage) -> Pending | None:
+        """Accept a frame that goes on from the one before, as nearly all do; None, and nothing has changed, where it
+        must be read in full."""
+        if len(raw.body) > MAX_BODY:
+            return None
+        accepted = _core.next_frame(raw.body, raw.sender, self._by_identity, t_rx, PERCEPTION_AGE, MAX_FUTURE)
+        return None if accepted is None else Pending(*accepted, raw)
 
 
 class Frames(NamedTuple):
@@ -45,19 +105,19 @@ Confine = Callable[[Pending, Exception], None]
 def newest(pending: list[Pending], metrics: Metrics) -> list[Pending]:
     """Return the newest MAX_FRAMES frames of each source, in order of event time; the others are counted."""
     if len(pending) > MAX_FRAMES:
-        sources = [id(frame.source) for frame in pending]
+        sources = [id(frame.route.source) for frame in pending]
         if len(pending) - len(set(sources)) < MAX_FRAMES:
             return sorted(pending, key=_time_of)  # no source can have more than MAX_FRAMES
 
         counts: dict[int, int] = {}  # by identity of the source
         kept = []
         for frame in reversed(pending):
-            source = id(frame.source)
+            source = id(frame.route.source)
             counts[source] = counts.get(source, 0) + 1
             if counts[source] <= MAX_FRAMES:
                 kept.append(frame)
             else:
-                metrics.count("drop.queue", f"{frame.body.rsu}/{frame.body.sensor}")
+                metrics.count("drop.queue", frame.route.name)
         pending = kept[::-1]
     return sorted(pending, key=_time_of)
 
@@ -80,12 +140,12 @@ def read_frames(pending: list[Pending], metrics: Metrics, refuse: Refuse, confin
             if fault is None or fault.refused == 0 or has_rows:
                 accepted.append(index)
 
-    frames = [pending[index] for index in accepted]
-    metrics.count_each("accept.perception", [frame.body.rsu for frame in frames])
+    frames = pending if len(accepted) == len(pending) else [pending[index] for index in accepted]
+    metrics.count_each("accept.perception", [frame.route.rsu for frame in frames])
     return Frames(
-        intersections=[frame.source.intersection for frame in frames],
+        intersections=[frame.route.source.intersection for frame in frames],
         t=np.array([frame.t for frame in frames], np.int64),
-        sources=np.array([frame.source.index for frame in frames], np.int32),
+        sources=np.array([frame.route.source.index for frame in frames], np.int32),
         rows=rows,
         offsets=offsets[[*accepted, len(pending)]],  # a frame that is left out has no rows
     )
@@ -112,13 +172,13 @@ def _decodes(frame: Pending, confine: Confine) -> bool:
 
 def _objects(pending: list[Pending]) -> Any:
     """Return rows, offsets and faults of the objects of frames, as `decode_batch` does."""
-    shifts = np.array([frame.source.shift for frame in pending]).reshape(-1, 2)
-    return decode_batch([bytes(frame.body.objects) for frame in pending], shifts)
+    shifts = np.array([frame.shift for frame in pending]).reshape(-1, 2)
+    return decode_batch([frame.objects for frame in pending], shifts)
 
 
 def _refuse_rows(frame: Pending, fault: FrameFaults, has_rows: bool, metrics: Metrics, refuse: Refuse) -> None:
     """Count and refuse what is wrong with the objects of a frame; `has_rows`: some of them are usable."""
-    name = f"{frame.body.rsu}/{frame.body.sensor}"
+    name = frame.route.name
     if fault.unmeasured:
         metrics.count("perception.not_available", name, fault.unmeasured)
     if fault.refused > 0:

@@ -35,7 +35,7 @@ from ..schema import (
 from ..topics import TOPICS
 from ..validation import UNDECODABLE
 from .batch import Batch, TimestampedMessage, Vehicle
-from .frames import Pending, newest, read_frames
+from .frames import PERCEPTION_AGE, Pending, Route, Routes, newest, read_frames
 from .gateways import Gateway, Gateways
 from .rejections import (
     RejectedMessage,
@@ -48,7 +48,7 @@ from .rejections import (
 )
 from .replies import RejectSender
 from .signal_groups import Groups, read_groups
-from .sources import Source, Sources
+from .sources import Sources
 from .vehicle_checks import (
     check_hello,
     check_request,
@@ -58,7 +58,6 @@ from .vehicle_checks import (
     with_known_values,
 )
 
-PERCEPTION_AGE = TOPICS["perception"].max_age
 SIGNAL_AGE = TOPICS["signal"].max_age
 FROM_VEHICLES = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "in" and not topic.code)
 
@@ -109,8 +108,7 @@ class Ingest:
         self._plausible = plausible
         self._faults = faults or Faults(metrics)
         self._rejects = RejectSender(metrics)
-        # The gateway and source of frames by sender, unit and sensor, once they were authorised; as many as `sources`.
-        self._routes: dict[tuple[str, str, str], tuple[Gateway, Source]] = {}
+        self._routes = Routes()
         self._groups: dict[str, tuple[bytes, Groups]] = {}  # by RSU: its newest signal groups, as bytes and decoded
 
         self._decode = {
@@ -129,7 +127,7 @@ class Ingest:
         for raw in messages:
             try:
                 if raw.kind == "perception":
-                    pending.append(self._perception(t_rx, raw))
+                    pending.append(self._routes.next_frame(t_rx, raw) or self._perception(t_rx, raw))
                 elif raw.kind == "signal":
                     self._signal(t_rx, raw, batch)
                 else:
@@ -146,7 +144,7 @@ class Ingest:
                 pending=newest(pending, self.metrics),
                 metrics=self.metrics,
                 refuse=lambda frame, rejection: self._rejects.to_gateway(
-                    frame.raw.sender, "perception", frame.body.seq, rejection, batch
+                    frame.raw.sender, "perception", frame.seq, rejection, batch
                 ),
                 confine=lambda frame, error: self.confine("decode", t_rx, frame.raw, error, batch),
             )
@@ -178,24 +176,25 @@ class Ingest:
 
     def _perception(self, t_rx: int, raw: RawMessage) -> Pending:
         body: Perception = self._body(raw)
-        route = self._routes.get((raw.sender, body.rsu, body.sensor))
+        route = self._routes.of(raw.sender, body.rsu, body.sensor)
         if route is None or body.version != VERSION:
             gateway = self.gateways.authorise(raw.sender, body.version, body.rsu)
             source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], raw.sender)
-            self._routes[raw.sender, body.rsu, body.sensor] = gateway, source
-        else:
-            gateway, source = route
+            route = Route(gateway, source, body.rsu, body.sensor)
+            self._routes.add(raw.sender, route)
+        source = route.source
 
-        t = check_time(t_rx, body.t, gateway.offset, PERCEPTION_AGE)
+        t = check_time(t_rx, body.t, route.gateway.offset, PERCEPTION_AGE)
         if body.seq == source.seq + 1:  # mostly: its name for an error need not be made
             source.seq = body.seq
         else:
-            self.sources.check_seq(source, body.seq, f"{body.rsu}/{body.sensor}")
+            self.sources.check_seq(source, body.seq, route.name)
 
         # the origin is the same from frame to frame: it is checked when it changes
         if source.origin != (body.lat, body.lon):
             self.sources.locate(source, body.lat, body.lon)
-        return Pending(t, raw, body, source)
+        self._routes.recognise(raw, route)
+        return Pending(t, body.seq, route, source.shift, bytes(body.objects), raw)
 
     # --- signal states ---
 

@@ -1,7 +1,8 @@
-/* libFuzzer: any bytes are the objects of a perception message. By hand, ten minutes:
+/* libFuzzer: any bytes are the objects of a perception message, and a whole one. By hand, ten minutes:
  *   clang -std=c11 -O1 -g -ffp-contract=off -fsanitize=fuzzer,address,undefined -Icext tests/c/fuzz_decode.c
  * cext/[a-z]*.c -lm -o fuzz
  *   ./fuzz -max_total_time=600 -max_len=8192 */
+#include "../../cext/header.h"
 #include "../../cext/messages.h"
 
 #include <math.h>
@@ -61,10 +62,21 @@ static void decode(const uint8_t *bytes, size_t size)
     free(data);
 }
 
+static void read_header(const uint8_t *bytes, size_t size)
+{
+    header_t header;
+    uint8_t *data = malloc(size + !size);
+    memcpy(data, bytes, size);
+    if (header_read(data, size, &header))
+        must(header.identity < header.objects && header.objects < header.behind && header.behind <= size);
+    free(data);
+}
+
 /* As they are, and as the columns of a block, which random bytes seldom begin as. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     decode(bytes, size);
+    read_header(bytes, size);
     if (size < 0xffff) {
         uint8_t *block = malloc(size + 3);
         block[0] = 0xc5;
