@@ -59,6 +59,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("planner", "traffic"),
         ("intersection",),
         ("downstream", "intersection_factory", "output", "scheduling", "signal_priority", "vehicles"),
+        ("neighbours",),
         ("handlers", "plan_runner", "revisions"),
         ("served",),
         ("engine",),
@@ -112,13 +113,13 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.io": (
         ("bridge", "http_answers", "http_guard", "notify", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
-        ("tile_subscription",),
+        ("signal_subscription", "tile_subscription"),
         ("egress",),
     ),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "deployment", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
-        ("added", "broker_files", "description", "health_probe", "other_viewers", "share", "upward", "workers"),
+        ("added", "broker_files", "description", "health_probe", "neighbours", "other_viewers", "share", "upward", "workers"),
         ("init_folder",),
         ("init_city", "publish", "reload"),
         ("doctor", "http_side", "outgoing", "reloader", "startup"),
