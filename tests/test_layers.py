@@ -128,7 +128,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.node.doctor": (
         ("finding",),
         ("clocks", "machine"),
-        ("broker_probe", "files"),
+        ("broker_probe", "city", "files"),
         ("__init__",),
     ),
     "cloudctl.planner": (

@@ -155,23 +155,42 @@ async def secure(section: CitySection, root: CitySection, users: Sequence[str]) 
         await etcd.close()
 
 
-async def etcd_notes(section: CitySection) -> list[str]:
-    """Return a line for each etcd server that does not answer, or that can end leases too early."""
-    notes = []
-    for server in section.etcd:
-        etcd = Etcd(replace(section, etcd=(server,)))
+class EtcdServer(NamedTuple):
+    """One server of etcd as it was found: its version, "" where it does not answer, and what is wrong."""
+
+    address: str
+    version: str
+    trouble: str | None
+
+
+async def etcd_servers(section: CitySection) -> list[EtcdServer]:
+    """Return how each etcd server is found: whether it answers, and whether it can end leases too early."""
+    servers = []
+    for address in section.etcd:
+        etcd = Etcd(replace(section, etcd=(address,)))
+        version, trouble = "", None
         try:
             version = await etcd.version()
             if ends_leases_early(version):
-                notes.append(
-                    f"etcd {version} at {server} can end all leases after its leader froze (etcd issue 15247): every "
-                    f"intersection is then without an owner for a moment. Mended from 3.4.32 and 3.5.14 on"
+                trouble = (
+                    "it can end all leases after its leader froze (etcd issue 15247): every intersection is then "
+                    "without an owner for a moment. Mended from 3.4.32 and 3.5.14 on"
                 )
         except EtcdError as error:
-            notes.append(f"{server} does not answer: {error}")
+            trouble = f"it does not answer: {error}"
         finally:
             await etcd.close()
-    return notes
+        servers.append(EtcdServer(address, version, trouble))
+    return servers
+
+
+async def etcd_notes(section: CitySection) -> list[str]:
+    """Return a line for each etcd server that does not answer, or that can end leases too early."""
+    return [
+        f"etcd {server.version} at {server.address}: {server.trouble}".replace("etcd  at", "etcd at")
+        for server in await etcd_servers(section)
+        if server.trouble
+    ]
 
 
 def ends_leases_early(version: str) -> bool:
