@@ -2,8 +2,9 @@
 
 Each intersection has three roadside units at 10 Hz of 30 objects, its signals at 10 Hz, and five connected vehicles
 that report once a second. Gateways speak CURVE; the nodes are `cloudctl serve`; load generator, subscriber and
-mosquitto run on the same machine, and their share of it is in the table. The last line is of engines alone. `CITY_SIZES=40,80` sets the sizes of the ramp,
-`CITY_WORKERS` the numbers of workers, `CITY_SECONDS` what is measured of each.
+mosquitto run on the same machine, and their share of it is in the table. The last line is of engines alone.
+`CITY_SIZES=40,80` sets the sizes of the ramp, `CITY_WORKERS` the numbers of workers, `CITY_SECONDS` what is measured of
+each.
 """
 
 import json

@@ -25,6 +25,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "logs",
             "maps",
             "metrics",
+            "node_status",
             "rates",
             "rule_fields",
             "validation",

@@ -12,7 +12,10 @@ from ..clock import SECOND, stopwatch
 from ..codes import IntersectionCode
 from ..codes.canon import content_hash
 from ..errors import CloudctlError
-from ..settings import CitySection
+from ..io.mqtt import read_retained
+from ..node_status import NodeReport
+from ..settings import BrokerSection, CitySection
+from ..topics import MqttTopics
 from .added import AddedRecord
 from .etcd import Etcd, EtcdError
 from .records import CityState
@@ -49,6 +52,30 @@ class CityStatus(NamedTuple):
 
     nodes: list[NodeStatus]
     intersections: list[IntersectionStatus]
+
+
+class EdgeStatus(NamedTuple):
+    """An edge, by its newest report to the region."""
+
+    edge: str
+    age: float  # s
+    intersections: list[str]
+    counters: dict[str, int]  # of faults, drops and refusals, since it started
+
+
+async def edges(broker: BrokerSection, now: int) -> list[EdgeStatus]:
+    """Return the edges that have reported to the region's broker of late, `now` in ns; what is no report is passed
+    over. Raises OSError, TimeoutError where there is no broker."""
+    reports = await read_retained(broker, MqttTopics.node_status("+"))
+    found = []
+    for _, payload in sorted(reports.items()):
+        try:
+            report = msgspec.json.decode(payload, type=NodeReport)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if report.is_edge:
+            found.append(EdgeStatus(report.node, (now - report.t) / SECOND, report.intersections, report.counters))
+    return found
 
 
 async def status(section: CitySection) -> CityStatus:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,6 +166,17 @@ def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region
         until(lambda: {topic.split("/")[2] for topic, _ in gathered.messages} >= kinds, 20, "codes and health")
         status = next(payload for topic, payload in gathered.messages if topic == MqttTopics.node_status("edge-1"))
         assert len(json.loads(status)["intersections"]) == 5
+
+        # `city status` at the region lists the edge, by its report to the region's broker.
+        own = write_node_folder(tmp_path / "at-region", broker.free_port(), region.port, Fleet())
+        command = [sys.executable, "-m", "cloudctl", "city", "status", "--config", str(own)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("edge-1 ")
+        assert done.stdout.count("edge-1, an edge") == 5
+        rows = json.loads(subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True).stdout)
+        assert [edge["edge"] for edge in rows["edges"]] == ["edge-1"]
+        assert rows["edges"][0]["age"] < 30.0
 
 
 def test_a_closed_region_lets_an_edge_in_by_its_certificate_and_write_only_what_goes_up(tmp_path: Path) -> None:
