@@ -30,6 +30,7 @@ from cloudctl.topics import TOPICS, MqttTopics
 INTERSECTIONS_OF_A_GATEWAY = 40
 SETTLE = 4.0  # s after the first frame that are not measured
 SLICE = 10 * MS  # the senders of a period are spread over slices of this length
+RAMP = 2.0  # s in which one intersection after the other begins: a city does not begin in one moment
 RUN = 6.0  # s of traffic that is repeated
 REPORTS_EVERY = SECOND // FRAME_PERIOD  # frames between two reports of a vehicle
 SEQ, TIME, PLACE = 2**40 + 1, 2**60 + 1, 2**50 + 1  # that stand for what is written when a message is sent
@@ -151,12 +152,15 @@ class Generator:
         self._renew_signals(t)
         seq, now = NUMBER.pack(frame), NUMBER.pack(t)
         states, time_text = bytearray(), str(t).encode()
-        block = self.city.block
+        block, active = self.city.block, self.city.size * min(step * SLICE / (RAMP * SECOND), 1.0)
         for sender in self._senders[part]:
             number, unit = sender
+            if number >= active:
+                continue
             write = self._writers[sender]
             before, between, after, end = self._frames[sender]
-            self.dropped += not write(PERCEPTION, before + seq + between + now + after + block(number, unit, frame) + end)
+            objects = block(number, unit, frame)
+            self.dropped += not write(PERCEPTION, before + seq + between + now + after + objects + end)
             if unit:
                 continue
             before, between, after = self._signals[number]
