@@ -10,15 +10,19 @@ class Link:
 
     def __init__(self, port: int) -> None:
         self._to, self._is_cut = port, False
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        self.port = 0
         self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listen()
 
-    def _accept(self) -> None:
+    def _listen(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                here, _ = self._listener.accept()
+                here, _ = listener.accept()
             except OSError:
                 return
             if self._is_cut:
@@ -43,14 +47,19 @@ class Link:
     def cut(self) -> None:
         """End every connection, and refuse new ones."""
         self._is_cut = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
         for end in self._sockets:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         self._sockets.clear()
 
     def mend(self) -> None:
-        self._is_cut = False
+        """Let connections be made again; nothing where it is not cut."""
+        if self._is_cut:
+            self._is_cut = False
+            self._listen()
 
     def close(self) -> None:
         self.cut()
-        self._listener.close()
