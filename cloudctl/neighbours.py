@@ -1,5 +1,5 @@
-"""The next signal of a vehicle where another node serves it: the neighbour's digital code, and the signals that its node
-publishes, are inputs of this engine, recorded like every other.
+"""The next signal of a vehicle where another node serves it: the neighbour's digital code, and the signals that its
+node publishes, are inputs of this engine, recorded like every other.
 
 What a vehicle here declares to come next is asked for (`wanted`), and nothing else: the driver gives the code of each
 intersection asked for, then its signal messages, and takes the code back when nobody asks any more. The signals are

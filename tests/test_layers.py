@@ -120,7 +120,17 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "deployment", "example_scripts", "exposure"),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
-        ("added", "broker_files", "description", "health_probe", "neighbours", "other_viewers", "share", "upward", "workers"),
+        (
+            "added",
+            "broker_files",
+            "description",
+            "health_probe",
+            "neighbours",
+            "other_viewers",
+            "share",
+            "upward",
+            "workers",
+        ),
         ("init_folder",),
         ("init_city", "publish", "reload"),
         ("doctor", "http_side", "outgoing", "reloader", "startup"),

@@ -1,5 +1,5 @@
-"""What a node of a city reports of itself: health and faults, every few seconds. An edge's report goes on to its region,
-beside the traffic and advisories that the bridge passes on."""
+"""What a node of a city reports of itself: health and faults, every few seconds. An edge's report goes on to its
+region, beside the traffic and advisories that the bridge passes on."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""A gateway whose list is [edge, region]: to the region while the link to the edge is cut, and back, with real nodes."""
+"""A gateway whose list is [edge, region]: to the region while the link to the edge is cut, and back; real nodes."""
 
 from pathlib import Path
 

@@ -25,6 +25,7 @@ from cloudctl.node.config import ConfigError, load
 from cloudctl.node.workers import parse_worker
 from cloudctl.replay import replay
 
+
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory, mqtt: broker.Broker) -> Iterator[Workers]:
     with Workers(tmp_path_factory.mktemp("workers"), mqtt.port) as started:
