@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from city_gateways import PERIOD
+from city_gateways import PERIOD, Fleet, write_node_folder
 from city_nodes import NAMES, City, gaps, missing, overlaps
 from corridor_car import OWN, CorridorCar, corridor_car
 from deadlines import until
@@ -26,12 +26,16 @@ from mqtt_client import MqttClient
 from paths import ROOT, TESTS
 
 from cloudctl import codes
+from cloudctl.city.control import ends_leases_early
 from cloudctl.client import Gateway
 from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.codes.citycode import make, parse_code
 from cloudctl.io import broker
 from cloudctl.io.zeromq import write_keys
+from cloudctl.node.config import load
+from cloudctl.node.doctor.city import city_findings
+from cloudctl.node.doctor.finding import Status
 from cloudctl.replay import replay
 from cloudctl.schema import Advisory
 from cloudctl.topics import MqttTopics
@@ -136,6 +140,19 @@ def test_intersections_of_a_node_that_is_killed_or_frozen_are_served_again_withi
         print(f"owner {what}: accepted by the next one after {max(gaps(spans, node).values(), default=0.0):.2f} s")
     for before, after in itertools.pairwise(spans):
         assert before.intersection != after.intersection or before.epoch <= after.epoch
+
+
+def test_the_doctor_looks_at_each_etcd_server_and_its_version(tmp_path: Path, cluster: Cluster) -> None:
+    servers = [*cluster.addresses, f"127.0.0.1:{broker.free_port()}"]
+    city = f'[city]\nnode = "north"\naddress = "tcp://127.0.0.1:7788"\netcd = {json.dumps(servers)}\n'
+    findings = list(city_findings(load(write_node_folder(tmp_path / "north", 7788, 1883, Fleet(), city))))
+    assert [finding.name for finding in findings] == [f"etcd at {server}" for server in servers]
+    for finding in findings[:-1]:
+        version = finding.value.partition(":")[0]
+        assert finding.status is (Status.WARN if ends_leases_early(version) else Status.OK)
+        assert ("15247" in finding.value) is ends_leases_early(version)
+    assert findings[-1].status is Status.WARN, "most of them answer"
+    assert "does not answer" in findings[-1].value
 
 
 def test_a_vehicle_is_advised_once_across_a_move_and_soon_again_when_the_owner_is_killed(
