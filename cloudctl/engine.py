@@ -8,6 +8,8 @@ vehicles and the advisories it sent. What is done with each kind of message is i
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import msgspec
+
 from .acknowledgements import Acknowledgements
 from .clock import MS
 from .codes import CompiledCode, IntersectionCode
@@ -25,6 +27,7 @@ from .ingest.plausibility import Plausibility
 from .intersection import NEVER, IntersectionState
 from .intersection_factory import gateways_of, make_intersection
 from .metrics import Metrics
+from .neighbours import Neighbours
 from .output import Answer, Output
 from .ownership_messages import AddIntersection
 from .payloads import encode
@@ -93,6 +96,7 @@ class Engine:
             make=self._make_intersection,
             reindex=self._reindex,
         )
+        self.neighbours = Neighbours(self._make_neighbour, self.intersections, self.metrics, self.faults)
         self._operator = OperatorHandler(
             announce=self.announce, reconfigure=self.reconfigure, add=self.add, drop=self.drop, faults=self.faults
         )
@@ -116,6 +120,7 @@ class Engine:
         )
         self._plan_runner = PlanRunner(
             vehicle_registry=self.vehicle_registry,
+            neighbours=self.neighbours,
             gateways=self.ingest.gateways,
             events=self.events,
             metrics=self.metrics,
@@ -130,7 +135,7 @@ class Engine:
         self._begin_run(t)
 
         operator_inputs, messages = split_operator_inputs(batch)
-        output.answers += self._operator.handle(t, operator_inputs)
+        output.answers += self._operator.handle(t, self.neighbours.take(t, operator_inputs))
         output.changed += self._served.settle(self.config)
         output.changed += [name for name in self._activate_revisions(t) if name not in output.changed]
 
@@ -209,6 +214,7 @@ class Engine:
         elif t < previous:
             for intersection in self.intersections.values():
                 restart(intersection, self._make_intersection(intersection.code), self.ingest)
+            self.neighbours.restart()
             self.metrics.count("clock.restart")
             self.scheduler.clear()
             self.revisions.next_change = -NEVER
@@ -242,3 +248,7 @@ class Engine:
 
     def _make_intersection(self, code: CompiledCode) -> IntersectionState:
         return make_intersection(code, self.config, self.metrics)
+
+    def _make_neighbour(self, code: CompiledCode) -> IntersectionState:
+        # its road users are another node's
+        return make_intersection(code, msgspec.structs.replace(self.config, max_tracks=1), self.metrics)

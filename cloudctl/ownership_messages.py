@@ -56,3 +56,11 @@ class DropIntersection(Struct, frozen=True):
     """An engine no longer serves an intersection."""
 
     intersection: str
+
+
+class Neighbour(Struct, frozen=True, omit_defaults=True):
+    """The digital code of an intersection of another node that vehicles of this one come to next; without a code, one
+    that they come to no longer."""
+
+    intersection: str
+    codes: tuple[msgspec.Raw, ...] = ()  # canonical JSON of the revision in force

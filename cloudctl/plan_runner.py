@@ -21,6 +21,7 @@ from .fusion import tracks_batch
 from .ingest.gateways import Gateways
 from .intersection import NEVER, IntersectionState
 from .metrics import Metrics
+from .neighbours import Neighbours
 from .output import Output
 from .schema import VERSION, Advisory, Broadcast
 from .snapshots import build_all, detached
@@ -43,6 +44,7 @@ class PlanRunner:
         self,
         *,
         vehicle_registry: VehicleRegistry,
+        neighbours: Neighbours,
         gateways: Gateways,
         events: Events,
         metrics: Metrics,
@@ -51,6 +53,7 @@ class PlanRunner:
     ) -> None:
         self.days = days
         self._vehicle_registry = vehicle_registry
+        self._neighbours = neighbours
         self._gateways = gateways
         self._events = events
         self._metrics = metrics
@@ -165,7 +168,7 @@ class PlanRunner:
         for handle, report in intersection.reports.items():
             if report.connection < 0 or len(report.state.movements or ()) < 2:
                 continue  # it did not declare what comes after
-            next_signal = downstream.next_signal(t, intersection, report, self._links_of(intersection))
+            next_signal = self._neighbours.next_signal(t, intersection, report, self._links_of(intersection))
             if next_signal is not None:
                 signals[handle] = next_signal
         return signals

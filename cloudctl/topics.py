@@ -3,7 +3,7 @@
 from typing import Final, Literal, NamedTuple
 
 from .clock import MS
-from .ownership_messages import AddIntersection, DropIntersection, Moved
+from .ownership_messages import AddIntersection, DropIntersection, Moved, Neighbour
 from .schema import (
     Ack,
     Advisory,
@@ -53,9 +53,12 @@ TOPICS: Final[dict[str, Topic]] = {
     "config": Topic(b"", bytes, "operator", 0.0, 0, True),  # JSON of the engine's configuration
     "add": Topic(b"", AddIntersection, "operator", 0.0, 0, True),  # JSON
     "drop": Topic(b"", DropIntersection, "operator", 0.0, 0, True),  # JSON
+    "neighbour": Topic(b"", Neighbour, "operator", 0.0, 0, True),  # JSON
+    "neighbour_signals": Topic(b"", bytes, "operator", 10.0, 0, True),  # Signals as another node publishes them
 }
 OPERATOR: Final = "operator"  # the sender of what comes from the node's own files
 OPERATOR_KINDS: Final = frozenset(kind for kind, topic in TOPICS.items() if topic.direction == "operator")
+NEIGHBOUR_KINDS: Final = frozenset(("neighbour", "neighbour_signals"))  # of those, what comes from other nodes
 MAX_VEHICLE_ID: Final = 64  # characters: what a certificate's common name may have (RFC 5280, ub-common-name)
 KIND_OF_CODE: Final = {topic.code: kind for kind, topic in TOPICS.items() if topic.code}
 KIND_OF_BODY: Final = {topic.body: kind for kind, topic in TOPICS.items()}

@@ -57,6 +57,11 @@ class NextSignal(NamedTuple):
     opens: float  # beginning of its next green, the queue before it discharged
     ends: float  # end of its next green
 
+    @property
+    def is_queue_known(self) -> bool:
+        """Return whether the vehicles before it are known, which leave first."""
+        return True
+
 
 class Users(NamedTuple):
     """The road users of a snapshot as kernels read them, one row per track: fields of `World`."""

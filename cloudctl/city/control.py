@@ -12,7 +12,10 @@ from ..clock import SECOND, stopwatch
 from ..codes import IntersectionCode
 from ..codes.canon import content_hash
 from ..errors import CloudctlError
-from ..settings import CitySection
+from ..io.mqtt import read_retained
+from ..node_status import NodeReport
+from ..settings import BrokerSection, CitySection
+from ..topics import MqttTopics
 from .added import AddedRecord
 from .etcd import Etcd, EtcdError
 from .records import CityState
@@ -49,6 +52,30 @@ class CityStatus(NamedTuple):
 
     nodes: list[NodeStatus]
     intersections: list[IntersectionStatus]
+
+
+class EdgeStatus(NamedTuple):
+    """An edge, by its newest report to the region."""
+
+    edge: str
+    age: float  # s
+    intersections: list[str]
+    counters: dict[str, int]  # of faults, drops and refusals, since it started
+
+
+async def edges(broker: BrokerSection, now: int) -> list[EdgeStatus]:
+    """Return the edges that have reported to the region's broker of late, `now` in ns; what is no report is passed
+    over. Raises OSError, TimeoutError where there is no broker."""
+    reports = await read_retained(broker, MqttTopics.node_status("+"))
+    found = []
+    for _, payload in sorted(reports.items()):
+        try:
+            report = msgspec.json.decode(payload, type=NodeReport)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if report.is_edge:
+            found.append(EdgeStatus(report.node, (now - report.t) / SECOND, report.intersections, report.counters))
+    return found
 
 
 async def status(section: CitySection) -> CityStatus:
@@ -155,23 +182,42 @@ async def secure(section: CitySection, root: CitySection, users: Sequence[str]) 
         await etcd.close()
 
 
-async def etcd_notes(section: CitySection) -> list[str]:
-    """Return a line for each etcd server that does not answer, or that can end leases too early."""
-    notes = []
-    for server in section.etcd:
-        etcd = Etcd(replace(section, etcd=(server,)))
+class EtcdServer(NamedTuple):
+    """One server of etcd as it was found: its version, "" where it does not answer, and what is wrong."""
+
+    address: str
+    version: str
+    trouble: str | None
+
+
+async def etcd_servers(section: CitySection) -> list[EtcdServer]:
+    """Return how each etcd server is found: whether it answers, and whether it can end leases too early."""
+    servers = []
+    for address in section.etcd:
+        etcd = Etcd(replace(section, etcd=(address,)))
+        version, trouble = "", None
         try:
             version = await etcd.version()
             if ends_leases_early(version):
-                notes.append(
-                    f"etcd {version} at {server} can end all leases after its leader froze (etcd issue 15247): every "
-                    f"intersection is then without an owner for a moment. Mended from 3.4.32 and 3.5.14 on"
+                trouble = (
+                    "it can end all leases after its leader froze (etcd issue 15247): every intersection is then "
+                    "without an owner for a moment. Mended from 3.4.32 and 3.5.14 on"
                 )
         except EtcdError as error:
-            notes.append(f"{server} does not answer: {error}")
+            trouble = f"it does not answer: {error}"
         finally:
             await etcd.close()
-    return notes
+        servers.append(EtcdServer(address, version, trouble))
+    return servers
+
+
+async def etcd_notes(section: CitySection) -> list[str]:
+    """Return a line for each etcd server that does not answer, or that can end leases too early."""
+    return [
+        f"etcd {server.version} at {server.address}: {server.trouble}".replace("etcd  at", "etcd at")
+        for server in await etcd_servers(section)
+        if server.trouble
+    ]
 
 
 def ends_leases_early(version: str) -> bool:

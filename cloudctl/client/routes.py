@@ -15,12 +15,16 @@ from ..clock import MS, SECOND, stopwatch
 from ..io.zeromq import ZeroMqError
 from ..ownership_messages import Moved
 from .link import Link
-from .outbox import MAX_PER_STREAM, Kept, Outbox, stream_of
+from .outbox import Kept, Outbox, stream_of
 
 RETRY_INTERVAL = 200 * MS  # between two questions for an intersection that no node serves at present
 CONNECT_PATIENCE = SECOND  # for a first connection, before the next address is tried
 MAX_LINKS = 64  # connections of one gateway
 IDLE_TIMEOUT = 10 * SECOND  # of a connection that no unit uses any more
+# of messages that a node may refuse yet: an answer that comes later is about what no node would take any more. Counting
+# them instead would lose those that a busy node is slow to refuse.
+MAX_RECENT_AGE = SECOND
+MAX_RECENT = 100  # of a stream, in that time
 
 
 log = logging.getLogger("cloudctl.client")
@@ -28,10 +32,11 @@ log = logging.getLogger("cloudctl.client")
 
 @dataclass(eq=False)
 class Sent:
-    """A message that was sent lately, and by which link."""
+    """A message that was sent lately, and by which links, as long as they have not refused it."""
 
     kept: Kept
     link: Link
+    also: Link | None = None  # besides
 
 
 @dataclass(eq=False)
@@ -157,12 +162,13 @@ class Routes:
             route.held_until = stopwatch() + RETRY_INTERVAL  # it owns the intersection, and is about to serve it
         elif target is route.also:
             route.link, route.also, route.is_fallback = target, None, False
-            refused = []  # it has got them already
+            refused = self._not_sent_to(target, route, refused)
         else:
             self._reroute(route, target)
             route.is_fallback = False
         for item in refused:
-            self.dropped += route.outbox.put(item.kind, item.body, item.at)
+            kept = item.kept
+            self.dropped += route.outbox.put(kept.kind, kept.body, kept.at)
         self.flush(route)
 
     # --- connections ---
@@ -243,24 +249,46 @@ class Routes:
     def _put(self, route: Route, kept: Kept) -> bool:
         if not route.link.send(kept.kind, kept.body):
             return False
-        if route.also is not None:
-            route.also.send(kept.kind, kept.body)
+        also = route.also
+        if also is not None and not also.send(kept.kind, kept.body):
+            also = None  # it is not connected yet
         stream = stream_of(kept.kind, kept.body)
         recent = route.recent.get(stream)
         if recent is None:
-            recent = route.recent[stream] = deque(maxlen=MAX_PER_STREAM)
-        recent.append(Sent(kept, route.link))
+            recent = route.recent[stream] = deque(maxlen=MAX_RECENT)
+        while recent and kept.at - recent[0].kept.at > MAX_RECENT_AGE:
+            recent.popleft()
+        recent.append(Sent(kept, route.link, also))
         return True
 
-    def _taken_back(self, route: Route, link: Link, moved: Moved) -> list[Kept]:
-        """Return, in order, what a node refused with a message and after it: it is no longer taken as sent."""
+    def _taken_back(self, route: Route, link: Link, moved: Moved) -> list[Sent]:
+        """Return, in order, what a node refused with a message and after it, and no other node has got: it is no longer
+        taken as sent."""
         sent = sorted((item for stream in route.recent.values() for item in stream), key=lambda item: item.kept.at)
-        sent = [item for item in sent if item.link is link]
-        first = next((place for place, item in enumerate(sent) if _is_refused(item.kept, moved)), len(sent))
-        refused = sent[first:]
+        sent = [item for item in sent if link in (item.link, item.also)]
+        first = next((place for place, item in enumerate(sent) if _is_refused(item.kept, moved)), None)
+        if first is None:
+            return []
+
+        refused = []
+        for item in sent[first:]:
+            if item.also is link:
+                item.also = None  # the other one has it, as far as is known
+            else:
+                route.recent[stream_of(item.kept.kind, item.kept.body)].remove(item)
+                refused.append(item)
+        return refused
+
+    def _not_sent_to(self, link: Link, route: Route, refused: Iterable[Sent]) -> list[Sent]:
+        """Return those of some refused messages that a link has not been sent besides, in order; the others are now
+        that link's, which may refuse them yet."""
+        missing = []
         for item in refused:
-            route.recent[stream_of(item.kept.kind, item.kept.body)].remove(item)
-        return [item.kept for item in refused]
+            if item.also is not link:
+                missing.append(item)
+                continue
+            route.recent[stream_of(item.kept.kind, item.kept.body)].append(Sent(item.kept, link))
+        return missing
 
 
 def _is_refused(kept: Kept, moved: Moved) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from .parsers import add_command
 
 MOVE_SECONDS, DRAIN_SECONDS = 30.0, 300.0  # that a command waits for what it asked for
+MAX_COUNTERS = 4  # of an edge that are shown
 
 
 def add_city_commands(commands: Any) -> None:
@@ -96,25 +97,60 @@ def _section(args: argparse.Namespace) -> Any:
 def _status(args: argparse.Namespace) -> None:
     import msgspec
 
-    from ..city.control import etcd_notes, status
+    from ..city.control import CityStatus, etcd_notes, status
+    from ..node.config import load
 
-    section = _section(args)
-    city = asyncio.run(status(section))
+    section = load(args.config).city
+    city = asyncio.run(status(section)) if section.etcd else CityStatus([], [])
+    edges, notes = _edges(args.config)
     if args.json:
         rows = {
             "nodes": [node._asdict() for node in city.nodes],
             "intersections": [place._asdict() for place in city.intersections],
+            "edges": [edge._asdict() for edge in edges],
         }
         print(msgspec.json.encode(rows).decode())
         return
+
     for node in city.nodes:
         print(f"{node.node:<16} {node.state:<8} {node.owned:>5} intersections  {node.address}  {node.version}")
+    for edge in edges:
+        worst = sorted(edge.counters.items(), key=lambda item: (-item[1], item[0]))[:MAX_COUNTERS]
+        counters = ", ".join(f"{name} {count}" for name, count in worst)
+        print(
+            f"{edge.edge:<16} {'edge':<8} {len(edge.intersections):>5} intersections  "
+            f"reported {edge.age:.0f} s ago  {counters}".rstrip()
+        )
     for place in city.intersections:
-        notes = [f"pinned to {place.pinned}"] if place.pinned else []
-        notes += [f"moving to {place.moving_to}"] if place.moving_to else []
-        print(f"{place.intersection}  {place.node or 'nobody'}  epoch {place.epoch}  {', '.join(notes)}".rstrip())
-    for note in asyncio.run(etcd_notes(section)):
+        marks = [f"pinned to {place.pinned}"] if place.pinned else []
+        marks += [f"moving to {place.moving_to}"] if place.moving_to else []
+        print(f"{place.intersection}  {place.node or 'nobody'}  epoch {place.epoch}  {', '.join(marks)}".rstrip())
+    for edge in edges:
+        for name in edge.intersections:
+            print(f"{name}  {edge.edge}, an edge")
+    if section.etcd:
+        notes += asyncio.run(etcd_notes(section))
+    elif not edges:
+        notes.append(f"{args.config}: [city] is missing: this node is alone. docs/city.md says how several start")
+    for note in notes:
         print(f"note: {note}")
+
+
+def _edges(file: Path) -> tuple[list[Any], list[str]]:
+    """Return the edges that report to the broker of a node's file; and why they are not known, where it is away."""
+    from msgspec.structs import replace
+
+    from ..city.control import edges
+    from ..clock import WallClock
+    from ..io.broker import reachable
+    from ..node.config import load
+
+    broker = load(file).broker
+    try:
+        return asyncio.run(edges(replace(broker, host=reachable(broker.host)), WallClock().now())), []
+    except (OSError, TimeoutError) as error:
+        where = f"{broker.host}:{broker.port}"
+        return [], [f"edges are not known: the broker at {where} does not answer ({error or type(error).__name__})"]
 
 
 def _secure(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@
 * The greatest signed and unsigned numbers stand for "not known": no fault, counted.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -78,7 +79,12 @@ def read_groups(data: bytes) -> Groups:
         groups = list(_decode_all(data))
     except msgspec.DecodeError:
         groups = decode_each(_decode_one, "g", _decode_raw(data), refused)
+    return usable_groups(groups, refused)
 
+
+def usable_groups(decoded: Iterable[Group], refused: Iterable[RejectedMessage] = ()) -> Groups:
+    """Return decoded groups without the times that cannot be used. `refused`: what was before."""
+    groups, refused = list(decoded), list(refused)
     unknown = 0
     for index, group in enumerate(groups):
         times = (group.min_end, group.max_end, group.likely_end, group.next_green, group.next_duration)

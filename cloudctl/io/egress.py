@@ -23,6 +23,7 @@ from ..schema import Advisory, AdvisoryKind, Reject, Signals
 from ..settings import BrokerSection
 from ..topics import MqttTopics, wrong_vehicle_id
 from .mqtt import Connection
+from .signal_subscription import SIGNALS, SignalSubscription
 from .tile_subscription import TILES, TileSubscription
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; furth
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
 COPIES, CODES = MqttTopics.copies(""), MqttTopics.codes("")
-SIGNALS, VEHICLES = MqttTopics.signals(""), f"{MqttTopics.ROOT}/vehicles/"
+VEHICLES = f"{MqttTopics.ROOT}/vehicles/"
 
 OnVehicleMessage = Callable[[str, str, bytes], None]  # kind, vehicle, body
 log = logging.getLogger("cloudctl.io.egress")
@@ -77,8 +78,7 @@ NO_CONTACT = LastContact(received=-ABSENCE, resent=-RESEND_INTERVAL)
 
 class Egress:
     """The node's connection to a broker. `on_vehicle_message(kind, vehicle, body)` gets what vehicles send, on the
-    event
-    loop."""
+    event loop."""
 
     def __init__(
         self,
@@ -102,6 +102,7 @@ class Egress:
         self._vehicles: dict[str, LastContact] = {}  # the longest silent first
         self._hellos = 0
         self._tiles = TileSubscription(clock, metrics, self.reject)
+        self.neighbours = SignalSubscription()
         self._fetches: dict[str, Callable[[bytes], None]] = {}  # by intersection: who waits for its code
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -302,6 +303,7 @@ class Egress:
             for levels in ("+", "+/+", "+/+/+"):
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
         self._tiles.begin(connection)
+        self.neighbours.begin(connection)
         if self.on_copy is not None:
             connection.subscribe(MqttTopics.copies("+"))
         self.connected.set()
@@ -322,6 +324,7 @@ class Egress:
     def _drop(self) -> None:
         self.connected.clear()
         self._tiles.end()
+        self.neighbours.end()
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
@@ -335,6 +338,9 @@ class Egress:
         if topic.startswith(COPIES):
             if self.on_copy is not None:
                 self.on_copy(payload)
+            return
+        if topic.startswith(SIGNALS):
+            self.neighbours.receive(topic, payload)
             return
         vehicle, _, leaf = topic.rpartition("/vehicles/")[2].rpartition("/")
         if why := wrong_vehicle_id(vehicle):

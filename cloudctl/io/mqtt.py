@@ -180,6 +180,18 @@ async def publish_retained(section: BrokerSection, topic: str, payload: bytes) -
     await connection.close()
 
 
+async def read_retained(section: BrokerSection, topic: str, seconds: float = 0.5) -> dict[str, bytes]:
+    """Return what a broker retains under a topic with wildcards, by topic: all that comes within `seconds`. Raises
+    MqttError, OSError, TimeoutError."""
+    retained: dict[str, bytes] = {}
+    connection = Connection(section, f"cloudctl-{uuid.uuid4().hex}", retained.__setitem__)
+    await connection.open()
+    connection.subscribe(topic)
+    await asyncio.sleep(seconds)
+    await connection.close()
+    return retained
+
+
 def _tls(section: BrokerSection) -> ssl.SSLContext | None:
     if section.tls_ca is None:
         return None

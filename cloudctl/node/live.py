@@ -35,6 +35,7 @@ from .copies import Copies
 from .description import log_start
 from .http_side import HttpSide, ServedParts
 from .inbox import Inbox
+from .neighbours import NeighbourFeed
 from .other_viewers import OtherViewers
 from .outgoing import Outgoing
 from .peers import Peers
@@ -110,6 +111,7 @@ class Node:
         )
         self.egress.is_shared = engine_config.shared
         self.egress.on_copy = copies.put if config.city.etcd else None
+        self._neighbours = NeighbourFeed(self.engine, self.egress, self.share.in_force, self.metrics)
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults, self.share)
         self.egress.listen(self.share.tiles(self.engine.intersections.values()))
         self.publisher.know(dict(zip(files, (code.id for code in loaded), strict=True)))
@@ -272,6 +274,8 @@ class Node:
             self.config = self._reloader.take_added(self.config)
         if self.publisher.watch(self.clock.now()):
             self._arm()
+        if self.share.ownership.is_shared and (inputs := self._neighbours.look(self.clock.now())):
+            self.step(inputs)
 
     def close(self) -> None:
         """Close sockets, recording and an embedded broker: each, whatever befalls the others."""
@@ -350,12 +354,13 @@ class Node:
         if self._closed:
             return
         try:
-            if inputs := self.share.inputs():
+            if inputs := self._inputs():
                 self.step(inputs)
             received = [self._peers.message_of(received) for received in self.server.drain(DRAIN_BATCH)]
             if received:
                 self._peers.note_contacts(self.clock.now(), received)
             batch = self._served_here(received)
+            batch += self._neighbours.take()
             batch += self._inbox.take()
             due = self.engine.next_plan()
             if batch or (due is not None and due <= self.clock.now()):
@@ -365,6 +370,13 @@ class Node:
         self._arm()
         if self.server.readable() or self.share.is_behind:
             self._wake()
+
+    def _inputs(self) -> list[RawMessage]:
+        """Return what the engine is to serve from now on, or no longer, and the neighbours it has asked for."""
+        inputs = self.share.inputs()
+        if self.engine.neighbours.is_asked_anew and self.share.ownership.is_shared:
+            inputs += self._neighbours.look(self.clock.now())
+        return inputs
 
     def _served_here(self, batch: list[RawMessage]) -> list[RawMessage]:
         """Return the messages of a batch that are of this node's share; answer the others with where to send them."""

@@ -186,7 +186,7 @@ class Publisher:
             return []  # all files gone: what is loaded stays in force
 
         self._notice_missing(set(files))
-        self._upward.look(t, self.config.broker)
+        self._upward.look(t, self.config.broker, self.config.city)
         announced = self.take_in(files, t)
         self._watch_days(t, bool(announced))
         return announced

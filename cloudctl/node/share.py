@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ..city.ownership import Owner, Ownership
 from ..codes import CompiledCode, IntersectionCode
+from ..codes.versions import Versions
 from ..intersection import IntersectionState
 from ..metrics import Metrics
 from ..output import Answer
@@ -92,6 +93,14 @@ class Share:
     def intersections(self) -> list[str]:
         """Return every intersection of which the node has a digital code, sorted."""
         return sorted(self._revisions)
+
+    def in_force(self, intersection: str, t: int) -> IntersectionCode | None:
+        """Return the revision of an intersection's code that is in force at `t` ns, whichever node serves it; None
+        where none is known."""
+        versions = Versions()
+        for code in self._revisions.get(intersection, ()):
+            versions.add(code)
+        return versions.current(intersection, t)
 
     def begin(self, gateways: Gateways) -> list[IntersectionCode]:
         """Return the codes that the engine begins with: of what is owned from the start, where nobody else could own

@@ -1,9 +1,9 @@
 """An edge whose broker passes on to a region's: with real mosquitto, the link between them cut and mended."""
 
 import asyncio
-import contextlib
 import json
-import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 from city_gateways import Fleet, free_ports, serving, write_node_folder
 from deadlines import until
 from mqtt_client import MqttClient
+from tcp_link import Link
 
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.io import broker
@@ -30,53 +31,6 @@ from cloudctl.topics import MqttTopics
 pytestmark = pytest.mark.skipif(
     broker.mosquitto() is None, reason="a bridge needs mosquitto: apt-get install mosquitto"
 )
-
-
-class Link:
-    """A TCP link to a port, that can be cut and mended."""
-
-    def __init__(self, port: int) -> None:
-        self._to, self._is_cut = port, False
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                here, _ = self._listener.accept()
-            except OSError:
-                return
-            if self._is_cut:
-                here.close()
-                continue
-            there = socket.create_connection(("127.0.0.1", self._to))
-            self._sockets += [here, there]
-            for one, other in ((here, there), (there, here)):
-                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
-
-    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := one.recv(65_536):
-                other.sendall(data)
-        for end in (one, other):
-            end.close()
-
-    def cut(self) -> None:
-        """End every connection, and refuse new ones."""
-        self._is_cut = True
-        for end in self._sockets:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._sockets.clear()
-
-    def mend(self) -> None:
-        self._is_cut = False
-
-    def close(self) -> None:
-        self.cut()
-        self._listener.close()
 
 
 @pytest.fixture
@@ -164,6 +118,17 @@ def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region
         until(lambda: {topic.split("/")[2] for topic, _ in gathered.messages} >= kinds, 20, "codes and health")
         status = next(payload for topic, payload in gathered.messages if topic == MqttTopics.node_status("edge-1"))
         assert len(json.loads(status)["intersections"]) == 5
+
+        # `city status` at the region lists the edge, by its report to the region's broker.
+        own = write_node_folder(tmp_path / "at-region", broker.free_port(), region.port, Fleet())
+        command = [sys.executable, "-m", "cloudctl", "city", "status", "--config", str(own)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("edge-1 ")
+        assert done.stdout.count("edge-1, an edge") == 5
+        rows = json.loads(subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True).stdout)
+        assert [edge["edge"] for edge in rows["edges"]] == ["edge-1"]
+        assert rows["edges"][0]["age"] < 30.0
 
 
 def test_a_closed_region_lets_an_edge_in_by_its_certificate_and_write_only_what_goes_up(tmp_path: Path) -> None:

@@ -17,22 +17,32 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from city_gateways import PERIOD, Fleet, write_node_folder
 from city_nodes import NAMES, City, gaps, missing, overlaps
+from corridor_car import OWN, CorridorCar, corridor_car
 from deadlines import until
 from etcd_cluster import Cluster, needs_etcd
+from mqtt_client import MqttClient
 from paths import ROOT, TESTS
 
 from cloudctl import codes
+from cloudctl.city.control import ends_leases_early
 from cloudctl.client import Gateway
-from cloudctl.clock import SECOND, stopwatch
+from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.codes.citycode import make, parse_code
 from cloudctl.io import broker
 from cloudctl.io.zeromq import write_keys
+from cloudctl.node.config import load
+from cloudctl.node.doctor.city import city_findings
+from cloudctl.node.doctor.finding import Status
 from cloudctl.replay import replay
+from cloudctl.schema import Advisory
+from cloudctl.topics import MqttTopics
 
 pytestmark = [needs_etcd, pytest.mark.timeout(180)]
 MAX_GAP = 4.0  # s, between the last message of one owner and the first of the next
+REPEAT = SECOND  # an advisory that does not change is sent again after more
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +140,98 @@ def test_intersections_of_a_node_that_is_killed_or_frozen_are_served_again_withi
         print(f"owner {what}: accepted by the next one after {max(gaps(spans, node).values(), default=0.0):.2f} s")
     for before, after in itertools.pairwise(spans):
         assert before.intersection != after.intersection or before.epoch <= after.epoch
+
+
+def test_the_doctor_looks_at_each_etcd_server_and_its_version(tmp_path: Path, cluster: Cluster) -> None:
+    servers = [*cluster.addresses, f"127.0.0.1:{broker.free_port()}"]
+    city = f'[city]\nnode = "north"\naddress = "tcp://127.0.0.1:7788"\netcd = {json.dumps(servers)}\n'
+    findings = list(city_findings(load(write_node_folder(tmp_path / "north", 7788, 1883, Fleet(), city))))
+    assert [finding.name for finding in findings] == [f"etcd at {server}" for server in servers]
+    for finding in findings[:-1]:
+        version = finding.value.partition(":")[0]
+        assert finding.status is (Status.WARN if ends_leases_early(version) else Status.OK)
+        assert ("15247" in finding.value) is ends_leases_early(version)
+    assert findings[-1].status is Status.WARN, "most of them answer"
+    assert "does not answer" in findings[-1].value
+
+
+def test_a_vehicle_is_advised_once_across_a_move_and_soon_again_when_the_owner_is_killed(
+    tmp_path: Path, cluster: Cluster, mqtt: broker.Broker
+) -> None:
+    scene = corridor_car(0, 1)
+    assert scene is not None
+    name = scene.names[OWN]
+    with City(tmp_path, cluster, mqtt.port, ("north", "south")) as city, MqttClient(mqtt.port) as vehicle:
+        owners = city.settle()
+        target = "south" if owners[name] == "north" else "north"
+        vehicle.subscribe(MqttTopics.vehicle("car", "advisories"))
+        vehicle.subscribe(MqttTopics.intersection("+"))
+        scene.begin = WallClock().now()
+
+        # Without signals it is advised again and again that there is no advice; the next owner does not begin anew.
+        drive_with_car(city, vehicle, scene, 3.0, with_signals=False)
+        done: list[subprocess.CompletedProcess[str]] = []
+        mover = threading.Thread(target=lambda: done.append(city.command("move", name, target)))
+        mover.start()
+        while mover.is_alive():
+            drive_with_car(city, vehicle, scene, 0.2, with_signals=False)
+        assert done[0].returncode == 0, done[0].stderr
+        drive_with_car(city, vehicle, scene, 3.0, with_signals=False)
+        advisories = received(vehicle)
+        assert len({advisory.epoch for _, advisory in advisories if advisory.intersection == name}) == 2
+        twice = said_twice(advisories)
+
+        drive_with_car(city, vehicle, scene, 3.0)
+        before = max(advisory.epoch for _, advisory in received(vehicle) if advisory.intersection == name)
+        killed = WallClock().now()
+        city.nodes[target].kill()
+        drive_with_car(city, vehicle, scene, 6.0)
+        of_next = [
+            advisory.t for _, advisory in received(vehicle) if advisory.intersection == name and advisory.epoch > before
+        ]
+    assert twice == []
+    assert of_next, "the next owner advises"
+    print(f"owner killed: advisory of the next one at a vehicle after {(min(of_next) - killed) / SECOND:.2f} s")
+    assert min(of_next) - killed < MAX_GAP * SECOND
+
+
+def drive_with_car(
+    city: City, vehicle: MqttClient, scene: CorridorCar, seconds: float, with_signals: bool = True
+) -> None:
+    """Send frames, and the states of a connected vehicle that comes up again and again; signals where asked."""
+    begun, clock = stopwatch(), WallClock()
+    unit_of = {place: (name, rsu) for name, bound in city.fleet.bindings.items() for rsu, place in bound.items()}
+    while stopwatch() - begun < seconds * SECOND:
+        if clock.now() - scene.begin > 8 * SECOND:
+            scene.begin = clock.now()
+        city.fleet.frame()
+        if with_signals:
+            gateway, rsu = unit_of[scene.names[OWN]]
+            code = scene.codes[OWN].code
+            city.fleet.gateways[gateway].signal(rsu, code.id, code.revision, scene.groups(OWN))
+        vehicle.publish(MqttTopics.vehicle("car", "state"), msgspec.json.encode(scene.state(clock.now())))
+        sleep_until(clock.now() + PERIOD)
+
+
+def received(vehicle: MqttClient) -> list[tuple[str, Advisory]]:
+    """Return the advisories that came, with their topics."""
+    return [(topic, msgspec.json.decode(payload, type=Advisory)) for topic, payload in vehicle.messages]
+
+
+def said_twice(advisories: list[tuple[str, Advisory]]) -> list[Advisory]:
+    """Return the advisories that say what one of another owner has said within REPEAT before, or have its id."""
+    twice: list[Advisory] = []
+    newest: dict[tuple[str, str, str], Advisory] = {}
+    ids: set[str] = set()
+    for topic, advisory in advisories:
+        key = (topic, advisory.kind, advisory.reason)
+        before = newest.get(key)
+        is_repeated = before is not None and before.epoch != advisory.epoch and advisory.t - before.t < REPEAT
+        if is_repeated or advisory.id in ids:
+            twice.append(advisory)
+        newest[key] = advisory
+        ids.add(advisory.id)
+    return twice
 
 
 @pytest.mark.skipif(

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from city_gateways import INTERSECTIONS, Fleet, accepted_frames, free_ports, write_node_folder
+from city_gateways import INTERSECTIONS, Fleet, accepted_frames, write_node_folder
+from city_workers import Workers
 from deadlines import until
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,47 +21,9 @@ from cloudctl.city.fixed import FixedHash, Worker
 from cloudctl.city.rendezvous import first_in_line, ranking
 from cloudctl.io import broker
 from cloudctl.io.recording.reader import Recording
-from cloudctl.io.zeromq import read_keys
 from cloudctl.node.config import ConfigError, load
 from cloudctl.node.workers import parse_worker
 from cloudctl.replay import replay
-
-COUNT = 2
-
-
-class Workers:
-    """`cloudctl serve --workers 2` on the corridor, and its gateways."""
-
-    def __init__(self, folder: Path, mqtt: int) -> None:
-        self.folder, self.fleet = folder, Fleet()
-        self.port = free_ports(COUNT)
-        self.config = write_node_folder(folder, self.port, mqtt, self.fleet)
-
-    def __enter__(self) -> "Workers":
-        command = [sys.executable, "-m", "cloudctl", "serve", str(self.config), "--workers", str(COUNT)]
-        with (self.folder / "err").open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        assert self.process.stdout is not None
-        self.lines = [self.process.stdout.readline() for _ in range(COUNT + 1)]
-        assert "serving with 2 workers" in self.lines[-1], self.log
-        self.fleet.connect(f"tcp://127.0.0.1:{self.port}", read_keys(self.folder / "node.pub").public)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.fleet.close()
-        self.process.terminate()
-        self.process.wait(30)
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "err").read_text()
-
-    def accepted(self) -> Counter[str]:
-        """Return the frames that the workers have accepted, by roadside unit."""
-        return sum((accepted_frames(self.config, number) for number in range(1, COUNT + 1)), Counter())
-
-    def process_of(self, number: int) -> int:
-        return int((self.folder / f"node-{number}.pid").read_text())
 
 
 @pytest.fixture(scope="module")

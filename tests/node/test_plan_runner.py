@@ -38,6 +38,7 @@ class Rig:
         self.faults = Faults(self.metrics)
         self.runner = PlanRunner(
             vehicle_registry=VehicleRegistry(self.metrics),
+            neighbours=engine.neighbours,
             gateways=Gateways({"g": Gateway(rsus)}),
             events=Events(self.metrics),
             metrics=self.metrics,

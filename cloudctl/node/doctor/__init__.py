@@ -10,6 +10,7 @@ from ..config import NodeConfig, load
 from ..health_probe import ProbeError, ask
 from ..pid_file import is_running_from
 from .broker_probe import broker_findings
+from .city import city_findings
 from .clocks import clock_findings
 from .files import certificate_findings, codes_finding, disk_findings, key_findings, limit_findings, port_findings
 from .finding import Finding, Status
@@ -44,6 +45,7 @@ def examine(node_file: Path | None = None, vehicle: Path | None = None) -> Itera
         "certificates": lambda: certificate_findings(config, folder),
         "ports": lambda: _running(config) if is_running else port_findings(config),
         "broker": lambda: broker_findings(config, folder, is_running, vehicle),
+        "etcd": lambda: city_findings(config),
     }
     for name, check in checks.items():
         yield from _whole(name, check)

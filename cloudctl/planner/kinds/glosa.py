@@ -56,6 +56,7 @@ REASON_PASS = "group {group} turns green in {opens:.0f} s, {ahead} ahead of you:
 REASON_NEXT_SIGNAL = (
     "the next signal, {next:.0f} m ahead, lets you through in {opens:.0f} s: pass this one in {time:.0f} s"
 )
+REASON_NEXT_ELSEWHERE = REASON_NEXT_SIGNAL + " (vehicles that may wait there are not known here)"
 REASON_STOP = "group {group} is red for {opens:.0f} s, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
 REASON_STOP_SHORTLY = "group {group} is about to turn green, {ahead} ahead of you: stop smoothly in {distance:.0f} m"
 REASONS = (REASON_GREEN, REASON_PASS, REASON_NEXT_SIGNAL, REASON_STOP, REASON_STOP_SHORTLY)
@@ -357,10 +358,18 @@ def _candidate(world: World, advice: Advice, track: int) -> Candidate:
         target=vehicle_target(world.vehicles[advice.vehicle].id),
         severity=INFORMATION,
         confidence=float(world.signals.confidence[advice.group]),
-        reason=REASONS[advice.reason],
+        reason=_reason(world, advice),
         facts=facts,
         tracks=(track,),
         speed=None if isnan(advice.speed) else advice.speed,
         distance=advice.distance,
         behaviour=BEHAVIOURS[advice.behaviour],
     )
+
+
+def _reason(world: World, advice: Advice) -> str:
+    if advice.reason == NEXT_SIGNAL:
+        next_signal = world.next_signals.get(world.vehicles[advice.vehicle].handle)
+        if next_signal is not None and not next_signal.is_queue_known:
+            return REASON_NEXT_ELSEWHERE
+    return REASONS[advice.reason]

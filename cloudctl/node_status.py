@@ -1,0 +1,13 @@
+"""What a node of a city reports of itself over MQTT, retained for a while (`MqttTopics.node_status`)."""
+
+from msgspec import Struct
+
+
+class NodeReport(Struct, frozen=True):
+    """The health of a node at `t` ns, by its clock. Counters are sums over their sources, since the node started."""
+
+    node: str
+    t: int
+    intersections: list[str]
+    counters: dict[str, int]
+    is_edge: bool = True  # it owns what it has, and passes on to a region
