@@ -12,11 +12,11 @@ from .codes.compiled.rules import RuleTable
 from .codes.days import NO_DAYS, DayCalendar
 from .fusion import Fusion
 from .hazards import Hazards
-from .schema import Signal
+from .schema import Group, Signal
 from .sensor_health import Sensing
 from .signals.faults import Scope
 from .signals.quality import SignalQuality
-from .signals.states import Doubt, Signals, named_at, signals_again, signals_from
+from .signals.states import Doubt, Signals, groups_on_node_clock, named_at, signals_again, signals_from
 from .traffic import TrafficState
 
 NEVER = 2**62  # ns
@@ -45,6 +45,7 @@ class IntersectionState:
     groups: dict[int, int]  # index of each signal group, by its number
     quality: SignalQuality
     newest_signal: NewestSignal | None = None
+    published_groups: tuple[Group, ...] = ()  # of that message, by the node's clock
 
     # Road users.
     reports: dict[int, world.Report] = field(default_factory=dict)  # by handle
@@ -85,6 +86,7 @@ class IntersectionState:
 
         self.signals = signals_from(before, t, body.seq, body.revision, self.groups, body.groups, offset, body.lanes)
         self.newest_signal = NewestSignal(body.groups, offset, named_at(self.signals, t))
+        self.published_groups = groups_on_node_clock(body.groups, offset)
         return bool((self.signals.state != before.state).any())
 
     def doubts(self, t: int) -> dict[int, Doubt]:

@@ -114,7 +114,8 @@ class GatewayHandler:
         state_changed = intersection.take(message.t, body, message.offset)
         self._scheduler.schedule_plan(t, intersection, urgent=state_changed)
         # by position: ten messages a second of every intersection come by here
-        output.signals.append(Signals(body.intersection, body.revision, body.seq, message.t, body.groups, body.lanes))
+        groups = intersection.published_groups
+        output.signals.append(Signals(body.intersection, body.revision, body.seq, message.t, groups, body.lanes))
 
     def _handle_hazard(self, t: int, message: TimestampedMessage, body: Hazard) -> None:
         hazards = self._intersections[message.intersection].hazards

@@ -3,6 +3,8 @@
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from messages_to_an_engine import OTHER, T, feed, perception, signal
 
 from bench.scene import Scene
@@ -10,7 +12,8 @@ from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
 from cloudctl.fusion import FusionConfig
-from cloudctl.schema import MAX_BODY, Hello, RawMessage, Reject, Sync
+from cloudctl.schema import MAX_BODY, Hello, RawMessage, Reject, Signals, SignalState, Sync
+from cloudctl.settings import EngineConfig
 from cloudctl.topics import TOPICS
 
 
@@ -122,6 +125,30 @@ def test_unknown_intersection_and_end_times_out_of_order(engine: Engine, code: C
         in feed(engine, "signal", signal(code, g=[{"g": 1, "s": 2, "mn": T + 9, "lk": T + 6}]))[0].rule
     )
     assert feed(engine, "signal", signal(code, q=1)) == []
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(offset=st.integers(-(10**13), 10**13), ends=st.lists(st.integers(0, 60_000), min_size=4, max_size=4))
+def test_published_signals_count_by_the_nodes_clock_whatever_the_gateways_shows(
+    code: CompiledCode, offset: int, ends: list[int]
+) -> None:
+    low, likely, high, green = (T + end * MS for end in (*sorted(ends[:3]), ends[3]))
+
+    def published(ahead: int) -> list[Signals]:
+        engine = Engine([code.code], EngineConfig({"g": {"r0": code.code.id}}))
+        engine.ingest.gateways["g"].offset = ahead
+        group = {
+            "g": int(code.group_ids[0]),
+            "s": int(SignalState.RED),
+            "mn": low + ahead,
+            "lk": likely + ahead,
+            "mx": high + ahead,
+            "ng": green + ahead,
+            "nd": 5 * SECOND,
+        }
+        return engine.step(T, [RawMessage("signal", "g", signal(code, t=T + ahead, g=[group]))]).signals
+
+    assert published(offset) == published(0) != []
 
 
 def test_the_clock_offset_is_taken_off(engine: Engine, code: CompiledCode) -> None:
