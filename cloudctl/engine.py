@@ -88,7 +88,7 @@ class Engine:
         self.acks = Acknowledgements(self.metrics)
         self.scheduler = PlanScheduler(config.period_ms * MS)
 
-        self._served = ServedIntersections(
+        self.served = ServedIntersections(
             intersections=self.intersections,
             revisions=self.revisions,
             ingest=self.ingest,
@@ -136,7 +136,7 @@ class Engine:
 
         operator_inputs, messages = split_operator_inputs(batch)
         output.answers += self._operator.handle(t, self.neighbours.take(t, operator_inputs))
-        output.changed += self._served.settle(self.config)
+        output.changed += self.served.settle(self.config)
         output.changed += [name for name in self._activate_revisions(t) if name not in output.changed]
 
         received = self.ingest.receive(t, messages)
@@ -149,7 +149,7 @@ class Engine:
         on_stage("fused")
 
         self._plan_runner.run(t, self.scheduler.due(t, with_frames, self.intersections), output)
-        without_guests(output, self._served.guests)
+        without_guests(output, self.served.guests)
         self.acks.sent(output.advisories)
         output.events = self.events.take()
         on_stage("planned")
@@ -170,11 +170,11 @@ class Engine:
     def add(self, addition: AddIntersection, t: int) -> None:
         """Serve an intersection from `t` ns on; its gateways are those that the configuration binds to it. Raises
         CodeError, and changes nothing then."""
-        self._served.add(addition, t)
+        self.served.add(addition, t)
 
     def drop(self, name: str) -> None:
         """Serve an intersection no longer. Raises ValueError, and changes nothing then."""
-        self._served.drop(name, self.config)
+        self.served.drop(name, self.config)
 
     def reconfigure(self, config: EngineConfig) -> None:
         """Replace the configuration while running. Raises ValueError, and changes nothing then.

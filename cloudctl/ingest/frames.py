@@ -59,6 +59,10 @@ class Routes:
         self._by_identity: dict[tuple[str, bytes], Route] = {}  # by sender, and the bytes that name unit and sensor
         self._by_name: dict[tuple[str, str, str], Route] = {}  # by sender, unit and sensor
 
+    def __len__(self) -> int:
+        """Return how many ways to name a sensor are known."""
+        return len(self._by_identity)
+
     def clear(self) -> None:
         """Forget all: who may speak for which unit has changed."""
         self._by_identity.clear()

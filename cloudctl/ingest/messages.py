@@ -108,7 +108,7 @@ class Ingest:
         self._plausible = plausible
         self._faults = faults or Faults(metrics)
         self._rejects = RejectSender(metrics)
-        self._routes = Routes()
+        self.routes = Routes()
         self._groups: dict[str, tuple[bytes, Groups]] = {}  # by RSU: its newest signal groups, as bytes and decoded
 
         self._decode = {
@@ -127,7 +127,7 @@ class Ingest:
         for raw in messages:
             try:
                 if raw.kind == "perception":
-                    pending.append(self._routes.next_frame(t_rx, raw) or self._perception(t_rx, raw))
+                    pending.append(self.routes.next_frame(t_rx, raw) or self.perception_in_full(t_rx, raw))
                 elif raw.kind == "signal":
                     self._signal(t_rx, raw, batch)
                 else:
@@ -168,20 +168,21 @@ class Ingest:
         """Bind gateways to roadside units anew: clocks of gateways that stay are kept, sources whose intersection
         changed begin anew."""
         self.gateways.rebind(gateways)
-        self._routes.clear()
+        self.routes.clear()
         for rsu in self.sources.rebind(gateways):
             self._groups.pop(rsu, None)
 
     # --- perception ---
 
-    def _perception(self, t_rx: int, raw: RawMessage) -> Pending:
+    def perception_in_full(self, t_rx: int, raw: RawMessage) -> Pending:
+        """Accept a perception frame whose header is decoded and checked field by field. Raises RejectedMessage."""
         body: Perception = self._body(raw)
-        route = self._routes.of(raw.sender, body.rsu, body.sensor)
+        route = self.routes.of(raw.sender, body.rsu, body.sensor)
         if route is None or body.version != VERSION:
             gateway = self.gateways.authorise(raw.sender, body.version, body.rsu)
             source = self.sources.of(body.rsu, body.sensor, gateway.rsus[body.rsu], raw.sender)
             route = Route(gateway, source, body.rsu, body.sensor)
-            self._routes.add(raw.sender, route)
+            self.routes.add(raw.sender, route)
         source = route.source
 
         t = check_time(t_rx, body.t, route.gateway.offset, PERCEPTION_AGE)
@@ -193,7 +194,7 @@ class Ingest:
         # the origin is the same from frame to frame: it is checked when it changes
         if source.origin != (body.lat, body.lon):
             self.sources.locate(source, body.lat, body.lon)
-        self._routes.recognise(raw, route)
+        self.routes.recognise(raw, route)
         return Pending(t, body.seq, route, source.shift, bytes(body.objects), raw)
 
     # --- signal states ---

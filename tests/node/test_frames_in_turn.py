@@ -147,13 +147,13 @@ def test_a_frame_is_taken_alike_in_any_split_and_by_either_way(sent: list[RawMes
 
 def test_frames_in_turn_are_read_by_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
     in_full = []
-    whole = Ingest._perception
+    whole = Ingest.perception_in_full
 
     def noting(ingest: Ingest, t_rx: int, raw: RawMessage) -> Any:
         in_full.append(raw)
         return whole(ingest, t_rx, raw)
 
-    monkeypatch.setattr(Ingest, "_perception", noting)
+    monkeypatch.setattr(Ingest, "perception_in_full", noting)
     sent = in_turn(list(range(6)))
     assert len(Taken([[message] for message in sent]).frames) == len(sent)
     assert in_full == sent[:1]
@@ -174,4 +174,4 @@ def test_a_unit_named_in_another_way_adds_no_route() -> None:
         sent.append(RawMessage("perception", "g", body.replace(b"\xa1r\xa2r0", b"\xa1r" + length + b"r0")))
     taken = Taken([sent])
     assert len(taken.frames) == len(sent)
-    assert len(taken.ingest._routes._by_identity) == 1
+    assert len(taken.ingest.routes) == 1

@@ -110,7 +110,7 @@ def test_what_comes_and_goes_changes_nothing_of_the_other_intersection(changes: 
         with_other = shared.step(t, [*wanted, *batch, *other])
         assert with_other.errors == []
         assert advisories_of(with_other, FIRST.id) == advisories_of(alone.step(t, batch), FIRST.id)
-        is_owned = SECOND_CODE.id in shared.intersections and SECOND_CODE.id not in shared._served.guests
+        is_owned = SECOND_CODE.id in shared.intersections and SECOND_CODE.id not in shared.served.guests
         assert is_owned or advisories_of(with_other, SECOND_CODE.id) == []
 
 
