@@ -70,7 +70,7 @@ class LastContact(NamedTuple):
     """When a vehicle was last in contact, ns by `stopwatch`."""
 
     received: int  # its last message
-    resent: int  # what was still valid was last sent to it again
+    resent: int  # what was still valid was last sent to it again; ahead of now: will be
 
 
 NO_CONTACT = LastContact(received=-ABSENCE, resent=-RESEND_INTERVAL)
@@ -380,6 +380,10 @@ class Egress:
         if is_back and now - resent > RESEND_INTERVAL:
             resent = now
             self._resend(vehicle)
+        elif is_back and resent <= now:
+            # It waits, and is not left out: the one before may have gone into a connection that was cut.
+            resent += RESEND_INTERVAL
+            asyncio.get_running_loop().call_later((resent - now) / SECOND, self._resend, vehicle)
         elif is_hello:
             self._metrics.count("drop.hello")
 

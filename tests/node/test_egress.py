@@ -114,6 +114,18 @@ def test_each_vehicle_is_given_its_own_advisory_and_its_state_reaches_the_node_a
     asyncio.run(scene())
 
 
+def test_a_vehicle_that_connects_again_at_once_is_sent_what_is_valid_both_times(running: broker.Broker) -> None:
+    async def scene() -> None:
+        async with loop_at(running) as loop:
+            loop.send(advisory("lasting", valid_s=60.0, vehicle="flapping"))
+            for _ in range(3):
+                async with Vehicle("flapping", port=running.port, version=running.version) as vehicle:
+                    received = await asyncio.wait_for(anext(vehicle.advisories()), 20.0)
+                    assert received.id == "lasting"
+
+    asyncio.run(scene())
+
+
 def test_only_vehicles_of_late_are_remembered_however_many_send(
     running: broker.Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
