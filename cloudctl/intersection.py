@@ -84,9 +84,9 @@ class IntersectionState:
             self.signals = signals_again(before, t, body.seq, body.revision, newest.named, body.lanes)
             return False
 
-        self.signals = signals_from(before, t, body.seq, body.revision, self.groups, body.groups, offset, body.lanes)
+        groups = self.published_groups = groups_on_node_clock(body.groups, offset)
+        self.signals = signals_from(before, t, body.seq, body.revision, self.groups, groups, body.lanes)
         self.newest_signal = NewestSignal(body.groups, offset, named_at(self.signals, t))
-        self.published_groups = groups_on_node_clock(body.groups, offset)
         return bool((self.signals.state != before.state).any())
 
     def doubts(self, t: int) -> dict[int, Doubt]:

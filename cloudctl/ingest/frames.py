@@ -19,8 +19,6 @@ from .rejections import MAX_FUTURE, RejectedMessage
 from .sources import Source
 
 MAX_FRAMES = 8  # of one source in one batch; the oldest are dropped first
-
-
 PERCEPTION_AGE = TOPICS["perception"].max_age
 
 
@@ -64,7 +62,7 @@ class Routes:
         return len(self._by_identity)
 
     def clear(self) -> None:
-        """Forget all: who may speak for which unit has changed."""
+        """Forget every route: the authorisation of gateways has changed."""
         self._by_identity.clear()
         self._by_name.clear()
 

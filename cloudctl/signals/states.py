@@ -102,11 +102,10 @@ def signals_from(
     revision: int,
     index: Mapping[int, int],
     groups: Sequence[Group],
-    offset: int,
     lanes: tuple[str, ...] | None = None,
 ) -> Signals:
-    """Return `previous` with the groups of one message of event time `t` ns laid over it. `index`: of each group by its
-    number; `offset`: ns to take off its times, so that they are on the node's clock."""
+    """Return `previous` with the groups of one message of event time `t` ns laid over it, all by the node's clock. `index`:
+    of each group by its number."""
     state, confidence = previous.state.copy(), previous.confidence.copy()
     min_end, max_end, likely_end = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
     next_green, next_duration = previous.next_green.copy(), previous.next_duration.copy()
@@ -130,15 +129,15 @@ def signals_from(
             due[k] = NEVER
 
         state[k], seen[k] = group.state, t
-        min_end[k], max_end[k] = _on_node_clock(group.min_end, offset), _on_node_clock(group.max_end, offset)
-        likely_end[k] = _on_node_clock(group.likely_end, offset)
+        min_end[k], max_end[k] = _or_never(group.min_end), _or_never(group.max_end)
+        likely_end[k] = _or_never(group.likely_end)
         confidence[k] = _confidence(group)
-        next_green[k] = _on_node_clock(group.next_green, offset)
-        next_duration[k] = NEVER if group.next_duration is None else group.next_duration
+        next_green[k] = _or_never(group.next_green)
+        next_duration[k] = _or_never(group.next_duration)
 
         end = promised_end(group)
-        if end is not None and end - offset < t + IMMINENT:
-            due[k] = min(due[k], end - offset)
+        if end is not None and end < t + IMMINENT:
+            due[k] = min(due[k], end)
 
     return Signals(
         t=t,
@@ -246,13 +245,13 @@ def _believe(
             next_green[k] = never
 
 
-def _on_node_clock(end: int | None, offset: int) -> int:
-    return int(NEVER) if end is None else end - offset
+def _or_never(end: int | None) -> int:
+    return int(NEVER) if end is None else end
 
 
 def groups_on_node_clock(groups: tuple[Group, ...], offset: int) -> tuple[Group, ...]:
-    """Return signal groups with `offset` ns taken off their times: as the node passes them on, beside a time of its own
-    clock."""
+    """Return signal groups with `offset` ns, by which their sender's clock is ahead of the node's, taken off their
+    times."""
     if offset == 0:
         return groups
     # by position: groups of every intersection come by here ten times a second

@@ -197,7 +197,7 @@ def test_nothing_that_is_believed_has_failed(messages: list[tuple[int, Group]], 
         continues = group.state == shown and not has_cycled
         failed = continues and (failed or (promised is not None and t > promised + 150 * MS))
         due = due if continues else None
-        signals = signals_from(signals, t, 1, 1, {1: 0}, (group,), 0)
+        signals = signals_from(signals, t, 1, 1, {1: 0}, (group,))
         shown, promised = group.state, group.max_end
         if (
             group.state in (SignalState.RED, SignalState.RED_FLASH, SignalState.PRE_MOVEMENT)
@@ -228,7 +228,7 @@ def test_the_short_way_believes_the_same(messages: list[tuple[int, Group]], late
     signals, t = Signals.dark(1), T
     for after, group in messages:
         t += after * MS
-        signals = signals_from(signals, t, 1, 1, {1: 0}, (group,), 0)
+        signals = signals_from(signals, t, 1, 1, {1: 0}, (group,))
     short, whole = believed(signals, t + later * MS), believed(signals, t + later * MS, {0: Doubt.NONE})
     for name in ("state", "min_end", "max_end", "likely_end", "next_green", "confidence"):
         assert np.array_equal(getattr(short, name), getattr(whole, name)), name
@@ -243,9 +243,7 @@ def test_a_state_that_was_long_out_of_sight_is_no_broken_promise(
     """
     approach = Approach(code)
     index = {approach.group: 0}
-    first = signals_from(
-        Signals.dark(1), T, 0, 1, index, (Group(approach.group, RED, T + 4 * SECOND, T + 4 * SECOND),), 0
-    )
+    first = signals_from(Signals.dark(1), T, 0, 1, index, (Group(approach.group, RED, T + 4 * SECOND, T + 4 * SECOND),))
     t = T + int(gap * SECOND)
-    again = signals_from(first, t, 1, 1, index, (Group(approach.group, RED, t + 9 * SECOND, t + 9 * SECOND),), 0)
+    again = signals_from(first, t, 1, 1, index, (Group(approach.group, RED, t + 9 * SECOND, t + 9 * SECOND),))
     assert bool(again.overdue[0]) is not believed_again
