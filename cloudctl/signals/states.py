@@ -104,8 +104,10 @@ def signals_from(
     groups: Sequence[Group],
     lanes: tuple[str, ...] | None = None,
 ) -> Signals:
-    """Return `previous` with the groups of one message of event time `t` ns laid over it, all by the node's clock. `index`:
-    of each group by its number."""
+    """Return `previous` with the groups of one message of event time `t` ns laid over it, all by the node's clock.
+
+    `index`: of each group by its number.
+    """
     state, confidence = previous.state.copy(), previous.confidence.copy()
     min_end, max_end, likely_end = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
     next_green, next_duration = previous.next_green.copy(), previous.next_duration.copy()
