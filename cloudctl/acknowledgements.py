@@ -3,10 +3,12 @@
 from collections import OrderedDict
 from typing import NamedTuple
 
+from .clock import SECOND
 from .metrics import Metrics
 from .schema import VEHICLE_TARGET, Ack, Advisory, AdvisoryKind, vehicle_target
 
-MAX_SENT = 20_000  # newest advisories that an acknowledgement is matched with
+MAX_AGE = 60 * SECOND  # of an advisory that an acknowledgement is matched with: the longest are valid for less
+MAX_SENT = 20_000  # of those, the newest
 
 
 class Sent(NamedTuple):
@@ -14,6 +16,7 @@ class Sent(NamedTuple):
 
     target: str
     kind: AdvisoryKind
+    t: int  # ns
 
 
 class Acknowledgements:
@@ -29,9 +32,13 @@ class Acknowledgements:
     def sent(self, advisories: list[Advisory]) -> None:
         """Remember advisories that are sent now."""
         for advisory in advisories:
-            self._sent[advisory.id] = Sent(advisory.target, advisory.kind)
-        while len(self._sent) > MAX_SENT:
-            self._sent.popitem(last=False)
+            self._sent[advisory.id] = Sent(advisory.target, advisory.kind, advisory.t)
+            while self._has_outdated(advisory.t):
+                self._sent.popitem(last=False)
+
+    def _has_outdated(self, t: int) -> bool:
+        oldest = next(iter(self._sent.values()))
+        return t - oldest.t > MAX_AGE or len(self._sent) > MAX_SENT
 
     def take(self, vehicle: str, ack: Ack) -> None:
         """Count the outcome of an advisory for a vehicle; one that was not sent to it counts as `ack.unknown`."""

@@ -95,7 +95,7 @@ class Hazards:
 
     def renew(self, code: CompiledCode) -> int:
         """Forget the hazards that are on no lane of another revision of the code; return how many."""
-        lost = [key for key, hazard in self._hazards.items() if not covered(code, hazard).stretches]
+        lost = [key for key, hazard in self._hazards.items() if not len(covered(code, hazard).stretches)]
         for key in lost:
             del self._hazards[key]
         return len(lost)
@@ -168,7 +168,7 @@ def _check_polygon(code: CompiledCode, hazard: Hazard, polygon: tuple[tuple[floa
                 rule=f"must be degrees within {MAX_DISTANCE:.0f} m of the intersection",
                 remedy="check the order (lat, lon) and the datum (WGS-84 / CGCS2000)",
             )
-    if not covered(code, hazard).stretches:
+    if not len(covered(code, hazard).stretches):
         raise RejectedMessage(
             field="polygon",
             value=f"{len(polygon)} points",

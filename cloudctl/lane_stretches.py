@@ -12,19 +12,10 @@ from .schema import Hazard
 MAX_REMEMBERED = 4096  # coverages
 
 
-class Stretch(NamedTuple):
-    """A part of one path (lanes first, then connections), m along it."""
-
-    path: int
-    s_from: float
-    s_to: float
-
-
 class Coverage(NamedTuple):
-    """What a hazard covers."""
+    """What a hazard covers: parts of paths (lanes first, then connections)."""
 
-    stretches: tuple[Stretch, ...]  # in order
-    table: Floats  # float64[n, 3]: the same, for compiled code
+    stretches: Floats  # float64[n, 3], in order: the path, and from where to where along it (m)
     marked: NDArray[np.bool_]  # bool[n_paths]: the path has one
 
 
@@ -49,20 +40,19 @@ def covered(code: CompiledCode, hazard: Hazard) -> Coverage:
 
     if len(_COVERAGES) >= MAX_REMEMBERED:
         _COVERAGES.clear()
-    stretches = tuple(sorted(_stretches(code, hazard)))
+    stretches = sorted(_stretches(code, hazard))
     marked = np.zeros(code.n_lanes + code.n_conns, np.bool_)
-    marked[[stretch.path for stretch in stretches]] = True
-    table = np.array(stretches, float).reshape(-1, 3)
-    coverage = _COVERAGES[key] = Coverage(stretches, table, marked)
+    marked[[path for path, _, _ in stretches]] = True
+    coverage = _COVERAGES[key] = Coverage(np.array(stretches, float).reshape(-1, 3), marked)
     return coverage
 
 
-def _stretches(code: CompiledCode, hazard: Hazard) -> list[Stretch]:
+def _stretches(code: CompiledCode, hazard: Hazard) -> list[tuple[int, float, float]]:
     stretches = []
     path = path_of(code, hazard.lane) if hazard.lane is not None else -1
     if path >= 0:
         s_from, s_to = hazard.s or (0.0, float(code.path_length[path]))
-        stretches.append(Stretch(path, s_from, s_to))
+        stretches.append((path, s_from, s_to))
 
     if hazard.polygon:
         degrees = np.array(hazard.polygon, float)
@@ -70,7 +60,7 @@ def _stretches(code: CompiledCode, hazard: Hazard) -> list[Stretch]:
         for k in range(code.n_lanes + code.n_conns):
             points = slice(code.path_start[k], code.path_start[k + 1])
             within = inside(code.path_xy[points], code.path_s[points], outline)
-            stretches += [Stretch(k, s_from, s_to) for s_from, s_to in within]
+            stretches += [(k, s_from, s_to) for s_from, s_to in within]
     return stretches
 
 

@@ -422,7 +422,7 @@ def nearest_hazards(world: World) -> dict[str, tuple[Hazard, float]]:
     for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
         choices = []
         for number, hazard in enumerate(world.hazards):
-            for path, low, high in covered(world.code, hazard).stretches:
+            for path, low, high in covered(world.code, hazard).stretches.tolist():
                 begin, end = ahead_of(world, row, path, low), ahead_of(world, row, path, high)
                 if begin is None or end is None or begin >= RANGE:
                     continue

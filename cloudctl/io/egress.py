@@ -319,6 +319,7 @@ class Egress:
         while not connection.lost.is_set():
             await connection.watch()
             self._renew()
+            self._expire()
         return connection.reason
 
     def _drop(self) -> None:

@@ -152,6 +152,17 @@ def test_only_vehicles_of_late_are_remembered_however_many_send(
     asyncio.run(scene())
 
 
+def test_an_advisory_is_kept_no_longer_than_it_is_valid(running: broker.Broker) -> None:
+    async def scene() -> None:
+        async with loop_at(running) as loop:
+            assert loop.send(advisory("brief", valid_s=0.2, vehicle="other"))
+            assert loop.send(advisory("lasting", valid_s=60.0))
+            assert loop.egress.held == 2
+            await when(lambda: loop.egress.held == 1)
+
+    asyncio.run(scene())
+
+
 def test_an_advisory_whose_time_is_over_is_not_sent_and_is_counted(running: broker.Broker) -> None:
     """Messages of one connection arrive in order: when the one sent after it is there, the first would have been."""
 

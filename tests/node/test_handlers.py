@@ -4,6 +4,7 @@ from functools import partial
 
 import msgspec
 import pytest
+from made_advisory import advisory
 
 from bench.scene import Scene
 from cloudctl import codes
@@ -237,6 +238,17 @@ def test_a_priority_request_reaches_its_intersection_or_is_counted_as_of_another
 def test_an_acknowledgement_is_counted(bench: Bench) -> None:
     bench.from_vehicle(T, "acks", Ack(T, "never sent", "applied"))
     assert bench.metrics.total("ack.unknown") == 1
+
+
+def test_an_acknowledgement_is_matched_with_advisories_of_the_last_minute(bench: Bench) -> None:
+    for second in range(0, 101, 20):
+        made = advisory(f"at {second}", vehicle="car")
+        bench.acks.sent([msgspec.structs.replace(made, t=T + second * SECOND)])
+    assert len(bench.acks) == 4, "those of 40 s and later"
+
+    bench.acks.take("car", Ack(T, "at 20", "applied"))
+    bench.acks.take("car", Ack(T, "at 40", "applied"))
+    assert (bench.metrics.total("ack.unknown"), bench.metrics.total("ack.applied")) == (1, 1)
 
 
 # --- the operator ---

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from ...forecast import lanes
-from ...lane_stretches import Coverage, Stretch, covered
+from ...lane_stretches import Coverage, covered
 from ...schema import AdvisoryKind, Hazard, vehicle_target
 from ...world import World
 from ..candidate import INFORMATION, SLOW_DOWN, Candidate
@@ -26,10 +26,10 @@ REASON_HERE = "{kind} where you are. {text}"
 
 
 class Nearest(NamedTuple):
-    """The hazard that a vehicle is warned of, the stretch of it that it comes to, and m to that."""
+    """The hazard that a vehicle is warned of, the path on which it comes to it, and m to there."""
 
     hazard: Hazard
-    stretch: Stretch
+    path: int
     ahead: float
 
     @property
@@ -95,20 +95,20 @@ def _approaching(world: World, hazard: Hazard, coverage: Coverage) -> list[tuple
     code, n = world.code, len(world.vehicles)
     approaching, ahead = np.empty((n, 2), np.int64), np.empty(n)
     count = _list_approaching(
-        world.rows, coverage.table, world.path, world.s, world.tracks["length"], world.connection, world.to_stop,
+        world.rows, coverage.stretches, world.path, world.s, world.tracks["length"], world.connection, world.to_stop,
         code.n_lanes, code.conn_from, code.conn_to, code.lane_stop_s, code.path_length, approaching, ahead,
     )  # fmt: skip
     return [
-        (k, Nearest(hazard, coverage.stretches[stretch], distance))
+        (k, Nearest(hazard, int(coverage.stretches[stretch, 0]), distance))
         for (k, stretch), distance in zip(approaching[:count].tolist(), ahead[:count].tolist(), strict=True)
     ]
 
 
 def _warning(world: World, k: int, nearest: Nearest, is_free: np.ndarray) -> Candidate:
-    hazard, stretch, ahead = nearest
+    hazard, path, ahead = nearest
     row = int(world.rows[k])
     behaviour = None
-    if hazard.kind in CLOSING and world.path[row] == stretch.path:
+    if hazard.kind in CLOSING and world.path[row] == path:
         behaviour = lanes.change(world, row, is_free & open_lanes(world, k))
     return Candidate(
         kind=KIND,
