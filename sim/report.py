@@ -13,7 +13,7 @@ import numpy as np
 from .. import __version__
 from ..metrics import BUCKETS_US
 from .common.plot_style import PLOT_STYLE, SOFT
-from .common.terminal import FUSION, TRAFFIC, losses
+from .common.terminal import FUSION, HOPS, TRAFFIC, losses
 
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
@@ -22,16 +22,6 @@ from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED = "#2667c9", "#e07b27", "#2f9e62", "#c93a3a"
 COLOURS = (BLUE, ORANGE, GREEN, RED)
-HOPS = {
-    "sensor_to_node": "sensor to node",
-    "node_to_published": "node to published",
-    "published_to_vehicle": "published to vehicle",
-    "sensor_to_vehicle": "sensor to vehicle, whole",
-    "decoded": "decode and check",
-    "fused": "fuse",
-    "planned": "plan",
-    "published": "publish",
-}
 QUANTILES = {"p50": "p50", "p99": "p99", "p99_9": "p99.9", "max": "max"}  # by name in the results: as shown
 EFFECTS = {"stops": "stops", "waiting_s": "waiting", "travel_time_s": "travel time", "fuel_g": "fuel"}
 BUCKET_RATIO = 1.12  # of the bounds of a histogram's buckets

@@ -17,6 +17,7 @@ class Progress:
         self.what = what
         self._start = stopwatch()
         self._last_shown = 0.0  # s
+        self._first: tuple[float, float] | None = None  # s, and how much was done by then: what loads first is no pace
         self._is_terminal = sys.stderr.isatty()
 
     def say(self, text: str) -> None:
@@ -26,13 +27,17 @@ class Progress:
     def at(self, done: float, total: float) -> None:
         """Show how far it is."""
         elapsed = (stopwatch() - self._start) / SECOND
+        if self._first is None:
+            self._first = (elapsed, done)
         if not self._is_terminal and elapsed - self._last_shown <= LINE_INTERVAL:
             return
         self._last_shown = elapsed
 
-        left = elapsed / max(done, 1e-9) * max(total - done, 0.0)
         bar = "#" * int(BAR_WIDTH * min(done / total, 1.0))
-        text = f"{self.what}: [{bar:<{BAR_WIDTH}}] {done:.0f} of {total:.0f} s simulated, {left:.0f} s left"
+        text = f"{self.what}: [{bar:<{BAR_WIDTH}}] {done:.0f} of {total:.0f} s simulated"
+        since, begun = elapsed - self._first[0], self._first[1]
+        if done > begun:
+            text += f", {since / (done - begun) * max(total - done, 0.0):.0f} s left"
         if self._is_terminal:
             print(f"\r{text}  ", end="", file=sys.stderr, flush=True)
         else:
@@ -80,7 +85,7 @@ def figures_table(results: Sequence[dict[str, Any]]) -> str:
         rows = [[r["scenario"], *(r["fusion"].get(k, float("nan")) for k in FUSION)] for r in fused]
         parts.append(table(["fusion against truth", "MOTA", "IDF1", "id switches", "RMSE m", "GOSPA m"], rows))
         rows = [
-            [f"{r['scenario']} {name}", *(h[k] for k in ("count", "p50", "p99", "p99_9", "max"))]
+            [f"{r['scenario']} {HOPS.get(name, name)}", *(h[k] for k in ("count", "p50", "p99", "p99_9", "max"))]
             for r in fused
             for name, h in r["latency_us"].items()
         ]
@@ -92,6 +97,20 @@ def figures_table(results: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
+HOPS = {
+    "sensor_to_node": "sensor to node",
+    "node_to_published": "node to published",
+    "published_to_vehicle": "published to vehicle",
+    "sensor_to_vehicle": "sensor to vehicle, whole",
+    "decoded": "decode and check",
+    "fused": "fuse",
+    "planned": "plan",
+    "published": "publish",
+    "hop.sensor_to_node": "sensor to node, of advisories",
+    "hop.node_to_advisory": "node to advisory made",
+    "hop.sensor_to_advisory": "sensor to advisory made",
+    "loop_delay": "delay of the event loop",
+}  # by name in the results: as shown
 TRAFFIC = ("trips", "stops", "waiting_s", "travel_time_s", "time_loss_s", "fuel_g")
 FUSION = ("mota", "idf1", "id_switches", "rmse_m", "gospa")
 LOSSES = ("drop.", "reject.", "sequence.", "egress.", "signal.")
