@@ -36,10 +36,8 @@ CUT = int(os.environ.get("RECOVERY_CUT", "15"))  # s
 AFTERWARDS = 5  # s for which the delay of advice is measured when service is back
 PATIENCE = 40  # s that service is waited for
 HOUR = 3600 * SECOND
-NODE_ADDRESS, VEHICLE_ADDRESS = (
-    "127.0.0.3",
-    "127.0.0.2",
-)  # at which node and vehicle reach the broker: links that can be cut one by one
+# At which node and vehicle reach the broker: links that can be cut one by one
+NODE_ADDRESS, VEHICLE_ADDRESS = "127.0.0.3", "127.0.0.2"
 CLOCK_PATCH = """import os, time
 _real, _file = time.time_ns, os.environ["CLOCK_FILE"]
 def _shifted():
@@ -54,13 +52,15 @@ time.time_ns = _shifted
 def run() -> str:
     if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "ip", "iptables", "mosquitto"))):
         return "not measured: it needs root, unshare, ip, iptables and mosquitto"
-    done = subprocess.run(
+
+    process = subprocess.run(
         ["unshare", "-n", sys.executable, __file__, "--inside"],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": os.getcwd()},
     )
-    return done.stdout.strip() or f"not measured: {done.stderr[-500:]}"
+
+    return process.stdout.strip() or f"not measured: {process.stderr[-500:]}"
 
 
 class Rig:
@@ -69,7 +69,7 @@ class Rig:
     def __init__(self, folder: Path, embedded: bool = False) -> None:
         self.folder, self.embedded = folder, embedded
         self.code = corridor()[0]
-        self.scene = Scene(self.code, 20)
+        self.scene = Scene(self.code, n=20)
         self.port, self.mqtt = broker.free_port(), broker.free_port()
         self.node_keys, self.keys = write_keys(folder / "node"), new_keys()
         self.fresh: list[int] = []
@@ -83,6 +83,7 @@ class Rig:
         (folder / "mosquitto.conf").write_text(
             f"listener {self.mqtt} 0.0.0.0\nallow_anonymous true\nset_tcp_nodelay true\nuser root\nlog_dest none\n"
         )
+
         (folder / "node.toml").write_text(
             f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\nstatus ='
             f' "status.json"\n[broker]\nopen = true\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport ='
@@ -99,7 +100,8 @@ class Rig:
         self.vehicle = Vehicle("car", "127.0.0.1" if self.embedded else VEHICLE_ADDRESS, self.mqtt, **more)
         await self.vehicle.__aenter__()
         self.tasks = [asyncio.create_task(self.drive()), asyncio.create_task(self.listen())]
-        await self.until(lambda: len(self.fresh) > 20, 30)
+        await self.until(lambda: len(self.fresh) > 20, seconds=30)
+
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -111,9 +113,12 @@ class Rig:
         children = _children(self.node)
         self.node.kill()
         self.node.wait()
-        for child in children:  # older versions leave their broker behind
+
+        # Older versions leave their broker behind
+        for child in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
+
         if self.broker:
             self.broker.kill()
             self.broker.wait()
@@ -149,17 +154,32 @@ class Rig:
     async def drive(self) -> None:
         wall = WallClock()
         while True:
-            t, gateway = wall.now(), self.gateway
-            seen = t + self.shift
-            end = seen + 12 * SECOND
-            groups = [Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in self.code.group_ids]
+            time_ns, gateway = wall.now(), self.gateway
+            seen_at = time_ns + self.shift
+            end = seen_at + 12 * SECOND
+
+            groups = [
+                Group(
+                    group=int(group_id),
+                    state=SignalState.RED,
+                    min_end=end,
+                    max_end=end,
+                    likely_end=end,
+                    confidence=1.0,
+                    next_green=end,
+                    next_duration=20 * SECOND,
+                )
+                for group_id in self.code.group_ids
+            ]
             if gateway:
-                gateway.perception("r0", "cam", self.scene.lat, self.scene.lon, self.scene.columns(t), seen)
-                gateway.signal("r0", self.code.code.id, 1, groups, seen)
+                gateway.perception("r0", "cam", self.scene.lat, self.scene.lon, self.scene.columns(time_ns), seen_at)
+                gateway.signal("r0", self.code.code.id, 1, groups, seen_at)
                 gateway.poll()
+
             with contextlib.suppress(asyncio.TimeoutError):
                 async with asyncio.timeout(0.5):
-                    await self.vehicle.report(msgspec.structs.replace(self.scene.state(t), t=t))
+                    await self.vehicle.report(msgspec.structs.replace(self.scene.state(time_ns), t=time_ns))
+
             await asyncio.sleep(0.1)
 
     async def listen(self) -> None:
@@ -168,15 +188,15 @@ class Rig:
                 self.fresh.append(stopwatch())
                 self.delays.append(WallClock().now() - advisory.inputs.t_rx)
 
-    async def until(self, done: Callable[[], Any], seconds: float) -> None:
+    async def until(self, is_done: Callable[[], Any], seconds: float) -> None:
         deadline = stopwatch() + int(seconds * SECOND)
-        while not done() and stopwatch() < deadline:
+        while not is_done() and stopwatch() < deadline:
             await asyncio.sleep(0.01)
 
     def counted(self) -> dict[str, int]:
         with contextlib.suppress(OSError, ValueError):
             counters = json.loads((self.folder / "status.json").read_text())["counters"]
-            return {name: n for name, n in counters.items() if name.startswith(("drop.", "reject."))}
+            return {name: count for name, count in counters.items() if name.startswith(("drop.", "reject."))}
         return {}
 
     def cut(self, address: str, port: int, cut: bool) -> None:
@@ -184,7 +204,8 @@ class Rig:
         for end in (
             ["-d", address, "--dport"],
             ["-s", address, "--sport"],
-        ):  # on arrival: a drop on the way out would be noticed by the sender
+            # On arrival: a drop on the way out would be noticed by the sender
+        ):
             subprocess.run(
                 ["iptables", "-A" if cut else "-D", "INPUT", "-p", "tcp", *end, str(port), "-j", "DROP"], check=True
             )
@@ -281,27 +302,33 @@ async def measure(name: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         async with Rig(Path(folder), embedded) as rig:
             log = Path(folder) / "node.err"
-            before, begun, read = rig.counted(), len(rig.lines), log.stat().st_size
+            before, line_count, read = rig.counted(), len(rig.lines), log.stat().st_size
             expired = rig.vehicle.expired
             await cause(rig)
             end = stopwatch()
 
             def steady() -> bool:
                 """Advice of the last second comes at half the usual rate at least."""
-                return sum(stopwatch() - at < SECOND for at in rig.fresh[-50:]) >= 5 and rig.fresh[-1] > end
+                return sum(stopwatch() - arrival < SECOND for arrival in rig.fresh[-50:]) >= 5 and rig.fresh[-1] > end
 
             if name.endswith(" h"):
-                await asyncio.sleep(2)  # a clock that steps ends nothing: see whether service lasts
+                # A clock that steps ends nothing: see whether service lasts
+                await asyncio.sleep(2)
+
             await rig.until(steady, PATIENCE)
-            after = _resumed([at for at in rig.fresh if at > end], end)
+            after = _resumed([arrival for arrival in rig.fresh if arrival > end], end)
             usual, received = _median(rig.delays), len(rig.delays)
             await asyncio.sleep(AFTERWARDS)
             delay = f"{usual:.0f}, {_median(rig.delays[received:]):.0f}"
-            dropped = {key: n - before.get(key, 0) for key, n in rig.counted().items() if n > before.get(key, 0)}
+            dropped = {
+                key: count - before.get(key, 0) for key, count in rig.counted().items() if count > before.get(key, 0)
+            }
+
             with log.open("rb") as file:
                 file.seek(read)
-                logged = file.read().decode().splitlines() + rig.lines[begun:]
-            lost = ", ".join(f"{key} {n}" for key, n in sorted(dropped.items())) or "-"
+                logged = file.read().decode().splitlines() + rig.lines[line_count:]
+
+            lost = ", ".join(f"{key} {count}" for key, count in sorted(dropped.items())) or "-"
             if rig.vehicle.expired > expired:
                 lost += f"; expired at the vehicle {rig.vehicle.expired - expired}"
             return [
@@ -336,27 +363,55 @@ async def vehicle_back() -> list[str]:
     """Return the row of a vehicle that is away for 2 s, while an advisory that is valid for 10 s is published."""
     with tempfile.TemporaryDirectory() as folder:
         running = broker.start(Path(folder), prefer="mosquitto")
-        egress = Egress(BrokerSection(port=running.port), WallClock(), Metrics(), lambda *_: None)
+        egress = Egress(
+            section=BrokerSection(port=running.port),
+            clock=WallClock(),
+            metrics=Metrics(),
+            on_vehicle_message=lambda *_: None,
+        )
+
         egress.start()
         await egress.connected.wait()
         async with Vehicle("car", port=running.port) as vehicle:
             await vehicle.connected.wait()
         await asyncio.sleep(1)
-        t = WallClock().now()
-        advisory = Advisory("x", AdvisoryKind.GLOSA, "X", "vehicle:car", 2, 1.0, "why", t, t + 10 * SECOND, Inputs(1))
+        time_ns = WallClock().now()
+
+        advisory = Advisory(
+            id="x",
+            kind=AdvisoryKind.GLOSA,
+            intersection="X",
+            target="vehicle:car",
+            severity=2,
+            confidence=1.0,
+            reason="why",
+            t=time_ns,
+            valid_until=time_ns + 10 * SECOND,
+            inputs=Inputs(1),
+        )
+
         egress.advise(advisory, msgspec.json.encode(advisory))
         await asyncio.sleep(1)
         begin = stopwatch()
-        took = "never"
+        duration = "never"
+
         async with Vehicle("car", port=running.port) as vehicle:
             with contextlib.suppress(asyncio.TimeoutError):
                 async with asyncio.timeout(5):
                     async for _ in vehicle.advisories():
-                        took = f"{(stopwatch() - begin) / SECOND:.1f}"
+                        duration = f"{(stopwatch() - begin) / SECOND:.1f}"
                         break
+
         await egress.stop()
         running.stop()
-    return ["vehicle away for 2 s: what was valid meanwhile", took, "-", "1 of 1" if took == "never" else "-", "-"]
+
+    return [
+        "vehicle away for 2 s: what was valid meanwhile",
+        duration,
+        "-",
+        "1 of 1" if duration == "never" else "-",
+        "-",
+    ]
 
 
 def main(names: list[str]) -> None:
@@ -370,10 +425,12 @@ def main(names: list[str]) -> None:
             "logged: lines, the first",
         ]
     ]
+
     for name in CAUSES:
         if not names or any(wanted in name for wanted in names):
             rows.append(asyncio.run(measure(name)))
             print("\t".join(rows[-1]), file=sys.stderr, flush=True)
+
     if not names:
         rows.append(asyncio.run(vehicle_back()))
     print("\n".join("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows))

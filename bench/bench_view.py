@@ -47,10 +47,10 @@ def rest(seconds: float) -> None:
 
 def started(count: int, objects: int, hz: float) -> tuple[Any, Connection, str]:
     """Start a process that drives intersections; return it, its pipe and its address."""
-    here, there = spawn.Pipe()
-    process = spawn.Process(target=serve, args=(there, count, objects, hz), daemon=True)
+    parent_end, child_end = spawn.Pipe()
+    process = spawn.Process(target=serve, args=(child_end, count, objects, hz), daemon=True)
     process.start()
-    return process, here, here.recv()
+    return process, parent_end, parent_end.recv()
 
 
 def stopped(process: Any, pipe: Connection) -> None:
@@ -65,50 +65,60 @@ def lap(pipe: Connection) -> tuple[float, float, float]:
     """Return p50 and p99 of the latencies (us) of one round, and the share of a core that was used."""
     pipe.send("lap")
     _, used = pipe.recv()
-    begun = stopwatch()
+    begin = stopwatch()
     rest(ROUND_S)
     pipe.send("lap")
     late, now = pipe.recv()
-    return float(np.quantile(late, 0.5)), float(np.quantile(late, 0.99)), (now - used) / (stopwatch() - begun)
+
+    return float(np.quantile(late, 0.5)), float(np.quantile(late, 0.99)), (now - used) / (stopwatch() - begin)
 
 
 def cost() -> str:
-    process, pipe, address = started(INTERSECTIONS, OBJECTS, 10.0)
+    process, pipe, address = started(INTERSECTIONS, OBJECTS, hz=10.0)
     rounds: dict[str, list[tuple[float, float, float]]] = {
         "nobody": [],
         f"{READERS} readers": [],
         f"{DEAF} that never read": [],
     }
+
     rate = 0.0
     memory = [resident(process.pid)]
+
     for _ in range(ROUNDS):
-        for name, found in rounds.items():
+        for name, samples in rounds.items():
             end = None
             silent = []
+
             if "readers" in name:
-                end, other = spawn.Pipe()
-                readers = spawn.Process(target=look, args=(other, address, READERS, INTERSECTIONS), daemon=True)
+                end, child_end = spawn.Pipe()
+                readers = spawn.Process(target=look, args=(child_end, address, READERS, INTERSECTIONS), daemon=True)
                 readers.start()
                 end.recv()
             elif name != "nobody":
                 silent = [deaf(address, INTERSECTIONS) for _ in range(DEAF)]
+
             rest(0.5)
-            found.append(lap(pipe))
+            samples.append(lap(pipe))
+
             if end is not None:
                 end.send("stop")
                 rate = end.recv()
                 readers.join(10)
+
             if silent:
                 memory.append(resident(process.pid))
             for stream in silent:
                 stream.close()
             rest(0.5)
+
     stopped(process, pipe)
     floor = [median(column) for column in zip(*rounds["nobody"], strict=True)]
     rows = []
-    for name, found in rounds.items():
-        p50, p99, share = (median(column) for column in zip(*found, strict=True))
+
+    for name, samples in rounds.items():
+        p50, p99, share = (median(column) for column in zip(*samples, strict=True))
         rows.append([name, p50, p99, p50 / floor[0], p99 / floor[1], 100 * share])
+
     text = table(
         [
             f"{INTERSECTIONS} x {OBJECTS} tracks, 10 Hz",
@@ -120,6 +130,7 @@ def cost() -> str:
         ],
         rows,
     )
+
     return (
         f"{text}\n{READERS} readers got {rate / 1e6:.1f} MB/s together; {DEAF} that never read: memory"
         f" {memory[-1] - memory[0]:+.1f} MB"
@@ -134,34 +145,37 @@ def resident(pid: int) -> float:
 
 def nobody() -> str:
     """Return what the observer takes of a step while nobody looks, and what one snapshot takes."""
-    driven = Driven(INTERSECTIONS, OBJECTS, 10.0)
+    driven = Driven(INTERSECTIONS, OBJECTS, hz=10.0)
     begin = 1_767_225_600 * SECOND
-    steps, seen = [], []
-    for k in range(1200):
-        t = begin + k * driven.slot
-        batch = driven.batch(t)
+    steps, observe_times = [], []
+
+    for index in range(1200):
+        time_ns = begin + index * driven.slot
+        batch = driven.batch(time_ns)
         begun = cpu()
-        out = driven.engine.step(t, batch)
+        output = driven.engine.step(time_ns, batch)
         stepped = cpu()
-        driven.observer.observe(t, batch, out)
+        driven.observer.observe(time_ns, batch, output)
         steps.append(stepped - begun)
-        seen.append(cpu() - stepped)
-    share = sum(seen[200:]) / sum(steps[200:])
+        observe_times.append(cpu() - stepped)
+
+    share = sum(observe_times[200:]) / sum(steps[200:])
     world = next(iter(driven.engine.intersections.values())).latest
     assert world is not None
     begun = cpu()
     for _ in range(2000):
         block = columns.snapshot(0, world, world.signals)
-    took = (cpu() - begun) / 2000 / 1000
+    duration = (cpu() - begun) / 2000 / 1000
     names = world.tracks.dtype.names or ()
     begun = cpu()
     for _ in range(100):
         listed = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in world.tracks.tolist()])
     slow = (cpu() - begun) / 100 / 1000
     return (
-        f"nobody looks: {median(seen[200:]) / 1000:.2f} us of a step of {median(steps[200:]) / 1000:.0f} us,"
-        f" {share:.2%} of the loop\na snapshot of {len(world.tracks)} tracks: {took:.0f} us, {len(block)} bytes (a JSON"
-        f" list of maps: {slow:.0f} us, {len(listed)} bytes)"
+        f"no viewer: {median(observe_times[200:]) / 1000:.2f} us of a step of {median(steps[200:]) / 1000:.0f} us,"
+        f" {share:.2%} of the loop\n"
+        f"a snapshot of {len(world.tracks)} tracks: {duration:.0f} us, {len(block)} bytes"
+        f" (a JSON list of maps: {slow:.0f} us, {len(listed)} bytes)"
     )
 
 
@@ -176,12 +190,13 @@ def frames(browser: Browser, address: str, script: str) -> tuple[float, float, f
     first = browser.run("cloudctl.stats.firstPicture")
     browser.run(script)
     rest(2.0)
-    found = browser.run(
+    measured = browser.run(
         "new Promise((done) => { const begun = performance.now(); const draws = cloudctl.stats.draws; let n = 0; const"
         " tick = (now) => { n += 1; if (now - begun < 5000) requestAnimationFrame(tick); else done([1000 * n / (now -"
         " begun), cloudctl.stats.drawMs]); }; requestAnimationFrame(tick); })"
     )
-    return first, found[0], found[1]
+
+    return first, measured[0], measured[1]
 
 
 def page() -> str:
@@ -192,6 +207,7 @@ def page() -> str:
         (f"{INTERSECTIONS} x {OBJECTS} tracks", INTERSECTIONS, OBJECTS, 10.0, whole),
         (f"zone of {ZONE}", ZONE, 20, 0.2, whole),
     )
+
     with Browser() as browser:
         for name, count, objects, hz, script in cases:
             process, pipe, address = started(count, objects, hz)
@@ -199,6 +215,7 @@ def page() -> str:
             rows.append([name, *drawn])
             browser.open("about:blank")
             stopped(process, pipe)
+
     return table(["page without a GPU", "first picture ms", "frames/s", "ms to draw one"], rows)
 
 
@@ -212,7 +229,7 @@ def seek() -> str:
         browser.until("cloudctl.stats.firstPicture !== null", 60)
         first = browser.run("cloudctl.stats.firstPicture")
         browser.run("cloudctl.connection.ask({ play: false })")
-        took = [
+        durations = [
             browser.run(SEEK.replace("SHARE", str(share)), 60)
             for share in np.random.default_rng(1).uniform(0.05, 0.95, SEEKS)
         ]
@@ -220,9 +237,10 @@ def seek() -> str:
         stop()
         thread.join(20)
         size = path.stat().st_size / 1e6
+
     return (
         f"recording of an hour ({size:.0f} MB, 3 units x 10 Hz x 40 objects): first picture {first:.0f} ms; click to"
-        f" picture median {median(took):.0f} ms, longest {max(took):.0f} ms of {SEEKS}"
+        f" picture median {median(durations):.0f} ms, longest {max(durations):.0f} ms of {SEEKS}"
     )
 
 
@@ -245,23 +263,36 @@ def write_hour(path: Path) -> None:
     from bench.scene import corridor
 
     code: CompiledCode = corridor()[0]
-    scene = Scene(code, 40)
-    config = EngineConfig({"g": {f"r{k}": code.code.id for k in range(3)}})
-    blocks = [msgspec.Raw(encode(pack(scene.columns(k * 100 * MS)))) for k in range(600)]
+    scene = Scene(code, n=40)
+    config = EngineConfig({"g": {f"r{index}": code.code.id for index in range(3)}})
+    blocks = [msgspec.Raw(encode(pack(scene.columns(index * 100 * MS)))) for index in range(600)]
     recorder = Recorder(path)
     recorder.meta("config", msgspec.json.encode(config))
     recorder.meta("code", codes.dump(code.code))
     begin = 1_767_225_600 * SECOND
-    for k in range(HOUR * 10):
+
+    for index in range(HOUR * 10):
         for unit in range(3):
-            t = begin + k * 100 * MS
-            body = Perception(VERSION, f"r{unit}", "fused", k, t, scene.lat, scene.lon, blocks[k % len(blocks)])
+            time_ns = begin + index * 100 * MS
+            body = Perception(
+                version=VERSION,
+                rsu=f"r{unit}",
+                sensor="fused",
+                seq=index,
+                t=time_ns,
+                lat=scene.lat,
+                lon=scene.lon,
+                objects=blocks[index % len(blocks)],
+            )
+
             batch = [RawMessage("perception", "g", encode(body))]
             if unit == 0:
-                batch.append(RawMessage("signal", "g", scene.signal("r0", k, t)))
-            recorder.step(t + (40 + 12 * unit) * MS, batch, [])
-        if k % 5 == 0:
+                batch.append(RawMessage("signal", "g", scene.signal("r0", index, time_ns)))
+            recorder.step(time_ns + (40 + 12 * unit) * MS, batch, [])
+
+        if index % 5 == 0:
             recorder.flush()
+
     recorder.close()
 
 
@@ -279,6 +310,7 @@ def served(path: Path, shown: list[str]) -> tuple[threading.Thread, Any]:
     shown.append(process.stdout.readline().decode().split()[1])
     thread = threading.Thread(target=process.wait)
     thread.start()
+
     return thread, process.terminate
 
 
@@ -289,6 +321,7 @@ def run() -> str:
         if find_browser()
         else ["no Chromium here, so that the page itself is not measured: apt-get install chromium"]
     )
+
     parts.append(
         "must: nobody <= 1 % of the loop; 10 readers p99 <= 1.1 x; never read 1.0 x; >= 50 frames/s; first picture <="
         " 700 ms; seek <= 500 ms"

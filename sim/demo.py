@@ -28,6 +28,7 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     replays = [replay(Path(r["recording"])) for r in live]
     proofs = [_proof(result) for result in replays]
     page = out / "report.html"
+
     notes = [
         (
             f"Each scenario ran {seconds:.0f} s in real time over ZeroMQ (CURVE) and MQTT ({live[0]['broker']}), after"
@@ -41,11 +42,12 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
         *(f"Replay of {Path(r['recording']).name}: {proof}." for r, proof in zip(live, proofs, strict=True)),
         "Run it again with: make demo",
     ]
+
     report.write(page, live, study, notes)
     (out / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode({"live": live, "study": study})))
     print(figures_table(live))
     rows = [
-        [name, *(ratio[k] for k in ("stops", "waiting_s", "travel_time_s", "fuel_g"))]
+        [name, *(ratio[key] for key in ("stops", "waiting_s", "travel_time_s", "fuel_g"))]
         for name, ratio in report.ratios(study).items()
     ]
     print("\n" + table(["with advice / without", "stops", "waiting", "travel time", "fuel"], rows))
@@ -66,10 +68,11 @@ def _command() -> str:
 def _live(scenario: Scenario, seconds: float, folder: Path) -> dict[str, Any]:
     progress = Progress(f"{scenario.name}, over sockets")
     setup = Setup(seed=1, seconds=seconds, warm_up=WARM_UP[scenario.name])
-    loop = LiveLoop(scenario, setup, folder, view=True)
+    loop = LiveLoop(scenario=scenario, setup=setup, folder=folder, view=True)
     progress.say(f"watch it live: {loop.page}")
     result = loop.run(progress.at)
     progress.done()
+
     return result
 
 
@@ -82,12 +85,15 @@ def _study(out: Path, seconds: float, seeds: int) -> list[dict[str, Any]]:
     ]
     if not seeds:
         return []
+
     progress = Progress(f"study with and without advice, {len(jobs)} runs")
     results = []
+
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for result in pool.imap(_one, jobs):
             results.append(result)
             progress.at(len(results) * seconds, len(jobs) * seconds)
+
     progress.done()
     return sorted(results, key=lambda r: (r["scenario"], r["seed"], r["advice"]))
 

@@ -54,6 +54,7 @@ def from_library(place: str, years: Iterable[int]) -> DayCalendar:
     """Return the calendar of a country (`CN`) or of a region of one (`DE-BY`) for some years. Raises CodeError."""
     library, wanted_years = _library(), sorted(set(years))
     country, _, region = place.partition("-")
+
     if not wanted_years or wanted_years[0] < 1990 or wanted_years[-1] > 2199:
         raise refuse(
             where="calendar",
@@ -118,6 +119,7 @@ def _replaced_day(day: date, library_days: Any) -> date:
     named_days = [day_off for day_off in sorted(library_days) if label in library_days[day_off]]
     working_days = [day_off for day_off in sorted(library_days) if day_off.isoweekday() <= 5]
     day_off: date = named_days[0] if named_days else min(working_days, key=lambda other: abs(other - day))
+
     return day_off
 
 

@@ -61,6 +61,7 @@ class Registry:
         parts = parse_code(code)
         if code in self._issued:
             raise CityCodeError(f"{code} was issued already")
+
         cell = (parts.adm, parts.kind, parts.grid)
         self._last_serial[cell] = max(self._last_serial.get(cell, 0), parts.serial)
         self._issued[code] = Issued(code=code, lat_e7=lat_e7, lon_e7=lon_e7, t=t, note=note)
@@ -77,6 +78,7 @@ class Registry:
             if len(numbers) + 256 > MAX_NUMBER:
                 raise CityCodeError(f"region {region} has issued all its numbers: open another region")
             numbers[code] = len(numbers) + 256
+
         return numbers[code]
 
     def __getitem__(self, code: str) -> Issued:
@@ -109,6 +111,7 @@ class Registry:
         """Read a registry. Raises CityCodeError for a malformed one, with the line."""
         registry = cls()
         lines = path.read_bytes().splitlines()
+
         number = 0
 
         try:
@@ -210,9 +213,9 @@ def _densified(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np
         return points[:, 0], points[:, 1]
 
     pieces = []
-    for a, b in itertools.pairwise(points):
-        steps = int(np.abs(b - a).max() // (CELL_E7 // 8)) + 1
-        pieces.append(a + (b - a) * np.arange(steps)[:, None] // steps)
+    for start, end in itertools.pairwise(points):
+        steps = int(np.abs(end - start).max() // (CELL_E7 // 8)) + 1
+        pieces.append(start + (end - start) * np.arange(steps)[:, None] // steps)
 
     line = np.concatenate([*pieces, points[-1:]])
     return line[:, 0], line[:, 1]
@@ -225,9 +228,10 @@ def _cell_key(lat: NDArray[np.int64], lon: NDArray[np.int64]) -> NDArray[np.int6
 @njit(cache=True)
 def _lookup(lat: Any, lon: Any, cells: Any, start: Any) -> tuple[Any, Any]:
     first, last = np.zeros(len(lat), np.int64), np.zeros(len(lat), np.int64)
-    for k in range(len(lat)):
-        key = (lat[k] + 900_000_000) // CELL_E7 << 20 | (lon[k] + 1_800_000_000) // CELL_E7
+    for query in range(len(lat)):
+        key = (lat[query] + 900_000_000) // CELL_E7 << 20 | (lon[query] + 1_800_000_000) // CELL_E7
         index = np.searchsorted(cells, key)
         if index < len(cells) and cells[index] == key:
-            first[k], last[k] = start[index], start[index + 1]
+            first[query], last[query] = start[index], start[index + 1]
+
     return first, last

@@ -20,7 +20,8 @@ from .polygons import inside_spans
 from .rule import FUELS, STAGES, Rule, known_class
 from .when import holds
 
-SPEED_CAP_KINDS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
+# Kinds that bound the speed from above
+SPEED_CAP_KINDS = ("speed_max", "school_zone", "construction")
 # Kinds that bound a size of the vehicle, and the field of `Vehicle` that each bounds
 SIZE_FIELDS = {
     "height_max": "height",
@@ -130,7 +131,7 @@ class Effective(NamedTuple):
 
     def rule_of(self, kind: str) -> str:
         """Return the rule that decided a kind; "" where none holds."""
-        return next((d.rule for d in self.decisions if d.kind == kind), "")
+        return next((decision.rule for decision in self.decisions if decision.kind == kind), "")
 
 
 class RulePlacement(NamedTuple):
@@ -161,6 +162,7 @@ def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
         for target in rule.targets:
             has_span = target.s_from is not None or target.s_to is not None
             extent = (target.s_from or 0.0, inf if target.s_to is None else target.s_to)
+
             if target.entity in placements:
                 placements[target.entity].append(RulePlacement(index, 4 if has_span else 3, *extent))
             elif target.entity in zones:
@@ -171,7 +173,9 @@ def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
                     ]
             else:
                 for name in members.get(target.entity, ()):
-                    placements[name].append(RulePlacement(index, 0 if target.entity == "code" else 2, 0.0, inf))
+                    placements[name].append(
+                        RulePlacement(rule=index, scope=0 if target.entity == "code" else 2, s_from=0.0, s_to=inf)
+                    )
 
     for on_path in placements.values():
         on_path.sort(key=lambda placement: _rank(code.rules[placement.rule], placement))
@@ -182,6 +186,7 @@ def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
 def _rank(rule: Rule, placement: RulePlacement) -> tuple[object, ...]:
     value = 0.0 if rule.value is None else rule.value
     more_is_stricter = rule.kind in ("speed_min", "emission_zone")  # where more is stricter
+
     return (
         not rule.temporary,
         -rule.priority,
@@ -199,6 +204,7 @@ def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
     only."""
     is_certain = True
     named_classes = rule.classes or RESERVING_KINDS.get(rule.kind, ())
+
     if rule.kind in RESERVING_KINDS:
         if vehicle.is_one_of(named_classes):
             return False
@@ -264,7 +270,8 @@ def effective(
     active: dict[str, list[Rule]] = {}
     # By kind, the first rule that binds the vehicle or not, by what it does not declare
     undecided_rules: dict[str, Rule] = {}
-    closed_tidal_rules: list[Rule] = []  # rules that open a place, and are not in force
+    # rules that open a place, and are not in force
+    closed_tidal_rules: list[Rule] = []
     days = days_of(holidays)
 
     for placement in (placements if placements is not None else rule_placements(code))[path]:
@@ -285,13 +292,14 @@ def effective(
 
     decisions = {
         kind: Decision(
-            kind,
-            rules[0].id,
-            rules[0].value,
-            tuple(dict.fromkeys(loser.id for loser in rules[1:] if loser.id != rules[0].id)),
+            kind=kind,
+            rule=rules[0].id,
+            value=rules[0].value,
+            lost=tuple(dict.fromkeys(loser.id for loser in rules[1:] if loser.id != rules[0].id)),
         )
         for kind, rules in active.items()
     }
+
     refused_by = next(_refusals(code, vehicle, decisions, closed_tidal_rules), None)
     speed_max = min((decisions[kind].value or inf for kind in SPEED_CAP_KINDS if kind in decisions), default=inf)
     speed_min = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0

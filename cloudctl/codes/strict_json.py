@@ -76,7 +76,8 @@ def read_json(
     except UNDECODABLE:
         tree = _tree(data, where)
 
-    if data.count(b":") != msgspec.json.encode(tree).count(b":"):  # fewer keys were read than are written
+    # Fewer keys were read than are written
+    if data.count(b":") != msgspec.json.encode(tree).count(b":"):
         repeated = list(islice(_repeated_keys(data), MAX_FINDINGS))
         if repeated:
             raise CodeError(where, repeated)
@@ -158,8 +159,8 @@ def _walk(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
         if not isinstance(node, list | tuple):
             yield _mistyped(node, "must be a list", path, entity)
             return
-        for k, item in enumerate(node):
-            yield from _walk(item, struct_type, f"{path}[{k}]", entity)
+        for index, item in enumerate(node):
+            yield from _walk(item, struct_type, f"{path}[{index}]", entity)
     elif not isinstance(node, dict):
         yield _mistyped(node, "must be an object, {...}", path or "file", entity)
     else:
@@ -189,6 +190,7 @@ def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) ->
                     severity=Severity.ERROR,
                     remedy=f'write it as "{owner}": {{"{key}": ...}}',
                 )
+
                 continue
 
             yield _unknown_key(str(key), missing_keys, list(fields), _joined_path(path, str(key)), entity)

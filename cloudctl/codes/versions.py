@@ -35,6 +35,7 @@ def diff(earlier: IntersectionCode, later: IntersectionCode) -> list[Change]:
     same."""
     before, after = msgspec.to_builtins(earlier), msgspec.to_builtins(later)
     differences: list[Change] = []
+
     for field in before:
         if isinstance(before[field], list | tuple):
             differences += _table_changes(field, before[field], after[field])

@@ -32,4 +32,4 @@ def process_gauges() -> Iterator[Gauge]:
 
 
 def _one(name: str, text: str, value: float, counts: bool = False) -> Gauge:
-    return Gauge(name, text, [Sample((), value)], counts)
+    return Gauge(name=name, help=text, samples=[Sample((), value)], counts=counts)

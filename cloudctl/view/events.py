@@ -51,6 +51,7 @@ def advisory_event(index: int, advisory: Advisory) -> AdvisoryEvent:
     """Return the event of an advisory of the intersection of that number."""
     inputs = advisory.inputs
     sensed = inputs.t_sensor > 0
+
     return AdvisoryEvent(
         t=advisory.t / MS,
         index=index,

@@ -75,7 +75,8 @@ class View:
     observer: Observer
     token: str
     origins: Sequence[str] = ()
-    control: Callable[[Viewer, Request], None] | None = None  # takes what concerns time; None: time cannot be asked for
+    # Takes what concerns time; None: time cannot be asked for
+    control: Callable[[Viewer, Request], None] | None = None
     greet: Callable[[Viewer], None] | None = None
 
 
@@ -106,10 +107,14 @@ class ViewRoutes:
         name = request.match_info.get("name", "index.html")
         file = self._files.get(name)
         if file is None:
-            return self._refuse(404, "path", name, "the page has no such file", "open /view/")
+            return self._refuse(
+                status=404, field="path", value=name, rule="the page has no such file", remedy="open /view/"
+            )
+
         headers = HEADERS | {"ETag": file.etag}
         if request.headers.get("If-None-Match") == file.etag:
             return self._web.Response(status=304, headers=headers)
+
         return self._web.Response(body=file.data, content_type=file.type, charset="utf-8", headers=headers)
 
     # --- who may look ---
@@ -124,24 +129,26 @@ class ViewRoutes:
         origin = request.headers.get("Origin")
         if origin is not None and not same_site(origin, request.host) and origin not in self._view.origins:
             return self._refuse(
-                403,
-                "Origin",
-                origin,
-                "this site's pages may not look",
-                "open the node's own page, or add the site to [http] origins",
+                status=403,
+                field="Origin",
+                value=origin,
+                rule="this site's pages may not look",
+                remedy="open the node's own page, or add the site to [http] origins",
             )
+
         if not hmac.compare_digest(token_of(request), self._view.token.encode()):
             return self._refuse(
-                401,
-                "token",
-                "...",
-                "the token is missing or wrong",
-                "open the address that the node has printed, with its #token=",
+                status=401,
+                field="token",
+                value="...",
+                rule="the token is missing or wrong",
+                remedy="open the address that the node has printed, with its #token=",
             )
+
         return None
 
     def _refuse(self, status: int, field: str, value: str, rule: str, remedy: str) -> Any:
-        return problem(self._web, status, field, value, rule, remedy)
+        return problem(self._web, status, field=field, value=value, rule=rule, remedy=remedy)
 
     # --- the socket ---
 
@@ -149,11 +156,13 @@ class ViewRoutes:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
+
         ready = asyncio.Event()
         try:
             viewer = self._view.observer.open(ready.set)
         except ViewError as why:
             return self._refuse(503, **why.row)
+
         try:
             return await converse(
                 self._web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=MAX_REQUEST, **SOCKET_OPTIONS),
@@ -185,19 +194,22 @@ class ViewRoutes:
                     "rule": str(error),
                     "remedy": "send a JSON object as docs/view.md says",
                 }
+
                 viewer.put((FrameKind.ERROR, 0), json_frame(FrameKind.ERROR, row))
 
     def _ask_time(self, viewer: Viewer, request: Request) -> None:
-        asked = [name for name in ("play", "seek", "step", "speed", "exact") if getattr(request, name) is not None]
-        if not asked:
+        requested = [name for name in ("play", "seek", "step", "speed", "exact") if getattr(request, name) is not None]
+        if not requested:
             return
+
         if self._view.control is None:
             raise ViewError(
-                asked[0],
-                getattr(request, asked[0]),
-                "time cannot be moved at a running node",
-                "replay a recording: cloudctl replay FILE --view",
+                field=requested[0],
+                value=getattr(request, requested[0]),
+                rule="time cannot be moved at a running node",
+                remedy="replay a recording: cloudctl replay FILE --view",
             )
+
         self._view.control(viewer, request)
 
 
@@ -217,9 +229,11 @@ def token_of(request: Any) -> bytes:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return bytes(value.strip().encode())
+
     for name in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
         if name.strip().startswith(TOKEN_PREFIX):
             return bytes(name.strip().removeprefix(TOKEN_PREFIX).encode())
+
     return b""
 
 

@@ -16,9 +16,11 @@ from ..polylines import F8, arc_lengths, arc_lengths_of_all
 
 MAX_GAP = 3.0  # m between a lane's end and the path that leaves it
 MAX_REACH = 5000.0  # m from the reference point
-MAX_OVERRUN = 0.5  # m a stop line may lie beyond the end of its lane, or a conflict point beyond the end of its path
+# m a stop line may lie beyond the end of its lane, or a conflict point beyond the end of its path
+MAX_OVERRUN = 0.5
 MAX_CONFLICT_GAP = 12.0  # m between the places of one conflict point on its two paths
-MIN_WRONG_SIDE_OFFSET = 1.5  # m by which a lane must lie on the wrong side of its neighbour: half of one
+# m by which a lane must lie on the wrong side of its neighbour: half of one
+MIN_WRONG_SIDE_OFFSET = 1.5
 MIN_DIRECTED_LENGTH = 5.0  # m
 FOLD_COSINE = 0.94  # rad from a full turn back (cosine below -0.94) between two segments of a line
 
@@ -27,6 +29,7 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the faults of lines and places; references must hold."""
     origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
+
     degenerate_lines = [item for item in items if len(item.points) < 2]
 
     for item in degenerate_lines:
@@ -88,6 +91,7 @@ def _line_faults(lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> Ite
 def _folded(name: str, line: F8) -> Iterator[Finding]:
     directions = np.diff(line, axis=0)
     lengths = np.hypot(directions[:, 0], directions[:, 1])
+
     directions = directions[lengths > 1.0] / lengths[lengths > 1.0, None]
 
     if len(directions) > 1 and float((directions[1:] * directions[:-1]).sum(axis=1).min()) < -FOLD_COSINE:
@@ -136,8 +140,8 @@ def _sides(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dic
         for left, right in pairwise(lanes):
             if (
                 min(
-                    _offset_to_left(lines[left.id], lines[right.id], 0, 1),
-                    _offset_to_left(lines[left.id], lines[right.id], -2, -1),
+                    _offset_to_left(lines[left.id], lines[right.id], first=0, second=1),
+                    _offset_to_left(lines[left.id], lines[right.id], first=-2, second=-1),
                 )
                 > MIN_WRONG_SIDE_OFFSET
             ):
@@ -181,7 +185,7 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all:
         _places(code, lines, arc_lengths_of_all),
         {name: float(along[-1]) for name, along in arc_lengths_of_all.items()},
     )
-    for k, conflict in enumerate(code.conflicts):
+    for index, conflict in enumerate(code.conflicts):
         for field, s, path in (("s_a", conflict.s_a, conflict.a), ("s_b", conflict.s_b, conflict.b)):
             path_length = path_lengths[path]
             if not -MAX_OVERRUN <= s <= path_length + MAX_OVERRUN:
@@ -193,7 +197,7 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all:
                     remedy="compute conflict points anew",
                 )
 
-        gap = hypot(*(positions[2 * k] - positions[2 * k + 1]).tolist())
+        gap = hypot(*(positions[2 * index] - positions[2 * index + 1]).tolist())
         if gap > MAX_CONFLICT_GAP:
             yield fault(
                 entity=f"{conflict.a}/{conflict.b}",
@@ -217,6 +221,7 @@ def _places(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: di
             strict=False,
         )
     )
+
     offsets = np.concatenate([along + offset_of_path[name] for name, along in arc_lengths_of_all.items()])
     points = np.concatenate(list(lines.values()))
 
@@ -225,6 +230,7 @@ def _places(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: di
         for conflict in code.conflicts
         for path, s in ((conflict.a, conflict.s_a), (conflict.b, conflict.s_b))
     ]
+
     return np.stack([np.interp(positions, offsets, points[:, 0]), np.interp(positions, offsets, points[:, 1])], axis=1)
 
 

@@ -13,6 +13,7 @@ def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
         crosswalk.group for crosswalk in code.crosswalks
     }
     channels: dict[int, int] = {}
+
     for group in code.signal_groups:
         name = f"group {group.id}"
         if group.id not in used_groups:
@@ -65,6 +66,7 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the faults of listed exceptions: a pair of two groups, once, that conflicts, with its reason."""
     conflicting = _conflicting(code)
     listed_pairs: set[tuple[int, int]] = set()
+
     for exception in code.signal_exceptions:
         name, pair = (
             f"exception {exception.a}/{exception.b}",
@@ -114,7 +116,7 @@ def _conflicting(code: IntersectionCode) -> dict[tuple[int, int], Conflict]:
 
 
 def _plans(code: IntersectionCode) -> Iterator[Finding]:
-    index_of_group = {group.id: k for k, group in enumerate(code.signal_groups)}
+    index_of_group = {group.id: index for index, group in enumerate(code.signal_groups)}
     excepted_pairs = {
         (min(exception.a, exception.b), max(exception.a, exception.b)) for exception in code.signal_exceptions
     }
@@ -131,13 +133,14 @@ def _plans(code: IntersectionCode) -> Iterator[Finding]:
             )
 
         for number, phase in enumerate(plan.phases):
-            for (a, b), conflict in conflicting_pairs.items():
-                if phase.shows[index_of_group[a]] == "G" and phase.shows[index_of_group[b]] == "G":
+            for (a, other_group), conflict in conflicting_pairs.items():
+                if phase.shows[index_of_group[a]] == "G" and phase.shows[index_of_group[other_group]] == "G":
                     yield fault(
                         entity=f"plan {plan.id} phase {number}",
                         field="shows",
                         value=phase.shows,
-                        rule=f"groups {a} and {b} show protected green, but {conflict.a} and {conflict.b} conflict",
+                        rule=f"groups {a} and {other_group} show protected green, but {conflict.a} and {conflict.b} "
+                        "conflict",
                         remedy="separate them, or make the one that yields permissive (g)",
                     )
 

@@ -17,6 +17,7 @@ def topology_faults(code: IntersectionCode) -> Iterator[Finding]:
     yield from _numbers(code)
     lanes_with_stop_line = {line.lane for line in code.stop_lines}
     signalled_lanes = {connection.from_lane for connection in code.connections if connection.group and connection.inner}
+
     # Pedestrians wait at the kerb: no line stands there
     pedestrian_lanes = {lane.id for lane in code.lanes if lane.use == LaneUse.PEDESTRIAN}
 

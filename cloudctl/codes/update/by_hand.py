@@ -89,6 +89,7 @@ def _with_added(
     """Return the announced code with the rows that a hand added to one table of the earlier one."""
     rows_before, rows_announced = ({row.id: row for row in getattr(owner, table)} for owner in (before, code))
     added: list[Any] = []
+
     for row in getattr(item.code, table):
         if row.id in rows_before or rows_announced.get(row.id) == row:
             continue

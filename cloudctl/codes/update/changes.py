@@ -73,6 +73,7 @@ def changes(before: IntersectionCode, after: IntersectionCode) -> list[str]:
         _other_tables,
         _fields,
     )
+
     lines = [line for part in parts for line in part(compared)]
 
     if compared.renumbered:
@@ -143,6 +144,7 @@ def _fields(compared: Compared) -> Iterator[str]:
                     or (field == "number" and later.link in compared.recounted)
                 ):
                     continue
+
                 names_of_change.setdefault(
                     (WORD_OF_TABLE[table], field, text(value_before), text(value_after)), []
                 ).append(name)

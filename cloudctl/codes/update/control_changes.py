@@ -16,6 +16,7 @@ def signal_changes(compared: Compared) -> Iterator[str]:
     yield from _groups(compared)
 
     groups_changed: dict[tuple[int, int], list[str]] = {}
+
     for table in ("connections", "crosswalks"):
         for name, (a, b) in compared.rows[table].items():
             if a and b and a.group != b.group:
@@ -26,7 +27,9 @@ def signal_changes(compared: Compared) -> Iterator[str]:
 
     yield from _plans(compared)
 
-    exceptions_a, exceptions_b = ({pair(e): e for e in code.signal_exceptions} for code in (compared.a, compared.b))
+    exceptions_a, exceptions_b = (
+        {pair(exception): exception for exception in code.signal_exceptions} for code in (compared.a, compared.b)
+    )
     for key in {**exceptions_a, **exceptions_b}:
         before, after = exceptions_a.get(key), exceptions_b.get(key)
         if before != after:
@@ -37,6 +40,7 @@ def signal_changes(compared: Compared) -> Iterator[str]:
 def _groups(compared: Compared) -> Iterator[str]:
     old, new = ({group.id: group for group in code.signal_groups} for code in (compared.a, compared.b))
     channel_changes = []
+
     for number in {**old, **new}:
         earlier, later = old.get(number), new.get(number)
         if earlier is None or later is None:
@@ -57,6 +61,7 @@ def _groups(compared: Compared) -> Iterator[str]:
 def _plans(compared: Compared) -> Iterator[str]:
     old, new = ({plan.id: plan for plan in code.plans} for code in (compared.a, compared.b))
     common_groups = {group.id for group in compared.a.signal_groups} & {group.id for group in compared.b.signal_groups}
+
     for name in {**old, **new}:
         earlier, later = old.get(name), new.get(name)
         if earlier is None or later is None:
@@ -123,10 +128,13 @@ def _phase_times(times: list[list[Any]]) -> str:
         return ""
 
     different = [
-        f"phase {k} {before[0] / 1000:g} -> {after[0] / 1000:g} s" if before[0] != after[0] else f"phase {k} bounds"
-        for k, (before, after) in enumerate(zip(*times, strict=True), 1)
+        f"phase {number} {before[0] / 1000:g} -> {after[0] / 1000:g} s"
+        if before[0] != after[0]
+        else f"phase {number} bounds"
+        for number, (before, after) in enumerate(zip(*times, strict=True), 1)
         if before != after
     ]
+
     return f" ({listed(different)})"
 
 
@@ -138,13 +146,13 @@ def _shown(code: IntersectionCode, plan: Any, groups: set[int]) -> list[list[tup
     ]
 
 
-def _recoloured(a: IntersectionCode, x: Any, b: IntersectionCode, y: Any, groups: set[int]) -> list[str]:
+def _recoloured(first: IntersectionCode, x: Any, second: IntersectionCode, y: Any, groups: set[int]) -> list[str]:
     def letters(code: IntersectionCode, plan: Any) -> dict[int, str]:
         rows = _shown(code, plan, groups)
-        return {g: "".join(dict(row).get(g, "") for row in rows) for g in groups}
+        return {group: "".join(dict(row).get(group, "") for row in rows) for group in groups}
 
-    old, new = letters(a, x), letters(b, y)
-    return [str(g) for g in sorted(groups) if old[g] != new[g]]
+    old, new = letters(first, x), letters(second, y)
+    return [str(group) for group in sorted(groups) if old[group] != new[group]]
 
 
 def _entities(code: IntersectionCode) -> set[str]:

@@ -150,6 +150,7 @@ class CodeFolder:
         now."""
         target = self.keep_revision(filed)
         filed.path.unlink()
+
         remaining = [item for item in self.files[filed.code.id] if item.path != filed.path]
 
         if remaining:
@@ -181,7 +182,7 @@ class CodeFolder:
         numbers = [
             _file_number(path)[0] for path in (*taken, *(item.path for filed in self.files.values() for item in filed))
         ]
-        return self.path / f"{max((k for k in numbers if k < UNNUMBERED_FILE), default=-1) + 1}.json"
+        return self.path / f"{max((number for number in numbers if number < UNNUMBERED_FILE), default=-1) + 1}.json"
 
 
 def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
@@ -203,6 +204,7 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                         "gives it a code of its own"
                     ),
                 )
+
                 break
 
             if other.code.revision == code.revision and dump(other.code) != dump(code):
@@ -217,6 +219,7 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                         "shows how they differ"
                     ),
                 )
+
                 break
 
         filed_of_id[code.id].append(item)

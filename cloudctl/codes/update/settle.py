@@ -32,6 +32,7 @@ def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
     same."""
     origin = Origin(base.ref_lat_e7 / 1e7, base.ref_lon_e7 / 1e7)
     new = _reference(base, new)
+
     for table, line_field in (
         ("lanes", "points"),
         ("connections", "points"),
@@ -62,6 +63,7 @@ def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
 
     new = _in_order(base, new)
     stop_line_of_lane = {line_field.lane: line_field for line_field in base.stop_lines}
+
     lines = tuple(
         stop_line_of_lane[line_field.lane]
         if line_field.lane in stop_line_of_lane
@@ -107,11 +109,11 @@ def _line(origin: Origin, old: Any, item: Any, field: str) -> Any:
     return replace(item, **changes) if changes else item
 
 
-def same_points(origin: Origin, a: tuple[Point, ...], b: tuple[Point, ...]) -> bool:
+def same_points(origin: Origin, before: tuple[Point, ...], after: tuple[Point, ...]) -> bool:
     """Return whether two lines on the globe are the same within the tolerance."""
-    if min(len(a), len(b)) < 2:
-        return a == b
-    first, second = local_lines(origin, [a, b])
+    if min(len(before), len(after)) < 2:
+        return before == after
+    first, second = local_lines(origin, [before, after])
     return same_line(shape_of(first), shape_of(second), MAX_LINE_SHIFT)
 
 
@@ -122,6 +124,7 @@ def _in_order(old: Any, item: Any) -> Any:
         before, after = getattr(old, field, ()), getattr(item, field, ())
         if before != after and sorted(before) == sorted(after):
             changes[field] = before
+
     return replace(item, **changes) if changes else item
 
 
@@ -141,6 +144,7 @@ def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict,
         for conflict in new.connections
         if conflict.id in points_of_path
     }
+
     conflicts = []
 
     for conflict in new.conflicts:
@@ -164,14 +168,17 @@ def _step(before: tuple[Point, ...], after: tuple[Point, ...]) -> Point | None:
     """Return by how much (1e-7 degree) a line has moved as a whole; None where it is another line."""
     if len(before) != len(after):
         return None
+
     step = (after[0][0] - before[0][0], after[0][1] - before[0][1])
-    is_uniform = all(_alike(step, (b[0] - a[0], b[1] - a[1])) for a, b in zip(before, after, strict=True))
+    is_uniform = all(
+        _alike(step, (second[0] - first[0], second[1] - first[1])) for first, second in zip(before, after, strict=True)
+    )
     return step if is_uniform else None
 
 
-def _alike(a: Point | None, b: Point | None) -> bool:
+def _alike(first: Point | None, second: Point | None) -> bool:
     """Return whether two steps are the same but for rounding."""
-    return a is not None and b is not None and max(abs(a[0] - b[0]), abs(a[1] - b[1])) <= 2
+    return first is not None and second is not None and max(abs(first[0] - second[0]), abs(first[1] - second[1])) <= 2
 
 
 def pair(row: Any) -> tuple[Any, Any]:
@@ -183,6 +190,7 @@ def oriented(conflict: Conflict, like: Conflict) -> Conflict:
     """Return a conflict with the same movement first as in `like`."""
     if conflict.a == like.a:
         return conflict
+
     return Conflict(
         a=conflict.b,
         b=conflict.a,

@@ -31,17 +31,22 @@ def _standing_twice(filed: Sequence[Filed]) -> Iterable[Finding]:
     """Yield intersections that stand twice, under two city codes: their lanes reach them at the same places."""
     ends = [lane_ends_at_intersection(item.code) for item in filed]
     cells: dict[tuple[int, int], list[int]] = {}
-    for k, item in enumerate(filed):
+
+    for index, item in enumerate(filed):
         row, column = item.code.ref_lat_e7 // CELL_E7, item.code.ref_lon_e7 // CELL_E7
         neighbours = [
-            j for north in (-1, 0, 1) for east in (-1, 0, 1) for j in cells.get((row + north, column + east), ())
+            other_index
+            for north in (-1, 0, 1)
+            for east in (-1, 0, 1)
+            for other_index in cells.get((row + north, column + east), ())
         ]
-        cells.setdefault((row, column), []).append(k)
 
-        for j in neighbours:
-            other = filed[j]
+        cells.setdefault((row, column), []).append(index)
+
+        for other_index in neighbours:
+            other = filed[other_index]
             if other.code.id != item.code.id and (
-                likeness(ends[j], ends[k]) >= MIN_LIKENESS or _share_a_name(other.code, item.code)
+                likeness(ends[other_index], ends[index]) >= MIN_LIKENESS or _share_a_name(other.code, item.code)
             ):
                 yield Finding(
                     entity=item.code.id,
@@ -53,15 +58,16 @@ def _standing_twice(filed: Sequence[Filed]) -> Iterable[Finding]:
                     remedy="take one of the files away; import later maps of the place with the --source of the "
                     "one that stays",
                 )
+
                 break
 
 
-def _share_a_name(a: IntersectionCode, b: IntersectionCode) -> bool:
+def _share_a_name(first: IntersectionCode, second: IntersectionCode) -> bool:
     """Return whether two codes near each other have one name elsewhere, or lie on one point: versions of a map, however
     their lanes moved."""
-    distance_m = distance((a.ref_lat_e7, a.ref_lon_e7), (b.ref_lat_e7, b.ref_lon_e7))
+    distance_m = distance((first.ref_lat_e7, first.ref_lon_e7), (second.ref_lat_e7, second.ref_lon_e7))
     return distance_m <= MAX_SAME_POINT_DISTANCE or (
-        distance_m <= MAX_PAIR_DISTANCE and bool(names_elsewhere(a) & names_elsewhere(b))
+        distance_m <= MAX_PAIR_DISTANCE and bool(names_elsewhere(first) & names_elsewhere(second))
     )
 
 
@@ -72,6 +78,7 @@ def load_all(paths: Iterable[Path]) -> list[IntersectionCode]:
     errors = list(identity_clashes(filed))
     if errors:
         raise CodeError("digital codes", errors)
+
     return [item.code for item in filed]
 
 

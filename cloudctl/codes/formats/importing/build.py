@@ -46,11 +46,7 @@ YIELD_RANK_LEFT_HAND = {"straight": 0, "left": 1, "right": 2, "u": 3}
 DEFAULT_ADM = "000000"
 MAX_REACH = 5000.0  # m from the reference point
 # m from stop line to crosswalk; by which a lane is lengthened; from its end to a crosswalk
-STOP_TO_CROSSWALK, LANE_EXTENSION, MAX_CROSSWALK_TO_END = (
-    1.0,
-    4.0,
-    12.0,
-)
+STOP_TO_CROSSWALK, LANE_EXTENSION, MAX_CROSSWALK_TO_END = 1.0, 4.0, 12.0
 
 
 def build(raw: RawCode, adm: str = DEFAULT_ADM, serial: int = 1) -> IntersectionCode:
@@ -63,14 +59,15 @@ def build(raw: RawCode, adm: str = DEFAULT_ADM, serial: int = 1) -> Intersection
 
     links = tuple(
         Link(
-            id=f"K{k}",
+            id=f"K{index_}",
             role=role,
             upstream="" if role == LinkRole.INGRESS else "N0",
             downstream="N0" if role == LinkRole.INGRESS else "",
             alias=(),
         )
-        for k, (_, role) in enumerate(link_keys, 1)
+        for index_, (_, role) in enumerate(link_keys, 1)
     )
+
     lanes, lane_id, stop_lines = list[Lane](), dict[str, str](), list[StopLine]()
     for link, key in zip(links, link_keys, strict=True):
         for number, lane in enumerate(
@@ -82,16 +79,16 @@ def build(raw: RawCode, adm: str = DEFAULT_ADM, serial: int = 1) -> Intersection
             lane_id[lane.key] = f"L{len(lanes) + 1}"
             lanes.append(
                 Lane(
-                    lane_id[lane.key],
-                    link.id,
-                    number,
-                    lane.width_cm,
-                    lane.speed,
-                    to_points(origin, lane.xy),
-                    lane.use,
-                    lane.shared,
-                    lane.revocable,
-                    lane.alias,
+                    id=lane_id[lane.key],
+                    link=link.id,
+                    number=number,
+                    width_cm=lane.width_cm,
+                    speed=lane.speed,
+                    points=to_points(origin, lane.xy),
+                    use=lane.use,
+                    shared=lane.shared,
+                    revocable=lane.revocable,
+                    alias=lane.alias,
                 )
             )
 
@@ -109,29 +106,30 @@ def build(raw: RawCode, adm: str = DEFAULT_ADM, serial: int = 1) -> Intersection
     lane_by_key = {lane.key: lane for lane in raw.lanes}
     connections = tuple(
         Connection(
-            f"C{k}",
-            lane_id[move.start],
-            lane_id[move.end],
-            move.turn,
-            to_points(origin, _path(move)),
-            move.group,
-            lane_by_key[move.start].speed if move.speed is None else move.speed,
-            True,
-            move.waits,
-            move.alias,
+            id=f"C{index_}",
+            from_lane=lane_id[move.start],
+            to_lane=lane_id[move.end],
+            turn=move.turn,
+            points=to_points(origin, _path(move)),
+            group=move.group,
+            speed=lane_by_key[move.start].speed if move.speed is None else move.speed,
+            inner=True,
+            waits=move.waits,
+            alias=move.alias,
         )
-        for k, move in enumerate(raw.moves, 1)
+        for index_, move in enumerate(raw.moves, 1)
     )
 
     crosswalks = tuple(
-        Crosswalk(id=f"X{k}", axis=to_points(origin, axis), width_cm=width, group=group, polygon=(), alias=alias)
-        for k, (axis, width, group, alias) in enumerate(raw.walks, 1)
+        Crosswalk(id=f"X{index_}", axis=to_points(origin, axis), width_cm=width, group=group, polygon=(), alias=alias)
+        for index_, (axis, width, group, alias) in enumerate(raw.walks, 1)
     )
     kind_of_group: dict[int, str] = {
         move.group: LaneUse.BIKE if lane_by_key[move.start].use == LaneUse.BIKE else LaneUse.VEHICLE
         for move in raw.moves
         if move.group
     }
+
     kind_of_group |= {group: LaneUse.PEDESTRIAN for _, _, group, _ in raw.walks if group and group not in kind_of_group}
     groups = tuple(SignalGroup(g, kind_of_group[g], (g,)) for g in sorted(kind_of_group))
     crosswalks = tuple(_without_vehicle_group(raw, crosswalk, kind_of_group) for crosswalk in crosswalks)
@@ -180,7 +178,7 @@ def _check(raw: RawCode) -> None:
         )
 
     lines = [(f"lane {lane.key}", lane.xy) for lane in raw.lanes] + [
-        (f"crosswalk {k}", walk[0]) for k, walk in enumerate(raw.walks, 1)
+        (f"crosswalk {number}", walk[0]) for number, walk in enumerate(raw.walks, 1)
     ]
     lines += [(f"movement {move.start} > {move.end}", move.xy) for move in raw.moves if move.xy is not None]
     for name, line in lines:
@@ -251,6 +249,7 @@ def _without_vehicle_group(raw: RawCode, crosswalk: Crosswalk, kind_of_group: di
                 detail=f"crosswalk shares signal group {crosswalk.group} with vehicles: left without a group",
             )
         )
+
         return Crosswalk(
             id=crosswalk.id,
             axis=crosswalk.axis,
@@ -267,7 +266,7 @@ def to_points(origin: Origin, xy: F8) -> tuple[Point, ...]:
     """Return metres of `origin`, float64[n, 2], as whole 1e-7 degrees."""
     lat, lon = origin.to_geodetic(xy[:, 0], xy[:, 1])
     table = np.rint(np.stack([lat, lon], axis=1) * 1e7).astype(np.int64).tolist()
-    return tuple((a, b) for a, b in table)
+    return tuple((first, second) for first, second in table)
 
 
 def _from_left(lanes: list[RawLane]) -> list[RawLane]:
@@ -299,6 +298,7 @@ def _draw_paths(raw: RawCode) -> None:
     for move in raw.moves:
         lane_out, lane_in = lane_by_key[move.start].xy, lane_by_key[move.end].xy
         leaving, entering = _unit_vector(lane_out[-1] - lane_out[-2]), _unit_vector(lane_in[1] - lane_in[0])
+
         if move.xy is None:
             raw.losses.add(
                 Loss(
@@ -307,15 +307,23 @@ def _draw_paths(raw: RawCode) -> None:
                     detail="paths through the intersection are curves from lane to lane: the source has none",
                 )
             )
+
             handle_length = 0.4 * float(np.hypot(*(lane_in[0] - lane_out[-1])))
-            t = np.linspace(0, 1, 9)[:, None]
+            share = np.linspace(0, 1, 9)[:, None]
+
             p0, p1, p2, p3 = (
                 lane_out[-1],
                 lane_out[-1] + leaving * handle_length,
                 lane_in[0] - entering * handle_length,
                 lane_in[0],
             )
-            move.xy = (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * p3
+
+            move.xy = (
+                (1 - share) ** 3 * p0
+                + 3 * (1 - share) ** 2 * share * p1
+                + 3 * (1 - share) * share**2 * p2
+                + share**3 * p3
+            )
 
         angle = float(np.arctan2(leaving[0] * entering[1] - leaving[1] * entering[0], leaving @ entering))
         move.turn = move.turn or (
@@ -342,20 +350,24 @@ def _conflicts(raw: RawCode) -> Iterator[Conflict]:
         )
 
     rank = YIELD_RANK_LEFT_HAND if raw.left_hand else YIELD_RANK
-    for (i, a), (j, b) in combinations(enumerate(raw.moves), 2):
-        if a.start == b.start:
+    for (index, first), (other_index, second) in combinations(enumerate(raw.moves), 2):
+        if first.start == second.start:
             continue
 
-        kind, s_a, s_b, gap = meeting_point(_path(a), _path(b), a.end == b.end)
+        kind, s_a, s_b, gap = meeting_point(_path(first), _path(second), first.end == second.end)
         if gap > 0.1 and kind == "cross":
             continue
 
-        by_turn = rank[a.turn] > rank[b.turn], rank[b.turn] > rank[a.turn]
-        yields = by_turn if raw.yields is None else (raw.yields.get((i, j), False), raw.yields.get((j, i), False))
-        if (i, j) in raw.stated or (j, i) in raw.stated:
-            yields = raw.stated.get((i, j), False), raw.stated.get((j, i), False)
+        by_turn = rank[first.turn] > rank[second.turn], rank[second.turn] > rank[first.turn]
+        yields = (
+            by_turn
+            if raw.yields is None
+            else (raw.yields.get((index, other_index), False), raw.yields.get((other_index, index), False))
+        )
+        if (index, other_index) in raw.stated or (other_index, index) in raw.stated:
+            yields = raw.stated.get((index, other_index), False), raw.stated.get((other_index, index), False)
 
-        yield Conflict(f"C{i + 1}", f"C{j + 1}", kind, round(s_a, 2), round(s_b, 2), *yields)
+        yield Conflict(f"C{index + 1}", f"C{other_index + 1}", kind, round(s_a, 2), round(s_b, 2), *yields)
 
 
 def _rules(raw: RawCode, lane_id: dict[str, str]) -> tuple[Rule, ...]:
@@ -374,6 +386,7 @@ def _rules(raw: RawCode, lane_id: dict[str, str]) -> tuple[Rule, ...]:
         for speed in sorted(targets_of_speed)
     ]
     rule_of_content: dict[bytes, Rule] = {}
+
     for rule in raw.rules:
         content = msgspec.json.encode(msgspec.structs.replace(rule, targets=()))
         # No lane: a movement, C1 the first
@@ -385,5 +398,6 @@ def _rules(raw: RawCode, lane_id: dict[str, str]) -> tuple[Rule, ...]:
         )
 
     return tuple(
-        msgspec.structs.replace(rule, id=f"R{k}") for k, rule in enumerate([*rules, *rule_of_content.values()], 1)
+        msgspec.structs.replace(rule, id=f"R{number}")
+        for number, rule in enumerate([*rules, *rule_of_content.values()], 1)
     )

@@ -43,6 +43,7 @@ class JsonRecord(Record):
             return [self._wrapped(key, item, depth + 1) for item in value]
         if isinstance(value, tuple):  # a choice of ASN.1: (name, value)
             return tuple(self._wrapped(key, item, depth + 1) for item in value)
+
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -73,6 +74,7 @@ class JsonRecord(Record):
             return JsonRecord(accounts=self.accounts, tag=name, tree={}, parent=self)
         if not isinstance(value, JsonRecord):
             raise self.refuse(name, shown(value), "must be an object")
+
         return value
 
     def rows(self, name: str, *types: str) -> list["JsonRecord"]:

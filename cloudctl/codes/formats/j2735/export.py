@@ -51,12 +51,9 @@ USER_TYPES = {
 }
 MAX_LANES, MAX_NODES, MAX_CONNECTIONS_PER_LANE, MAX_APPROACHES = 255, 63, 16, 15
 # Paths a lane, numbers of connections, and the region whose extension holds them
-MAX_TRAJECTORIES_PER_LANE, MAX_CONNECTION_ID, ADD_GRP_C_REGION = (
-    4,
-    255,
-    3,
-)
-MIN_NODE_GAP = 0.02  # m; a stop line, or the end of a limit, nearer than this to another point stands at that point
+MAX_TRAJECTORIES_PER_LANE, MAX_CONNECTION_ID, ADD_GRP_C_REGION = 4, 255, 3
+# m; a stop line, or the end of a limit, nearer than this to another point stands at that point
+MIN_NODE_GAP = 0.02
 MAX_STOP_TO_END = 0.02  # m; a stop line nearer than this to the end of its lane is at its end
 
 
@@ -78,15 +75,15 @@ class MapWriter:
         # Of connections that have a path
         self.ids = iter(range(1, MAX_CONNECTION_ID + 1)) if trajectories else iter(())
         self.roles = {link.id: link.role for link in code.links}
-        self.entered_lanes = {c.to_lane for c in code.connections if c.inner}
+        self.entered_lanes = {connection.to_lane for connection in code.connections if connection.inner}
         self.lanes = [
             lane for lane in code.lanes if self.roles[lane.link] != LinkRole.UPSTREAM or lane.id in self.entered_lanes
         ]
         self.doubled_lanes = [
             lane for lane in self.lanes if self.roles[lane.link] == LinkRole.INGRESS and lane.id in self.entered_lanes
         ]
-        self.numbers = {lane.id: k for k, lane in enumerate(self.lanes, 1)}
-        self.exits = {lane.id: len(self.lanes) + k for k, lane in enumerate(self.doubled_lanes, 1)}
+        self.numbers = {lane.id: number for number, lane in enumerate(self.lanes, 1)}
+        self.exits = {lane.id: len(self.lanes) + number for number, lane in enumerate(self.doubled_lanes, 1)}
         self.stops = {line.lane: line.s for line in code.stop_lines}
         self.parts = {name: whole_lane_only(parts) for name, parts in limit_parts(code).items()}
         self.reserved = standing_rules(code)
@@ -113,6 +110,7 @@ class MapWriter:
             ),
             default=DEFAULT_SPEED,
         )
+
         intersection_id = {"id": intersection} if region is None else {"region": region, "id": intersection}
 
         geometry = {
@@ -130,8 +128,11 @@ class MapWriter:
         allowed_sets = dict.fromkeys(allowed for _, allowed in self.bans.values())
         if allowed_sets:
             tree["restrictionList"] = [
-                {"id": k, "users": [("basicType", USER_TYPES[name]) for name in allowed] or [("basicType", "none")]}
-                for k, allowed in enumerate(allowed_sets, 1)
+                {
+                    "id": number,
+                    "users": [("basicType", USER_TYPES[name]) for name in allowed] or [("basicType", "none")],
+                }
+                for number, allowed in enumerate(allowed_sets, 1)
             ]
 
         return tree
@@ -141,6 +142,7 @@ class MapWriter:
             zip(self.numbers, local_lines(self.origin, [lane.points for lane in self.lanes]), strict=True)
         )
         approaches = self._approaches()
+
         lane_rows = [
             self._lane(
                 lane,
@@ -151,17 +153,20 @@ class MapWriter:
             )
             for lane in self.lanes
         ]
+
         lane_rows += [
-            self._lane(lane, self.exits[lane.id], False, approaches, line_of_lane[lane.id])
+            self._lane(lane, self.exits[lane.id], ingress=False, approaches=approaches, line=line_of_lane[lane.id])
             for lane in self.doubled_lanes
         ]
         axes = local_lines(self.origin, [crosswalk.axis for crosswalk in self.code.crosswalks])
 
-        for k, (crosswalk, axis) in enumerate(zip(self.code.crosswalks, axes, strict=True), len(lane_rows) + 1):
-            nodes = _Nodes(with_further_points(axis[thinned(axis, MAX_NODES)]), np.empty(0), None)
+        for number, (crosswalk, axis) in enumerate(zip(self.code.crosswalks, axes, strict=True), len(lane_rows) + 1):
+            nodes = _Nodes(with_further_points(axis[thinned(axis, MAX_NODES)]), np.empty(0), stop=None)
             lane_rows.append(
                 crosswalk_row(
-                    k, crosswalk.group, self._node_list(crosswalk.id, nodes, crosswalk.width_cm - self.common_width, {})
+                    number,
+                    crosswalk.group,
+                    self._node_list(crosswalk.id, nodes, crosswalk.width_cm - self.common_width, {}),
                 )
             )
 
@@ -174,6 +179,7 @@ class MapWriter:
             + [(False, lane.link) for lane in self.doubled_lanes]
         )
         numbers: dict[tuple[bool, str], int] = {}
+
         for ingress in (True, False):
             keys = [key for key in used if key[0] == ingress]
             if len(keys) > MAX_APPROACHES:
@@ -183,7 +189,7 @@ class MapWriter:
                     f"a MAP has {MAX_APPROACHES} approaches at most ({'ingress' if ingress else 'egress'})",
                 )
 
-            numbers |= {key: k for k, key in enumerate(keys, 1)}
+            numbers |= {key: number for number, key in enumerate(keys, 1)}
 
         return numbers
 
@@ -199,14 +205,19 @@ class MapWriter:
             "ingressApproach" if ingress else "egressApproach": approaches[ingress, lane.link],
             "laneAttributes": {
                 "directionalUse": (2 if ingress else 1, 2),
-                "sharedWith": (bits_of(written.sharing, SHARING_FLAGS, 10), 10),
+                "sharedWith": (bits_of(written.sharing, SHARING_FLAGS, size=10), 10),
                 "laneType": (written.kind, (bits_of(written.flags, flags, size), size)),
             },
             "nodeList": self._node_list(
                 lane.id, nodes, lane.width_cm - self.common_width, self._limits_at(lane, nodes, ingress)
             ),
         }
-        connections = [c for c in self.code.connections if c.inner and c.from_lane == lane.id] if ingress else []
+
+        connections = (
+            [connection for connection in self.code.connections if connection.inner and connection.from_lane == lane.id]
+            if ingress
+            else []
+        )
         if len(connections) > MAX_CONNECTIONS_PER_LANE:
             raise limit_error(
                 f"{lane.id}.connections", len(connections), f"a MAP holds {MAX_CONNECTIONS_PER_LANE} connections a lane"
@@ -215,19 +226,19 @@ class MapWriter:
         if connections:
             ids = self._trajectories(row, lane, connections)
             classes = list(dict.fromkeys(allowed for _, allowed in self.bans.values()))
-            row["maneuvers"] = (sum({TURN_BITS[c.turn] for c in connections}), 12)
+            row["maneuvers"] = (sum({TURN_BITS[connection.turn] for connection in connections}), 12)
 
             row["connectsTo"] = [
                 {
                     "connectingLane": {
-                        "lane": self.exits.get(c.to_lane, self.numbers[c.to_lane]),
-                        "maneuver": (TURN_BITS[c.turn], 12),
+                        "lane": self.exits.get(connection.to_lane, self.numbers[connection.to_lane]),
+                        "maneuver": (TURN_BITS[connection.turn], 12),
                     }
                 }
-                | ({"signalGroup": c.group} if c.group else {})
-                | ({"userClass": 1 + classes.index(self.bans[c.id][1])} if c.id in self.bans else {})
-                | ({"connectionID": ids[c.id]} if c.id in ids else {})
-                for c in connections
+                | ({"signalGroup": connection.group} if connection.group else {})
+                | ({"userClass": 1 + classes.index(self.bans[connection.id][1])} if connection.id in self.bans else {})
+                | ({"connectionID": ids[connection.id]} if connection.id in ids else {})
+                for connection in connections
             ]
 
         return row
@@ -247,19 +258,21 @@ class MapWriter:
                 break
 
             (line,) = local_lines(self.origin, [connection.points])
-            nodes = _Nodes(with_further_points(line[thinned(line, MAX_NODES)]), np.empty(0), None)
+            nodes = _Nodes(with_further_points(line[thinned(line, MAX_NODES)]), np.empty(0), stop=None)
             limits = (
                 {0: {CAR_LIMIT: self._limit(connection)}}
                 if speed_steps(self._limit(connection)) != speed_steps(self._limit(lane))
                 else {}
             )
-            _, node_rows = self._node_list(connection.id, nodes, 0, limits)
+
+            _, node_rows = self._node_list(connection.id, nodes, width_difference=0, limits=limits)
             row.setdefault("regional", []).append(
                 {
                     "regionId": ADD_GRP_C_REGION,
                     "regExtValue": (TRAJECTORY_EXTENSION, {"nodes": node_rows, "connectionID": number}),
                 }
             )
+
             ids[connection.id] = number
 
         return ids
@@ -272,6 +285,7 @@ class MapWriter:
         where they are too many."""
         lengths = arc_lengths(line)
         end, stop = float(lengths[-1]), self.stops.get(lane.id) if ingress else None
+
         required_s = [part.s_to for part in self.parts[lane.id][:-1]] + (
             [stop] if stop is not None and stop < end - MAX_STOP_TO_END else []
         )
@@ -299,7 +313,8 @@ class MapWriter:
         by the limit of all."""
         limits_of_node: dict[int, dict[str, float]] = {}
         running = {CAR_LIMIT: self.common_speed}
-        for k, (start, end) in enumerate(pairwise(nodes.s.tolist())):
+
+        for index, (start, end) in enumerate(pairwise(nodes.s.tolist())):
             part = part_at(self.parts[lane.id], (start + end) / 2)
             changed = {
                 name: speed
@@ -313,7 +328,7 @@ class MapWriter:
                 if name not in part.limits and speed_steps(running[name]) != speed_steps(part.limits[CAR_LIMIT])
             }
             if changed:
-                limits_of_node[k] = changed
+                limits_of_node[index] = changed
                 running |= changed
 
         return limits_of_node
@@ -344,17 +359,18 @@ class MapWriter:
                 for step in np.diff(np.rint((nodes.xy - counted_from) * 100).astype(np.int64), axis=0).tolist()
             ),
         ]
+
         rows = []
 
-        for k, delta in enumerate(deltas):
+        for index, delta in enumerate(deltas):
             attributes: dict[str, Any] = {}
-            if k == nodes.stop:
+            if index == nodes.stop:
                 attributes["localNode"] = ["stopLine"]
 
-            if k in limits:
-                attributes["data"] = [("speedLimits", limit_rows(limits[k]))]
+            if index in limits:
+                attributes["data"] = [("speedLimits", limit_rows(limits[index]))]
 
-            if k == 0 and width_difference:
+            if index == 0 and width_difference:
                 attributes["dWidth"] = width_difference
 
             rows.append({"delta": delta} | ({"attributes": attributes} if attributes else {}))
@@ -370,7 +386,7 @@ class MapWriter:
 
         ((lat, lon),) = to_points(self.origin, xy[None])
         return ("node-LatLon", {"lon": lon, "lat": lat}), np.array(
-            [float(v) for v in self.origin.to_local(lat / 1e7, lon / 1e7)]
+            [float(value) for value in self.origin.to_local(lat / 1e7, lon / 1e7)]
         )
 
     def _bans(self) -> dict[str, tuple[Rule, tuple[str, ...]]]:
@@ -388,5 +404,5 @@ class MapWriter:
                     if target.s_from is None and target.s_to is None:
                         bans.setdefault(target.entity, (rule, tuple(sorted(rule.except_classes))))
 
-        through_intersection = {c.id for c in self.code.connections if c.inner}
+        through_intersection = {connection.id for connection in self.code.connections if connection.inner}
         return {name: ban for name, ban in bans.items() if name in through_intersection}

@@ -66,6 +66,7 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Impor
 
         classes = restriction_classes(record)
         codes, errors, serials = list[IntersectionCode](), list[CodeError](), dict[str, int]()
+
         for number, row in enumerate(intersections):
             try:
                 raw = _Intersection(
@@ -99,6 +100,7 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Impor
             )
             for error in errors
         }
+
         return accounts.imported(codes)
 
 
@@ -140,9 +142,9 @@ class _Intersection:
             )
 
         self._read_lines()
-        for k, lane in enumerate(self.lanes):
-            if k in self.lines:
-                self._lane(lane, self.lines[k])
+        for index, lane in enumerate(self.lanes):
+            if index in self.lines:
+                self._lane(lane, self.lines[index])
 
         for lane, key in self.entrances:
             self._connections(lane, key, own_number)
@@ -154,22 +156,23 @@ class _Intersection:
         """Read the nodes of each lane; what cannot be read is left out, with the reason."""
         origin = self.origin = Origin(self.raw.ref[0] / 1e7, self.raw.ref[1] / 1e7)
         line_of_number: dict[int, NodeLine] = {}
-        for k, lane in enumerate(self.lanes):
+
+        for index, lane in enumerate(self.lanes):
             try:
                 line = read_nodes(lane, origin)
                 if line is not None:
-                    self.lines[k] = line
+                    self.lines[index] = line
                     line_of_number.setdefault(round(lane.number("laneID")), line)
             except CodeError as error:
                 lane.leave_out(f"left out: {error.findings[0]}")
 
-        for k, lane in enumerate(self.lanes):
-            if k not in self.lines and not lane.left_out:
+        for index, lane in enumerate(self.lanes):
+            if index not in self.lines and not lane.left_out:
                 line = computed_line(lane, line_of_number)
                 if line is None:
                     lane.leave_out("left out: is computed with turning or scaling, or from a lane that is not there")
                 else:
-                    self.lines[k] = line
+                    self.lines[index] = line
 
     def _lane(self, lane: JsonRecord, line: NodeLine) -> None:
         number = round(lane.number("laneID"))
@@ -190,6 +193,7 @@ class _Intersection:
 
         ingress, egress = direction.flag("ingressPath"), direction.flag("egressPath")
         width = self.width + line.wider_cm
+
         if lane_type == "crosswalk":
             for name in ("ingressApproach", "egressApproach"):
                 lane.ignore(name, "a crosswalk belongs to no road")
@@ -215,7 +219,7 @@ class _Intersection:
             )
 
         for leads_in in [direction for direction, leads in ((True, ingress), (False, egress)) if leads]:
-            self._add_lane(lane, number, line, use, width, leads_in)
+            self._add_lane(lane, number, line=line, use=use, width=width, ingress=leads_in)
 
     def _add_lane(
         self, lane: JsonRecord, number: int, line: NodeLine, use: LaneAccess, width: int, ingress: bool
@@ -257,6 +261,7 @@ class _Intersection:
         approach = lane.get(name)
         if isinstance(approach, int) or (isinstance(approach, str) and approach.isdecimal()):
             return str(approach)
+
         if approach is not None:
             lane.unknown(name, approach, "the lane stands by itself")
         return f"lane {number}"
@@ -283,6 +288,7 @@ class _Intersection:
     def _connections(self, lane: JsonRecord, start: str, own_number: int) -> None:
         lane_turns = read_turns(lane.child("maneuvers"))
         trajectories = read_trajectories(lane, self.origin)
+
         for connection in lane.rows("connectsTo"):
             try:
                 movement = self._connection(connection, start, own_number, lane_turns, trajectories)
@@ -368,6 +374,7 @@ class _Intersection:
             connection.unknown(
                 "userClass", number, "there is no such restriction class: the connection is closed to all"
             )
+
         allowed = self.classes.get(number, ())
         self.raw.rules.append(Rule(id="", kind="turn_ban", targets=(Target(movement),), except_classes=allowed))
 
@@ -376,6 +383,7 @@ class _Intersection:
         them."""
         raw = self.raw
         lanes_with_movements = {movement.start for movement in raw.moves}
+
         for approach in sorted(
             {lane.approach for lane in raw.lanes if lane.role == LinkRole.INGRESS and lane.use != LaneUse.PEDESTRIAN}
         ):
@@ -388,6 +396,7 @@ class _Intersection:
                         detail=f"approach {approach} leads nowhere: its lanes are left out",
                     )
                 )
+
                 dropped_keys = {lane.key for lane in lanes}
                 raw.lanes = [lane for lane in raw.lanes if lane.key not in dropped_keys]
                 # Each has one target yet

@@ -134,8 +134,10 @@ class Users(NamedTuple):
             if len(users) <= len(refused)
             else "not for " + ", ".join(sorted(refused))
         )
+
         granted = permit_of(users, text if self.stated else "", stated=self.stated)
-        if "car" in granted.users:  # a lane for vehicles: buses are some of them
+        # A lane for vehicles: buses are some of them
+        if "car" in granted.users:
             granted = granted._replace(shared=tuple(use for use in granted.shared if use != LaneUse.BUS))
 
         return granted
@@ -158,6 +160,7 @@ def read_users(tags: Tags) -> Users | None:
             f"subtype {subtype} is not of the format: left out, for its users are not known",
             f"lanelet {tags.id}",
         )
+
         return None
 
     users = _with_participants(tags, participant_tags, users_of_subtype or frozenset())
@@ -178,7 +181,8 @@ def _with_participants(
     refused: frozenset[str] = frozenset()
     reserved = False
 
-    for name, value in sorted(participant_tags, key=lambda row: row[0].count(":")):  # vehicle before vehicle:bus
+    # Vehicle before vehicle:bus
+    for name, value in sorted(participant_tags, key=lambda row: row[0].count(":")):
         classes = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2])
         is_understood = value.lower() in (*TRUE_VALUES, *FALSE_VALUES)
         if classes is None or not is_understood:

@@ -24,7 +24,8 @@ from .signal_groups import MAX_LIGHT_DISTANCE, SignalGroups, chain_line, stop_po
 from .vocabulary import IGNORED
 
 MIN_LANE_OFFSET, MAX_LANE_OFFSET = 0.5, 15.0  # m between a lane in and a lane out of one road
-MAX_CROSSWALK_DISTANCE = 60.0  # m from the middle within which a crosswalk belongs to an intersection
+# m from the middle within which a crosswalk belongs to an intersection
+MAX_CROSSWALK_DISTANCE = 60.0
 MAX_CAUSES = 5  # named in a refusal; the loss report has all
 
 
@@ -58,7 +59,7 @@ def import_lanelet2(data: bytes, *, adm: str = DEFAULT_ADM, origin: Point | None
 
         raws = [_raw_code(lanelet_map, members) for members in clusters]
         _report_unused(lanelet_map)
-        codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
+        codes = [build(raw, adm, number) for number, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
 
         return accounts.imported(codes)
@@ -99,6 +100,7 @@ def _causes_left_out(accounts: Accounts) -> str:
         for loss in accounts.report()
         if loss.what == LossKind.DROPPED and loss.entity == "lanelet"
     ]
+
     return "".join(lines[:MAX_CAUSES])
 
 
@@ -111,16 +113,17 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
 
     for lanelet in members:
         for preceding in lanelet.before:
-            chains.setdefault(id(preceding), _chain(preceding, member_ids, False))
+            chains.setdefault(id(preceding), _chain(preceding, member_ids, forward=False))
         for following in lanelet.after:
-            chains.setdefault(id(following), _chain(following, member_ids, True))
+            chains.setdefault(id(following), _chain(following, member_ids, forward=True))
 
     ingress = {id(preceding) for lanelet in members for preceding in lanelet.before}
     keys = {
         lane_key_id: ("in " if lane_key_id in ingress else "out ") + chain[-1 if lane_key_id in ingress else 0].key
         for lane_key_id, chain in chains.items()
     }
-    _lanes(raw, lanelet_map, chains, ingress, keys, centre)
+    _lanes(raw, lanelet_map, chains=chains, ingress=ingress, keys=keys, centre=centre)
+
     raw.left_hand = drives_on_the_left(raw.lanes)
 
     if raw.left_hand:
@@ -137,6 +140,7 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
         for crosswalk in lanelet_map.walks
         if np.hypot(*(crosswalk.axis.mean(axis=0) - centre)) < MAX_CROSSWALK_DISTANCE
     ]
+
     lights = SignalGroups(
         raw=raw,
         lanelet_map=lanelet_map,
@@ -144,6 +148,7 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
         members=members,
         crosswalks=crosswalks,
     )
+
     paths: list[set[str]] = []  # the lanelets that each movement runs on
 
     for lanelet in members:
@@ -203,11 +208,13 @@ def drives_on_the_left(lanes: list[RawLane]) -> bool:
         for lane_out in lanes:
             if (lane_in.role, lane_out.role) != (LinkRole.INGRESS, LinkRole.EGRESS):
                 continue
+
             direction_in, offset, direction_out = (
                 unit_vector(lane_in.xy[-1] - lane_in.xy[-2]),
                 lane_out.xy[0] - lane_in.xy[-1],
                 unit_vector(lane_out.xy[1] - lane_out.xy[0]),
             )
+
             lateral = float(direction_in[0] * offset[1] - direction_in[1] * offset[0])
             if (
                 direction_in @ direction_out < -0.9
@@ -233,6 +240,7 @@ def _chain(lanelet: Lanelet, member_ids: set[int], forward: bool) -> list[Lanele
             or neighbours[0] in chain
         ):
             return chain if forward else chain[::-1]
+
         chain.append(neighbours[0])
 
 
@@ -373,14 +381,15 @@ def _read_priorities(
         for key, chain in chains.items()
         if any(ref in regulations.giving_way for lanelet in chain for ref in lanelet.rules)
     }
-    for i, first in enumerate(raw.moves):
-        for j, second in enumerate(raw.moves):
+
+    for index, first in enumerate(raw.moves):
+        for other, second in enumerate(raw.moves):
             is_stated = any(
-                paths[i] & yielding and paths[j] & prior and not paths[i] & prior
+                paths[index] & yielding and paths[other] & prior and not paths[index] & prior
                 for yielding, prior in regulations.yields
             )
             if is_stated or (first.start in lanes_with_sign and second.start not in lanes_with_sign):
-                raw.stated[i, j] = True
+                raw.stated[index, other] = True
 
     all_way_stop_lanes = {
         key for key, chain in chains.items() if regulations.all_stop & {lanelet.id for lanelet in chain}

@@ -32,7 +32,8 @@ EDGE_TYPES = (
 )
 READ_ELSEWHERE = ("stop_line", "zebra", "traffic_light", "traffic_sign", "light_bulbs", "centerline")
 PLAIN_TYPES = ("stop_line", "zebra", "light_bulbs", "centerline")
-MAX_CENTRE_LINE_OFFSET = 1.5  # m by which a centre line that is drawn may end off the middle between the bounds
+# m by which a centre line that is drawn may end off the middle between the bounds
+MAX_CENTRE_LINE_OFFSET = 1.5
 
 
 def read_lanelet2(root: XmlRecord, origin: Point | None) -> LaneletMap:
@@ -95,6 +96,7 @@ def _report_ways(lanelet_map: LaneletMap, osm: OsmMap) -> None:
 def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     name = tags.get("name") or tags.id
     bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
+
     for role in sorted({role for role, _, _ in tags.members} - {"left", "right", "regulatory_element", "centerline"}):
         lanelet_map.accounts.enter(
             LossKind.DROPPED, "lanelet", f"members in the role {role} are not read", f"lanelet {name}"
@@ -118,7 +120,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
             tags.ignore(key, "people on foot walk both ways, and have no limit")
         for _ in tags.with_prefix("participant:"):
             pass
-        lanelet_map.walks.append(Walk(name, middle[[0, -1]], width, rules))
+        lanelet_map.walks.append(Walk(id=name, axis=middle[[0, -1]], width=width, rules=rules))
         return
 
     limits, default = read_limits(tags), default_speed(tags)
@@ -196,6 +198,7 @@ def _joined_lines(lines: list[F8]) -> F8:
                 (joined[0], line[-1]),
             )
         ]
+
         smallest = int(np.argmin(gaps))
         joined = joined[::-1] if smallest > 1 else joined
         joined = np.concatenate([joined, (line[::-1] if smallest % 2 else line)[1:]])
@@ -209,7 +212,8 @@ def _in_driving_direction(left: F8, right: F8) -> tuple[F8, F8]:
     if np.hypot(*(left[0] - right[-1])) + np.hypot(*(left[-1] - right[0])) < gap_as_drawn:
         right = right[::-1]
 
-    outline = np.concatenate([right, left[::-1]])  # anticlockwise when the left bound is on the left
+    # Anticlockwise when the left bound is on the left
+    outline = np.concatenate([right, left[::-1]])
     x, y = outline.T
     area = float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
 
@@ -234,6 +238,7 @@ def _centre_line(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -
             "centre lines that do not end between the bounds: the middle is taken",
             f"lanelet {tags.id}",
         )
+
         return middle
 
     return line
@@ -249,17 +254,22 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
             axis = np.linalg.svd(corners - centre)[2][0]
             along, across = (corners - centre) @ axis, (corners - centre) @ np.array([-axis[1], axis[0]])
             lanelet_map.walks.append(
-                Walk(name, np.array([centre + axis * along.min(), centre + axis * along.max()]), float(np.ptp(across)))
+                Walk(
+                    id=name,
+                    axis=np.array([centre + axis * along.min(), centre + axis * along.max()]),
+                    width=float(np.ptp(across)),
+                )
             )
         else:
             edges.append((name, line[[0, -1]]))
 
     pairs = sorted(
         (width, name_a, name_b)
-        for k, name_a in enumerate(edges)
-        for name_b in edges[k + 1 :]
+        for index, name_a in enumerate(edges)
+        for name_b in edges[index + 1 :]
         if (width := _edge_distance(name_a[1], name_b[1])) is not None
     )
+
     used_edges: set[str] = set()
     for width, (name_a, edge), (name_b, other_edge) in pairs:
         if used_edges & {name_a, name_b}:
@@ -269,7 +279,7 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
         if np.hypot(*(edge[0] - other_edge[0])) > np.hypot(*(edge[0] - other_edge[1])):
             other_edge = other_edge[::-1]
 
-        lanelet_map.walks.append(Walk(f"{name_a} {name_b}", (edge + other_edge) / 2, width))
+        lanelet_map.walks.append(Walk(id=f"{name_a} {name_b}", axis=(edge + other_edge) / 2, width=width))
         lanelet_map.losses.add(
             Loss(
                 what=LossKind.GUESSED,
@@ -285,10 +295,10 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
             )
 
 
-def _edge_distance(a: F8, b: F8) -> float | None:
+def _edge_distance(first: F8, second: F8) -> float | None:
     """Return m between two edges that run side by side, None for others."""
-    direction_a, direction_b = a[1] - a[0], b[1] - b[0]
-    distance = float(np.hypot(*(b.mean(axis=0) - a.mean(axis=0))))
+    direction_a, direction_b = first[1] - first[0], second[1] - second[0]
+    distance = float(np.hypot(*(second.mean(axis=0) - first.mean(axis=0))))
     sine = abs(float(direction_a[0] * direction_b[1] - direction_a[1] * direction_b[0])) / max(
         float(np.hypot(*direction_a) * np.hypot(*direction_b)), 1e-9
     )

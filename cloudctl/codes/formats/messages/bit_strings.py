@@ -55,7 +55,7 @@ def read_flags(value: Any, names: tuple[str, ...], size: int, depth: int = 0) ->
 
 def read_bits(value: Any, size: int) -> list[bool]:
     """Return a bit string without names, bit by bit. Raises ValueError for what is none of that size."""
-    names = tuple(f"bit {k}" for k in range(size))
+    names = tuple(f"bit {index}" for index in range(size))
     flags = read_flags(value, names, size)
     if unread_flags(flags, names):
         raise ValueError(f"is no bit string of {size} bits")
@@ -110,7 +110,7 @@ def _standard_name(word: str, names: tuple[str, ...]) -> str:
 
 
 def _flags_set(bits: str, names: tuple[str, ...]) -> dict[str, Any]:
-    return {names[k] if k < len(names) else f"bit {k}": True for k, on in enumerate(bits) if on == "1"}
+    return {names[index] if index < len(names) else f"bit {index}": True for index, on in enumerate(bits) if on == "1"}
 
 
 def _as_truth(value: Any) -> Any:
@@ -120,6 +120,7 @@ def _as_truth(value: Any) -> Any:
         value = next(iter(value), "")
     if value is None or isinstance(value, bool):
         return value
+
     return TRUTH_VALUES.get(str(value).strip().lower(), value)
 
 
@@ -137,6 +138,7 @@ def _bit_text(value: Any, size: int) -> str:
 
     text = "".join(str(value).split()).lower()
     notation = ""
+
     if text[:1] == "'" and text[-2:] in ("'b", "'h"):  # as ASN.1 writes values
         notation, text = text[-1], text[1:-2]
     elif text[:2] in ("0x", "0b") and len(text) - 2 >= size // 4:
@@ -150,7 +152,8 @@ def _bit_text(value: Any, size: int) -> str:
         raise ValueError(f"is not of {size} bits")
 
     bits = f"{int(text, 16):0{len(text) * 4}b}"
-    if len(bits) not in ((size + 7) // 8 * 8, (size + 3) // 4 * 4) or "1" in bits[size:]:  # whole bytes, or half ones
+    # Whole bytes, or half ones
+    if len(bits) not in ((size + 7) // 8 * 8, (size + 3) // 4 * 4) or "1" in bits[size:]:
         raise ValueError(f"is not of {size} bits")
 
     return bits[:size]

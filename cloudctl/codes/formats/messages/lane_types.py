@@ -63,7 +63,8 @@ CLASS_OF_RESTRICTION = {
 }
 HIGH_OCCUPANCY, NOT_PUBLIC = "high-occupancy vehicles", "not for public use"
 UNREADABLE_ACCESS = "the users of the lane are not understood"
-RESERVING_RULE_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
+# rules that keep others, or everyone, off a lane
+RESERVING_RULE_KINDS = ("bus_lane", "lane_use", "closure")
 
 
 TURN_FLAGS = {
@@ -93,6 +94,7 @@ def read_lane_type(attributes: JsonRecord) -> tuple[str, JsonRecord]:
         raise attributes.refuse("laneType", name, f"must be one of {', '.join(LANE_TYPES)}", "correct the sender")
     if not isinstance(flags, JsonRecord):
         raise attributes.refuse("laneType", f"{name} {flags}", "must be a bit string", "correct the sender")
+
     return name, flags
 
 
@@ -143,6 +145,7 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
     shared with."""
     own_use = USE_OF_LANE_TYPE[kind]
     sharing_classes = {name for use in uses for name in CLASSES_SHARING[use]} | ({"taxi"} if taxis else set())
+
     if own_use == LaneUse.TRAM:
         named = sharing_classes | {"tram"}
         return LaneAccess(
@@ -162,6 +165,7 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
         if restricted == ["restrictedFromPublicUse"]
         else ""
     )
+
     granted = permit_of({CLASS_OF_RESTRICTION[name] for name in restricted} | sharing_classes, text, stated=False)
     own_use = "bus" if "restrictedToBusUse" in restricted else "vehicle"
     kind_of_rule = "lane_use" if granted.kind == "bus_lane" and own_use != LaneUse.BUS else granted.kind
@@ -200,7 +204,8 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
     for rule in rules if kind in ("vehicle", "trackedVehicle") else ():
         for restricted, shared, taxis in _ways_to_write(kind, own_flags, (uses, unrefused_uses)):
             if "hovLaneUseOnly" in restricted and HIGH_OCCUPANCY not in rule.text:
-                continue  # a lane that is closed to all is not one for those
+                # A lane that is closed to all is not one for those
+                continue
 
             read_back = _access(kind, restricted, shared, taxis)
             if (read_back.use, read_back.kind, {*read_back.classes}) == (
@@ -213,11 +218,15 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
                 )
 
     for shared in (uses, unrefused_uses):
-        if refused.isdisjoint(_admitted(_access(kind, own_flags, shared, False))):
-            return _written_use(lane, kind, own_flags, shared, False)
+        if refused.isdisjoint(_admitted(_access(kind, own_flags, shared, taxis=False))):
+            return _written_use(lane, kind, own_flags, shared, taxis=False)
 
     return _written_use(
-        lane, "vehicle", ("restrictedFromPublicUse",), unrefused_uses if lane.use == LaneUse.VEHICLE else (), False
+        lane,
+        "vehicle",
+        ("restrictedFromPublicUse",),
+        unrefused_uses if lane.use == LaneUse.VEHICLE else (),
+        taxis=False,
     )
 
 
@@ -247,13 +256,14 @@ def _written_use(
 ) -> WrittenUse:
     flags = ((REVOCABLE_FLAG[kind],) if lane.revocable else ()) + tuple(restricted)
     sharing = tuple(name for name, use in USE_OF_SHARING.items() if use in shared and name != "pedestrianTraffic")
-    return WrittenUse(kind, flags, sharing + ((TAXI_SHARING,) if taxis else ()), carried)
+    return WrittenUse(kind=kind, flags=flags, sharing=sharing + ((TAXI_SHARING,) if taxis else ()), carried=carried)
 
 
 def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
     """Return the rules that reserve each lane at all times, on its whole length; those of its link, too."""
     rules_of_lane: dict[str, list[Rule]] = {}
     lanes_of_link: dict[str, list[str]] = {}
+
     for lane in code.lanes:
         rules_of_lane[lane.id] = []
         lanes_of_link.setdefault(lane.link, []).append(lane.id)

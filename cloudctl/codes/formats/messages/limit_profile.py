@@ -58,6 +58,7 @@ def _parts(code: IntersectionCode, lane: Lane | Connection, placements: Sequence
         *(s for s, after in pairwise(boundaries[1:]) if after - s > MIN_PART_LENGTH and s > MIN_PART_LENGTH),
         path_length,
     ]
+
     spans = list(pairwise(boundaries))
     rules_of_span = [
         [
@@ -67,6 +68,7 @@ def _parts(code: IntersectionCode, lane: Lane | Connection, placements: Sequence
         ]
         for start, end in spans
     ]
+
     plain_limits = [_deciding(rules, lane.speed) for rules in rules_of_span]
     cap = lane.speed if lane.speed < min(plain_limits) else inf
 
@@ -121,7 +123,8 @@ def _listed_as(rule: Rule, use: str) -> str:
     if rule.kind == "construction":
         return CONSTRUCTION_LIMIT
 
-    slow = SPECIAL_CLASSES.difference(CLASSES_OF_USE[use])  # on a lane of their own their limit is the lane's
+    # On a lane of their own their limit is the lane's
+    slow = SPECIAL_CLASSES.difference(CLASSES_OF_USE[use])
     if rule.kind != "speed_max" or (rule.classes and slow.issuperset(rule.classes)):
         return ""
 
@@ -147,4 +150,5 @@ def lowest(parts: list[Part]) -> dict[str, float]:
     for part in whole_lane_only(parts):
         for name, value in part.limits.items():
             limits[name] = value if "MinSpeed" in name else min(limits.get(name, value), value)
+
     return limits

@@ -101,7 +101,7 @@ def _has_lanes(value: Any) -> bool:
 
 def plain_map(tree: Tree) -> Tree:
     """Return a MAP in one shape."""
-    return _object(tree, 0, top=True)
+    return _object(tree, depth=0, top=True)
 
 
 def _name(key: object) -> str:
@@ -163,7 +163,7 @@ def _in_e7(position: Tree) -> Tree:
     except (TypeError, ValueError):
         return position
 
-    if abs(north) <= 90 and abs(east) <= 180 and any("." in str(v) for v in (lat, lon)):
+    if abs(north) <= 90 and abs(east) <= 180 and any("." in str(value) for value in (lat, lon)):
         return position | {"lat": round(north * 1e7), "long": round(east * 1e7)}
 
     return position
@@ -207,7 +207,8 @@ def _choice(field: str, value: Any, depth: int) -> Any:
     if isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str):
         value = {value[0]: value[1]}
 
-    if field == "nodeList" and isinstance(value, list):  # of XER converters that drop the choice's name
+    # Of XER converters that drop the choice's name
+    if field == "nodeList" and isinstance(value, list):
         value = {"nodes": value}
 
     if not isinstance(value, dict):
@@ -250,7 +251,7 @@ def xml_tree(data: bytes, where: str) -> Tree:
             remedy="send the message whole",
         ) from None
 
-    return {_tag(root): _element(root, 0)}
+    return {_tag(root): _element(root, depth=0)}
 
 
 def _tag(node: ET.Element) -> str:

@@ -21,17 +21,11 @@ from .road import Chain, Road
 from .upstream import Piece, followed_upstream
 
 # m between the ends of a path and of its lane: below nothing is done, above it is no movement
-MIN_GAP, MAX_GAP = (
-    2.5,
-    30.0,
-)
+MIN_GAP, MAX_GAP = 2.5, 30.0
 MIN_WIDTH = 0.3  # m of a lane that can be driven on
 ROAD_ATTRIBUTES = ("incomingRoad", "connectingRoad")
 # Degrees: a path that bends less is straight, one that bends more turns back
-MAX_STRAIGHT_DEG, MIN_U_TURN_DEG = (
-    35.0,
-    150.0,
-)
+MAX_STRAIGHT_DEG, MIN_U_TURN_DEG = 35.0, 150.0
 
 
 class Junction:
@@ -44,8 +38,10 @@ class Junction:
         self.name = element.get("name") or self.id or "junction"
         self.ends: dict[str, LaneEnd] = {}
         self.moves: list[Movement] = []
-        self.back: list[tuple[Movement, str]] = []  # ways back that are listed with a connection, and where
-        self.priorities = [self._priority(e) for e in element.children("priority")]
+        # Ways back that are listed with a connection, and where
+        self.back: list[tuple[Movement, str]] = []
+        self.priorities = [self._priority(child) for child in element.children("priority")]
+
         kind = element.get("type", "default")
 
         if kind != "default":
@@ -60,6 +56,7 @@ class Junction:
 
         self._drop_repeated()
         connecting_lanes = {(move.road.id, move.lane) for move in self.moves}
+
         for move, location in self.back:
             if (move.road.id, move.lane) in connecting_lanes:
                 self._drop(
@@ -75,6 +72,7 @@ class Junction:
                     "their connecting lane is driven",
                     f"{location}, junction {self.name}",
                 )
+
                 self.moves.append(move)
 
     def _drop_repeated(self) -> None:
@@ -109,6 +107,7 @@ class Junction:
             "connecting roads that begin or end off the lanes they are linked to are led there",
             f"{max(gaps):.1f} m: {location}",
         )
+
         pieces = [end_before[None]] * (gaps[0] > MIN_GAP) + [move.line] + [start_after[None]] * (gaps[1] > MIN_GAP)
         return move._replace(line=np.concatenate(pieces))
 
@@ -126,7 +125,8 @@ class Junction:
     def _lane_links(self, connection: XmlRecord) -> Iterator[tuple[int, int]]:
         """Yield the lane links of a connection: (incoming lane, lane of the connecting road)."""
         links = [
-            (int(number(link, "from", None)), int(number(link, "to", None))) for link in connection.children("laneLink")
+            (int(number(link, "from", default=None)), int(number(link, "to", default=None)))
+            for link in connection.children("laneLink")
         ]
         connecting_road = self.roads.get(connection.get("connectingRoad"))
         if links or connecting_road is None:
@@ -141,6 +141,7 @@ class Junction:
             for lane in section.lanes.values()
             if connecting_road.forward(lane.id) == at_start
         ]
+
         self.accounts.enter(
             LossKind.GUESSED,
             "junction/connection",
@@ -153,6 +154,7 @@ class Junction:
     def _read_movement(self, connection: XmlRecord, start: int, connecting_lane: int) -> None:
         incoming, connecting_road = (self.roads.get(connection.get(key)) for key in ROAD_ATTRIBUTES)
         location = f"connection {connection.get('id')}"
+
         if incoming is None or connecting_road is None:
             for key in ROAD_ATTRIBUTES:
                 if connection.get(key) not in self.roads:
@@ -172,6 +174,7 @@ class Junction:
 
         at_start = connection.choice("contactPoint", {"start": True, "end": False}, True)
         chain = connecting_road.chain(connecting_lane, not at_start)
+
         kind, next_road, contact = connecting_road.link("successor" if at_start else "predecessor")
 
         if not chain or kind != "road" or next_road not in self.roads:
@@ -186,6 +189,7 @@ class Junction:
 
         incoming_at_end, target_at_end = self._junction_sides(connecting_road, at_start, incoming, contact)
         last_lane = (chain[-1] if at_start else chain[0])[1]
+
         target_lane = last_lane.after if at_start else last_lane.before
 
         if target_lane is None:
@@ -198,16 +202,18 @@ class Junction:
 
         target = self.roads[next_road]
         target_lane = connecting_lane if target_lane is None else target_lane
+
         if incoming.forward(start) != incoming_at_end:
             self._keep_way_back(
                 LaneSide(incoming, start, incoming_at_end),
                 LaneSide(target, target_lane, target_at_end),
-                connecting_road,
-                chain,
-                at_start,
-                line,
-                location,
+                connecting_road=connecting_road,
+                chain=chain,
+                at_start=at_start,
+                line=line,
+                location=location,
             )
+
             return
 
         if target.forward(target_lane) == target_at_end:
@@ -217,14 +223,15 @@ class Junction:
             )
             return
 
-        start_key = self._lane_end(incoming, start, incoming_at_end, True)
-        end_key = self._lane_end(target, target_lane, target_at_end, False)
+        start_key = self._lane_end(incoming, start, incoming_at_end, ingress=True)
+        end_key = self._lane_end(target, target_lane, target_at_end, ingress=False)
         if start_key is None or end_key is None:
             missing = (
                 f"lane {start} of road {incoming.id}, before it"
                 if start_key is None
                 else f"lane {target_lane} of road {next_road}, after it"
             )
+
             self._drop(
                 "the lane before or after it is not there, has no width, or is no lane to drive on",
                 f"{location}: {missing}",
@@ -297,6 +304,7 @@ class Junction:
             target.road.forward(target.lane) == target.at_end and connecting_road.forward(connecting_lane) != at_start
         )
         start = self._lane_end(*target, True) if begins else None
+
         end = self._lane_end(*incoming, False) if begins else None
 
         if start is None or end is None:
@@ -340,6 +348,7 @@ class Junction:
         xy = connecting_road.place(np.array([0.0, connecting_road.length]), np.zeros(2))
         start_point, end_point = (xy[0], xy[1]) if at_start else (xy[1], xy[0])
         _, next_road, _ = connecting_road.link("successor" if at_start else "predecessor")
+
         incoming_at_end = incoming.meets_at_end(stated if before == incoming.id else "", start_point)
 
         for road, description, link in (

@@ -42,12 +42,14 @@ from .vocabulary import (
 NO_PROJECTION = ("!", "-", "")  # projections of networks that lie nowhere
 DEFAULT_WIDTH = 3.2  # m, SUMO's own
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
-CONNECTION_ATTRIBUTES = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
+# Attributes of a connection that are taken as they are
+CONNECTION_ATTRIBUTES = ("from", "to", "via", "tl")
 __all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
 HEIGHTS_DROPPED = Loss(
     what=LossKind.DROPPED, entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
 )
-ALONE = ("tlLogic",)  # elements that an additional file may consist of, with no root around them; SUMO reads it so
+# Elements that an additional file may consist of, with no root around them; SUMO reads it so
+ALONE = ("tlLogic",)
 
 
 def read_net(
@@ -158,7 +160,7 @@ def _take_location(net: Net, record: XmlRecord) -> None:
     if not net.placed and net.projection not in NO_PROJECTION:
         record.unknown("projParameter", net.projection, "taken as a network without a place")
     net.offset = number_pair(record, "netOffset")
-    west, south, east, north = number_list(record, "convBoundary", record.get("convBoundary", "0,0,0,0"), 4)
+    west, south, east, north = number_list(record, "convBoundary", record.get("convBoundary", "0,0,0,0"), size=4)
     net.middle = ((west + east) / 2, (south + north) / 2)
 
 
@@ -184,7 +186,8 @@ def _take_edge(net: Net, record: XmlRecord) -> None:
         return
 
     function = record.get("type")
-    if function and net.limits and function not in net.limits:  # without any types in the file, the name is a label
+    # Without any types in the file, the name is a label
+    if function and net.limits and function not in net.limits:
         record.unknown("type", function, "no such type: without limits of its own")
 
     limits = net.limits.get(function, ())
@@ -202,7 +205,8 @@ def _take_edge(net: Net, record: XmlRecord) -> None:
         return
 
     for offset in record.children("stopOffset"):
-        _stop_offset(offset, [lane for lane in lanes if not lane.stop_offset])  # a lane's own counts before its road's
+        # A lane's own counts before its road's
+        _stop_offset(offset, [lane for lane in lanes if not lane.stop_offset])
 
     net.edges[edge.id] = edge
 
@@ -233,6 +237,7 @@ def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
     """Take where cars stop before the end of lanes; that others stop elsewhere has no place in a code."""
     vehicles = record.words("vClasses", VCLASS_NAMES) or record.words("vclasses", VCLASS_NAMES)
     excepted = record.words("exceptions", VCLASS_NAMES)
+
     bound_vclasses = allowed_vclasses(
         vehicles, excepted, bool(record.get("vClasses").strip() or record.get("vclasses").strip())
     )
@@ -306,6 +311,7 @@ def _take_junction(net: Net, record: XmlRecord) -> None:
         name=record.get("name"),
         incoming=tuple(record.get("incLanes").split()),
     )
+
     net.requests[name] = requests
 
 
@@ -322,7 +328,8 @@ def _take_program(net: Net, record: XmlRecord) -> None:
             row.unknown("key", key, "left out")
 
     phases = [_phase(row) for row in record.children("phase")]
-    if record.get("offset") == "begin":  # where the simulation begins, not the day
+    # Where the simulation begins, not the day
+    if record.get("offset") == "begin":
         record.unknown("offset", "begin", "taken as 0")
         offset = 0.0
     else:
@@ -344,6 +351,7 @@ def _phase(record: XmlRecord) -> NetPhase:
 
     shortest, longest = (record.number(name) if name in record else None for name in ("minDur", "maxDur"))
     following: tuple[int, ...] = ()
+
     if "next" in record:
         words = record.get("next").split()
         following = tuple(int(word) for word in words if word.isdecimal())
@@ -386,6 +394,7 @@ def _names_existing_lanes(net: Net, connection: NetConnection) -> bool:
                 "connections of an edge that is not there",
                 f"{name} of {connection.from_edge}>{connection.to_edge}",
             )
+
             return False
 
         if lane >= len(net.edges[name].lanes):
@@ -395,6 +404,7 @@ def _names_existing_lanes(net: Net, connection: NetConnection) -> bool:
                 "connections of a lane that is not there",
                 f"{name}_{lane} of {connection.from_edge}>{connection.to_edge}",
             )
+
             return False
 
     return True

@@ -68,7 +68,7 @@ def import_ydt(tree: Tree, *, adm: str = DEFAULT_ADM) -> Imported:
                 remedy="send the connections: without them there is no movement",
             )
 
-        return accounts.imported([build(raw, adm, k) for k, raw in enumerate(raws, 1)])
+        return accounts.imported([build(raw, adm, number) for number, raw in enumerate(raws, 1)])
 
 
 class _Message:
@@ -77,6 +77,7 @@ class _Message:
     def __init__(self, record: JsonRecord, accounts: Accounts) -> None:
         self.accounts = accounts
         self.nodes: dict[str, JsonRecord] = {}
+
         for node in record.rows("nodes"):
             name = node_key(node.child("id"))
             if name in self.nodes:
@@ -123,13 +124,13 @@ class _NodeCode:
 
     def read(self) -> RawCode:
         """Return the raw code, all its tables filled."""
-        for k, link in enumerate(self.message.links[self.name]):
-            self._link(link, f"in {k}", LinkRole.INGRESS)
+        for index, link in enumerate(self.message.links[self.name]):
+            self._link(link, f"in {index}", LinkRole.INGRESS)
 
         for other, links in self.message.links.items():
-            for k, link in enumerate(links):
+            for index, link in enumerate(links):
                 if other != self.name and link.upstream == self.name:
-                    self._link(link, f"out {other} {k}", LinkRole.EGRESS)
+                    self._link(link, f"out {other} {index}", LinkRole.EGRESS)
 
         for link, lane, key in self.entrances:
             for connection in lane.rows("connectsTo"):
@@ -186,6 +187,7 @@ class _NodeCode:
                     detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
                 )
             )
+
             attributes = self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
 
         lane_type, flags = read_lane_type(attributes)
@@ -200,6 +202,7 @@ class _NodeCode:
 
         use = read_use(lane_type, flags, attributes.child("sharedWith"))
         key = unique_key(self.names, link.upstream, link.node, number)
+
         limits = link.limits | read_limits(lane.rows("speedLimits"))
 
         if CAR_LIMIT not in limits:
@@ -292,6 +295,7 @@ class _NodeCode:
 
         turns = turns or self.turns.get(start, [])
         link.movements.pop(remote_node, None)
+
         phase, road_phase = round(connection.number("phaseId", 0)), link.phases.get(remote_node, 0)
 
         if phase and road_phase and phase != road_phase:
@@ -323,7 +327,9 @@ class _NodeCode:
     def _drawn_beside(self, remote_node: str, number: int) -> list[str]:
         """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none
         without one."""
-        incoming = [f"in {k}" for k, link in enumerate(self.message.links[self.name]) if link.upstream == remote_node]
+        incoming = [
+            f"in {index}" for index, link in enumerate(self.message.links[self.name]) if link.upstream == remote_node
+        ]
         lanes = [lane for lane in self.raw.lanes if lane.approach in incoming and lane.role == LinkRole.INGRESS]
         if not lanes:
             return []

@@ -46,11 +46,13 @@ class MessageLink:
         self.name = str(row.get("name") or f"{self.upstream}>{node}")
         self.width = round(row.number("linkWidth", 0))
         self.phases: dict[str, int] = {}
-        self.movements: dict[str, JsonRecord] = {}  # those that no lane has taken yet, by the node they lead to
+        # Those that no lane has taken yet, by the node they lead to
+        self.movements: dict[str, JsonRecord] = {}
 
         for movement in row.rows("movements"):
             remote_node, phase = node_key(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
             self.movements.setdefault(remote_node, movement)
+
             if self.phases.setdefault(remote_node, phase) != phase:
                 movement.unknown(
                     "phaseId",
@@ -67,6 +69,7 @@ class MessageLink:
                 raise point.refuse(
                     "offsetLL", name, f"must be one of {', '.join(OFFSET_CHOICES)}", "correct the sender"
                 )
+
             lat, lon = position_of(value)
             points.append((lat, lon) if name == "position-LatLon" else (self.ref[0] + lat, self.ref[1] + lon))
 

@@ -145,4 +145,4 @@ def _encoded(field: str, value: Any) -> Any:
 
 def _bit_string(text: str) -> tuple[bytes, int]:
     padded = text.ljust((len(text) + 7) // 8 * 8, "0")
-    return bytes(int(padded[k : k + 8], 2) for k in range(0, len(padded), 8)), len(text)
+    return bytes(int(padded[index : index + 8], 2) for index in range(0, len(padded), 8)), len(text)
