@@ -2,12 +2,15 @@
 the node it was made.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..clock import SECOND
 from ..schema import Advisory
 from ..topics import MqttTopics
 from .reconnecting import ClockWatch
+
+if TYPE_CHECKING:
+    from ..io.signatures import Verifier
 
 # No kind is valid for more than 10 s; what claims more is none of the node's
 MAX_VALIDITY = 60 * SECOND
@@ -115,3 +118,13 @@ def _wrong_validity(advisory: Advisory) -> str | None:
         return None
     longest = MAX_VALIDITY / SECOND
     return f"it is valid for {length / SECOND:.1f} s, and must be for more than 0 and at most {longest:.0f} s"
+
+
+def verifier_of(public_key: str | None) -> "Verifier | None":
+    """Return what verifies signatures by a public key (base64), None for None. Raises SignatureError."""
+    if public_key is None:
+        return None
+    # A vehicle that verifies nothing needs no cryptography
+    from ..io.signatures import Verifier
+
+    return Verifier(public_key)

@@ -8,10 +8,9 @@ import logging
 import re
 import socket
 import struct
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiomqtt  # noqa: TID251
 import msgspec
@@ -21,12 +20,10 @@ from ..schema import Ack, Advisory, Reject, Signals, VehicleRequest, VehicleStat
 from ..tiles import tile_of
 from ..topics import MqttTopics, wrong_vehicle_id
 from ..traffic_messages import Traffic
-from .advisory_check import AdvisoryCheck
+from .advisory_check import AdvisoryCheck, verifier_of
+from .advisory_queue import AdvisoryQueue
 from .credentials import read_vehicle_folder, tls_context
 from .reconnecting import ClockWatch, LinkLog, Pauses, Trouble, certificate_refusal, in_brackets
-
-if TYPE_CHECKING:
-    from ..io.signatures import Verifier
 
 # s for TCP, and for each answer of the broker: a second SYN goes out after 1 s
 CONNECT_TIMEOUT = 1.5
@@ -35,10 +32,7 @@ KEEPALIVE = 3
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (RFC 5482)
 TAKEN_OVER = 0x8E  # reason code of MQTT 5: another client connected with this id
 ENDED = 0x80  # the broker ended the connection without a reason
-MAX_WAITING = 256  # advisories waiting to be taken; the oldest go first
 MAX_LOGGED = 64  # different reasons for a refusal that are logged
-# advisory ids, so that one sent again is given once; those no longer valid go first
-MAX_REMEMBERED = 1024
 log = logging.getLogger("cloudctl.client")
 
 
@@ -102,15 +96,12 @@ class Vehicle:
         self._now = now or WallClock().now
         self._on_trouble = on_trouble or (lambda text: log.warning("%s: %s", id, text))
         self._client: aiomqtt.Client | None = None
-        # until when each is given, by this vehicle's clock
-        self._waiting: deque[tuple[int, Advisory]] = deque()
-        self._some = asyncio.Event()
-        self._seen: dict[str, int] = {}  # id -> valid_until
+        self._queue = AdvisoryQueue()
         self._pauses, self._clock_watch = Pauses(), ClockWatch()
         self._standing: Trouble | None = None  # what kind `trouble` is of
         self._link_log = LinkLog()
         self._check = AdvisoryCheck(id, self._clock_watch)
-        self._verifier = _verifier(node_signature_key)
+        self._verifier = verifier_of(node_signature_key)
         self._task: asyncio.Task[None] | None = None
         self._on_reject = on_reject or self._log_reject
         self._logged: set[tuple[str, str]] = set()  # fields and rules
@@ -131,7 +122,6 @@ class Vehicle:
         options.setdefault("password", file.password)
         options.setdefault("node_signature_key", file.node_signature_key)
         options.setdefault("tiles", file.tiles)
-
         return cls(file.id, file.host, file.port, **options)
 
     async def __aenter__(self) -> "Vehicle":
@@ -148,15 +138,14 @@ class Vehicle:
     async def advisories(self) -> AsyncIterator[Advisory]:
         """Yield advisories as they come, each once and only while it is valid."""
         while True:
-            await self._some.wait()
-            while self._waiting:
-                until, advisory = self._waiting.popleft()
-                if self._now() < until:
-                    yield advisory
+            await self._queue.filled.wait()
+            while (waiting := self._queue.take()) is not None:
+                if self._now() < waiting.until:
+                    yield waiting.advisory
                 else:
-                    await self._too_late(advisory)
+                    await self._too_late(waiting.advisory)
 
-            self._some.clear()
+            self._queue.filled.clear()
 
     async def report(self, state: VehicleState) -> bool:
         """Publish this vehicle's state; False while there is no connection (it is not kept: the next one is newer)."""
@@ -230,7 +219,6 @@ class Vehicle:
                 f"another client connects with the id {self.id!r}, and each ends the other's connection. Give "
                 "every vehicle its own id",
             )
-
             return self._pauses.taken_over()
 
         self._report(Trouble.NO_LINK, f"the MQTT broker at {broker} is gone{in_brackets(code or error)}; trying again")
@@ -352,7 +340,7 @@ class Vehicle:
 
         advisory = self._decode(payload)
         now = self._now()
-        if advisory.id in self._seen:
+        if self._queue.knows(advisory):
             return
 
         self._clock_watch.watch(now, stopwatch())
@@ -363,20 +351,16 @@ class Vehicle:
             self._refuse_advisory(fault, payload)
             return
 
-        self._remember(advisory, now)
+        self._queue.remember(advisory, now)
         self.received += 1
 
         if now >= advisory.valid_until:
             await self._too_late(advisory)
             return
 
-        if len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
-            self.dropped += 1
-
-        # a clock that is behind must not keep advice for longer than the node meant
-        self._waiting.append((min(advisory.valid_until, now + advisory.valid_until - advisory.t), advisory))
-        self._some.set()
+        # A clock that is behind must not keep advice for longer than the node meant
+        until = min(advisory.valid_until, now + advisory.valid_until - advisory.t)
+        self.dropped += self._queue.put(advisory, until)
 
     def _refuse_advisory(self, fault: str, payload: bytes) -> None:
         """Count an advisory that is not handed on, and report the first of each run of them."""
@@ -387,35 +371,18 @@ class Vehicle:
                 f"{payload[:200]!r}"
             )
 
-    def _remember(self, advisory: Advisory, now: int) -> None:
-        if len(self._seen) >= MAX_REMEMBERED:
-            self._seen = {name: until for name, until in self._seen.items() if until > now}
-        if len(self._seen) >= MAX_REMEMBERED:
-            del self._seen[next(iter(self._seen))]
-        self._seen[advisory.id] = advisory.valid_until
-
     def _watch_clock(self, advisory: Advisory, now: int) -> None:
         previous, self.clock_error = self.clock_error, self._clock_watch.observe(advisory.t, now)
         if self.clock_error is not None and previous is None:
             direction = "ahead of" if self.clock_error > 0 else "behind"
             self._on_trouble(
                 f"this vehicle's clock is {abs(self.clock_error):.1f} s {direction} the node's, or its messages take "
-                "that long: "
-                "advisories are judged by it, and states may be refused. Set it by GNSS or NTP"
+                "that long: advisories are judged by it, and states may be refused. Set it by GNSS or NTP"
             )
 
     async def _too_late(self, advisory: Advisory) -> None:
         self.expired += 1
         await self.acknowledge(advisory, "expired")
-
-
-def _verifier(public_key: str | None) -> "Verifier | None":
-    if public_key is None:
-        return None
-    # A vehicle that verifies nothing needs no cryptography
-    from ..io.signatures import Verifier
-
-    return Verifier(public_key)
 
 
 def _reset(client: aiomqtt.Client) -> None:

@@ -186,7 +186,6 @@ def calendar(args: Namespace) -> None:
     from .public_holidays import from_library
 
     calendar_days = from_library(args.place, args.years)
-
     try:
         with args.out.open("xb") as file:
             file.write(dump_days(calendar_days))

@@ -78,7 +78,6 @@ def _decode(code: str) -> tuple[int, int, bool, bool, int]:
     x, y, position = (zone - 31 if east else 30 - zone) * WIDTHS[0], (ord(code[3]) - ord("A")) * HEIGHTS[0], 4
 
     level = LENGTHS.index(len(code)) + 1
-
     for depth, (columns, rows, digits) in enumerate(SPLITS[: level - 1], 1):
         written = code[position : position + digits]
         position += digits

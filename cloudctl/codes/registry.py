@@ -113,7 +113,6 @@ class Registry:
         lines = path.read_bytes().splitlines()
 
         number = 0
-
         try:
             for line in lines:
                 number += 1

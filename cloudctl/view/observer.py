@@ -2,8 +2,8 @@
 traffic reports.
 
 Everything a page sees is encoded once and given to each page that watches it. Nothing here changes what the engine
-does: it reads worlds that were
-planned anyway, and asks an intersection to note what it withholds only while a page watches that intersection.
+does: it reads worlds that were planned anyway, and asks an intersection to note what it withholds only while a page
+watches that intersection.
 """
 
 from collections import deque
@@ -19,6 +19,7 @@ from ..schema import Advisory, RawMessage, Reject
 from ..traffic_messages import Traffic
 from .columns import FrameKind, json_frame, snapshot
 from .detail import Hops, detail_of
+from .errors import ViewError
 from .events import AdvisoryEvent, NoticeEvent, RejectEvent, advisory_event
 from .latency import RecentLatency
 from .scene import MAX_SCENES, scene_of
@@ -32,14 +33,6 @@ MAX_RECENT = 50  # refusals and notices that a page gets when it is opened
 MAX_VIEWERS = 64  # open pages of one node
 
 Mode = Literal["live", "recording"]
-
-
-class ViewError(ValueError):
-    """A page asked for something that cannot be had: which field, its value, the rule and the remedy."""
-
-    def __init__(self, field: str, value: object, rule: str, remedy: str) -> None:
-        super().__init__(f"{field} = {value}: {rule}. {remedy}")
-        self.row = {"field": field, "value": str(value)[:80], "rule": rule, "remedy": remedy}
 
 
 class Observer:

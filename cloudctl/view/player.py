@@ -22,8 +22,9 @@ from ..io.recording.setup import setup_of
 from ..payloads import encode
 from ..schema import Advisory
 from .columns import FrameKind, json_frame
+from .errors import ViewError
 from .events import advisory_event
-from .observer import Observer, ViewError
+from .observer import Observer
 from .viewers import Request, Viewer
 
 WARM_UP = 10 * SECOND  # of the recording that a fresh engine sees before a picture is shown

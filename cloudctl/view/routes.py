@@ -22,7 +22,8 @@ import msgspec
 
 from ..io.http_answers import problem
 from .columns import FrameKind, json_frame
-from .observer import Observer, ViewError
+from .errors import ViewError
+from .observer import Observer
 from .socket import SOCKET_OPTIONS, UNREADABLE, converse, requests_of
 from .viewers import Request, Viewer
 

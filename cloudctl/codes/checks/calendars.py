@@ -166,7 +166,6 @@ def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Fi
     solar_h = code.ref_lon_e7 / 1.5e8
 
     offset_h = min(abs((shift.total_seconds() / 3600 - solar_h + 12) % 24 - 12) for shift in utc_offsets)
-
     if offset_h > MAX_SOLAR_OFFSET_H:
         yield fault(
             entity=rule.id,

@@ -31,7 +31,6 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
 
     degenerate_lines = [item for item in items if len(item.points) < 2]
-
     for item in degenerate_lines:
         yield fault(
             entity=item.id,
@@ -93,7 +92,6 @@ def _folded(name: str, line: F8) -> Iterator[Finding]:
     lengths = np.hypot(directions[:, 0], directions[:, 1])
 
     directions = directions[lengths > 1.0] / lengths[lengths > 1.0, None]
-
     if len(directions) > 1 and float((directions[1:] * directions[:-1]).sum(axis=1).min()) < -FOLD_COSINE:
         yield fault(
             entity=name,

@@ -164,7 +164,6 @@ def common_time(first: Rule, other: Rule) -> str:
     local_rules = [_LocalRule(rule, zone) for rule in (first, other)]
 
     kinds = KINDS if any(asks_for_days(rule.calendar) for rule in (first, other)) else (ORDINARY,)
-
     for today, yesterday in product(
         kinds, kinds if any(local.is_past_midnight for local in local_rules) else (ORDINARY,)
     ):

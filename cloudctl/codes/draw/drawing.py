@@ -226,7 +226,6 @@ def _limits(code: CompiledCode, view: View) -> list[str]:
         pixels = view.xy(points_along(line, lengths, np.linspace(lengths[-1], max(lengths[-1] - 40, 0.0), 41)))
 
         inside = pixels[((pixels > 24) & (pixels < DRAWING_PX - 24)).all(axis=1)]
-
         if len(inside):
             x, y = inside[-1]
             # A short lane: beside its name there is no room

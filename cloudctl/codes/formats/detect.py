@@ -231,7 +231,6 @@ def _import_message(data: bytes, name: str, adm: str) -> Imported:
     from .messages.uper import FRAME_MESSAGES, frame_id
 
     number = frame_id(data)
-
     if number is not None and number != 18:
         raise _unknown_format(
             name,

@@ -156,7 +156,6 @@ def _lane_changes(compared: Comparison, lane: Lane, other: Lane) -> Iterator[Dif
     stop = next((line.s for line in compared.code.stop_lines if line.lane == lane.id), None)
 
     what = compared.line_change(lane.points, other.points, stop)
-
     if what:
         yield Difference(
             field="lanes.points",

@@ -152,7 +152,6 @@ class CodeFolder:
         filed.path.unlink()
 
         remaining = [item for item in self.files[filed.code.id] if item.path != filed.path]
-
         if remaining:
             self.files[filed.code.id] = remaining
         else:

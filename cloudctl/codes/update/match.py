@@ -219,7 +219,6 @@ def _groups(
     votes: Counter[tuple[int, int]] = Counter()
 
     users: list[Connection | Crosswalk] = [*after.connections, *after.crosswalks]
-
     for item in users:
         if item.group and item.id in old_id_of and group_before[old_id_of[item.id]]:
             votes[group_before[old_id_of[item.id]], item.group] += 1

@@ -146,7 +146,6 @@ def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict,
     }
 
     conflicts = []
-
     for conflict in new.conflicts:
         old = conflict_of_pair.get(pair(conflict))
         if old is not None:

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -19,13 +18,14 @@ from ..findings import Finding, Loss, LossKind, Severity, refuse
 from ..model import IntersectionCode
 from ..polylines import distance
 from ..report import Imported
-from .by_hand import carry_forward, parts_by_hand
+from .by_hand import carry_forward
 from .carry import Carried, carry
 from .changes import changes
 from .folder import CodeFolder, Filed, is_code
 from .likeness import common_shift, pair_up, shifted
 from .outcome import ImportOutcome, TakenCode, next_file
 from .rename import Numbering
+from .retiring import retire, take_out_replaced
 from .take_codes import take_digital_codes
 
 NAME_SEPARATOR = "#"  # between a map's name and its number, where several are called the same
@@ -127,9 +127,9 @@ def take_import(
         )
 
     for filed in stale:
-        _retire(folder, filed, time_ns, outcome)
+        retire(folder, filed, time_ns, outcome)
 
-    _take_out_replaced(folder, [plan.filed.code.id for plan in plans if plan.filed], time_ns, outcome)
+    take_out_replaced(folder, [plan.filed.code.id for plan in plans if plan.filed], time_ns, outcome)
     folder.save()
     return outcome
 
@@ -155,7 +155,6 @@ def _plan_codes(folder: CodeFolder, imported: Imported, source: str, outcome: Im
     _lay_on_last_import(folder, pending, earlier, imported, outcome)
 
     same_source = [_is_named(folder.registry[code.id].source, source) for code in earlier]
-
     for new_index, old_index in pair_up(earlier, [plan.new for plan in pending], same_source).items():
         if old_index < len(remaining):
             pending[new_index].filed = remaining[old_index]
@@ -374,32 +373,3 @@ def _write_code(
 
     entry.source, entry.digest, entry.revision, entry.retired = source, plan.digest, result.code.revision, None
     return result
-
-
-def _retire(folder: CodeFolder, filed: Filed, time_ns: int, outcome: ImportOutcome) -> None:
-    name = filed.code.id
-    outcome.losses += [
-        replace(loss, entity=f"{filed.path.name} {loss.entity}")
-        for loss in parts_by_hand(filed.code, folder.last_import(name))
-    ]
-
-    for item in list(folder.files[name]):
-        kept_file = folder.shelve(item)
-        outcome.removed.append(
-            f"{item.path}: {name} ({item.code.name}) is no longer in the map: taken out, kept as {kept_file}"
-        )
-
-    folder.registry[name].revision = filed.code.revision
-    folder.registry.retire(name, time_ns)
-
-
-def _take_out_replaced(folder: CodeFolder, touched_ids: list[str], time_ns: int, outcome: ImportOutcome) -> None:
-    """Take out the revisions that a later one has followed already."""
-    for name in touched_ids:
-        filed = folder.files.get(name, [])
-        for item, successor in pairwise(list(filed)):
-            if successor.code.valid_from is None or successor.code.valid_from <= time_ns:
-                outcome.removed.append(
-                    f"{item.path}: revision {item.code.revision} was followed by revision "
-                    f"{successor.code.revision}: taken out, kept as {folder.shelve(item)}"
-                )

@@ -106,7 +106,6 @@ def motion(old: Shape, new: Shape) -> str:
     parts = []
 
     lateral = float(on_old.distance[between].max()) if between.any() else float(on_old.distance.max())
-
     if lateral >= MAX_REDRAWN_OFFSET:
         left = float(on_old.left[between].mean()) if between.any() else float(on_old.left.mean())
         is_even = bool(between.any()) and lateral - float(on_old.distance[between].min()) < 0.1

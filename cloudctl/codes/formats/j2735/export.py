@@ -8,7 +8,7 @@ rules, and the roads before an approach. A MAPEM has the paths of up to four con
 lanes, for readers that know no other; each lane whose limit differs has it at its nodes."""
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from ...polylines import F8, arc_lengths, points_along
 from ...rule import Rule
 from ...terms import DEFAULT_SPEED, LaneUse, LinkRole
 from ...versions import wire_revision
-from ..importing.build import to_points
 from ..messages.kept_out import refused_classes
 from ..messages.lane_types import always, standing_rules, write_use
 from ..messages.limit_profile import limit_parts, lowest, whole_lane_only
@@ -29,11 +28,8 @@ from ..messages.speed_limits import CAR_LIMIT, speed_steps
 from ..messages.thinning import thinned
 from ..messages.tree import is_plain_name
 from .fields import (
-    MAX_NODE_DISTANCE,
-    WIDTH_DIFFERENCES,
     bits_of,
     crosswalk_row,
-    delta_of,
     limit_error,
     limit_rows,
     most_common_width,
@@ -41,6 +37,7 @@ from .fields import (
     with_further_points,
 )
 from .lanes import TRAJECTORY_EXTENSION
+from .nodes import MAX_NODES, Nodes, node_list
 
 TURN_BITS = {"straight": 0x800, "left": 0x400, "right": 0x200, "u": 0x100}
 USER_TYPES = {
@@ -49,21 +46,12 @@ USER_TYPES = {
     "bicycle": "equippedBicycle",
     "pedestrian": "pedestrians",
 }
-MAX_LANES, MAX_NODES, MAX_CONNECTIONS_PER_LANE, MAX_APPROACHES = 255, 63, 16, 15
+MAX_LANES, MAX_CONNECTIONS_PER_LANE, MAX_APPROACHES = 255, 16, 15
 # Paths a lane, numbers of connections, and the region whose extension holds them
 MAX_TRAJECTORIES_PER_LANE, MAX_CONNECTION_ID, ADD_GRP_C_REGION = 4, 255, 3
 # m; a stop line, or the end of a limit, nearer than this to another point stands at that point
 MIN_NODE_GAP = 0.02
 MAX_STOP_TO_END = 0.02  # m; a stop line nearer than this to the end of its lane is at its end
-
-
-class _Nodes(NamedTuple):
-    """A lane as it is written: m of the reference point from the intersection outwards, m along the lane, and which is
-    the stop line."""
-
-    xy: F8
-    s: F8
-    stop: int | None
 
 
 class MapWriter:
@@ -161,12 +149,12 @@ class MapWriter:
         axes = local_lines(self.origin, [crosswalk.axis for crosswalk in self.code.crosswalks])
 
         for number, (crosswalk, axis) in enumerate(zip(self.code.crosswalks, axes, strict=True), len(lane_rows) + 1):
-            nodes = _Nodes(with_further_points(axis[thinned(axis, MAX_NODES)]), np.empty(0), stop=None)
+            nodes = Nodes(with_further_points(axis[thinned(axis, MAX_NODES)]), np.empty(0), stop=None)
             lane_rows.append(
                 crosswalk_row(
                     number,
                     crosswalk.group,
-                    self._node_list(crosswalk.id, nodes, crosswalk.width_cm - self.common_width, {}),
+                    node_list(self.origin, crosswalk.id, nodes, crosswalk.width_cm - self.common_width, {}),
                 )
             )
 
@@ -208,8 +196,8 @@ class MapWriter:
                 "sharedWith": (bits_of(written.sharing, SHARING_FLAGS, size=10), 10),
                 "laneType": (written.kind, (bits_of(written.flags, flags, size), size)),
             },
-            "nodeList": self._node_list(
-                lane.id, nodes, lane.width_cm - self.common_width, self._limits_at(lane, nodes, ingress)
+            "nodeList": node_list(
+                self.origin, lane.id, nodes, lane.width_cm - self.common_width, self._limits_at(lane, nodes, ingress)
             ),
         }
 
@@ -258,14 +246,14 @@ class MapWriter:
                 break
 
             (line,) = local_lines(self.origin, [connection.points])
-            nodes = _Nodes(with_further_points(line[thinned(line, MAX_NODES)]), np.empty(0), stop=None)
+            nodes = Nodes(with_further_points(line[thinned(line, MAX_NODES)]), np.empty(0), stop=None)
             limits = (
                 {0: {CAR_LIMIT: self._limit(connection)}}
                 if speed_steps(self._limit(connection)) != speed_steps(self._limit(lane))
                 else {}
             )
 
-            _, node_rows = self._node_list(connection.id, nodes, width_difference=0, limits=limits)
+            _, node_rows = node_list(self.origin, connection.id, nodes, width_difference=0, limits=limits)
             row.setdefault("regional", []).append(
                 {
                     "regionId": ADD_GRP_C_REGION,
@@ -280,7 +268,7 @@ class MapWriter:
     def _limit(self, path: Lane | Connection) -> float:
         return lowest(self.parts[path.id])[CAR_LIMIT]
 
-    def _lane_nodes(self, lane: Lane, line: F8, ingress: bool) -> _Nodes:
+    def _lane_nodes(self, lane: Lane, line: F8, ingress: bool) -> Nodes:
         """Return the nodes of a lane: its points, its stop line, and where a limit begins or ends; fewer of the points
         where they are too many."""
         lengths = arc_lengths(line)
@@ -306,9 +294,9 @@ class MapWriter:
             xy, s = xy[::-1], s[::-1]
 
         at_stop = int(np.abs(s - stop).argmin()) if stop is not None and stop < end - MAX_STOP_TO_END else None
-        return _Nodes(xy, s, at_stop)
+        return Nodes(xy, s, at_stop)
 
-    def _limits_at(self, lane: Lane, nodes: _Nodes, ingress: bool) -> dict[int, dict[str, float]]:
+    def _limits_at(self, lane: Lane, nodes: Nodes, ingress: bool) -> dict[int, dict[str, float]]:
         """Return the limits that change at a node, going outwards from the intersection; none of them can be ended but
         by the limit of all."""
         limits_of_node: dict[int, dict[str, float]] = {}
@@ -332,62 +320,6 @@ class MapWriter:
                 running |= changed
 
         return limits_of_node
-
-    def _node_list(
-        self, name: str, nodes: _Nodes, width_difference: int, limits: dict[int, dict[str, float]]
-    ) -> tuple[str, list[dict[str, Any]]]:
-        """Return the node list: whole cm, each from the one before, so that rounding does not add up; a first node far
-        off in degrees."""
-        if not 2 <= len(nodes.xy) <= MAX_NODES:
-            raise limit_error(
-                f"{name}.points",
-                len(nodes.xy),
-                f"a MAP holds 2 .. {MAX_NODES} nodes a lane, also without those within 2 cm of the line "
-                "through the others",
-            )
-
-        if not WIDTH_DIFFERENCES[0] <= width_difference <= WIDTH_DIFFERENCES[1]:
-            raise limit_error(
-                f"{name}.width_cm", width_difference, "a MAP holds widths within 5.11 m of the common one"
-            )
-
-        first, counted_from = self._first_node(nodes.xy[0])
-        deltas = [
-            first,
-            *(
-                delta_of(*step)
-                for step in np.diff(np.rint((nodes.xy - counted_from) * 100).astype(np.int64), axis=0).tolist()
-            ),
-        ]
-
-        rows = []
-
-        for index, delta in enumerate(deltas):
-            attributes: dict[str, Any] = {}
-            if index == nodes.stop:
-                attributes["localNode"] = ["stopLine"]
-
-            if index in limits:
-                attributes["data"] = [("speedLimits", limit_rows(limits[index]))]
-
-            if index == 0 and width_difference:
-                attributes["dWidth"] = width_difference
-
-            rows.append({"delta": delta} | ({"attributes": attributes} if attributes else {}))
-
-        return "nodes", rows
-
-    def _first_node(self, xy: F8) -> tuple[tuple[str, dict[str, int]], F8]:
-        """Return the first node, and the place from which the steps to the others are counted, m of the reference
-        point."""
-        if float(np.abs(xy).max()) < MAX_NODE_DISTANCE:
-            x, y = np.rint(xy * 100).astype(np.int64).tolist()
-            return delta_of(x, y), np.zeros(2)
-
-        ((lat, lon),) = to_points(self.origin, xy[None])
-        return ("node-LatLon", {"lon": lon, "lat": lat}), np.array(
-            [float(value) for value in self.origin.to_local(lat / 1e7, lon / 1e7)]
-        )
 
     def _bans(self) -> dict[str, tuple[Rule, tuple[str, ...]]]:
         """Return, by connection, a turn ban that restriction classes carry, and the classes that it lets pass, in

@@ -26,6 +26,7 @@ from ..messages.lane_types import USE_OF_LANE_TYPE, LaneAccess, read_lane_type, 
 from ..messages.names import DIRECTION_FLAGS
 from ..messages.speed_limits import CAR_LIMIT, read_limits
 from ..messages.tree import MALFORMED, plain_map, unwrapped
+from .approaches import approach_of, leave_out_blind_approaches
 from .lanes import (
     NodeLine,
     Trajectory,
@@ -149,7 +150,7 @@ class _Intersection:
         for lane, key in self.entrances:
             self._connections(lane, key, own_number)
 
-        self._leave_out_blind_approaches()
+        leave_out_blind_approaches(raw)
         return raw
 
     def _read_lines(self) -> None:
@@ -227,7 +228,7 @@ class _Intersection:
         """Add one lane in one direction, with its rules."""
         raw, key = self.raw, self._key(number)
         spans = spans_of(line, ingress, self.limits)
-        approach = self._approach(lane, "ingressApproach" if ingress else "egressApproach", number)
+        approach = approach_of(lane, "ingressApproach" if ingress else "egressApproach", number)
 
         raw.lanes.append(
             RawLane(
@@ -254,17 +255,6 @@ class _Intersection:
             self.entrances.append((lane, key))
         else:
             self.exits.setdefault(number, []).append(key)
-
-    @staticmethod
-    def _approach(lane: JsonRecord, name: str, number: int) -> str:
-        """Return the approach of a lane; one of its own where the message gives none, or no number."""
-        approach = lane.get(name)
-        if isinstance(approach, int) or (isinstance(approach, str) and approach.isdecimal()):
-            return str(approach)
-
-        if approach is not None:
-            lane.unknown(name, approach, "the lane stands by itself")
-        return f"lane {number}"
 
     def _key(self, number: int) -> str:
         """Return a name of its own for a lane: its number, and which of that number it is."""
@@ -377,27 +367,3 @@ class _Intersection:
 
         allowed = self.classes.get(number, ())
         self.raw.rules.append(Rule(id="", kind="turn_ban", targets=(Target(movement),), except_classes=allowed))
-
-    def _leave_out_blind_approaches(self) -> None:
-        """Leave out the driven lanes of roads in which nothing leads through the intersection: no code may hold
-        them."""
-        raw = self.raw
-        lanes_with_movements = {movement.start for movement in raw.moves}
-
-        for approach in sorted(
-            {lane.approach for lane in raw.lanes if lane.role == LinkRole.INGRESS and lane.use != LaneUse.PEDESTRIAN}
-        ):
-            lanes = [lane for lane in raw.lanes if lane.approach == approach and lane.role == LinkRole.INGRESS]
-            if not any(lane.key in lanes_with_movements for lane in lanes):
-                raw.losses.add(
-                    Loss(
-                        what=LossKind.DROPPED,
-                        entity=raw.name,
-                        detail=f"approach {approach} leads nowhere: its lanes are left out",
-                    )
-                )
-
-                dropped_keys = {lane.key for lane in lanes}
-                raw.lanes = [lane for lane in raw.lanes if lane.key not in dropped_keys]
-                # Each has one target yet
-                raw.rules = [rule for rule in raw.rules if rule.targets[0].entity not in dropped_keys]

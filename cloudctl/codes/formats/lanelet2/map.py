@@ -94,6 +94,7 @@ def _report_ways(lanelet_map: LaneletMap, osm: OsmMap) -> None:
 
 
 def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
+    """Take in a lanelet: a crosswalk, or a lane for each direction in which it may be used."""
     name = tags.get("name") or tags.id
     bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
 
@@ -116,32 +117,17 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     rules = tags.refs("regulatory_element")
 
     if tags.get("subtype") == "crosswalk":
-        for key in ("one_way", "location", "region", "speed_limit"):
-            tags.ignore(key, "people on foot walk both ways, and have no limit")
-        for _ in tags.with_prefix("participant:"):
-            pass
+        _ignore_traffic_tags(tags)
         lanelet_map.walks.append(Walk(id=name, axis=middle[[0, -1]], width=width, rules=rules))
         return
 
-    limits, default = read_limits(tags), default_speed(tags)
+    tagged_limits, default = read_limits(tags), default_speed(tags)
     turn = tags.choice("turn_direction", {word: word for word in TURNS}, "")
     users = read_users(tags)
-
     if users is None:
         return
 
-    signed_limits = [lanelet_map.regulations.speeds[ref] for ref in rules if ref in lanelet_map.regulations.speeds]
-    if signed_limits:
-        if any(not limit.classes and abs(limit.speed - min(signed_limits)) > 0.05 for limit in limits):
-            lanelet_map.accounts.enter(
-                LossKind.DIFFERS,
-                "lanelet",
-                "a sign and the tag give different limits: that of the sign is taken, as the format has it",
-                f"lanelet {name}",
-            )
-
-        limits = [Limit(min(signed_limits)), *(limit for limit in limits if limit.classes)]
-
+    limits = _limits_with_signs(lanelet_map, name, rules, tagged_limits)
     if users.along:
         lanelet_map.lanelets.append(
             Lanelet(
@@ -160,7 +146,6 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
         )
 
     if users.against:
-        permit = users.permit(True)
         lanelet_map.lanelets.append(
             Lanelet(
                 id=tags.id,
@@ -169,20 +154,44 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
                 right=left[::-1],
                 middle=middle[::-1],
                 width_m=width,
-                permit=permit,
+                permit=users.permit(True),
                 limits=limits,
                 usual=default,
                 rules=rules,
                 backward=True,
             )
         )
-
         lanelet_map.accounts.enter(
             LossKind.DIFFERS,
             "lanelet",
             "lanelets for both directions become a lane each way, on the same ground",
             f"lanelet {name}",
         )
+
+
+def _ignore_traffic_tags(tags: Tags) -> None:
+    """Account for the tags of a crosswalk that are about vehicles."""
+    for key in ("one_way", "location", "region", "speed_limit"):
+        tags.ignore(key, "people on foot walk both ways, and have no limit")
+    for _ in tags.with_prefix("participant:"):
+        pass
+
+
+def _limits_with_signs(lanelet_map: LaneletMap, name: str, rules: list[str], tagged_limits: list[Limit]) -> list[Limit]:
+    """Return the limits of a lanelet: a sign that it names takes the place of its tag, as the format has it."""
+    signed_limits = [lanelet_map.regulations.speeds[ref] for ref in rules if ref in lanelet_map.regulations.speeds]
+    if not signed_limits:
+        return tagged_limits
+
+    if any(not limit.classes and abs(limit.speed - min(signed_limits)) > 0.05 for limit in tagged_limits):
+        lanelet_map.accounts.enter(
+            LossKind.DIFFERS,
+            "lanelet",
+            "a sign and the tag give different limits: that of the sign is taken, as the format has it",
+            f"lanelet {name}",
+        )
+
+    return [Limit(min(signed_limits)), *(limit for limit in tagged_limits if limit.classes)]
 
 
 def _joined_lines(lines: list[F8]) -> F8:

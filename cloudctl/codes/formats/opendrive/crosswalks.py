@@ -77,7 +77,6 @@ def _corners(road: Road, element: XmlRecord) -> F8:
     )
 
     length, width = number(element, "length"), number(element, "width")
-
     if outline_element is None and length > 0 and width > 0:
         local_corners = [
             (length / 2, width / 2),
@@ -120,7 +119,6 @@ def _with_lights(crosswalks: list[CrosswalkObject], roads: dict[str, Road], sign
         distances = [_distance(position, crosswalk.axis) - crosswalk.width / 2 for crosswalk in crosswalks]
 
         nearest = int(np.argmin(distances))
-
         if distances[nearest] < MAX_LIGHT_DISTANCE and with_lights[nearest].light is None:
             with_lights[nearest] = with_lights[nearest]._replace(light=light)
         elif distances[nearest] < MAX_LIGHT_DISTANCE:

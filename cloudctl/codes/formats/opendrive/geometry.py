@@ -124,7 +124,6 @@ def without_redundant_points(line: F8) -> F8:
     is_kept[[0, -1]] = True
 
     pending = [(0, len(line) - 1)]
-
     while pending:
         first, last = pending.pop()
         if last - first < 2:

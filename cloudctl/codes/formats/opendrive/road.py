@@ -266,7 +266,6 @@ def read_road(element: XmlRecord) -> Road:
     section_elements = sorted(element.iterfind("lanes/laneSection"), key=lambda element_of: number(element_of, "s"))
 
     planview = sorted(element.iterfind("planView/geometry"), key=lambda geometry: number(geometry, "s"))
-
     if not planview or not section_elements:
         raise element.refuse(
             "planView, lanes", "none", "a road has a geometry and a lane section", "correct the map, or export it again"

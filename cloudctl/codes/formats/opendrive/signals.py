@@ -323,7 +323,6 @@ def _drawn_stop_line(road: Road, element: XmlRecord) -> StopMark:
     number(element, "hdg")
 
     corners = object_corners(element)
-
     if len(corners):
         s = float(corners[:, 0].mean())
         t_from, t_to = float(corners[:, 1].min()), float(corners[:, 1].max())

@@ -207,7 +207,6 @@ class Roads:
         pieces, speed = [start.shape[-1:]], min(start.speed, connection.speed)
 
         inner_lanes: dict[str, NetLane] = {}
-
         while via in net.inner and via not in inner_lanes:
             inner_lanes[via] = net.inner[via]
             pieces.append(net.inner[via].shape)

@@ -27,15 +27,12 @@ from .attributes import (
     read_shape,
     whole_number,
 )
-from .network import E_TOWN, Net, NetConnection, NetEdge, NetJunction, NetLane, NetPhase, NetProgram
+from .network import E_TOWN, Net, NetConnection, NetEdge, NetJunction, NetLane
+from .programs import take_program
 from .vocabulary import (
     CONTROL_OF_JUNCTION,
-    CONTROLLER_KEYS,
     EDGE_FUNCTIONS,
     IGNORED,
-    IS_ACTUATED_TYPE,
-    LETTER_OF_STATE,
-    RING_KEYS,
     TURN_OF_DIR,
 )
 
@@ -144,7 +141,7 @@ def _read(net: Net, stream: IO[bytes]) -> None:
         "edge": _take_edge,
         "connection": _take_connection,
         "junction": _take_junction,
-        "tlLogic": _take_program,
+        "tlLogic": take_program,
         "location": _take_location,
         "type": _take_type,
     }
@@ -313,61 +310,6 @@ def _take_junction(net: Net, record: XmlRecord) -> None:
     )
 
     net.requests[name] = requests
-
-
-def _take_program(net: Net, record: XmlRecord) -> None:
-    kind = record.get("type", "static")
-    actuated = record.choice("type", IS_ACTUATED_TYPE, True)
-    keys = {}
-
-    for row in record.children("param"):
-        key, value = row.get("key"), row.get("value")
-        if key in RING_KEYS:
-            keys[key] = value
-        elif key not in CONTROLLER_KEYS:
-            row.unknown("key", key, "left out")
-
-    phases = [_phase(row) for row in record.children("phase")]
-    # Where the simulation begins, not the day
-    if record.get("offset") == "begin":
-        record.unknown("offset", "begin", "taken as 0")
-        offset = 0.0
-    else:
-        offset = record.number("offset", 0)
-
-    program = NetProgram(
-        id=record.get("programID", "0"), kind=kind, offset=offset, phases=phases, actuated=actuated, keys=keys
-    )
-    if phases:
-        net.programs.setdefault(record.need("id"), []).append(program)
-    elif kind not in ("off", "rail_signal", "rail_crossing"):
-        record.leave_out("a signal programme without phases")
-
-
-def _phase(record: XmlRecord) -> NetPhase:
-    state = record.need("state")
-    for letter in sorted(set(state) - set(LETTER_OF_STATE)):
-        record.unknown("state", f"{letter} in {state}", "taken as dark")
-
-    shortest, longest = (record.number(name) if name in record else None for name in ("minDur", "maxDur"))
-    following: tuple[int, ...] = ()
-
-    if "next" in record:
-        words = record.get("next").split()
-        following = tuple(int(word) for word in words if word.isdecimal())
-        if len(following) < len(words):
-            record.unknown("next", record.get("next"), "left out")
-
-    return NetPhase(
-        state=state,
-        duration=record.number("duration"),
-        shortest=shortest,
-        longest=longest,
-        name=record.get("name"),
-        yellow=record.number("yellow", 0),
-        red=record.number("red", 0),
-        following=following,
-    )
 
 
 def _drop_loose_edges(net: Net) -> None:

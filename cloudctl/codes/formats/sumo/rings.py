@@ -95,7 +95,6 @@ def _ring_intervals(phases: list[NetPhase]) -> list[Interval]:
         )
 
         red_state = "".join(letter if stays else "r" for letter, stays in zip(phase.state, stays_green, strict=False))
-
         for length, state, shortest in (
             (longest, phase.state, phase.shortest or 0.0),
             (yellow, clearing_state, 0.0),

@@ -14,7 +14,7 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from ...findings import CodeError, Loss, LossKind, refuse
-from ...model import Alias
+from ...model import Alias, Point
 from ...polylines import F8
 from ...report import Imported
 from ...rule import Rule, Target
@@ -155,21 +155,12 @@ class _NodeCode:
                 lane.leave_out(f"left out: {error.findings[0]}")
 
     def _lane(self, link: MessageLink, lane: JsonRecord, approach: str, role: str) -> None:
+        """Take in a lane of a road, or the crosswalk that it is. Raises CodeError for one that cannot be read."""
         raw, number = self.raw, round(lane.number("laneID"))
-        points = link.points(lane)
-        if len(points) < 2:
-            points = link.points(link.row)
-            if len(points) < 2:
-                lane.leave_out("left out: neither it nor its road has points")
-                return
-
-            raw.losses.add(
-                Loss(
-                    what=LossKind.GUESSED,
-                    entity=raw.name,
-                    detail=f"road {link.name}, lane {number} has no points: its road's are taken",
-                )
-            )
+        points = self._points_of(link, lane, number)
+        if points is None:
+            lane.leave_out("left out: neither it nor its road has points")
+            return
 
         degrees = np.array(points, float) / 1e7
         xy = np.stack(self.origin.to_local(degrees[:, 0], degrees[:, 1]), axis=1)
@@ -177,19 +168,7 @@ class _NodeCode:
             (link.width or DEFAULT_WIDTH * len(link.lanes)) / len(link.lanes)
         )
 
-        if "laneAttributes" in lane:
-            attributes = lane.child("laneAttributes")
-        else:  # which the standard leaves to the sender
-            raw.losses.add(
-                Loss(
-                    what=LossKind.GUESSED,
-                    entity=raw.name,
-                    detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
-                )
-            )
-
-            attributes = self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
-
+        attributes = self._attributes_of(link, lane, number)
         lane_type, flags = read_lane_type(attributes)
         if lane_type == "crosswalk":
             if role == LinkRole.INGRESS:
@@ -202,9 +181,7 @@ class _NodeCode:
 
         use = read_use(lane_type, flags, attributes.child("sharedWith"))
         key = unique_key(self.names, link.upstream, link.node, number)
-
         limits = link.limits | read_limits(lane.rows("speedLimits"))
-
         if CAR_LIMIT not in limits:
             raw.losses.add(
                 Loss(what=LossKind.GUESSED, entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
@@ -225,9 +202,9 @@ class _NodeCode:
                 alias=(Alias("ydt3709", key),),
             )
         )
+
         if use.kind:
             raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
-
         if use.use != LaneUse.PEDESTRIAN:
             raw.rules += [
                 rule
@@ -241,6 +218,39 @@ class _NodeCode:
             self.turns[key] = read_turns(lane.child("maneuvers"))
         else:
             self.exits.setdefault((link.node, number), []).append(key)
+
+    def _points_of(self, link: MessageLink, lane: JsonRecord, number: int) -> list[Point] | None:
+        """Return the points of a lane, or those of its road; None where neither has two."""
+        points = link.points(lane)
+        if len(points) >= 2:
+            return points
+
+        points = link.points(link.row)
+        if len(points) < 2:
+            return None
+
+        self.raw.losses.add(
+            Loss(
+                what=LossKind.GUESSED,
+                entity=self.raw.name,
+                detail=f"road {link.name}, lane {number} has no points: its road's are taken",
+            )
+        )
+        return points
+
+    def _attributes_of(self, link: MessageLink, lane: JsonRecord, number: int) -> JsonRecord:
+        """Return the attributes of a lane, which the standard leaves to the sender."""
+        if "laneAttributes" in lane:
+            return lane.child("laneAttributes")
+
+        self.raw.losses.add(
+            Loss(
+                what=LossKind.GUESSED,
+                entity=self.raw.name,
+                detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
+            )
+        )
+        return self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
 
     def _crosswalk_group(self, lane: JsonRecord) -> int:
         group = 0
@@ -297,7 +307,6 @@ class _NodeCode:
         link.movements.pop(remote_node, None)
 
         phase, road_phase = round(connection.number("phaseId", 0)), link.phases.get(remote_node, 0)
-
         if phase and road_phase and phase != road_phase:
             connection.unknown(
                 "phaseId",
