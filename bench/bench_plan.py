@@ -60,14 +60,8 @@ def measure(count: int, connected: int, rounds: int = 400) -> list[object]:
         time_ns = T + index * SECOND // 10
         state = scene.at(index * SECOND // 10)
         tracks["x"], tracks["y"], tracks["vx"], tracks["vy"] = state.T
-
-        tracks["id"], tracks["length"], tracks["existence"], tracks["class"] = (
-            np.arange(1, count + 1),
-            4.6,
-            1.0,
-            ObjectClass.CAR,
-        )
-
+        tracks["id"], tracks["existence"], tracks["class"] = np.arange(1, count + 1), 1.0, ObjectClass.CAR
+        tracks["length"] = 4.6
         tracks["width"], tracks["height"], tracks["status"] = 1.8, 1.5, 1
         tracks["vehicle"][:connected] = np.arange(1, connected + 1)
         walk(code, tracks, walkers, index)

@@ -73,10 +73,13 @@ def lap(pipe: Connection) -> tuple[float, float, float]:
     return float(np.quantile(late, 0.5)), float(np.quantile(late, 0.99)), (now - used) / (stopwatch() - begin)
 
 
+NO_READER = "no reader"
+
+
 def cost() -> str:
     process, pipe, address = started(INTERSECTIONS, OBJECTS, hz=10.0)
     rounds: dict[str, list[tuple[float, float, float]]] = {
-        "nobody": [],
+        NO_READER: [],
         f"{READERS} readers": [],
         f"{DEAF} that never read": [],
     }
@@ -86,15 +89,13 @@ def cost() -> str:
 
     for _ in range(ROUNDS):
         for name, samples in rounds.items():
-            end = None
-            silent = []
-
+            end, silent = None, []
             if "readers" in name:
                 end, child_end = spawn.Pipe()
                 readers = spawn.Process(target=look, args=(child_end, address, READERS, INTERSECTIONS), daemon=True)
                 readers.start()
                 end.recv()
-            elif name != "nobody":
+            elif name != NO_READER:
                 silent = [deaf(address, INTERSECTIONS) for _ in range(DEAF)]
 
             rest(0.5)
@@ -112,7 +113,7 @@ def cost() -> str:
             rest(0.5)
 
     stopped(process, pipe)
-    floor = [median(column) for column in zip(*rounds["nobody"], strict=True)]
+    floor = [median(column) for column in zip(*rounds[NO_READER], strict=True)]
     rows = []
 
     for name, samples in rounds.items():
@@ -124,8 +125,8 @@ def cost() -> str:
             f"{INTERSECTIONS} x {OBJECTS} tracks, 10 Hz",
             "p50 us",
             "p99 us",
-            "p50 x nobody",
-            "p99 x nobody",
+            f"p50 x {NO_READER}",
+            f"p99 x {NO_READER}",
             "% of a core",
         ],
         rows,
@@ -143,7 +144,7 @@ def resident(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
-def nobody() -> str:
+def idle() -> str:
     """Return what the observer takes of a step while nobody looks, and what one snapshot takes."""
     driven = Driven(INTERSECTIONS, OBJECTS, hz=10.0)
     begin = 1_767_225_600 * SECOND
@@ -315,7 +316,7 @@ def served(path: Path, shown: list[str]) -> tuple[threading.Thread, Any]:
 
 
 def run() -> str:
-    parts = [nobody(), cost()]
+    parts = [idle(), cost()]
     parts += (
         [page(), seek()]
         if find_browser()

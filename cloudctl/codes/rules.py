@@ -268,10 +268,8 @@ def effective(
     `placements` is `places(code)`, where it is at hand. Raises KeyError for a path that the code has not.
     """
     active: dict[str, list[Rule]] = {}
-    # By kind, the first rule that binds the vehicle or not, by what it does not declare
-    undecided_rules: dict[str, Rule] = {}
-    # rules that open a place, and are not in force
-    closed_tidal_rules: list[Rule] = []
+    undecided_rules: dict[str, Rule] = {}  # by kind, the first of which it is not known whether it binds the vehicle
+    closed_tidal_rules: list[Rule] = []  # that open a place, and are not in force
     days = days_of(holidays)
 
     for placement in (placements if placements is not None else rule_placements(code))[path]:
@@ -303,9 +301,9 @@ def effective(
     refused_by = next(_refusals(code, vehicle, decisions, closed_tidal_rules), None)
     speed_max = min((decisions[kind].value or inf for kind in SPEED_CAP_KINDS if kind in decisions), default=inf)
     speed_min = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0
-    undecided_by = (
-        "" if refused_by is not None else next(_undecided(vehicle, decisions, undecided_rules, speed_max), "")
-    )
+    undecided_by = ""
+    if refused_by is None:
+        undecided_by = next(_undecided(vehicle, decisions, undecided_rules, speed_max), "")
 
     return Effective(
         speed_max=speed_max,

@@ -119,28 +119,26 @@ def signals_from(
     promised = np.where(IS_RED[state] & (max_end == NEVER), next_green, max_end).tolist()
 
     for group in groups:
-        k = index.get(group.group, -1)
-        if not 0 <= k < len(state):
+        row = index.get(group.group, -1)
+        if not 0 <= row < len(state):
             continue
 
         # A state that was unseen for a cycle may have changed and come back: no promise is known to have failed.
-        broken_end = min(promised[k], due[k])
-        may_have_cycled = time_ns - seen[k] > MAX_UNSEEN and time_ns > broken_end + MIN_CYCLE
-        continues = group.state == state[k] and not may_have_cycled
-        overdue[k] = continues and (overdue[k] or time_ns > broken_end + TOLERANCE)
+        broken_end = min(promised[row], due[row])
+        may_have_cycled = time_ns - seen[row] > MAX_UNSEEN and time_ns > broken_end + MIN_CYCLE
+        continues = group.state == state[row] and not may_have_cycled
+        overdue[row] = continues and (overdue[row] or time_ns > broken_end + TOLERANCE)
         if not continues:
-            due[k] = NEVER
+            due[row] = NEVER
 
-        state[k], seen[k] = group.state, time_ns
-        min_end[k], max_end[k] = _or_never(group.min_end), _or_never(group.max_end)
-        likely_end[k] = _or_never(group.likely_end)
-        confidence[k] = _confidence(group)
-        next_green[k] = _or_never(group.next_green)
-        next_duration[k] = _or_never(group.next_duration)
+        state[row], seen[row] = group.state, time_ns
+        min_end[row], max_end[row], likely_end[row] = map(_or_never, (group.min_end, group.max_end, group.likely_end))
+        next_green[row], next_duration[row] = _or_never(group.next_green), _or_never(group.next_duration)
+        confidence[row] = _confidence(group)
 
         end = promised_end(group)
         if end is not None and end < time_ns + IMMINENT:
-            due[k] = min(due[k], end)
+            due[row] = min(due[row], end)
 
     return Signals(
         t=time_ns,

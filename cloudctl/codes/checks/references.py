@@ -50,6 +50,11 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
             remedy="give the rule an id of its own, as R20",
         )
 
+    yield from _repeated_conflicts(code)
+
+
+def _repeated_conflicts(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield conflicts of a connection with itself, and pairs of connections that stand twice."""
     pairs: set[tuple[str, str]] = set()
     for conflict in code.conflicts:
         pair = (min(conflict.a, conflict.b), max(conflict.a, conflict.b))

@@ -31,6 +31,7 @@ EDGE_TYPES = (
     "",
 )
 READ_ELSEWHERE = ("stop_line", "zebra", "traffic_light", "traffic_sign", "light_bulbs", "centerline")
+READ_ROLES = {"left", "right", "regulatory_element", "centerline"}
 PLAIN_TYPES = ("stop_line", "zebra", "light_bulbs", "centerline")
 # m by which a centre line that is drawn may end off the middle between the bounds
 MAX_CENTRE_LINE_OFFSET = 1.5
@@ -97,8 +98,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     """Take in a lanelet: a crosswalk, or a lane for each direction in which it may be used."""
     name = tags.get("name") or tags.id
     bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
-
-    for role in sorted({role for role, _, _ in tags.members} - {"left", "right", "regulatory_element", "centerline"}):
+    for role in sorted({role for role, _, _ in tags.members} - READ_ROLES):
         lanelet_map.accounts.enter(
             LossKind.DROPPED, "lanelet", f"members in the role {role} are not read", f"lanelet {name}"
         )
@@ -108,11 +108,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
         return
 
     left, right = _in_driving_direction(_joined_lines(bounds[0]), _joined_lines(bounds[1]))
-    count = max(len(left), len(right), 12)
-    left_points, right_points = (
-        points_along(line, arc_lengths(line), np.linspace(0, arc_lengths(line)[-1], count)) for line in (left, right)
-    )
-    middle, width = (left_points + right_points) / 2, float(np.median(np.hypot(*(left_points - right_points).T)))
+    middle, width = _middle_and_width(left, right)
     middle = _centre_line(lanelet_map, osm, tags, middle)
     rules = tags.refs("regulatory_element")
 
@@ -161,12 +157,17 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
                 backward=True,
             )
         )
-        lanelet_map.accounts.enter(
-            LossKind.DIFFERS,
-            "lanelet",
-            "lanelets for both directions become a lane each way, on the same ground",
-            f"lanelet {name}",
-        )
+        detail = "lanelets for both directions become a lane each way, on the same ground"
+        lanelet_map.accounts.enter(LossKind.DIFFERS, "lanelet", detail, f"lanelet {name}")
+
+
+def _middle_and_width(left: F8, right: F8) -> tuple[F8, float]:
+    """Return the line between two bounds, and the median of the distance between them, m."""
+    count = max(len(left), len(right), 12)
+    left_points, right_points = (
+        points_along(line, arc_lengths(line), np.linspace(0, arc_lengths(line)[-1], count)) for line in (left, right)
+    )
+    return (left_points + right_points) / 2, float(np.median(np.hypot(*(left_points - right_points).T)))
 
 
 def _ignore_traffic_tags(tags: Tags) -> None:

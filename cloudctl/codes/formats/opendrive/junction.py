@@ -204,13 +204,7 @@ class Junction:
             return
 
         if connecting_road.forward(connecting_lane) != at_start:
-            line = line[::-1].copy()
-            self.accounts.enter(
-                LossKind.REPAIRED,
-                "junction/connection",
-                "connecting lanes whose number says the other direction are turned",
-                f"{location}, lane {connecting_lane}",
-            )
+            line = self._turned(line, f"{location}, lane {connecting_lane}")
 
         self.moves.append(
             Movement(
@@ -223,6 +217,16 @@ class Junction:
                 chain=chain,
             )
         )
+
+    def _turned(self, line: F8, example: str) -> F8:
+        """Return the line of a connecting lane that is driven against its number's direction."""
+        self.accounts.enter(
+            LossKind.REPAIRED,
+            "junction/connection",
+            "connecting lanes whose number says the other direction are turned",
+            example,
+        )
+        return line[::-1].copy()
 
     def _roads_of(self, connection: XmlRecord, location: str) -> tuple[Road, Road] | None:
         """Return the incoming and the connecting road of a connection; None where one is missing, which is reported."""

@@ -181,12 +181,7 @@ class _NodeCode:
 
         use = read_use(lane_type, flags, attributes.child("sharedWith"))
         key = unique_key(self.names, link.upstream, link.node, number)
-        limits = link.limits | read_limits(lane.rows("speedLimits"))
-        if CAR_LIMIT not in limits:
-            raw.losses.add(
-                Loss(what=LossKind.GUESSED, entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
-            )
-
+        limits = self._limits_of(link, lane)
         raw.lanes.append(
             RawLane(
                 key=key,
@@ -218,6 +213,14 @@ class _NodeCode:
             self.turns[key] = read_turns(lane.child("maneuvers"))
         else:
             self.exits.setdefault((link.node, number), []).append(key)
+
+    def _limits_of(self, link: MessageLink, lane: JsonRecord) -> dict[str, float]:
+        """Return the limits of a lane, m/s by kind: its own, before those of its road."""
+        limits = link.limits | read_limits(lane.rows("speedLimits"))
+        if CAR_LIMIT not in limits:
+            detail = f"road {link.name} has no vehicleMaxSpeed: 50 km/h"
+            self.raw.losses.add(Loss(what=LossKind.GUESSED, entity=self.raw.name, detail=detail))
+        return limits
 
     def _points_of(self, link: MessageLink, lane: JsonRecord, number: int) -> list[Point] | None:
         """Return the points of a lane, or those of its road; None where neither has two."""
