@@ -103,7 +103,9 @@ def tolled(code: CompiledCode) -> CompiledCode:
 def movement(code: CompiledCode, lane: int) -> tuple[int, tuple[int, int, int]]:
     """Return the first movement of a lane, and its paths."""
     movements = np.flatnonzero(code.conn_inner & (code.conn_from == lane))
-    return (int(movements[0]), world.declare(code, int(movements[0]))) if len(movements) else (-1, (-1, -1, -1))
+    if len(movements):
+        return (int(movements[0]), world.declare(code, int(movements[0])))
+    return (-1, (-1, -1, -1))
 
 
 def half_green(code: CompiledCode) -> Signals:

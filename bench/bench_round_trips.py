@@ -131,7 +131,9 @@ def _networks() -> list[Path]:
     """Return the networks inside the eclipse-sumo wheel."""
     spec = find_spec("sumo")
     sumo_home = Path(next(iter(spec.submodule_search_locations or []))) if spec else None
-    return sorted([*sumo_home.rglob("*.net.xml"), *sumo_home.rglob("*.net.xml.gz")]) if sumo_home else []
+    if sumo_home:
+        return sorted([*sumo_home.rglob("*.net.xml"), *sumo_home.rglob("*.net.xml.gz")])
+    return []
 
 
 def _generated(folder: Path) -> list[Path]:

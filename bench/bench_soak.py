@@ -93,11 +93,10 @@ def _repair(system: System, soak: Soak) -> str:
         Cause(name="none (repaired by hand)", begin=system.clock.now(), end=system.clock.now(), where=())
     )
     system.repair()
-    return (
-        "; back after clocks and gateways were put right"
-        if system.served(MAX_OUTAGE)
-        else "; nor after clocks and gateways were put right"
-    )
+    if system.served(MAX_OUTAGE):
+        return "; back after clocks and gateways were put right"
+
+    return "; nor after clocks and gateways were put right"
 
 
 def _sample(system: System, soak: Soak, stop: threading.Event) -> None:

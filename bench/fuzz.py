@@ -154,11 +154,9 @@ class HostileTraffic:
 
         if kind == "sync":
             question = {"v": 1, "g": HOSTILE, "t1": time_ns}
-            return (
-                {**question, "t2": time_ns + 10, "t3": time_ns + 20, "t4": time_ns + 30}
-                if self._rng.random() < 0.5
-                else question
-            )
+            if self._rng.random() < 0.5:
+                return {**question, "t2": time_ns + 10, "t3": time_ns + 20, "t4": time_ns + 30}
+            return question
 
         if kind == "perception":
             return self._perception(time_ns, rsu)

@@ -70,11 +70,10 @@ def script(random: Random, seconds: float) -> list[Lamp]:
     """Return what one group shows for so long."""
     lamps, begin_s, state = [], 0.0, random.choice((*REDS, *GREENS, S.RED))
     while begin_s < seconds:
-        lasts = (
-            random.uniform(2.0, 5.0)
-            if state == S.YELLOW_PROTECTED
-            else random.choice((random.uniform(0.3, 8.0), random.uniform(3.0, 60.0)))
-        )
+        if state == S.YELLOW_PROTECTED:
+            lasts = random.uniform(2.0, 5.0)
+        else:
+            lasts = random.choice((random.uniform(0.3, 8.0), random.uniform(3.0, 60.0)))
 
         lie = 0.0 if random.random() < 0.4 else random.uniform(-20.0, 60.0)
         lamps.append(

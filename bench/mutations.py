@@ -131,7 +131,9 @@ _packer, _written = msgspec.msgpack.Encoder(), json.JSONEncoder(default=lambda v
 
 
 def _one_more_packed(body: bytes, pair: bytes) -> bytes:
-    return bytes([body[0] + 1]) + body[1:] + pair if body and 0x80 <= body[0] < 0x8F else body + pair
+    if body and 0x80 <= body[0] < 0x8F:
+        return bytes([body[0] + 1]) + body[1:] + pair
+    return body + pair
 
 
 def _one_more_written(body: bytes, pair: bytes) -> bytes:
@@ -230,8 +232,11 @@ class Mutator:
         rng = self.rng
         if isinstance(before, bytes) and rng.random() < 0.8:
             return self._block(before)
+
         if isinstance(before, bool | str) or before is None:
-            return rng.choice(TEXTS) if rng.random() < 0.6 else rng.choice((*NUMBERS, *codec.values))
+            if rng.random() < 0.6:
+                return rng.choice(TEXTS)
+            return rng.choice((*NUMBERS, *codec.values))
 
         if isinstance(before, int | float):
             # Nearly right: another unit, sign, or neighbour
@@ -240,7 +245,11 @@ class Mutator:
                     (-before, before + 1, before - 1, before / 1000, before * 57.3, float(before), before - 10**9)
                 )
                 return max(min(near, 2**64 - 1), -(2**63)) if isinstance(near, int) else near
-            return rng.choice(NUMBERS) if rng.random() < 0.6 else rng.choice((*TEXTS, *codec.values))
+
+            if rng.random() < 0.6:
+                return rng.choice(NUMBERS)
+
+            return rng.choice((*TEXTS, *codec.values))
 
         return rng.choice((*NUMBERS, *TEXTS, *codec.values))
 

@@ -86,11 +86,10 @@ def gaps(times: Sequence[int], begin: int, end: int) -> list[tuple[int, int]]:
 def service_after(soak: Soak, cause_index: int, places: Sequence[str]) -> Service:
     """Return the service from cause `cause_index` to the next."""
     cause = soak.causes[cause_index]
-    until = (
-        soak.causes[cause_index + 1].begin
-        if cause_index + 1 < len(soak.causes)
-        else max((delivery.t for delivery in soak.deliveries), default=cause.end)
-    )
+    if cause_index + 1 < len(soak.causes):
+        until = soak.causes[cause_index + 1].begin
+    else:
+        until = max((delivery.t for delivery in soak.deliveries), default=cause.end)
 
     times = {
         place: sorted(

@@ -126,12 +126,14 @@ def serve(pipe: Connection, count: int, objects: int, hz: float) -> None:
     async def main() -> None:
         driven, clock = Driven(count, objects, hz), WallClock()
         view = View(driven.observer, TOKEN)
+
         web = Web(
             bind="127.0.0.1:0",
             versions=driven.engine.versions,
             clock=clock,
             more_routes=lambda server: ViewRoutes(server, view).routes(),
         )
+
         time_ns = clock.now()
 
         for index in range(40):

@@ -50,7 +50,10 @@ class AdvisoryCheck:
 
     def _wrong_target(self, topic: str, advisory: Advisory) -> str | None:
         if topic == self._own_topic:
-            return None if advisory.target == self._target else f"its target is {advisory.target!r}, not this vehicle"
+            if advisory.target == self._target:
+                return None
+            return f"its target is {advisory.target!r}, not this vehicle"
+
         if topic != MqttTopics.intersection(advisory.intersection):
             return f"it is of intersection {advisory.intersection!r}, and came as another's"
         if advisory.target.startswith("vehicle:") and advisory.target != self._target:
@@ -124,6 +127,7 @@ def verifier_of(public_key: str | None) -> "Verifier | None":
     """Return what verifies signatures by a public key (base64), None for None. Raises SignatureError."""
     if public_key is None:
         return None
+
     # A vehicle that verifies nothing needs no cryptography
     from ..io.signatures import Verifier
 

@@ -122,6 +122,7 @@ class Vehicle:
         options.setdefault("password", file.password)
         options.setdefault("node_signature_key", file.node_signature_key)
         options.setdefault("tiles", file.tiles)
+
         return cls(file.id, file.host, file.port, **options)
 
     async def __aenter__(self) -> "Vehicle":
@@ -219,6 +220,7 @@ class Vehicle:
                 f"another client connects with the id {self.id!r}, and each ends the other's connection. Give "
                 "every vehicle its own id",
             )
+
             return self._pauses.taken_over()
 
         self._report(Trouble.NO_LINK, f"the MQTT broker at {broker} is gone{in_brackets(code or error)}; trying again")

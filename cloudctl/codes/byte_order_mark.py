@@ -22,9 +22,12 @@ def without_mark(data: bytes) -> bytes:
     for mark, encoding in MARKS:
         if not data.startswith(mark):
             continue
+
         # The text may declare what it likes: the mark decides
         if encoding == "utf-8":
-            return data[len(mark) :] if TEXT_BYTES.fullmatch(data, len(mark), len(mark) + 4096) else data
+            if TEXT_BYTES.fullmatch(data, len(mark), len(mark) + 4096):
+                return data[len(mark) :]
+            return data
 
         text = data[len(mark) :].decode(encoding)
         # It is no longer in the encoding that it declares

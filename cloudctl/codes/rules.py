@@ -268,7 +268,8 @@ def effective(
     `placements` is `places(code)`, where it is at hand. Raises KeyError for a path that the code has not.
     """
     active: dict[str, list[Rule]] = {}
-    undecided_rules: dict[str, Rule] = {}  # by kind, the first of which it is not known whether it binds the vehicle
+    # By kind, the first of which it is not known whether it binds the vehicle
+    undecided_rules: dict[str, Rule] = {}
     closed_tidal_rules: list[Rule] = []  # that open a place, and are not in force
     days = days_of(holidays)
 

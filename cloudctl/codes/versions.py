@@ -85,13 +85,12 @@ def _row_name(field: str, row: dict[str, Any]) -> str:
     if field == "alias":
         return f"alias {row['kind']} {row['value']}"
 
-    return (
-        f"group {row['id']}"
-        if field == "signal_groups"
-        else f"plan {row['id']}"
-        if field == "plans"
-        else str(row["id"])
-    )
+    if field == "signal_groups":
+        return f"group {row['id']}"
+    if field == "plans":
+        return f"plan {row['id']}"
+
+    return str(row["id"])
 
 
 def _json_text(value: Any) -> str:

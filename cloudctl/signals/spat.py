@@ -99,7 +99,10 @@ def _tree(data: bytes) -> Tree:
     if data[:2] == b"\x00\x13":
         return decode(*unframe(data), bounded=False)
 
-    return read_pdu("SPATEM", data, bounded=False) if is_pdu("SPATEM", data) else decode("SPAT", data, bounded=False)
+    if is_pdu("SPATEM", data):
+        return read_pdu("SPATEM", data, bounded=False)
+
+    return decode("SPAT", data, bounded=False)
 
 
 def _rows(tree: Tree) -> Any:

@@ -51,6 +51,7 @@ def gauges_of(node: Watched, by: By) -> Iterator[Gauge | None]:
         help="The version that runs.",
         samples=[Sample((("version", __version__),), value=1)],
     )
+
     yield _one("cloudctl_loop_age_seconds", "Time since the event loop last did its rounds.", node.pulse.age)
     yield from _connections(time_ns, node, by)
     yield from _intersections(time_ns, node, by)
@@ -131,6 +132,7 @@ def _intersections(time_ns: int, node: Watched, by: By) -> Iterator[Gauge]:
         help=text,
         samples=(Sample(_at(intersection), _tracks(time_ns, intersection)) for intersection in places),
     )
+
     yield Gauge(
         name="cloudctl_perception_age_seconds",
         help="Age of the newest perception that was planned with.",
@@ -165,6 +167,7 @@ def _queues(node: Watched) -> Iterator[Gauge]:
         help="What waits: vehicles' messages, advisories kept, plans to come.",
         samples=rows,
     )
+
     yield _one("cloudctl_egress_waiting_bytes", "Bytes that wait in the broker's socket.", node.egress.waiting())
 
 
@@ -218,6 +221,6 @@ def _is_alive(time_ns: int, intersection: IntersectionState) -> bool:
 
 
 def _tracks(time_ns: int, intersection: IntersectionState) -> int:
-    return (
-        len(intersection.latest.tracks) if intersection.latest is not None and _is_alive(time_ns, intersection) else 0
-    )
+    if intersection.latest is not None and _is_alive(time_ns, intersection):
+        return len(intersection.latest.tracks)
+    return 0

@@ -124,11 +124,10 @@ def negotiated(accept: str) -> Form:
         elif media == "text/plain":
             weights[Form.PROMETHEUS] = max(weights[Form.PROMETHEUS], weight)
 
-    return (
-        Form.OPENMETRICS
-        if weights[Form.OPENMETRICS] > 0 and weights[Form.OPENMETRICS] >= weights[Form.PROMETHEUS]
-        else Form.PROMETHEUS
-    )
+    if weights[Form.OPENMETRICS] > 0 and weights[Form.OPENMETRICS] >= weights[Form.PROMETHEUS]:
+        return Form.OPENMETRICS
+
+    return Form.PROMETHEUS
 
 
 def _weight(text: str) -> float:

@@ -377,6 +377,7 @@ class Observer:
             for fault in output.faults
         ]
         rows += [NoticeEvent(t=time_ns / MS, of="notice", text=text) for text in output.events]
+
         rows += [
             NoticeEvent(
                 t=time_ns / MS, of="fault", text=f"fault of the node in {fault.place} ({fault.source}): {fault.cause}"

@@ -30,12 +30,14 @@ async def show_recording(
 
     player, token = Player(path, debug), new_token()
     view = View(player.observer, token, control=player.ask, greet=player.greet)
+
     web = Web(
         bind=bind,
         versions=player.engine.versions,
         clock=WallClock(),
         more_routes=lambda server: ViewRoutes(server, view).routes(),
     )
+
     await web.start()
 
     try:

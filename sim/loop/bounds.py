@@ -31,7 +31,8 @@ class Bounds(NamedTuple):
     next_duration: float | None = None  # how long that green lasts, where that is certain
 
 
-UNKNOWN = Bounds(earliest=0.0, latest=None)  # of a programme whose phases may come in another order than they stand
+# Of a programme whose phases may come in another order than they stand
+UNKNOWN = Bounds(earliest=0.0, latest=None)
 
 
 def bounds(phases: Sequence[Phase], phase: int, spent: float, column: int) -> Bounds:

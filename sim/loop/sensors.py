@@ -180,6 +180,7 @@ class RsuModel:
         spike = SPIKE_MS if self._rng.random() < noise.spike else 0.0
         delay_ms = noise.delay_ms + self._rng.exponential(noise.jitter_ms) + spike
         self._last_departure = max(time_ns + int(delay_ms * MS), self._last_departure + MS)
+
         return self._last_departure
 
     @staticmethod

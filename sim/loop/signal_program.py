@@ -76,6 +76,7 @@ class Program:
 
         logics = libsumo.trafficlight.getAllProgramLogics(self.signal)
         logic = next(logic for logic in logics if logic.programID == program_id)
+
         self.phases = [
             Phase(
                 state=phase.state,

@@ -131,7 +131,11 @@ def plot(rows: Sequence[tuple[str, dict[str, float], Moments]], out: Path) -> No
 
 def match_of(name: str) -> float:
     """Return within how many metres a track of a sequence is its road user's."""
-    return mcity.MATCH_M if name.startswith("Mcity") else 1.0 if "crowd" in name else 2.0
+    if name.startswith("Mcity"):
+        return mcity.MATCH_M
+    if "crowd" in name:
+        return 1.0
+    return 2.0
 
 
 def lines(rows: Sequence[tuple[str, dict[str, float], Moments]]) -> str:

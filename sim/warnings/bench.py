@@ -203,7 +203,9 @@ def _number(value: float | None, decimals: int) -> str:
 
 
 def _share(share: dict[str, Any]) -> str:
-    return "" if share["value"] is None else f"{share['value']:.2f} ({share['low']:.2f}-{share['high']:.2f})"
+    if share["value"] is None:
+        return ""
+    return f"{share['value']:.2f} ({share['low']:.2f}-{share['high']:.2f})"
 
 
 def _runs(args: argparse.Namespace, signals: str, folder: Path, seeds: list[int]) -> dict[int, Run]:

@@ -73,13 +73,12 @@ def _fault(entity: str, field: str, value: object, rule: str, remedy: str) -> Fi
 
 def shown(value: object) -> str:
     """Return a value as a finding shows it: at most 40 characters, a number of many digits by its size."""
-    text = (
-        f"{value:.6g}"
-        if isinstance(value, float)
-        else f"{value:.6e}"
-        if isinstance(value, int) and abs(value) > 10**25 and abs(value) < 10**300
-        else repr(value)
-    )
+    if isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, int) and abs(value) > 10**25 and abs(value) < 10**300:
+        text = f"{value:.6e}"
+    else:
+        text = repr(value)
 
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -114,11 +113,10 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
         if not low <= value <= high:
             yield _fault(entity, path, value, f"must be a whole number within {low} .. {high}", "correct it")
     elif isinstance(value, str) and (len(value) > MAX_TEXT_LENGTH or UNPRINTABLE.search(value)):
-        rule = (
-            f"a text has at most {MAX_TEXT_LENGTH} characters"
-            if len(value) > MAX_TEXT_LENGTH
-            else "holds a character that cannot be printed"
-        )
+        if len(value) > MAX_TEXT_LENGTH:
+            rule = f"a text has at most {MAX_TEXT_LENGTH} characters"
+        else:
+            rule = "holds a character that cannot be printed"
 
         yield _fault(
             entity,

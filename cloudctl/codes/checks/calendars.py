@@ -128,11 +128,9 @@ def _meant_clock_times(start: int, end: int) -> str:
         certainly_hhmm = (
             reads_as_hhmm and any(number % 100 == 30 for number in (start, end)) and (start % 60, end % 60) != (0, 0)
         )
-        return (
-            f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}"
-            if certainly_hhmm and end // 100 < 24
-            else ""
-        )
+        if certainly_hhmm and end // 100 < 24:
+            return f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}"
+        return ""
 
     if max(start, end) <= 24 and end - start != 1:
         return f"{start}:00 to {end}:00"
@@ -218,11 +216,10 @@ def over_faults(code: IntersectionCode, time_ns: int) -> Iterator[Finding]:
     past."""
     today = datetime.fromtimestamp(time_ns // SECOND, UTC).date()
     for rule in code.rules:
-        ranges = (
-            ()
-            if rule.calendar is None
-            else (*((rule.calendar.dates,) if rule.calendar.dates is not None else ()), *rule.calendar.date_ranges)
-        )
+        if rule.calendar is None:
+            ranges = ()
+        else:
+            ranges = (*((rule.calendar.dates,) if rule.calendar.dates is not None else ()), *rule.calendar.date_ranges)
 
         ends = [] if rule.valid_to is None else [datetime.fromtimestamp(rule.valid_to // SECOND, UTC).date()]
         if ranges and all(len(last) == 10 for _, last in ranges):

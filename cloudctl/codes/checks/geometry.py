@@ -162,7 +162,10 @@ def _offset_to_left(a: F8, b: F8, first: int, second: int) -> float:
     end = 0 if first == 0 else -1
     (x, y), (px, py) = a[end].tolist(), b[end].tolist()
     segment_length = hypot(x1 - x0, y1 - y0)
-    return ((x1 - x0) * (py - y) - (y1 - y0) * (px - x)) / segment_length if segment_length > 0.01 else 0.0
+    if segment_length <= 0.01:
+        return 0.0
+
+    return float(((x1 - x0) * (py - y) - (y1 - y0) * (px - x)) / segment_length)
 
 
 def _stop_lines(code: IntersectionCode, arc_lengths_of_all: dict[str, F8]) -> Iterator[Finding]:

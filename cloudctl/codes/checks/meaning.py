@@ -171,11 +171,10 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
     shift = distance(reference, cell_centre)
     if shift > MAX_REFERENCE_SHIFT:
         swapped = distance((reference[1], reference[0]), cell_centre) < MAX_REFERENCE_SHIFT
-        remedy = (
-            "latitude and longitude are swapped"
-            if swapped
-            else "check order, unit and datum, or take a city code of this place"
-        )
+        if swapped:
+            remedy = "latitude and longitude are swapped"
+        else:
+            remedy = "check order, unit and datum, or take a city code of this place"
 
         yield fault(
             entity="code",
@@ -223,17 +222,15 @@ def _too_far(
             continue
 
         swapped = distance(reference, (point[1], point[0])) <= reach
-        remedy = (
-            "latitude and longitude are swapped: points are [lat_e7, lon_e7]"
-            if swapped
-            else "check the order (lat, lon), the unit (1e-7 degree) and the datum"
-        )
+        if swapped:
+            remedy = "latitude and longitude are swapped: points are [lat_e7, lon_e7]"
+        else:
+            remedy = "check the order (lat, lon), the unit (1e-7 degree) and the datum"
 
-        rule = (
-            "is no place: latitude is within 90 degrees"
-            if abs(point[0]) > 900_000_000
-            else f"is {distance_m / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
-        )
+        if abs(point[0]) > 900_000_000:
+            rule = "is no place: latitude is within 90 degrees"
+        else:
+            rule = f"is {distance_m / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
 
         yield fault(entity=entity, field=field, value=f"{point[0]}, {point[1]}", rule=rule, remedy=remedy)
         return
@@ -280,11 +277,10 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
 
         if not any(next(inside_spans(line, zone.polygon), None) for line in lines):
             severity = Severity.ERROR if zone.id in entities_with_rules else Severity.WARNING
-            remedy = (
-                "correct its outline: points are [lat_e7, lon_e7]"
-                if severity == Severity.ERROR
-                else "correct its outline, or drop it"
-            )
+            if severity == Severity.ERROR:
+                remedy = "correct its outline: points are [lat_e7, lon_e7]"
+            else:
+                remedy = "correct its outline, or drop it"
 
             yield fault(
                 entity=zone.id,

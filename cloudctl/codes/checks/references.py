@@ -59,11 +59,10 @@ def _repeated_conflicts(code: IntersectionCode) -> Iterator[Finding]:
     for conflict in code.conflicts:
         pair = (min(conflict.a, conflict.b), max(conflict.a, conflict.b))
         if conflict.a == conflict.b or pair in pairs:
-            rule = (
-                "a connection does not conflict with itself"
-                if conflict.a == conflict.b
-                else "the pair stands twice among conflicts"
-            )
+            if conflict.a == conflict.b:
+                rule = "a connection does not conflict with itself"
+            else:
+                rule = "the pair stands twice among conflicts"
 
             yield fault(
                 entity=f"{conflict.a}/{conflict.b}",

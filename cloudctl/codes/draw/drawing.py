@@ -201,8 +201,14 @@ def _stops(code: CompiledCode, view: View) -> list[str]:
             'stroke-width="3.5"/>'
         )
         ((x, y),) = view.xy(label_point[None])
+
         rotation = -np.degrees(np.arctan2(direction[1], direction[0]))
-        rotation = rotation - 180 if rotation > 90 else rotation + 180 if rotation < -90 else rotation
+        # Names are never drawn upside down
+        if rotation > 90:
+            rotation = rotation - 180
+        elif rotation < -90:
+            rotation = rotation + 180
+
         font = min(code.lane_width[index] * view.scale * 0.5, 13.0)
         elements.append(
             f'<text text-anchor="middle" dominant-baseline="central" fill="{INK_COLOUR}" font-size="{font:.1f}" '

@@ -112,13 +112,12 @@ def rule_list(rules: tuple[Rule, ...], x: float, groups: int) -> list[str]:
 def rule_in_words(rule: Rule) -> str:
     """Return a rule in words: kind, value, users, place, times."""
     unit = VALUED.get(rule.kind, "")
-    value = (
-        ""
-        if rule.value is None
-        else f" {rule.value * KMH_PER_MPS:.0f} km/h"
-        if unit == "m/s"
-        else f" {rule.value:g} {unit}"
-    )
+    if rule.value is None:
+        value = ""
+    elif unit == "m/s":
+        value = f" {rule.value * KMH_PER_MPS:.0f} km/h"
+    else:
+        value = f" {rule.value:g} {unit}"
 
     places = ", ".join(_place(target) for target in rule.targets[:6]) + (
         f" and {len(rule.targets) - 6} more" if len(rule.targets) > 6 else ""
@@ -161,11 +160,10 @@ HOLIDAYS = {"as_weekday": "", "never": ", not on holidays", "only": ", on holida
 
 def _when(calendar: Calendar) -> str:
     """Return a calendar in words."""
-    days = (
-        ""
-        if len(set(calendar.weekdays)) == 7 or calendar.holidays == "only"
-        else " " + " ".join(WEEKDAY_NAMES[day - 1] for day in calendar.weekdays)
-    )
+    if len(set(calendar.weekdays)) == 7 or calendar.holidays == "only":
+        days = ""
+    else:
+        days = " " + " ".join(WEEKDAY_NAMES[day - 1] for day in calendar.weekdays)
 
     minutes = "".join(
         f" {start // 60:02d}:{start % 60:02d}-{end // 60:02d}:{end % 60:02d}" for start, end in calendar.minutes
@@ -189,14 +187,16 @@ def _when(calendar: Calendar) -> str:
 def _plate_text(rule: Rule) -> str:
     sign = SYMBOL_OF_KIND.get(rule.kind, rule.kind)
     if rule.value is None:
-        subjects = (
-            [*rule.classes[:1], *(f"…{' …'.join(map(str, rule.plates))}" for _ in rule.plates[:1])]
-            if rule.kind in ("turn_ban", "no_entry", "lane_use")
-            else []
-        )
+        if rule.kind in ("turn_ban", "no_entry", "lane_use"):
+            subjects = [*rule.classes[:1], *(f"…{' …'.join(map(str, rule.plates))}" for _ in rule.plates[:1])]
+        else:
+            subjects = []
         return " ".join([sign, *subjects])
 
-    return f"{sign} {rule.value * KMH_PER_MPS:.0f}" if VALUED.get(rule.kind) == "m/s" else f"{sign} {rule.value:g}"
+    if VALUED.get(rule.kind) == "m/s":
+        return f"{sign} {rule.value * KMH_PER_MPS:.0f}"
+
+    return f"{sign} {rule.value:g}"
 
 
 def _plate_positions(code: CompiledCode, target: Target) -> list[F8]:
@@ -216,26 +216,23 @@ def _plate_positions(code: CompiledCode, target: Target) -> list[F8]:
         if target.s_from is not None or target.s_to is not None:
             s = ((target.s_from or 0.0) + min(target.s_to if target.s_to is not None else path_length, path_length)) / 2
         else:
-            s = (
-                path_length / 2
-                if name in path_of_connection
-                else PLATE_BEFORE_END
-                if code.lane_role[index] == 2
-                else path_length - PLATE_BEFORE_END
-            )
+            if name in path_of_connection:
+                s = path_length / 2
+            elif code.lane_role[index] == 2:
+                s = PLATE_BEFORE_END
+            else:
+                s = path_length - PLATE_BEFORE_END
 
         return [points_along(line, lengths, min(max(s, 0.0), path_length))]
 
     link_index = {link.id: index for index, link in enumerate(code.code.links)}
     if name in link_index:
         lanes_of_link = np.flatnonzero(code.lane_link == link_index[name])
-        return (
-            _plate_positions(
+        if len(lanes_of_link):
+            return _plate_positions(
                 code, Target(code.lane_ids[int(lanes_of_link[len(lanes_of_link) // 2])], target.s_from, target.s_to)
             )
-            if len(lanes_of_link)
-            else []
-        )
+        return []
 
     zone = next((candidate for candidate in code.code.zones if candidate.id == name), None)
     if zone is not None:

@@ -25,7 +25,9 @@ class Difference(Struct, frozen=True, order=True):
     after: str = ""
 
     def __str__(self) -> str:
-        return f"{self.entity}: {self.before} -> {self.after}" if self.after else f"{self.entity} {self.before}".strip()
+        if self.after:
+            return f"{self.entity}: {self.before} -> {self.after}"
+        return f"{self.entity} {self.before}".strip()
 
 
 @dataclass

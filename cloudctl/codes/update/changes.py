@@ -182,8 +182,6 @@ def _within(moved_m: float | None, tolerance: float) -> bool:
 
 def _max_distance(earlier: tuple[Any, ...], later: tuple[Any, ...]) -> float | None:
     """Return the farthest that a point has moved, m; None where there are more or fewer now."""
-    return (
-        max((distance(before, after) for before, after in zip(earlier, later, strict=True)), default=0.0)
-        if len(earlier) == len(later)
-        else None
-    )
+    if len(earlier) == len(later):
+        return max((distance(before, after) for before, after in zip(earlier, later, strict=True)), default=0.0)
+    return None

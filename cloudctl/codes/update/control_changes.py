@@ -33,7 +33,13 @@ def signal_changes(compared: Compared) -> Iterator[str]:
     for key in {**exceptions_a, **exceptions_b}:
         before, after = exceptions_a.get(key), exceptions_b.get(key)
         if before != after:
-            word = "removed" if after is None else "added" if before is None else "changed"
+            if after is None:
+                word = "removed"
+            elif before is None:
+                word = "added"
+            else:
+                word = "changed"
+
             yield f"signal exception {key[0]}/{key[1]} {word}: {text((after or exceptions_a[key]).reason)}"
 
 
@@ -109,11 +115,12 @@ def rule_changes(compared: Compared) -> Iterator[str]:
             yield f"{_rule(later)} added: {_terms(later)}"
         elif earlier is not None and later is None:
             has_lost_place = all(target.entity not in entities for target in earlier.targets)
-            reason = (
-                f"lost its place: {_targets(earlier.targets)} {'is' if len(earlier.targets) == 1 else 'are'} gone"
-                if has_lost_place
-                else f"removed: it was {_terms(earlier)}"
-            )
+            if has_lost_place:
+                reason = (
+                    f"lost its place: {_targets(earlier.targets)} {'is' if len(earlier.targets) == 1 else 'are'} gone"
+                )
+            else:
+                reason = f"removed: it was {_terms(earlier)}"
 
             yield f"{_rule(earlier)} {reason}"
         elif earlier is not None and later is not None:

@@ -286,19 +286,15 @@ def _apart_either_way(first: Sequence[Point], second: Sequence[Point]) -> float:
 
 
 def _zones_apart(first: Any, second: Any) -> float:
-    return (
-        distance(_centre(first.polygon), _centre(second.polygon))
-        if first.kind == second.kind and first.polygon and second.polygon
-        else BARRED_COST
-    )
+    if first.kind == second.kind and first.polygon and second.polygon:
+        return distance(_centre(first.polygon), _centre(second.polygon))
+    return BARRED_COST
 
 
 def _devices_apart(first: Any, second: Any) -> float:
-    return (
-        distance((first.lat_e7, first.lon_e7), (second.lat_e7, second.lon_e7))
-        if first.kind == second.kind
-        else BARRED_COST
-    )
+    if first.kind == second.kind:
+        return distance((first.lat_e7, first.lon_e7), (second.lat_e7, second.lon_e7))
+    return BARRED_COST
 
 
 def _centre(points: Iterable[Point]) -> Point:

@@ -90,11 +90,11 @@ class Relocation:
         if _unchanged(old, self.new[name]):
             return [target]
 
-        own_part = (
-            self._whole_lane_now(target)
-            if target.s_from is None and target.s_to is None
-            else _span(old, self.new[name], target)
-        )
+        own_part: Target | None
+        if target.s_from is None and target.s_to is None:
+            own_part = self._whole_lane_now(target)
+        else:
+            own_part = _span(old, self.new[name], target)
 
         return ([own_part] if own_part is not None else []) + [
             piece for other in self.added for piece in self._part_along(old, first, last, other)

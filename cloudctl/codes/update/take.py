@@ -238,11 +238,10 @@ def _new_faults(plan: _CodePlan) -> list[Finding]:
         return []
 
     faults = _errors(plan.carried.code)
-    return (
-        faults
-        if faults and not _errors(plan.filed.code) and not _errors(replace(plan.new, id=plan.filed.code.id))
-        else []
-    )
+    if faults and not _errors(plan.filed.code) and not _errors(replace(plan.new, id=plan.filed.code.id)):
+        return faults
+
+    return []
 
 
 def _errors(code: IntersectionCode) -> list[Finding]:

@@ -88,11 +88,11 @@ def _numbers(filed: Sequence[Filed]) -> Iterable[Finding]:
     first_of_number: dict[str, Filed] = {}
     for item in filed:
         for alias in item.code.alias:
-            other = (
-                first_of_number.setdefault(f"{alias.kind} {alias.value}", item)
-                if alias.kind in OFFICIAL_KINDS
-                else item
-            )
+            if alias.kind in OFFICIAL_KINDS:
+                other = first_of_number.setdefault(f"{alias.kind} {alias.value}", item)
+            else:
+                other = item
+
             if other.code.id != item.code.id:
                 yield Finding(
                     entity=item.code.id,

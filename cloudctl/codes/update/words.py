@@ -61,11 +61,10 @@ class Names:
             return word
 
         line = lines[0]
-        s = (
-            max(line.size - BEARING_DISTANCE, 0.0)
-            if link.role == LinkRole.INGRESS
-            else min(BEARING_DISTANCE, line.size)
-        )
+        if link.role == LinkRole.INGRESS:
+            s = max(line.size - BEARING_DISTANCE, 0.0)
+        else:
+            s = min(BEARING_DISTANCE, line.size)
 
         x, y = points_along(line.xy, line.along, s) - self._middle
 

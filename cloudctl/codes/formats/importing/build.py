@@ -109,7 +109,9 @@ def _lane(lane: RawLane, name: str, link: str, number: int, origin: Origin) -> L
 def _stop_on(raw: RawCode, lane: RawLane) -> float:
     """Return where to stop on a lane (m), in whole centimetres and not behind its end."""
     lane_end = float(np.floor(arc_lengths(lane.xy)[-1] * 100) / 100)
-    return _stop_before_crosswalks(raw, lane, lane_end) if lane.stop_s is None else min(lane.stop_s, lane_end)
+    if lane.stop_s is None:
+        return _stop_before_crosswalks(raw, lane, lane_end)
+    return min(lane.stop_s, lane_end)
 
 
 def _connections(raw: RawCode, lane_id: dict[str, str], origin: Origin) -> tuple[Connection, ...]:

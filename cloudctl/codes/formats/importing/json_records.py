@@ -83,9 +83,16 @@ class JsonRecord(Record):
         items = self.get(name)
         if isinstance(items, JsonRecord):
             type_name = next((key for key in types if key in items), None)
-            items = items.get(type_name) if type_name is not None else items if items.values else None
+            if type_name is not None:
+                items = items.get(type_name)
+            elif not items.values:
+                items = None
 
-        items = [] if items is None else items if isinstance(items, list) else [items]
+        if items is None:
+            items = []
+        elif not isinstance(items, list):
+            items = [items]
+
         for item in items:
             if not isinstance(item, JsonRecord):
                 raise self.refuse(name, shown(item), "must be a list of objects")
@@ -125,4 +132,6 @@ def _records(value: Any) -> list[JsonRecord]:
     """Return the records in a value: itself, or those of its list or choice."""
     if isinstance(value, JsonRecord):
         return [value]
-    return [record for item in value for record in _records(item)] if isinstance(value, list | tuple) else []
+    if isinstance(value, list | tuple):
+        return [record for item in value for record in _records(item)]
+    return []

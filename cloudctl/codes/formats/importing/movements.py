@@ -96,11 +96,11 @@ def conflicts(raw: RawCode) -> Iterator[Conflict]:
             continue
 
         by_turn = rank[first.turn] > rank[second.turn], rank[second.turn] > rank[first.turn]
-        yields = (
-            by_turn
-            if raw.yields is None
-            else (raw.yields.get((index, other_index), False), raw.yields.get((other_index, index), False))
-        )
+        if raw.yields is None:
+            yields = by_turn
+        else:
+            yields = (raw.yields.get((index, other_index), False), raw.yields.get((other_index, index), False))
+
         if (index, other_index) in raw.stated or (other_index, index) in raw.stated:
             yields = raw.stated.get((index, other_index), False), raw.stated.get((other_index, index), False)
 

@@ -97,11 +97,9 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
 
     if "car" in users:
         missing = tuple(name for name in MOTOR_CLASSES if name not in users)
-        return (
-            Permit(use=use, shared=shared, kind="no_entry", classes=missing, text=text)
-            if missing
-            else Permit(use, shared)
-        )
+        if missing:
+            return Permit(use=use, shared=shared, kind="no_entry", classes=missing, text=text)
+        return Permit(use, shared)
 
     named_classes = tuple(name for name in CLASSES if name in users)
     if use == LaneUse.BUS:

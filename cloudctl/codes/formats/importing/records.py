@@ -199,15 +199,14 @@ class XmlRecord(Record):
         self._text = (node.text or "").strip() if whole else ""
         self._text_used = False
 
-        self._records = (
-            [
+        if whole:
+            self._records = [
                 XmlRecord(accounts=accounts, node=child, parent=self, depth=depth + 1)
                 for child in node
                 if isinstance(child.tag, str)
             ]
-            if whole
-            else []
-        )
+        else:
+            self._records = []
 
     def get(self, name: str, default: str = "") -> str:
         """Return an attribute; `default` where there is none."""

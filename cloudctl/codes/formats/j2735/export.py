@@ -201,11 +201,15 @@ class MapWriter:
             ),
         }
 
-        connections = (
-            [connection for connection in self.code.connections if connection.inner and connection.from_lane == lane.id]
-            if ingress
-            else []
-        )
+        if ingress:
+            connections = [
+                connection
+                for connection in self.code.connections
+                if connection.inner and connection.from_lane == lane.id
+            ]
+        else:
+            connections = []
+
         if len(connections) > MAX_CONNECTIONS_PER_LANE:
             raise limit_error(
                 f"{lane.id}.connections", len(connections), f"a MAP holds {MAX_CONNECTIONS_PER_LANE} connections a lane"
@@ -247,11 +251,11 @@ class MapWriter:
 
             (line,) = local_lines(self.origin, [connection.points])
             nodes = Nodes(with_further_points(line[thinned(line, MAX_NODES)]), np.empty(0), stop=None)
-            limits = (
-                {0: {CAR_LIMIT: self._limit(connection)}}
-                if speed_steps(self._limit(connection)) != speed_steps(self._limit(lane))
-                else {}
-            )
+
+            if speed_steps(self._limit(connection)) != speed_steps(self._limit(lane)):
+                limits = {0: {CAR_LIMIT: self._limit(connection)}}
+            else:
+                limits = {}
 
             _, node_rows = node_list(self.origin, connection.id, nodes, width_difference=0, limits=limits)
             row.setdefault("regional", []).append(

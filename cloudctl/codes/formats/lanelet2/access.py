@@ -129,11 +129,10 @@ class Users(NamedTuple):
         users = self.against if backward else self.along
         refused = _merge_cars(_split_cars(ROAD_USERS) - _split_cars(users))
 
-        text = (
-            "for " + ", ".join(sorted(users)) + " only"
-            if len(users) <= len(refused)
-            else "not for " + ", ".join(sorted(refused))
-        )
+        if len(users) <= len(refused):
+            text = "for " + ", ".join(sorted(users)) + " only"
+        else:
+            text = "not for " + ", ".join(sorted(refused))
 
         granted = permit_of(users, text if self.stated else "", stated=self.stated)
         # A lane for vehicles: buses are some of them

@@ -117,6 +117,7 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
     chain_of_entry = {keys[lane_key_id]: chains[lane_key_id] for lane_key_id in chains if lane_key_id in ingress}
 
     add_lanes(raw, lanelet_map, chains=chains, ingress=ingress, keys=keys, centre=centre)
+
     raw.left_hand = drives_on_the_left(raw.lanes)
     if raw.left_hand:
         raw.losses.add(
@@ -132,6 +133,7 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
         for crosswalk in lanelet_map.walks
         if np.hypot(*(crosswalk.axis.mean(axis=0) - centre)) < MAX_CROSSWALK_DISTANCE
     ]
+
     lights = SignalGroups(
         raw=raw, lanelet_map=lanelet_map, chains=chain_of_entry, members=members, crosswalks=crosswalks
     )
@@ -141,6 +143,7 @@ def _raw_code(lanelet_map: LaneletMap, members: list[Lanelet]) -> RawCode:
     _add_crosswalks(raw, crosswalks, lights, centre)
     lanelet_map.used |= lights.used_lights | {crosswalk.id for crosswalk in crosswalks}
     lights.describe()
+
     return raw
 
 

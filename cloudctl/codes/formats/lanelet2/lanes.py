@@ -20,11 +20,13 @@ def chains_beside(members: list[Lanelet]) -> dict[int, list[Lanelet]]:
     """Return the lanes that lead into an intersection or out of it, by the id of the lanelet that touches it."""
     member_ids = {id(lanelet) for lanelet in members}
     chains: dict[int, list[Lanelet]] = {}
+
     for lanelet in members:
         for preceding in lanelet.before:
             chains.setdefault(id(preceding), _chain(preceding, member_ids, forward=False))
         for following in lanelet.after:
             chains.setdefault(id(following), _chain(following, member_ids, forward=True))
+
     return chains
 
 
@@ -60,16 +62,16 @@ def _chain(lanelet: Lanelet, member_ids: set[int], forward: bool) -> list[Lanele
     chain = [lanelet]
     while True:
         neighbours = chain[-1].after if forward else chain[-1].before
-        reverse_neighbours = (neighbours[0].before if forward else neighbours[0].after) if len(neighbours) == 1 else ()
-        if (
-            len(neighbours) != 1
-            or len(reverse_neighbours) != 1
-            or id(neighbours[0]) in member_ids
-            or neighbours[0] in chain
-        ):
-            return chain if forward else chain[::-1]
+        if len(neighbours) != 1 or id(neighbours[0]) in member_ids or neighbours[0] in chain:
+            break
+
+        reverse_neighbours = neighbours[0].before if forward else neighbours[0].after
+        if len(reverse_neighbours) != 1:
+            break
 
         chain.append(neighbours[0])
+
+    return chain if forward else chain[::-1]
 
 
 def add_lanes(

@@ -98,6 +98,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
     """Take in a lanelet: a crosswalk, or a lane for each direction in which it may be used."""
     name = tags.get("name") or tags.id
     bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
+
     for role in sorted({role for role, _, _ in tags.members} - READ_ROLES):
         lanelet_map.accounts.enter(
             LossKind.DROPPED, "lanelet", f"members in the role {role} are not read", f"lanelet {name}"
@@ -157,6 +158,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
                 backward=True,
             )
         )
+
         detail = "lanelets for both directions become a lane each way, on the same ground"
         lanelet_map.accounts.enter(LossKind.DIFFERS, "lanelet", detail, f"lanelet {name}")
 
@@ -263,6 +265,7 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
             centre = corners.mean(axis=0)
             axis = np.linalg.svd(corners - centre)[2][0]
             along, across = (corners - centre) @ axis, (corners - centre) @ np.array([-axis[1], axis[0]])
+
             lanelet_map.walks.append(
                 Walk(
                     id=name,

@@ -76,11 +76,11 @@ class SignalGroups:
                 line for line in light.lines if np.hypot(*(line.mean(axis=0) - centre)) < MAX_LIGHT_DISTANCE
             ]
 
-            lanes_crossed = (
-                []
-                if lanes_naming or is_named_inside or light.walking
-                else [key for key in chains if stop_position(lines[key], lines_nearby) is not None]
-            )
+            if lanes_naming or is_named_inside or light.walking:
+                lanes_crossed = []
+            else:
+                lanes_crossed = [key for key in chains if stop_position(lines[key], lines_nearby) is not None]
+
             if lanes_naming or is_named_inside or lanes_crossed:
                 lights_here.append(light)
 

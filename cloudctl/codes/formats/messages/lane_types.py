@@ -158,13 +158,12 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
     if own_use != LaneUse.VEHICLE or not restricted:
         return LaneAccess(own_use, tuple(use for use in uses if use != own_use))
 
-    text = (
-        HIGH_OCCUPANCY
-        if "hovLaneUseOnly" in restricted
-        else NOT_PUBLIC
-        if restricted == ["restrictedFromPublicUse"]
-        else ""
-    )
+    if "hovLaneUseOnly" in restricted:
+        text = HIGH_OCCUPANCY
+    elif restricted == ["restrictedFromPublicUse"]:
+        text = NOT_PUBLIC
+    else:
+        text = ""
 
     granted = permit_of({CLASS_OF_RESTRICTION[name] for name in restricted} | sharing_classes, text, stated=False)
     own_use = "bus" if "restrictedToBusUse" in restricted else "vehicle"

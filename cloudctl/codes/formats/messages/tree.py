@@ -119,7 +119,13 @@ def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
             name = str(key)
 
         # Of a YD/T 3709 MAP, or of a lane of J2735
-        item_type = LIST_FIELDS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"
+        if name != "nodes":
+            item_type = LIST_FIELDS.get(name, "")
+        elif top:
+            item_type = "Node"
+        else:
+            item_type = "NodeXY"
+
         if item_type:
             plain[name], beside = _rows(name, item, item_type, depth + 1)
             # What stands in a list's own object beside its items
@@ -151,7 +157,10 @@ def _value(field: str, value: Any, depth: int) -> Any:
     if isinstance(value, dict):
         return _object(value, depth)
 
-    return [_value("", item, depth + 1) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_value("", item, depth + 1) for item in value]
+
+    return value
 
 
 def _in_e7(position: Tree) -> Tree:
@@ -180,7 +189,12 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
         ):
             beside = {str(key): item for key, item in value.items() if key != list_keys[0] and item is not None}
             items = value[list_keys[0]]
-            value = items if isinstance(items, list) else [] if items in (None, "") else [items]
+            if isinstance(items, list):
+                value = items
+            elif items in (None, ""):
+                value = []
+            else:
+                value = [items]
         elif field in LISTS_OF_WORDS:  # XER: an empty element a word
             value = list(value)
         elif field in LISTS_OF_CHOICES:  # XER: an element a choice
@@ -225,13 +239,11 @@ def _choice(field: str, value: Any, depth: int) -> Any:
 
 def _word(value: Any) -> Any:
     """Return the word of an enumeration; XER writes it as an empty element."""
-    return (
-        next(iter(value), "")
-        if isinstance(value, dict)
-        else value[0]
-        if isinstance(value, list | tuple) and value
-        else value
-    )
+    if isinstance(value, dict):
+        return next(iter(value), "")
+    if isinstance(value, list | tuple) and value:
+        return value[0]
+    return value
 
 
 def xml_tree(data: bytes, where: str) -> Tree:

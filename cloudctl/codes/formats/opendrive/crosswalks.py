@@ -70,11 +70,12 @@ def _corners(road: Road, element: XmlRecord) -> F8:
         (element_of_path for path in ("outlines/outline", "outline") for element_of_path in element.iterfind(path)),
         None,
     )
-    local_corners = (
-        []
-        if outline_element is None
-        else [(number(corner, "u"), number(corner, "v")) for corner in outline_element.children("cornerLocal")]
-    )
+    if outline_element is None:
+        local_corners = []
+    else:
+        local_corners = [
+            (number(corner, "u"), number(corner, "v")) for corner in outline_element.children("cornerLocal")
+        ]
 
     length, width = number(element, "length"), number(element, "width")
     if outline_element is None and length > 0 and width > 0:
@@ -93,11 +94,10 @@ def _corners(road: Road, element: XmlRecord) -> F8:
             + np.stack([u * np.cos(heading) - v * np.sin(heading), u * np.sin(heading) + v * np.cos(heading)], axis=1)
         )
 
-    corners = (
-        []
-        if outline_element is None
-        else [(number(corner, "s"), number(corner, "t")) for corner in outline_element.children("cornerRoad")]
-    )
+    if outline_element is None:
+        corners = []
+    else:
+        corners = [(number(corner, "s"), number(corner, "t")) for corner in outline_element.children("cornerRoad")]
 
     road_corners = np.array(corners, float).reshape(-1, 2)
     return _without_closing_point(road.place(road_corners[:, 0], road_corners[:, 1]))

@@ -98,11 +98,10 @@ def _local_points(shape: XmlRecord, steps: F8, length: float) -> tuple[F8, F8, F
         return steps, _cubic(cubic, steps), np.arctan(_cubic(np.polyder(cubic), steps))
 
     if shape.tag == "paramPoly3":
-        parameter = (
-            steps
-            if shape.choice("pRange", {"arcLength": True, "normalized": False}, False)
-            else steps / max(length, 1e-9)
-        )
+        if shape.choice("pRange", {"arcLength": True, "normalized": False}, False):
+            parameter = steps
+        else:
+            parameter = steps / max(length, 1e-9)
 
         cubic_u, cubic_v = (np.array([number(shape, key + side) for key in "dcba"]) for side in "UV")
         return (
@@ -132,11 +131,10 @@ def without_redundant_points(line: F8) -> F8:
         chord = line[last] - line[first]
         between = line[first + 1 : last] - line[first]
 
-        offsets = (
-            np.abs(chord[0] * between[:, 1] - chord[1] * between[:, 0]) / max(float(np.hypot(*chord)), 1e-9)
-            if np.hypot(*chord) > 1e-6
-            else np.hypot(*between.T)
-        )
+        if np.hypot(*chord) > 1e-6:
+            offsets = np.abs(chord[0] * between[:, 1] - chord[1] * between[:, 0]) / max(float(np.hypot(*chord)), 1e-9)
+        else:
+            offsets = np.hypot(*between.T)
 
         farthest = int(offsets.argmax())
         if offsets[farthest] > MAX_POINT_OFFSET:

@@ -163,6 +163,7 @@ class Junction:
         incoming, connecting_road = roads
         at_start = connection.choice("contactPoint", {"start": True, "end": False}, True)
         chain = connecting_road.chain(connecting_lane, not at_start)
+
         kind, next_road, contact = connecting_road.link("successor" if at_start else "predecessor")
         if not chain or kind != "road" or next_road not in self.roads:
             self._drop(
@@ -190,6 +191,7 @@ class Junction:
                 line=line,
                 location=location,
             )
+
             return
 
         if target.road.forward(target_lane) == target_at_end:
@@ -226,6 +228,7 @@ class Junction:
             "connecting lanes whose number says the other direction are turned",
             example,
         )
+
         return line[::-1].copy()
 
     def _roads_of(self, connection: XmlRecord, location: str) -> tuple[Road, Road] | None:
@@ -263,6 +266,7 @@ class Junction:
             "the connecting lane has no link to the next: the lane of the same number is taken",
             f"{location}, lane {connecting_lane}",
         )
+
         return connecting_lane
 
     def _end_keys(self, origin: LaneSide, target: LaneSide, location: str) -> tuple[str, str] | None:
@@ -328,6 +332,7 @@ class Junction:
             target.road.forward(target.lane) == target.at_end and connecting_road.forward(connecting_lane) != at_start
         )
         start = self.lane_ends.take_in(target, ingress=True) if begins else None
+
         end = self.lane_ends.take_in(incoming, ingress=False) if begins else None
         if start is None or end is None:
             self._drop(

@@ -175,11 +175,10 @@ class Road:
             lane_record = section.lanes[lane_id]
             chain.append((section, lane_record))
 
-            lane_id = (
-                (lane_record.before if lane_record.before is not None else lane_id)
-                if from_end
-                else (lane_record.after if lane_record.after is not None else lane_id)
-            )
+            # A lane without a link goes on under its number
+            linked_lane = lane_record.before if from_end else lane_record.after
+            if linked_lane is not None:
+                lane_id = linked_lane
 
         return chain[::-1] if from_end else chain
 
@@ -201,11 +200,10 @@ class Road:
 
         for lane_id in sorted((lane_id for lane_id in section.lanes if 0 < side * lane_id <= side * lane.id), key=abs):
             inner_lane, inner = section.lanes[lane_id], outer
-            outer = (
-                piecewise_value(inner_lane.borders, inside)
-                if inner_lane.borders and not inner_lane.widths
-                else inner + side * piecewise_value(inner_lane.widths, inside)
-            )
+            if inner_lane.borders and not inner_lane.widths:
+                outer = piecewise_value(inner_lane.borders, inside)
+            else:
+                outer = inner + side * piecewise_value(inner_lane.widths, inside)
 
         return inner, outer
 

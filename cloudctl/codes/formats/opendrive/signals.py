@@ -223,11 +223,10 @@ class Signals:
                     for span in reach.spans or ((-1, -1),)
                 ]
 
-                cause = (
-                    "valid for lane 0 alone, and no reference says for which lanes"
-                    if all(span == (0, 0) for span in lane_spans)
-                    else "on no lane that leads into a junction of which a code is made"
-                )
+                if all(span == (0, 0) for span in lane_spans):
+                    cause = "valid for lane 0 alone, and no reference says for which lanes"
+                else:
+                    cause = "on no lane that leads into a junction of which a code is made"
 
                 self.accounts.enter(
                     LossKind.DROPPED,

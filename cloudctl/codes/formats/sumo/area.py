@@ -138,11 +138,10 @@ class Roads:
         if id(connection) not in self._row_of:
             self._count_rows(junction)
 
-        return (
-            self._row_of[id(connection)]
-            if len(self.net.requests.get(junction, ())) >= len(self.leaving[junction])
-            else -1
-        )
+        if len(self.net.requests.get(junction, ())) >= len(self.leaving[junction]):
+            return self._row_of[id(connection)]
+
+        return -1
 
     def _count_rows(self, junction: str) -> None:
         lane_order = {lane: number for number, lane in enumerate(self.net.junctions[junction].incoming)}

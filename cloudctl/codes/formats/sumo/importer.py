@@ -325,11 +325,10 @@ def _rules(
     for lane in lanes:
         network_lane = source_lane[lane.id]
         for name in vclasses_without_class(network_lane.may):
-            remark = (
-                "only the text of the rule says it"
-                if lane_permit(network_lane.may, network_lane.stated).text
-                else "the code does not say it"
-            )
+            if lane_permit(network_lane.may, network_lane.stated).text:
+                remark = "only the text of the rule says it"
+            else:
+                remark = "the code does not say it"
 
             net.accounts.enter(
                 LossKind.DIFFERS, "lane", f"who may use it: no class of a code is {name}; {remark}", network_lane.id

@@ -180,15 +180,14 @@ def crosswalks(
     signal_groups: tuple[SignalGroup, ...],
 ) -> Iterator[Crosswalk]:
     """Yield the crossings of the intersection's junctions."""
-    entries = (
-        {
+    if area.signal:
+        entries = {
             connection.to_edge: connection
             for connection in net.signalled.get(area.signal, ())
             if connection.from_edge.startswith(":")
         }
-        if area.signal
-        else {}
-    )
+    else:
+        entries = {}
 
     kind_of_group = {group.id: group.kind for group in signal_groups}
     for number, (edge, lane) in enumerate([row for node in junctions for row in net.crossings.get(node, ())], 1):

@@ -61,8 +61,8 @@ def number_losses(code: IntersectionCode) -> list[Finding]:
     links_without_number = [
         link.id for link in code.links if link.role == LinkRole.EGRESS and _ydt_number(code, link.downstream) is None
     ]
-    return (
-        [
+    if links_without_number:
+        return [
             Finding(
                 entity="code",
                 field="nodes.alias",
@@ -73,9 +73,8 @@ def number_losses(code: IntersectionCode) -> list[Finding]:
                 remedy="give those nodes an alias, as ydt3709 10/12",
             )
         ]
-        if links_without_number
-        else []
-    )
+
+    return []
 
 
 def write_ydt_map(code: IntersectionCode, node: int, *, region: int = 0) -> bytes:

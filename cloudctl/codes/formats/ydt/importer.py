@@ -169,6 +169,7 @@ class _NodeCode:
         )
 
         attributes = self._attributes_of(link, lane, number)
+
         lane_type, flags = read_lane_type(attributes)
         if lane_type == "crosswalk":
             if role == LinkRole.INGRESS:
@@ -182,6 +183,7 @@ class _NodeCode:
         use = read_use(lane_type, flags, attributes.child("sharedWith"))
         key = unique_key(self.names, link.upstream, link.node, number)
         limits = self._limits_of(link, lane)
+
         raw.lanes.append(
             RawLane(
                 key=key,
@@ -200,6 +202,7 @@ class _NodeCode:
 
         if use.kind:
             raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
+
         if use.use != LaneUse.PEDESTRIAN:
             raw.rules += [
                 rule
@@ -239,6 +242,7 @@ class _NodeCode:
                 detail=f"road {link.name}, lane {number} has no points: its road's are taken",
             )
         )
+
         return points
 
     def _attributes_of(self, link: MessageLink, lane: JsonRecord, number: int) -> JsonRecord:
@@ -253,6 +257,7 @@ class _NodeCode:
                 detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
             )
         )
+
         return self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
 
     def _crosswalk_group(self, lane: JsonRecord) -> int:
@@ -279,11 +284,10 @@ class _NodeCode:
             node_key(connection.child("remoteIntersection")),
             connection.child("connectingLane"),
         )
-        number = (
-            round(connecting_lane.number("lane"))
-            if "lane" in connecting_lane
-            else self._fitting_lane(remote_node, own_number)
-        )
+        if "lane" in connecting_lane:
+            number = round(connecting_lane.number("lane"))
+        else:
+            number = self._fitting_lane(remote_node, own_number)
 
         if "lane" not in connecting_lane:
             raw.losses.add(

@@ -14,7 +14,12 @@ def list_items(tree: Any, name: str) -> list[Tree]:
     """Return a list however it is written: bare, under its type's name, or as its only element."""
     if isinstance(tree, dict) and name in tree:
         tree = tree[name]
-    return [] if tree is None else [tree] if isinstance(tree, dict) else list(tree)
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        return [tree]
+
+    return list(tree)
 
 
 def unique_key(names: set[str], upstream: str, node: str, number: int) -> str:
