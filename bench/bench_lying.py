@@ -1,4 +1,4 @@
-"""A signal controller that lies: 2,000 runs of ten drivers who do exactly as advised; passes of a red that could have
+"""A signal controller that lies: 2,000 runs of ten drivers that do exactly as advised; passes of a red that could have
 been stopped for."""
 
 import os

@@ -41,7 +41,7 @@ spawn = multiprocessing.get_context("spawn")
 
 
 def ask(pipe: Connection, address: str) -> None:
-    """Ask for one path after the other, as the other end says; answer with the bytes of each."""
+    """Ask for one path after the other, as the other end requests; answer with the bytes of each."""
     while True:
         path = pipe.recv()
         if path is None:

@@ -28,7 +28,7 @@ MAX_MESSAGE = 64 * 1024 * 1024  # bytes: a screenshot is one message
 
 
 class PageFailed(AssertionError):
-    """The page threw an exception, or what was waited for did not come; the text says which."""
+    """The page threw an exception, or what was waited for did not come; the text names it."""
 
 
 def find_browser() -> str | None:

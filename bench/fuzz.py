@@ -2,8 +2,8 @@
 anywhere but at the first.
 
 `HostileTraffic.message` draws one message of any kind, hostile in one of the ways of `mutations`. What would be a valid
-message about the first intersection (a vehicle there, a request for it) is drawn again: those may change what is said
-there, and are no attack on it.
+message about the first intersection (a vehicle there, a request for it) is drawn again: those may change what is
+advised there, and are no attack on it.
 """
 
 from typing import Any, NamedTuple

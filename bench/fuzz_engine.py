@@ -31,7 +31,7 @@ BEGIN = 1_767_225_600 * SECOND
 STEP = 10 * MS
 BATCH = 60  # hostile messages a step: 6,000/s
 SAMPLES = 200  # of memory
-# ms; a step that takes longer keeps everybody's messages waiting until they are too old
+# ms; a step that takes longer keeps all messages waiting until they are too old
 MAX_STEP = 1000.0
 SETTLED = 100  # steps after which the longest is looked for
 # messages of a run before that is not looked at: what is compiled on first use is compiled then

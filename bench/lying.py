@@ -1,4 +1,5 @@
-"""A signal controller that lies, and drivers who do exactly as advised: the closed loop in process, through wire bytes.
+"""A signal controller that lies, and drivers that do exactly as advised: the closed loop in process, through wire
+bytes.
 
 Lamps follow a script of states. What the controller sends of them shows the same states, but promises ends that are
 wrong by -20 to +60 s, or none, or "now" in every message, or ends that slide; groups vanish, messages freeze, come
@@ -265,7 +266,7 @@ class Case:
         return next((lamp for lamp in reversed(self.lamps[number]) if lamp.begin <= now), self.lamps[number][0])
 
     def run(self) -> list[str]:
-        """Drive until everybody has passed or time is up; return the violations."""
+        """Drive until all vehicles have passed or time is up; return the violations."""
         code = self.code
         engine = Engine([code.code], EngineConfig({"g": {"r": code.code.id}}))
         known: dict[int, SignalState] = {}

@@ -85,7 +85,7 @@ class Driven:
         scene_index, turn = self.n % len(self.codes), self.n // len(self.codes)
         self.n += 1
         lat, lon = self.origins[scene_index]
-        position = turn % (2 * BLOCKS - 2)  # forwards and back again: nobody jumps
+        position = turn % (2 * BLOCKS - 2)  # Forwards and back again, so that no track jumps
         block = self.blocks[position if position < BLOCKS else 2 * BLOCKS - 2 - position]
 
         body = Perception(

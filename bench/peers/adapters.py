@@ -1,6 +1,7 @@
-"""One face for every tracker: `step(t_ns, xy)` takes the positions of a scan, `where(t_ns)` says who is where.
+"""One face for every tracker: `step(t_ns, xy)` takes the positions of a scan, `where(t_ns)` gives the tracks and their
+places.
 
-Each peer has the settings that did best for it on seed 0 of the single-sensor scene; what it cannot be told (scan
+Each peer has the settings that did best for it on seed 0 of the single-sensor scene; what it cannot be given (scan
 times, noise by
 source) it does not get. A peer that is not installed raises ModuleNotFoundError when made.
 """

@@ -1,4 +1,4 @@
-"""Whether a vehicle may act on an advisory that came: whom it is for, how long it is valid, when and by which run of
+"""Whether a vehicle may act on an advisory that came: its target, how long it is valid, when and by which run of
 the node it was made.
 """
 
@@ -77,7 +77,7 @@ class AdvisoryCheck:
 
     def _wrong_session(self, advisory: Advisory, now: int) -> str | None:
         """Of two owners of an intersection, the later one counts, and of two runs of a node, the later one: what an
-        earlier one said, or another node says, is not mixed with it.
+        earlier one advised, or another node advises, is not mixed with it.
         """
         intersection, _, run = advisory.id.rpartition("-")[0].rpartition("-")
         if intersection != advisory.intersection:

@@ -20,7 +20,7 @@ File = TypeVar("File", bound=Struct)
 
 
 class CredentialFolderError(CloudctlError, RuntimeError):
-    """A folder of credentials that cannot be used; the text says what to do."""
+    """A folder of credentials that cannot be used; the text gives the remedy."""
 
 
 class GatewayFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -178,7 +178,7 @@ class Gateway(StandardMessages):
         return self._send("health", health)
 
     def poll(self, timeout_ms: int = 0) -> int:
-        """Take in what the node said, keep the clock comparison going; return how many messages came. Call it about
+        """Take in what the node sent, keep the clock comparison going; return how many messages came. Call it about
         every 100 ms.
         """
         self._routes.look()

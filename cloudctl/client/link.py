@@ -1,4 +1,4 @@
-"""One connection of a gateway to one node: hello, the comparison of clocks, and what its log says of the connection."""
+"""One connection of a gateway to one node: hello, the comparison of clocks, and the log of the connection."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping

@@ -13,10 +13,10 @@ FIRST_PAUSE, MAX_PAUSE = 0.2, 0.4  # s; short: a link that is back is used withi
 REFUSED_PAUSE, MAX_REFUSED_PAUSE = 1.0, 30.0
 # s; of two clients with one id, each must leave the other in peace, and be back soon once it is alone
 TAKEN_PAUSE, MAX_TAKEN_PAUSE = 1.0, 15.0
-# A connection that the broker ended so soon may have been taken over, which MQTT 3.1.1 and some brokers do not tell
+# A connection that the broker ended so soon may have been taken over, which MQTT 3.1.1 and some brokers do not report
 SHORT_LIVED = 5 * SECOND
 MAX_SHORT_LIVED = 3  # such connections in a row
-# A connection that lasted longer proves that nobody else uses the id
+# A connection that lasted longer proves that no other client uses the id
 SETTLED = 2 * int(MAX_TAKEN_PAUSE) * SECOND
 CERTIFICATE_ALERTS = (
     "CERTIFICATE_REVOKED",
@@ -84,7 +84,7 @@ def certificate_refusal(text: str) -> str | None:
 
 
 def in_brackets(cause: object) -> str:
-    """Return a cause as it stands behind a sentence, "" where it says nothing."""
+    """Return a cause as it stands behind a sentence, "" where it is empty."""
     text = str(cause)
     return "" if not text or "Unspecified error" in text else f" ({text})"
 
@@ -141,7 +141,7 @@ class ClockWatch:
         self._ahead: int | None = None  # of this vehicle's clock against a monotonic one
 
     def watch(self, now: int, monotonic: int) -> None:
-        """Notice that this vehicle's clock has stepped: what was compared before says nothing of it any more."""
+        """Notice that this vehicle's clock has stepped: what was compared before does not hold for it."""
         ahead = now - monotonic
         if self._ahead is not None and abs(ahead - self._ahead) > STEP:
             self._offsets.clear()

@@ -50,7 +50,7 @@ class StandardMessages:
 
         `places`: the message's "region/id" -> (city code, revision of the digital code) of the intersections that are
         meant. A revision of the
-        message that is not the code's is passed on, and the node will say so. What is wrong in the message loses only
+        message that is not the code's is passed on, and the node refuses it. What is wrong in the message loses only
         itself and is reported to `on_reject`,
         once until it was right for 10 s. Raises CodeError for what is no SPAT, and where none of its intersections is
         as it should be.

@@ -212,7 +212,7 @@ def calendar(args: Namespace) -> None:
 
 
 def show(args: Namespace) -> None:
-    """Draw a code: an HTML page where the file's name says so, SVG otherwise."""
+    """Draw a code: an HTML page where the file's name ends so, SVG otherwise."""
     out: Path = args.out or args.file.with_suffix(".svg")
     code = load(args.file)
 

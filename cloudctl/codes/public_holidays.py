@@ -111,7 +111,7 @@ def _adjoining_weekends(library_days: Any, worked: set[date]) -> dict[date, str]
 
 
 def _replaced_day(day: date, library_days: Any) -> date:
-    """Return the working day that is off for a day worked: the library's name of it says so; else the nearest holiday
+    """Return the working day that is off for a day worked: by the library's name of it; else the nearest holiday
     on a working day."""
     label = library_days.tr(library_days.substituted_label) % day.strftime(
         library_days.tr(library_days.substituted_date_format)

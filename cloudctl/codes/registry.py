@@ -24,9 +24,9 @@ MAX_NUMBER = 65_535
 
 
 class Issued(Struct, omit_defaults=True):
-    """One issued code: when, where, what for, and when it was retired; of an imported one also from which map, what it
-    said last, and the highest number given of each letter of its parts (L: lanes): they are as little given twice as
-    the code."""
+    """One issued code: when, where, what for, and when it was retired; of an imported one also from which map, its last
+    content there, and the highest number given of each letter of its parts (L: lanes): they are as little given twice
+    as the code."""
 
     code: str
     lat_e7: int
@@ -193,8 +193,8 @@ class Index:
     def near(
         self, lat_e7: NDArray[np.int64], lon_e7: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-        """Return (first, last, who) for many places at once: the entities in the cell of place k are
-        who[first[k]:last[k]]."""
+        """Return (first, last, entities) for many places at once: those in the cell of place k are
+        entities[first[k]:last[k]]."""
         return (*_lookup(lat_e7, lon_e7, self._cells, self._start), self._entity_index)
 
 

@@ -81,7 +81,7 @@ class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
     """When a rule holds, in local time of `tz`: days (weekdays, dates, holidays, make-up working days), and minutes of
     those days.
 
-    Which days are holidays and which weekend days are worked instead is not the rule's: a `days.DayCalendar` says so.
+    Which days are holidays and which weekend days are worked instead is not the rule's: a `days.DayCalendar` has it.
     """
 
     weekdays: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)  # ISO: 1 Monday

@@ -1,7 +1,7 @@
 """Strict reading of JSON into structs: every unknown, missing, repeated or mistyped key is a finding with its path and
 the nearest key.
 
-The structs forbid unknown fields, so msgspec refuses them by itself. It stops at the first and does not say in which
+The structs forbid unknown fields, so msgspec refuses them by itself. It stops at the first and does not name the
 element of a list; only where it refuses, the tree is walked beside the types to name every fault."""
 
 import codecs
@@ -232,7 +232,7 @@ def nearest(key: str, known_keys: list[str], missing_keys: list[str]) -> str:
 
 
 def _comparable(key: str) -> str:
-    """Return a key as those compare who write `widthCm` or `WIDTH-CM` for `width_cm`."""
+    """Return a key in the form in which spellings are compared: `widthCm` or `WIDTH-CM` for `width_cm`."""
     return "".join(letter for letter in key.lower() if letter.isalnum())
 
 

@@ -1,4 +1,4 @@
-"""Commands about a city of several nodes: who serves what, moving and draining."""
+"""Commands about a city of several nodes: which node serves what, moving and draining."""
 
 import argparse
 import asyncio

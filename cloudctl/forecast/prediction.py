@@ -42,7 +42,7 @@ MAX_GAINING_TIME = 3.0
 # m/s^2 by ObjectClass: unmodelled acceleration, 1 sigma
 SIGMA_A = np.array([0.8, 0.8, 0.6, 0.6, 1.0, 0.6, 0.4, 0.0])
 SWAY = 0.25  # m/s by which a road user may leave its path
-HALF_LANE = 1.2  # m; a driver who keeps to the lane is no further off
+HALF_LANE = 1.2  # m; a vehicle that keeps to the lane is no further off
 DIVERGE = CONFLICTS.index("diverge")  # type of a conflict of two movements that only begin together
 
 

@@ -1,7 +1,7 @@
 """What is made of each step, channel by channel: `ViewChannels.messages` after every step of the engine.
 
 Each intersection has its own channels, `foxglove/<id>/...`: those that stay as they are (its place, its drawing) once
-and when its code changes, the others with every plan. Only what somebody wants is made.
+and when its code changes, the others with every plan. Only what a viewer or the recording wants is made.
 """
 
 from collections.abc import Callable, Iterator
@@ -107,7 +107,7 @@ class ViewChannels:
         return [self._kind(name, leaf) for name in self._engine.intersections for leaf in Leaf]
 
     def renew(self) -> None:
-        """Make what stays as it is again with the next step: a new file begins, or somebody new looks."""
+        """Make what stays as it is again with the next step: a new file begins, or a viewer connects."""
         self._standing.clear()
         self._signals.clear()
 

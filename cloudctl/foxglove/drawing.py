@@ -49,7 +49,7 @@ FONT_SIZE = 1.5  # m
 # m
 HEIGHTS = {ObjectClass.TRUCK: 3.2, ObjectClass.BUS: 3.2, ObjectClass.PEDESTRIAN: 1.7, ObjectClass.BICYCLE: 1.7}
 CAR_HEIGHT = 1.5  # m, of all others
-MIN_ARROW_SPEED = 0.5  # m/s: below it no arrow says where it goes
+MIN_ARROW_SPEED = 0.5  # m/s: below it no arrow shows a direction
 CLASS_COLORS = {
     ObjectClass.CAR: Color(r=0.25, g=0.55, b=0.95),
     ObjectClass.TRUCK: Color(r=0.55, g=0.4, b=0.9),

@@ -2,7 +2,7 @@
 https://docs.foxglove.dev/docs/visualization/message-schemas.
 
 Positions are m in the frame that is named, angles quaternions, colours 0..1. A message of a known name in JSON is shown
-by every viewer of the schemas; the JSON Schema in the file says the same to those that do not know the name.
+by every viewer of the schemas; the JSON Schema in the file is for those that do not know the name.
 """
 
 import types

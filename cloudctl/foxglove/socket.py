@@ -1,7 +1,7 @@
 """A WebSocket for Foxglove and other viewers of its protocol: `[live] foxglove = true`, at `/foxglove` of [http].
 
 Access is checked as for the live page: by the token and by `Origin`. A viewer cannot set headers, so that the
-token may stand in the address (`?token=`) too, which nothing here logs. Nothing is made that nobody has subscribed to,
+token may stand in the address (`?token=`) too, which nothing here logs. Nothing is made without a subscription,
 each message is made once for all, and a client that does not read gets the newest when it reads again. Nothing can be
 changed this way.
 """
@@ -116,13 +116,13 @@ class FoxgloveServer:
 
     def __init__(self, engine: Engine, token: str, origins: Sequence[str] = ()) -> None:
         self.clients: list[Client] = []
-        self.made = 0  # messages; a test holds that none is made while nobody has subscribed
+        self.made = 0  # messages; a test holds that none is made while there is no subscription
         self._engine, self._token, self._origins = engine, token, origins
         self._channels = ViewChannels(engine)
         self._numbers: dict[str, int] = {}  # of channels, by topic; none is given twice
         self._served: tuple[str, ...] = ()  # intersections
         self._kinds: dict[int, ChannelKind] = {}
-        self._topics: frozenset[str] = frozenset()  # that somebody has subscribed to
+        self._topics: frozenset[str] = frozenset()  # That a client has subscribed to
         self._session = uuid4().hex
         self._t = 0  # ns; of the last step
         self._budget = Budget()
@@ -157,7 +157,7 @@ class FoxgloveServer:
             self._send_standing(client)
 
     def _skip(self, time_ns: int, plans: int) -> None:
-        """Count plans that are not shown, and say so now and then."""
+        """Count plans that are not shown, and log the number now and then."""
         self._engine.metrics.count("drop.view", "live", plans)
         if not 0 <= time_ns - self._warned < WARN_INTERVAL:
             self._warned = time_ns

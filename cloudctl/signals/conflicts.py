@@ -6,7 +6,7 @@
 shows anything but red, unless it is permissive and has movements that give way. What the other states count as:
 
 * PRE_MOVEMENT, RED_FLASH: red. No vehicle may go on the former; on the latter after a stop, giving way to all.
-* GREEN_PERMISSIVE, YELLOW_PERMISSIVE, GREEN_FLASH, YELLOW_FLASH: permissive. A flashing green or yellow does not say
+* GREEN_PERMISSIVE, YELLOW_PERMISSIVE, GREEN_FLASH, YELLOW_FLASH: permissive. A flashing green or yellow does not show
   that it is protected.
 * YELLOW_PROTECTED beside YELLOW_PROTECTED: no conflict where one of the two may be permissive: many controllers have
   one yellow only, whatever green it ends.
@@ -17,9 +17,9 @@ shows anything but red, unless it is permissive and has movements that give way.
 * UNKNOWN: no conflict. What is not known contradicts nothing.
 
 A permissive movement gives way when it turns or waits inside for a gap, when a plan of the code shows it permissive
-beside the other's green, or, in a code without plans, when the conflict matrix says so. For a movement straight on the
-matrix alone is not asked where there are plans: it also orders the two roads of a crossing for the time when no signal
-decides (SUMO's `response`), and would excuse half of all crossing greens.
+beside the other's green, or, in a code without plans, when the conflict matrix allows it. For a movement straight on
+the matrix alone is not asked where there are plans: it also orders the two roads of a crossing for the time when no
+signal decides (SUMO's `response`), and would excuse half of all crossing greens.
 """
 
 from collections import Counter

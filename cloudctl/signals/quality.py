@@ -74,7 +74,7 @@ class SignalQuality:
         if revision != self._revision:
             self._note_revision(t_rx, revision, begun)
 
-        # What a message says of its groups is compared once; a repetition has the same faults again.
+        # The groups of a message are compared once; a repetition has the same faults again.
         if groups is not self._groups:
             self._compare(t_rx, time_ns, groups, offset, begun)
             self._groups = groups

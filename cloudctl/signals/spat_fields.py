@@ -45,8 +45,8 @@ class Spat(Struct, frozen=True, kw_only=True):
     revision: int | None  # of the MAP, 0 .. 127; None: the message has none
     t: int  # ns
     groups: tuple[Group, ...]
-    doubts: tuple[str, ...] = ()  # status bits that say the states are not to be trusted
-    time_doubts: tuple[str, ...] = ()  # status bits that say the end times are not
+    doubts: tuple[str, ...] = ()  # Status bits by which the states are not to be trusted
+    time_doubts: tuple[str, ...] = ()  # Status bits by which the end times are not
 
 
 class Spats(list[Spat]):

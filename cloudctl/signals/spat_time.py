@@ -12,8 +12,8 @@ A mark names a time in the future: what stands for it repeats every hour, and a 
 as the first time after PAST before the message: all up to an hour less PAST ahead is read right, and so is an end that
 passed a moment ago (marks are cut to tenths; an earliest end is "now" while a state may end at any time). An earliest
 or likely end can be long past, though, where a controller leaves it as it was while traffic prolongs the state. A
-greatest end tells: an end that would come long after it has passed. Without one, an end more than MAX_OPEN_END ahead
-cannot be told from one that has passed, and is not known.
+greatest end decides: an end that would come long after it has passed. Without one, an end more than MAX_OPEN_END ahead
+may as well have passed, and is not known.
 """
 
 from typing import NamedTuple

@@ -33,7 +33,7 @@ MAX_AGE = 500 * MS  # of a state; T/CSAE 159: SPAT period
 MIN_CYCLE = 8000 * MS  # from a state to the next of the same kind: 5 s of green and 3 s of yellow
 # An end that is promised to be so near cannot be put off any more without being broken
 IMMINENT = 300 * MS
-GRACE = 500 * MS  # after an end that passed, for the message to arrive that says what follows it
+GRACE = 500 * MS  # after an end that passed, for the message to arrive that has the next state
 # of ends without bounds, with close ones, with others
 UNKNOWN_CONFIDENCE, SURE_CONFIDENCE, LOOSE_CONFIDENCE = 0.5, 1.0, 0.6
 MAX_SURE_BOUNDS = 1000 * MS  # between earliest and greatest end, within which an end is sure

@@ -1,7 +1,7 @@
 """SPAT of YD/T 3709 / T/CSAE 53 in JSON <-> our signal states. Both kinds of timing are read, counting down is written.
 
 Counts are tenths of a second from the message's own time, 36000 an hour or more, 36001 not known; marks are those of
-`spat_time`. Yellow does not say what green came before it: it is read as permissive, the more careful. Red and yellow
+`spat_time`. Yellow does not show what green came before it: it is read as permissive, the more careful. Red and yellow
 at once is written as red. A SPAT has no revision of the MAP. A field that is wrong costs only itself: see
 `spat_fields`.
 """

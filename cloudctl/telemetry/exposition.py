@@ -1,5 +1,5 @@
 """Metrics as text: OpenMetrics 1.0, or the older text format of Prometheus. In pieces, so that a scrape of many
-counters never holds up the loop: whoever asks may let others have their turn after each.
+counters never holds up the loop: the caller may let others have their turn after each.
 
 What a sample is made of is found once per counter; a scrape only reads numbers. Label values come from strangers and
 are escaped.
@@ -150,7 +150,7 @@ class Exposition:
 
 
 def _head(name: str, text: str, kind: str, form: Form) -> str:
-    """Return the lines that say what a family is. The older format names a counter as its samples are named."""
+    """Return the lines that describe a family. The older format names a counter as its samples are named."""
     family_name = f"{name}_total" if kind == "counter" and form is Form.PROMETHEUS else name
     unit = next((unit for unit in ("seconds", "bytes", "hertz") if name.endswith(f"_{unit}")), None)
     lines = f"# HELP {family_name} {text}\n# TYPE {family_name} {kind}\n"

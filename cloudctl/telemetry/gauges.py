@@ -1,7 +1,7 @@
 """What of a node goes up and down: connections, tracks, queues, recording, the age of what each peer sent last.
 
-Read when somebody asks, and not before. `By.TOTAL` has one value each; the other groupings have one per intersection,
-gateway and sensor.
+Read when they are asked for, and not before. `By.TOTAL` has one value each; the other groupings have one per
+intersection, gateway and sensor.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sized

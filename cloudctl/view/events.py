@@ -39,7 +39,7 @@ class RejectEvent(Struct, frozen=True, tag="reject", tag_field="type"):
 
 
 class NoticeEvent(Struct, frozen=True, tag="notice", tag_field="type"):
-    """Something that somebody should put right: `of` is signal, notice or fault."""
+    """Something that is to be put right: `of` is signal, notice or fault."""
 
     t: float
     of: str

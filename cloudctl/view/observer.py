@@ -41,7 +41,7 @@ class Observer:
     def __init__(self, engine: Engine, mode: Mode = "live", about: dict[str, Any] | None = None) -> None:
         """`about`: what else the pages are to know of the source, for their headline."""
         self.viewers: list[Viewer] = []
-        self.encoded = 0  # snapshots; a test holds that none is made while nobody looks
+        self.encoded = 0  # snapshots; a test holds that none is made while no page is open
         self._mode, self._about = mode, about or {}
         self._recent: deque[bytes] = deque(maxlen=MAX_RECENT)
         self._traffic: dict[str, Traffic] = {}
@@ -179,7 +179,7 @@ class Observer:
                 self._show_detail(intersection.latest.t, index, intersection, viewer)
 
     def _watch_again(self) -> None:
-        """Note who watches which intersection, and which of them are to note what they withhold."""
+        """Note which pages watch which intersection, and which of them are to note what they withhold."""
         self._watchers = {}
         for viewer in self.viewers:
             for index in viewer.watched:

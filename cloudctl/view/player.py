@@ -229,7 +229,7 @@ class Player:
                 f" {len(step.advisories)}"
             )
 
-    # --- what pages are told ---
+    # --- what pages get ---
 
     def _report(self, at_once: bool) -> None:
         now = stopwatch()

@@ -119,7 +119,7 @@ def _at_the_signal(world: World, row: int) -> str | None:
 
 
 def _holds_up(world: World) -> np.ndarray:
-    """Return who would hold up others by going slowly, as `planner.kinds.glosa` asks it."""
+    """Return which vehicles would hold up others by going slowly, as `planner.kinds.glosa` asks it."""
     times = forecast_stop_lines(world)
     leaves = np.zeros(len(world.tracks), np.bool_)
     leaves[world.rows] = [vehicle.paths == ELSEWHERE for vehicle in world.vehicles]

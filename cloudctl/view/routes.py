@@ -1,7 +1,7 @@
 """The page over HTTP: its files, and the one WebSocket that everything it shows comes through. The web server's own
 module is handed in.
 
-The files are the same for everybody. The socket needs the token: a browser cannot send a header with it, so that it
+The files are the same for all. The socket needs the token: a browser cannot send a header with it, so that it
 stands beside the protocol's name
 (`Sec-WebSocket-Protocol: cloudctl.view.1, token.TOKEN`); other clients may send `Authorization: Bearer TOKEN`. A
 request that another site's page makes
@@ -50,7 +50,7 @@ MAX_REQUESTS = 60  # that one page sends in a second
 
 
 def new_token() -> str:
-    """Return a token that nobody guesses."""
+    """Return a token that cannot be guessed."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
@@ -118,10 +118,10 @@ class ViewRoutes:
 
         return self._web.Response(body=file.data, content_type=file.type, charset="utf-8", headers=headers)
 
-    # --- who may look ---
+    # --- access ---
 
     async def _access(self, request: Any) -> Any:
-        """Answer whether the socket would be opened for this request, and if not, why: a browser does not tell its
+        """Answer whether the socket would be opened for this request, and if not, why: a browser does not give its
         page.
         """
         return self._refusal(request) or self._web.json_response({"access": True})

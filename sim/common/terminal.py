@@ -112,7 +112,7 @@ LOSSES = ("drop.", "reject.", "sequence.", "egress.", "signal.")
 
 
 def losses(results: Sequence[dict[str, Any]]) -> list[list[object]]:
-    """Return [what (by whom), how many] for everything that was not used."""
+    """Return [what (source), how many] for everything that was not used."""
     return [
         [f"{result['scenario']} {name} {source}".rstrip(), count]
         for result in results

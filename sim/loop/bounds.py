@@ -81,5 +81,5 @@ def _next_green(
 
 
 def same_colour(first: str, second: str) -> bool:
-    """Return whether two letters of SUMO are one state of a signal group to those who wait at it."""
+    """Return whether two letters of SUMO are one state of a signal group to the vehicles that wait at it."""
     return first == second or (first in GREEN and second in GREEN)

@@ -67,7 +67,7 @@ class Controller:
 
         state = self.program.phases[phase].state
         if not _is_green(state):
-            # Transitions protect those who clear the intersection
+            # Transitions protect the road users that clear the intersection
             return
 
         if self._call is None:

@@ -37,7 +37,7 @@ LOG_EXCERPT = 800  # characters of the node's log in an error
 
 
 class LoopError(CloudctlError, RuntimeError):
-    """A part of the loop did not start or died; the text says which and why."""
+    """A part of the loop did not start or died; the text names it and the cause."""
 
 
 class LiveLoop:

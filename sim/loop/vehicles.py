@@ -27,7 +27,7 @@ MIN_ADVISED_SPEED = 0.5  # m/s; SUMO takes no maximum of 0
 WARNING_BRAKE = 2.0
 CLASS_NAMES = {ObjectClass.BUS: "bus", ObjectClass.TRUCK: "truck"}
 PRIORITY_CLASSES = ("bus",)  # classes that request priority
-ETA = 30 * SECOND  # what a request says of its arrival: soon; the node works out its own
+ETA = 30 * SECOND  # The arrival that a request gives: soon; the node works out its own
 
 
 class Movement(NamedTuple):

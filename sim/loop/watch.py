@@ -1,4 +1,5 @@
-"""Fusion against the truth while a run goes: what the node knew at each moment, beside who was there."""
+"""Fusion against the truth while a run goes: what the node knew at each moment, beside the road users that were
+there."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

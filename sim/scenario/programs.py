@@ -5,7 +5,7 @@ Every phase keeps its state and its place in the cycle, so signal groups and cle
 programme. One that shows a green and
 no change (yellow, red and yellow), for MIN_STAGE or longer, may last from its own duration or MIN_GREEN, whichever is
 shorter, up to MAX_GREEN (netconvert's
-`--tls.min-dur` and `--tls.max-dur`); every other phase lasts as long as it did, the clearance time of those who walk
+`--tls.min-dur` and `--tls.max-dur`); every other phase lasts as long as it did, the clearance time of pedestrians
 among them. Detectors, gaps and time
 losses are SUMO's defaults.
 

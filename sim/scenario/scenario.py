@@ -25,7 +25,7 @@ RANGE_M = 120.0
 
 
 class ScenarioError(CloudctlError, ValueError):
-    """A scenario that cannot be run; the text says what to do."""
+    """A scenario that cannot be run; the text gives the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,11 @@
 """`cloudctl sim study`: what advice changes in closed loop, against no advice and against SUMO's own GLOSA device.
 
 What is fair: every run of a seed has the same trips, the same step and the same random numbers of SUMO; the device goes
-to the very
-vehicles that are connected in ours; a run goes on, advice and all, until everyone who was to depart within the span has
-arrived; only trips that ended in every run of the seed are compared. Ours has what noisy roadside units detect and what
-vehicles report; SUMO's device knows everything. SUMO's may drive 1.1 times the limit, ours never above it. Compared are
-stops,
-waiting, fuel and travel time, not time loss: SUMO holds that against the speed factor its device lowers.
+to the very vehicles that are connected in ours; a run goes on, advice and all, until every vehicle that was to depart
+within the span has arrived; only trips that ended in every run of the seed are compared. Ours has what noisy roadside
+units detect and what vehicles report; SUMO's device knows everything. SUMO's may drive 1.1 times the limit, ours never
+above it. Compared are stops, waiting, fuel and travel time, not time loss: SUMO holds that against the speed factor its
+device lowers.
 """
 
 import argparse

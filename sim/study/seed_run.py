@@ -204,7 +204,8 @@ class StudyLoop(Loop):
         self._cohort: set[str] | None = None
 
     def is_over(self, traffic: Traffic, done: float, total: float) -> bool:
-        """Return whether all who were to depart within the span have arrived, or were waited for MAX_DRAIN s."""
+        """Return whether all vehicles that were to depart within the span have arrived, or were waited for MAX_DRAIN
+        s."""
         if traffic.done or done >= total + MAX_DRAIN:
             return True
         if done < total:

@@ -23,7 +23,7 @@ MATCH_M = 1.5
 PROBE_TRIAL = "2"  # recorded to find the units' latency
 PEDESTRIAN = 6
 CLASSES = {"2": 1, "10": PEDESTRIAN}
-MAX_GAP = SECOND  # between two fixes; nobody knows where a probe was in a longer one
+MAX_GAP = SECOND  # Between two fixes; in a longer one it is not known where a probe was
 
 
 @dataclass

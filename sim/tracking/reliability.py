@@ -1,4 +1,4 @@
-"""Whether existence means what it says: of the tracks given out with so much existence, how many there are in truth."""
+"""Whether existence is calibrated: of the tracks given out with so much existence, how many there are in truth."""
 
 import itertools
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def lines(diagrams: Sequence[tuple[str, np.ndarray]]) -> str:
 
 
 def draw(axes: Any, bins_of: np.ndarray) -> None:
-    """Draw a reliability diagram: share that exist over what was said, beside the diagonal."""
+    """Draw a reliability diagram: share that exist over the existence given, beside the diagonal."""
     axes.plot([0, 1], [0, 1], c="0.7", lw=1)
     has_tracks = bins_of[:, 0] > 0
     axes.plot(bins_of[has_tracks, 1], bins_of[has_tracks, 2], "o-", ms=4)

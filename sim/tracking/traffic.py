@@ -43,7 +43,8 @@ class Traffic:
             )
 
     def step(self, dt: float) -> None:
-        """Move everybody by `dt` s; manoeuvres begin at random: a turn of up to 90 degrees, a stop, a new speed."""
+        """Move all road users by `dt` s; manoeuvres begin at random: a turn of up to 90 degrees, a stop, a new
+        speed."""
         rng = self.rng
         self.left -= dt
         self._turn_back(dt)
@@ -140,7 +141,7 @@ class Crowd(Traffic):
             self.file[index] = to
 
     def step(self, dt: float) -> None:
-        """Walk on; nobody comes nearer than 0.8 m to who walks before, in the same file."""
+        """Walk on; no pedestrian comes nearer than 0.8 m to the one before, in the same file."""
         rng, direction = self.rng, self._way(self.file)
         self.phase += dt * 2 * np.pi * 0.4
         along = self.xy[:, 0] * direction

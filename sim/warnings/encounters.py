@@ -3,7 +3,7 @@ trajectories.
 
 A vehicle is a rectangle, a walker a disc. TTC: the walker keeps its velocity, the vehicle its speed along the path that
 it truly took (Hayward 1972; on a straight line
-instead, a pedestrian who waits at a corner is about to be hit by every vehicle that turns). PET: the least time between
+instead, a pedestrian waiting at a corner is about to be hit by every vehicle that turns). PET: the least time between
 one having been at a place and the other
 being there (Allen 1978), found as the least lag at which their footprints overlap. Two that move the same way (within
 MIN_ANGLE) follow
@@ -18,7 +18,7 @@ from numba import njit
 
 from .ssm import PET, SERIOUS_TTC, Conflict, merge
 
-# s; a car braking for a red at 3 m/s^2 from 50 km/h is 2.3 s from pedestrians who cross: no conflict
+# s; a car braking for a red at 3 m/s^2 from 50 km/h is 2.3 s from crossing pedestrians: no conflict
 TTC = SERIOUS_TTC
 MIN_ANGLE = np.radians(25.0)  # rad between headings below which two follow each other
 MIN_SPEED = 0.5  # m/s; a vehicle slower than this is no danger

@@ -248,7 +248,7 @@ def run(scenario: Scenario, setup: Setup, violators: float = dangers.VIOLATORS) 
     """Run one seed in which `violators` of the drivers run reds; return warnings, truth, and the hours that connected
     vehicles spent near intersections.
 
-    Truth is {conflict, early}: `early` says whether it could be seen early enough to warn in time.
+    Truth is {conflict, early}: `early`: whether it could be seen early enough to warn in time.
     """
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder)

@@ -1,4 +1,4 @@
-"""Checks of every number and text of a code by its type: what no reader can hold, and ids that cannot be told apart or
+"""Checks of every number and text of a code by its type: what no reader can hold, and ids that look alike or
 quoted."""
 
 import re

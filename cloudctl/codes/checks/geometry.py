@@ -125,7 +125,7 @@ def _sides(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dic
     """Yield lanes that lie to the left of the one numbered before them: advice to change left would lead to the right.
 
     Both ends must lie there by more than ASIDE: lanes that cross over, or lie one above the other, are no wrong
-    numbering. A lane shorter than MIN_DIRECTED has no direction to tell left from right by."""
+    numbering. A lane shorter than MIN_DIRECTED has no direction that would make a left and a right."""
     by_link: dict[str, list[Lane]] = {}
     for lane in code.lanes:
         by_link.setdefault(lane.link, []).append(lane)

@@ -134,7 +134,7 @@ def _connections(raw: RawCode, lane_id: dict[str, str], origin: Origin) -> tuple
 
 
 def _kinds_of_groups(raw: RawCode) -> dict[int, str]:
-    """Return by signal group for whom it is: movements decide, and crosswalks only where no movement has the group."""
+    """Return the use of each signal group: movements decide, and crosswalks only where no movement has the group."""
     lane_by_key = {lane.key: lane for lane in raw.lanes}
     kind_of_group: dict[int, str] = {
         move.group: LaneUse.BIKE if lane_by_key[move.start].use == LaneUse.BIKE else LaneUse.VEHICLE

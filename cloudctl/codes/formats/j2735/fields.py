@@ -28,7 +28,7 @@ limit_error = partial(export_limit_error, "MAP")
 
 def most_common_width(widths: list[int]) -> int:
     """Return the width that most lanes have, or the nearest to it from which every lane differs by what a MAP can
-    say."""
+    hold."""
     most_common = max(set(widths), key=lambda width: (widths.count(width), -width))
     low, high = max(widths) - WIDTH_DIFFERENCES[1], min(widths) - WIDTH_DIFFERENCES[0]
     return min(max(most_common, low), high) if low <= high else most_common

@@ -196,7 +196,7 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
     admits a class that is refused. Where every one of them would, the lane is written as not for public use."""
     kind = {"bike": "bikeLane", "pedestrian": "sidewalk", "tram": "trackedVehicle"}.get(lane.use, "vehicle")
     uses = tuple(use for use in dict.fromkeys(USE_OF_SHARING.values()) if use in lane.shared and use != lane.use)
-    # Those whom no rule keeps out
+    # The users that no rule keeps out
     unrefused_uses = tuple(use for use in uses if refused.isdisjoint(CLASSES_OF_USE[use]))
     own_flags = ("restrictedToBusUse",) if lane.use == LaneUse.BUS else ()
 
@@ -290,5 +290,5 @@ def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
 
 
 def always(rule: Rule) -> bool:
-    """Return whether a rule holds at all times, for everyone whom its classes name."""
+    """Return whether a rule holds at all times, for all that its classes name."""
     return rule.calendar is None and not narrowing_fields(rule)

@@ -2,7 +2,7 @@
 times, at its lowest.
 
 At each place the deciding one of the plain limits holds (`rules.places`), and the lane's own `speed` where no plain
-limit does: importers give a lane of parts the lowest of them, or the highest, so that its `speed` says nothing of a
+limit does: importers give a lane of parts the lowest of them, or the highest, so that its `speed` shows nothing of a
 part that has a rule. One that is lower than all of them caps them."""
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ...rules import RulePlacement, rule_placements
 from .kept_out import CLASSES_OF_USE
 from .speed_limits import CAR_LIMIT, message_limit_type, narrowing_fields
 
-# Whose own limits bind nobody who reads a MAP
+# Own limits of these bind no reader of a MAP
 SPECIAL_CLASSES = frozenset(("emergency", "sanitation", "logistics_robot", "bicycle", "pedestrian"))
 MIN_PART_LENGTH = 0.02  # m; parts below are none
 SCHOOL_LIMIT, CONSTRUCTION_LIMIT = "maxSpeedInSchoolZone", "maxSpeedInConstructionZone"
