@@ -77,6 +77,7 @@ def compare(net: Any, code: IntersectionCode) -> tuple[int, int, int]:
             continue
 
         index, other_index = node.getLinkIndex(link), node.getLinkIndex(further)
+        # No link of the junction's request matrix
         if index < 0 or other_index < 0:
             continue
 

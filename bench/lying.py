@@ -198,6 +198,7 @@ class Drive:
         if not self._stops(time_ns):
             self.stop_since = None
 
+        # A red counts as known from when both the lamp and the node show it; the vehicle must then be able to stop
         if shows not in REDS or known not in REDS:
             if not self.passed and (shows not in REDS or known in GREENS):
                 self.could_stop = None

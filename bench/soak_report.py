@@ -98,6 +98,7 @@ def service_after(soak: Soak, cause_index: int, places: Sequence[str]) -> Servic
         for place in places
     }
 
+    # A cause that names no place strikes all of them
     struck = cause.where or tuple(places)
     intervals = [interval for place in struck for interval in gaps(times[place], cause.begin, until)]
     other_intervals = [

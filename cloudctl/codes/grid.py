@@ -74,6 +74,7 @@ def _decode(code: str) -> tuple[int, int, bool, bool, int]:
             f"{code!r} is not a BeiDou grid code: N or S, zone 01 to 60, letter A to V, then the parts of its level"
         )
 
+    # Zones are numbered from 180 W as those of UTM: 31 is the first east of Greenwich
     zone, east = int(code[1:3]), int(code[1:3]) >= 31
     x, y, position = (zone - 31 if east else 30 - zone) * WIDTHS[0], (ord(code[3]) - ord("A")) * HEIGHTS[0], 4
 

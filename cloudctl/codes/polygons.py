@@ -13,6 +13,7 @@ def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterato
     if len(line) < 2 or len(polygon) < 3:
         return  # a fault of its own
 
+    # The boxes around the two do not meet
     if any(
         max(point[axis] for point in line) < min(point[axis] for point in polygon)
         or min(point[axis] for point in line) > max(point[axis] for point in polygon)
@@ -20,16 +21,17 @@ def inside_spans(line: tuple[Point, ...], polygon: tuple[Point, ...]) -> Iterato
     ):
         return
 
+    # Sampled each metre: an outline may be concave, so that one segment leaves it and enters it again
     s_segment, s_entered = 0.0, None
     for start, end in itertools.pairwise(line):
         segment_length = length((start, end))
         steps = max(int(segment_length), 1)
-        for axis in range(steps):
+        for step in range(steps):
             sample = (
-                start[0] + (end[0] - start[0]) * (axis + 0.5) / steps,
-                start[1] + (end[1] - start[1]) * (axis + 0.5) / steps,
+                start[0] + (end[0] - start[0]) * (step + 0.5) / steps,
+                start[1] + (end[1] - start[1]) * (step + 0.5) / steps,
             )
-            s_here = s_segment + segment_length * axis / steps
+            s_here = s_segment + segment_length * step / steps
 
             if contains(polygon, sample) != (s_entered is not None):
                 if s_entered is not None:

@@ -163,6 +163,7 @@ def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
             has_span = target.s_from is not None or target.s_to is not None
             extent = (target.s_from or 0.0, inf if target.s_to is None else target.s_to)
 
+            # Scope, from the narrowest: 4 a span of a lane, 3 a lane, 2 a link, 1 a zone, 0 the whole code
             if target.entity in placements:
                 placements[target.entity].append(RulePlacement(index, 4 if has_span else 3, *extent))
             elif target.entity in zones:
@@ -222,6 +223,7 @@ def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
         (vehicle.plate, vehicle.plate >= 0, rule.plates),
         (vehicle.fuel, vehicle.fuel in FUELS, rule.fuels),
     )
+    # Bicycles and pedestrians have neither plates nor fuel
     for declared, is_declared, values in narrowing:
         if values and (not vehicle.motorised or (is_declared and declared not in values)):
             return False
@@ -331,9 +333,11 @@ def _refusals(
     if "emission_zone" in decisions and vehicle.between("emission_zone")[1] < (decisions["emission_zone"].value or 0.0):
         yield decisions["emission_zone"].rule
 
+    # A tidal lane is closed whenever none of its rules opens it
     if closed_tidal_rules and "tidal_lane" not in decisions:
         yield closed_tidal_rules[0].id
 
+    # Where a code has operating areas, automated vehicles may drive in them only
     if vehicle.automated and "av_operating_area" not in decisions:
         yield from (rule.id for rule in code.rules if rule.kind == "av_operating_area")
 

@@ -167,6 +167,7 @@ def next_path(
     if path < n_lanes and movement >= 0 and conn_from[movement] == path:
         return n_lanes + movement
 
+    # Where the road forks, the branch that leads to the lane of the movement is the one that is driven
     forks = joint_start[lane + 1] - joint_start[lane] > 1
     for index in range(joint_start[lane], joint_start[lane + 1]):
         is_taken = not forks or (movement >= 0 and conn_to[joint[index]] == conn_from[movement])

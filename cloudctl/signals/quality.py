@@ -183,6 +183,7 @@ class SignalQuality:
     def _compare(self, t_rx: int, time_ns: int, groups: Sequence[Group], offset: int, begun: list[SignalFault]) -> None:
         """Compare the groups of a message with those of the code, of the message before, and with one another."""
         ids = tuple([group.group for group in groups])
+        # Controllers send the same groups in the same order: they are matched with the code when that changes
         if ids != self._ids:
             self._ids, self._alignment = ids, align(self._group_ids, ids)
         left_out = (*self._alignment.unknown, *self._alignment.twice)
@@ -199,6 +200,7 @@ class SignalQuality:
             if not in_order:
                 self._disorders.append((group.group, f"{group.min_end}, {group.likely_end}, {group.max_end}"))
 
+            # After a gap a group may have gone through a whole cycle: neither order nor countdown can be compared
             if before is None or not is_continuous:
                 continue
 

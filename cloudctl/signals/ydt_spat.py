@@ -172,6 +172,7 @@ def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals) -> 
         refusals.add(entity, "timing", timing, "must be one of counting and utcTiming")
         return PhaseState(light, start=None)
 
+    # A CHOICE: one of two forms, a countdown or marks within the hour
     ((kind, value),) = timing.items()
     if kind not in ("counting", "utcTiming") or not isinstance(value, dict):
         refusals.add(entity, "timing", timing, "must be one of counting and utcTiming")
@@ -187,6 +188,7 @@ def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals) -> 
         start = time_ns + HOUR if begins == HOUR_OR_MORE else _counted(begins, time_ns)
     else:
         ends = ends_of(low, high, likely, time_ns)
+        # A start mark stands within the hour before the end that is surest
         known_ends = [end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None]
         start = _started(begins, known_ends[0] if known_ends else None, time_ns)
 

@@ -228,14 +228,17 @@ class Observer:
             if index is not None:
                 self._zone.note_traffic(index, report)
 
+        # Refusals and traffic are kept for pages to come; everything below is made for open pages only
         if not self.viewers:
             return
 
+        # In a city the node may have taken over intersections, or given some away
         if len(self._engine.intersections) != len(self._places) or any(
             intersection.code.code.id not in self.index for intersection in output.planned
         ):
             self._begin_again()
 
+        # Only selected vehicles are followed: their reports are decoded once more for it
         if self._hops:
             for datum in batch:
                 hops = self._hops.get(datum.sender)

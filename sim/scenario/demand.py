@@ -28,6 +28,7 @@ def write_corridor(folder: Path, net: Path, flow: float = 1.0, seed: int = 7) ->
     for entry, edge in entries.items():
         share = 1.0 if edge.lanes == main_lanes else SIDE_ROAD_SHARE
         rate = MAIN_ROAD_FLOW * edge.lanes * flow * share / 3600.0
+        # Wide roads attract more than in proportion to their lanes, and no trip turns back where it came from
         weights = np.array([out.lanes**2 if out.end != edge.start else 0.0 for out in exits.values()], float)
 
         for departure in np.cumsum(rng.exponential(1 / rate, int(rate * DURATION * 1.5) + 10)):
@@ -92,6 +93,7 @@ def _fringe(net: Path) -> tuple[dict[str, _Edge], dict[str, _Edge]]:
                     walk="pedestrian" in allowed,
                 )
 
+    # A node that one edge leaves lies at the edge of the network
     ways = Counter(edge.start for edge in edges.values())
     ends = {node for node, count in ways.items() if count == 1}
     return (

@@ -91,6 +91,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
         )
 
     seeds = numbers(args.seeds)
+    # Runs without advice first: all others are compared with them
     return [
         *(job("none", seed, 0.0) for seed in seeds),
         *(job(arm, seed, share) for arm in reversed(arms[1:]) for share in shares for seed in seeds),
@@ -213,6 +214,7 @@ def draw(args: argparse.Namespace, study: dict[str, Any], results: dict[Job, dic
 def summary(results: dict[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return {scenario, rows}: for each adviser and share of connected vehicles, `ratio.compare` with no advice."""
     seeds = sorted({job.seed for job in results})
+    # Trips that every run finished: means over different trips would compare different traffic
     common = {seed: ratio.common([row["trips"] for job, row in results.items() if job.seed == seed]) for seed in seeds}
     baseline = {job.seed: result["trips"] for job, result in results.items() if job.arm == "none"}
     without = [{name: baseline[seed][name] for name in common[seed]} for seed in seeds]

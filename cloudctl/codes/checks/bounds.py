@@ -95,6 +95,7 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
             row_id = getattr(row, "id", None)
             row_name = f"group {row_id}" if isinstance(row_id, int) else row_id or entity
             yield from _fields(row, row_name, "" if row_id else f"{path}[{index}].")
+    # Lines have thousands of points: one finding for the first that is misplaced, not one for each
     elif isinstance(value, tuple) and field in ("points", "axis", "polygon"):
         misplaced = next((point for point in value if max(map(abs, point)) > MAX_COORDINATE), None)
         if misplaced is not None:
@@ -106,6 +107,7 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
             yield from _value(item, entity, field, path)
     elif isinstance(value, Struct):
         yield from _fields(value, entity, f"{path}.")
+    # To Python a bool is an int
     elif isinstance(value, bool) or value is None:
         return
     elif isinstance(value, int):

@@ -73,6 +73,7 @@ def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
                 remedy="take one of these words",
             )
 
+    # Days of one year may not run backwards; MM-DD may, over New Year
     ranges = [("dates", calendar.dates)] if calendar.dates is not None else []
     ranges += [(f"date_ranges[{index}]", days) for index, days in enumerate(calendar.date_ranges)]
     for field, (first, last) in ranges:

@@ -256,6 +256,7 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
         if len(zone.polygon) < 3:
             continue  # reported with its outline
 
+        # All sides are compared with one another, n^2 steps: outlines of very many corners are left out
         area = _area(zone.polygon)
         if len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):
             yield fault(
@@ -275,6 +276,7 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
                 remedy="draw it around the area, corner by corner",
             )
 
+        # Swapped or shifted coordinates put a zone beside the road, where it would silently hold for nothing
         if not any(next(inside_spans(line, zone.polygon), None) for line in lines):
             severity = Severity.ERROR if zone.id in entities_with_rules else Severity.WARNING
             if severity == Severity.ERROR:

@@ -280,32 +280,33 @@ def _contradictions(code: IntersectionCode) -> Iterator[Finding]:
     maximum_limits = [rule for rule in code.rules if rule.kind == "speed_max" and rule.value is not None]
 
     pairs = [
-        (minimum, maximum)
-        for minimum in minimum_limits
-        for maximum in maximum_limits
-        if (minimum.value or 0) > (maximum.value or 0)
+        (first, second)
+        for first in minimum_limits
+        for second in maximum_limits
+        if (first.value or 0) > (second.value or 0)
     ]
 
     pairs += [
-        (minimum, maximum)
-        for minimum, maximum in combinations(code.rules, 2)
-        if minimum.kind == maximum.kind
-        and minimum.value != maximum.value
-        and minimum.kind in VALUED
-        and minimum.sign
-        and minimum.sign == maximum.sign
+        (first, second)
+        for first, second in combinations(code.rules, 2)
+        if first.kind == second.kind
+        and first.value != second.value
+        and first.kind in VALUED
+        and first.sign
+        and first.sign == second.sign
     ]
-    for minimum, maximum in pairs:
+    # Of different rank, place or time, one of the two decides, and nothing is contradicted
+    for first, second in pairs:
         if (
-            _rank(minimum) == _rank(maximum)
-            and _overlap(minimum, maximum, link_of_lane)
-            and minimum.calendar == maximum.calendar
+            _rank(first) == _rank(second)
+            and _overlap(first, second, link_of_lane)
+            and first.calendar == second.calendar
         ):
             yield fault(
-                entity=minimum.id,
+                entity=first.id,
                 field="value",
-                value=minimum.value,
-                rule=f"contradicts {maximum.id} ({maximum.kind} {maximum.value}) at the same place, time and rank",
+                value=first.value,
+                rule=f"contradicts {second.id} ({second.kind} {second.value}) at the same place, time and rank",
                 remedy="give one of them a higher priority, or correct its value",
             )
 

@@ -120,6 +120,7 @@ def _plans(code: IntersectionCode) -> Iterator[Finding]:
     excepted_pairs = {
         (min(exception.a, exception.b), max(exception.a, exception.b)) for exception in code.signal_exceptions
     }
+    # Exceptions state why two groups may show green together all the same
     conflicting_pairs = {pair: conflict for pair, conflict in _conflicting(code).items() if pair not in excepted_pairs}
 
     for plan in code.plans:
@@ -133,14 +134,14 @@ def _plans(code: IntersectionCode) -> Iterator[Finding]:
             )
 
         for number, phase in enumerate(plan.phases):
-            for (a, other_group), conflict in conflicting_pairs.items():
-                if phase.shows[index_of_group[a]] == "G" and phase.shows[index_of_group[other_group]] == "G":
+            for (first_group, second_group), conflict in conflicting_pairs.items():
+                if phase.shows[index_of_group[first_group]] == "G" and phase.shows[index_of_group[second_group]] == "G":
                     yield fault(
                         entity=f"plan {plan.id} phase {number}",
                         field="shows",
                         value=phase.shows,
-                        rule=f"groups {a} and {other_group} show protected green, but {conflict.a} and {conflict.b} "
-                        "conflict",
+                        rule=f"groups {first_group} and {second_group} show protected green, but {conflict.a} and "
+                        f"{conflict.b} conflict",
                         remedy="separate them, or make the one that yields permissive (g)",
                     )
 

@@ -48,6 +48,7 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
         if not stated and (lane.revocable or other.revocable):
             continue  # the signals decide its direction
 
+        # A lane without a mandatory rule is always open: advice closes nothing
         opening = [[rule for rule in rules_of[name] if rule.mandatory] or [ALWAYS_OPEN] for name in (lane.id, other.id)]
         common = next((common for first, second in product(*opening) if (common := common_time(first, second))), "")
         if not common:
@@ -163,10 +164,12 @@ def common_time(first: Rule, other: Rule) -> str:
     zone = ZoneInfo(zones[0] if zones else "UTC")
     local_rules = [_LocalRule(rule, zone) for rule in (first, other)]
 
+    # Holidays and make-up days are not known here, so every combination of kinds of days must be free of conflict
     kinds = KINDS if any(asks_for_days(rule.calendar) for rule in (first, other)) else (ORDINARY,)
     for today, yesterday in product(
         kinds, kinds if any(local.is_past_midnight for local in local_rules) else (ORDINARY,)
     ):
+        # A common span begins where one of the two begins: at a minute of the day, or when a rule comes into force
         for minute in sorted({0}.union(*(local.starts for local in local_rules))):
             open_days = local_rules[0].days_at(minute, 0, today, yesterday) & local_rules[1].days_at(
                 minute, 0, today, yesterday

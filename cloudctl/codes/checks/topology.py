@@ -71,6 +71,7 @@ def _ingresses(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterator
                 rule="an ingress leads through the intersection",
                 remedy="add its connections, or drop it",
             )
+        # One lane without a movement may be a bay for parking or a lane that ends: doubtful, not wrong
         elif link.role == LinkRole.INGRESS:
             for lane in lanes:
                 if lane.id not in lanes_with_movements:

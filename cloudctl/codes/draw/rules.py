@@ -225,6 +225,7 @@ def _plate_positions(code: CompiledCode, target: Target) -> list[F8]:
 
         return [points_along(line, lengths, min(max(s, 0.0), path_length))]
 
+    # The plate of a link stands on its middle lane
     link_index = {link.id: index for index, link in enumerate(code.code.links)}
     if name in link_index:
         lanes_of_link = np.flatnonzero(code.lane_link == link_index[name])

@@ -79,6 +79,7 @@ def _same_names(before: IntersectionCode, after: IntersectionCode, matches: Matc
         for group in after.signal_groups
     }
     after = with_ids(after, names, groups)
+    # Equal rules are matched first, so that those with other values are matched among the rest
     unchanged_rules = tuple(rule for rule in after.rules if rule in before.rules)
     kept_ids = {rule.id for rule in unchanged_rules}
     numbering = Numbering()

@@ -107,6 +107,7 @@ def rule_changes(compared: Compared) -> Iterator[str]:
         if earlier == later:
             continue
 
+        # The change of a lane's speed is listed with the lane: its rule would only repeat it
         if (earlier is None or repeats_lanes(compared.a, earlier)) and (
             later is None or repeats_lanes(compared.b, later)
         ):

@@ -77,6 +77,7 @@ def pair_up(
     )
     names_before, names_after = [names_elsewhere(code) for code in before], [names_elsewhere(code) for code in after]
     distances = _apart(before, after)
+    # A name counts in full only within one source, or where an authority gave it; else lanes must lie on each other
     cost = np.full((len(before), len(after)), BARRED_COST)
 
     for index, other in _candidates(distances, names_before, names_after):

@@ -183,14 +183,14 @@ def _links(before: IntersectionCode, after: IntersectionCode, lanes: dict[str, s
         if old in index_before and new in index_after:
             cost[index_before[old], index_after[new]] = -float(count)
 
-    for link, i in zip(before.links, index_before.values(), strict=True):
-        for other, other_index in zip(after.links, index_after.values(), strict=True):
+    for link, old_row in zip(before.links, index_before.values(), strict=True):
+        for other, new_row in zip(after.links, index_after.values(), strict=True):
             if set(link.alias) & set(other.alias) and link.role == other.role:
-                cost[i, other_index] = min(cost[i, other_index], 0.0) - 0.5
-            elif cost[i, other_index] < BARRED_COST and link.role == other.role:
-                cost[i, other_index] -= 0.25
+                cost[old_row, new_row] = min(cost[old_row, new_row], 0.0) - 0.5
+            elif cost[old_row, new_row] < BARRED_COST and link.role == other.role:
+                cost[old_row, new_row] -= 0.25
 
-    return {after.links[other_index].id: before.links[i].id for i, other_index in assign(cost)}
+    return {after.links[new_row].id: before.links[old_row].id for old_row, new_row in assign(cost)}
 
 
 def _connections(before: IntersectionCode, after: IntersectionCode, lanes: dict[str, str]) -> dict[str, str]:
@@ -233,7 +233,7 @@ def _groups(
         if old in index_before and new in index_after:
             cost[index_before[old], index_after[new]] = -float(count) - 0.1 * (old == new)
 
-    return {after.signal_groups[other_index].id: before.signal_groups[i].id for i, other_index in assign(cost)}
+    return {after.signal_groups[new_row].id: before.signal_groups[old_row].id for old_row, new_row in assign(cost)}
 
 
 def _nodes(before: IntersectionCode, after: IntersectionCode, id_cost: float) -> dict[str, str]:

@@ -114,6 +114,7 @@ def _merged_table(
             rows.append(_merged_row(notes, title, last_import.get(name), row, new_import[name]))
         elif name not in last_import:
             rows.append(row)  # written by hand
+        # Conflicts are computed: none is written by hand
         elif last_import[name] != row and kind != "conflict":
             fields = ", ".join(
                 name_of_field
@@ -123,6 +124,7 @@ def _merged_table(
             notes.lost(title, f"is no longer in the source; what was written by hand goes with it: {fields}")
 
     for name, row in new_import.items():
+        # Deletion by hand is an edit, too
         if name not in current and name in last_import:
             if last_import[name] != row:
                 notes.kept(

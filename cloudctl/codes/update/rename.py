@@ -225,6 +225,7 @@ def named_rules(
             for old in unassigned.values()
             if same_rule(old, rule)
         ]
+        # Most common places first; ids and order break ties, so that the same input always gives the same ids
         for _, name, index in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
             if name in unassigned and index not in id_of_index:
                 id_of_index[index] = name

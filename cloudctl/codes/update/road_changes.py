@@ -123,6 +123,7 @@ def stop_line_changes(compared: Compared) -> Iterator[str]:
     for lane in {**old, **new}:
         earlier, later = old.get(lane), new.get(lane)
         if earlier and later and earlier.s != later.s:
+            # A stop line at the end of a lane moves with it, which is listed with the lane
             if lane in compared.bent and _at_end(compared.names_a, earlier) and _at_end(compared.names_b, later):
                 following.append(lane)
             else:

@@ -269,6 +269,7 @@ def merge_rules(
                 )
             rules += moved
 
+    # A rule that was deleted by hand stays deleted, but for places that the source has added since
     rule_ids = {rule.id for rule in current}
     for rule in new_import:
         if rule.id not in rule_ids and rule.id in imported_before:

@@ -62,14 +62,13 @@ def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
         new = replace(new, **{table: rows})
 
     new = _in_order(base, new)
-    stop_line_of_lane = {line_field.lane: line_field for line_field in base.stop_lines}
+    stop_line_of_lane = {line.lane: line for line in base.stop_lines}
 
     lines = tuple(
-        stop_line_of_lane[line_field.lane]
-        if line_field.lane in stop_line_of_lane
-        and abs(stop_line_of_lane[line_field.lane].s - line_field.s) <= MAX_STOP_SHIFT
-        else line_field
-        for line_field in new.stop_lines
+        stop_line_of_lane[line.lane]
+        if line.lane in stop_line_of_lane and abs(stop_line_of_lane[line.lane].s - line.s) <= MAX_STOP_SHIFT
+        else line
+        for line in new.stop_lines
     )
 
     return replace(new, stop_lines=lines, conflicts=_conflicts(base, new))

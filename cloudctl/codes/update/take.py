@@ -144,6 +144,7 @@ def _plan_codes(folder: CodeFolder, imported: Imported, source: str, outcome: Im
         plan.filed = filed_of_digest.pop(plan.digest, None)
         plan.unchanged = plan.filed is not None
 
+    # Codes that are equal to the byte need no geometry to be recognised
     used_ids = {plan.filed.code.id for plan in plans if plan.filed}
     remaining = [item for item in current if item.code.id not in used_ids]
     pending = [plan for plan in plans if plan.filed is None]
@@ -154,6 +155,7 @@ def _plan_codes(folder: CodeFolder, imported: Imported, source: str, outcome: Im
     earlier = [item.code for item in remaining] + folder.gone()
     _lay_on_last_import(folder, pending, earlier, imported, outcome)
 
+    # What is not equal to the byte is paired by where its lanes lie
     same_source = [_is_named(folder.registry[code.id].source, source) for code in earlier]
     for new_index, old_index in pair_up(earlier, [plan.new for plan in pending], same_source).items():
         if old_index < len(remaining):

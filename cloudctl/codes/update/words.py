@@ -101,6 +101,7 @@ def motion(old: Shape, new: Shape) -> str:
         return uniform
 
     on_old, on_new = project(new.samples, old), project(old.samples, new)
+    # The ends are left out: a line that was lengthened would seem to have moved sideways there
     between = (on_old.s > MAX_END_SHIFT) & (on_old.s < old.size - MAX_END_SHIFT)
     parts = []
 

@@ -89,6 +89,7 @@ class MapWriter:
         self.common_width = most_common_width(
             [lane.width_cm for lane in self.lanes] + [walk.width_cm for walk in code.crosswalks]
         )
+        # The lowest: a reader that knows no limits of lanes must not be led too fast
         self.common_speed = min(
             (
                 part.limits[CAR_LIMIT]
@@ -113,6 +114,7 @@ class MapWriter:
             geometry["name"] = code.name
 
         tree = {"msgIssueRevision": 0, "layerType": "intersectionData", "layerID": 0, "intersections": [geometry]}
+        # A MAP bans through classes of users that a connection is restricted to; each set is listed once
         allowed_sets = dict.fromkeys(allowed for _, allowed in self.bans.values())
         if allowed_sets:
             tree["restrictionList"] = [

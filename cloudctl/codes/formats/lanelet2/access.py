@@ -252,6 +252,7 @@ def read_limits(tags: Tags) -> list[Limit]:
     """Return the limits that a lanelet's own tags give."""
     limits = []
     for name, text in tags.with_prefix("speed_limit"):
+        # `speed_limit_mandatory=no` is a recommendation, which a code has no field for
         if name.startswith("_mandatory"):
             if text.lower() in FALSE_VALUES:
                 tags.accounts.enter(

@@ -21,16 +21,18 @@ def intersection_clusters(lanelet_map: LaneletMap) -> list[list[Lanelet]]:
     pairs: list[tuple[int, int]] = []
 
     for index, lanelet in enumerate(candidates):
+        # Lanelets that fork, merge or cross belong together
         related = (
             [other for preceding in lanelet.before for other in preceding.after]
             + [other for following in lanelet.after for other in following.before]
-            + [lanelet_map.lanelets[j] for j in crossings_of[index_in_map[id(lanelet)]]]
+            + [lanelet_map.lanelets[row] for row in crossings_of[index_in_map[id(lanelet)]]]
         )
 
         pairs += [(index, index_of_candidate[id(other)]) for other in related if id(other) in index_of_candidate]
         pairs.append((index, first_of_id.setdefault(lanelet.id, index)))
 
     clusters = [[candidates[index] for index in rows] for rows in connected_components(len(candidates), pairs)]
+    # Lanelets that only fork or merge are a road that widens, and no intersection
     return [group for group in clusters if any(crossings_of[index_in_map[id(lanelet)]] for lanelet in group)]
 
 
@@ -52,15 +54,15 @@ def _crossings(lanelets: list[Lanelet]) -> list[list[int]]:
             + index
             + 1
         )
-        for j in overlapping.tolist():
-            other = lanelets[j]
+        for row in overlapping.tolist():
+            other = lanelets[row]
             if (
                 lanelet.id != other.id
                 and _have_separate_ends(lanelet, other)
                 and lines_cross(lanelet.middle, other.middle)
             ):
-                crossings_of[index].append(j)
-                crossings_of[j].append(index)
+                crossings_of[index].append(row)
+                crossings_of[row].append(index)
 
     return crossings_of
 

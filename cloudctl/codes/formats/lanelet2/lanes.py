@@ -92,9 +92,11 @@ def add_lanes(
             else (keys[lane_key_id], line[0], unit_vector(line[1] - line[0]))
         )
 
+    # Lanes in and lanes out are grouped by themselves: a median may lie between them
     approach_of = approaches(end for end in ends if end[0].startswith("in ")) | approaches(
         end for end in ends if end[0].startswith("out ")
     )
+    # Where a light has a stop line, or a yield or stop sign has one, vehicles wait there
     lines = [
         line for light in lanelet_map.regulations.lights if not light.walking for line in light.lines
     ] + lanelet_map.regulations.stop_lines

@@ -46,6 +46,7 @@ def turn_exchanged(lanelet_map: LaneletMap) -> None:
             ) or not joins_turned(lanelet):
                 continue
 
+            # Its neighbours are tested against it as it lies now
             begins.drop(lanelet, lanelet.left[0])
             ends.drop(lanelet, lanelet.left[-1])
             lanelet.left, lanelet.right, lanelet.middle = lanelet.right[::-1], lanelet.left[::-1], lanelet.middle[::-1]

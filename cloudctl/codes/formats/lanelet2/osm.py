@@ -167,6 +167,7 @@ def _points(root: XmlRecord, origin: Point | None) -> tuple[dict[str, F8], Origi
             remedy="export the map with its points",
         )
 
+    # Editors of Lanelet2 write local metres beside degrees, and often leave the degrees at 0 or at a wrong zone
     if len(local) == len(texts) and (len(degrees) < len(local) or not _same_places(degrees, local)):
         return _by_metres(root.accounts, local, origin)
 

@@ -89,6 +89,7 @@ def _read_element(regulations: Regulations, osm: OsmMap, element: Tags) -> None:
             f"element {element.id}",
         )
 
+    # Right of way under a signal is a fallback by nature; a limit that is one is not
     if element.flag("fallback") and kind not in ("right_of_way", "traffic_light"):
         element.accounts.enter(
             LossKind.DIFFERS, f"element {kind}", "is a fallback: taken as in force", f"element {element.id}"

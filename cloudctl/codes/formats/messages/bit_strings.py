@@ -76,6 +76,7 @@ def _from_list(value: Sequence[Any], names: tuple[str, ...], size: int, depth: i
     if _is_sized(value, size):
         return _flags_set(f"{value[0]:0{value[1]}b}", names)
 
+    # The forms are tested from the strictest to the loosest: a list of names may hold one that looks like a number
     truths = [_as_truth(item) if item != "" else item for item in value]
     if len(value) == size and all(isinstance(item, bool) for item in truths):
         return _flags_set("".join("1" if item else "0" for item in truths), names)

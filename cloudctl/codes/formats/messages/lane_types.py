@@ -127,6 +127,7 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
     if kind == "sidewalk" and flags.flag("bicyleUseAllowed"):
         uses.append(LaneUse.BIKE)
 
+    # Only a vehicle lane has restrictions; on others the same bits have other meanings
     restricted = [name for name in CLASS_OF_RESTRICTION if kind == "vehicle" and flags.flag(name)]
     if kind in ("bikeLane", "sidewalk") and sharing.flag(TAXI_SHARING) and "vehicle" not in uses:
         sharing.unknown(
@@ -165,6 +166,7 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
     else:
         text = ""
 
+    # A bus lane that taxis share is a lane_use rule: `bus_lane` would keep the taxis out
     granted = permit_of({CLASS_OF_RESTRICTION[name] for name in restricted} | sharing_classes, text, stated=False)
     own_use = "bus" if "restrictedToBusUse" in restricted else "vehicle"
     kind_of_rule = "lane_use" if granted.kind == "bus_lane" and own_use != LaneUse.BUS else granted.kind

@@ -53,6 +53,7 @@ def _parts(code: IntersectionCode, lane: Lane | Connection, placements: Sequence
         }
     )
 
+    # Shorter parts come from rounding of the placements, and would cost nodes, of which a MAP has few
     boundaries = [
         0.0,
         *(s for s, after in pairwise(boundaries[1:]) if after - s > MIN_PART_LENGTH and s > MIN_PART_LENGTH),
@@ -69,6 +70,8 @@ def _parts(code: IntersectionCode, lane: Lane | Connection, placements: Sequence
         for start, end in spans
     ]
 
+    # Importers give a lane of several limits the lowest or the highest of them as its speed: it counts only where it is
+    # below all of them
     plain_limits = [_deciding(rules, lane.speed) for rules in rules_of_span]
     cap = lane.speed if lane.speed < min(plain_limits) else inf
 

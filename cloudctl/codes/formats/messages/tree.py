@@ -184,6 +184,7 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
     if isinstance(value, dict):
         list_names = {squeezed(kind), squeezed(field), squeezed(kind) + "list"}
         list_keys = [key for key in value if squeezed(str(key)) in list_names]
+        # Converters from XER put a list under the name of its field, of its type, or of its type with List
         if len(list_keys) == 1 and not (
             field in LISTS_OF_CHOICES and len(value) > 1 and not isinstance(value[list_keys[0]], list)
         ):

@@ -265,6 +265,8 @@ class _JunctionCode:
                 stretch.state.speed,
                 [sign_limit for position, sign_limit in signs if position < stretch.s_to],
             )
+            # A record of the lane or road is surveyed with the map; a sign is only a position, and stands for what
+            # follows
             if limit is None and signed_limits:
                 raw.losses.add(
                     Loss(

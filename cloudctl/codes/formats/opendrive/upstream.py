@@ -91,6 +91,7 @@ def _preceding_piece(roads: dict[str, Road], road: Road, lane: int, chain: Chain
     number = lane_record.before if forward else lane_record.after
     road_before = roads.get(name)
 
+    # "-1" is how the format writes that a road belongs to no junction
     if kind != "road" or road_before is None or road_before.junction not in ("", "-1") or number is None:
         return None
 

@@ -32,6 +32,7 @@ def conflicts(
             ):
                 continue
 
+            # From one lane they diverge: nothing to yield
             if not has_requests and first.from_lane == second.from_lane:
                 continue
 

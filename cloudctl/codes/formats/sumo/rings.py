@@ -89,6 +89,7 @@ def _ring_intervals(phases: list[NetPhase]) -> list[Interval]:
             letter in GREEN_LETTERS and next_letter in GREEN_LETTERS
             for letter, next_letter in zip(phase.state, following, strict=False)
         ]
+        # NEMA phases have their clearance as attributes: it is written out as intervals of its own
         clearing_state = "".join(
             letter if stays else "y" if letter in GREEN_LETTERS else letter
             for letter, stays in zip(phase.state, stays_green, strict=False)
@@ -119,6 +120,7 @@ def _merged_phases(rings: list[list[Interval]]) -> list[NetPhase]:
             continue
 
         active = [next(interval for interval in ring if interval.start <= start < interval.end) for ring in rings]
+        # Each ring has r for the other's movements: the most open letter is what the lamp shows
         state = "".join(
             max(letters, key="rsuyYgG".find) for letters in zip(*(interval.state for interval in active), strict=False)
         )

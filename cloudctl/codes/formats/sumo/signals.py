@@ -50,6 +50,7 @@ def signal_groups_of(net: Net, area: IntersectionArea) -> tuple[tuple[SignalGrou
                 f"column {column} of {area.signal}",
             )
 
+        # Columns that agree in every phase of every programme are one lamp; a walker's is never one with a vehicle's
         columns_of.setdefault((kind_of_column[column], letters), []).append(column)
 
     if len(columns_of) > MAX_GROUPS:

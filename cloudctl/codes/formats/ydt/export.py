@@ -158,6 +158,7 @@ class YdtWriter:
         free_numbers = (index for index in range(MAX_TEST_ID + 1) if (0, index) not in taken_numbers)
         for link in links:
             number = _ydt_number(self.code, link.downstream) if link.role == LinkRole.EGRESS else None
+            # The alias of a road that leads back here: no number of a neighbour
             if number == self.own:
                 number = None
 

@@ -310,6 +310,7 @@ class _NodeCode:
                 f"the lane's own maneuvers allow {' '.join(self.turns[start])} only: that of the connection is kept",
             )
 
+        # The connection's own maneuver is about this movement alone, the lane's about all of them
         turns = turns or self.turns.get(start, [])
         link.movements.pop(remote_node, None)
 
