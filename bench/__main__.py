@@ -36,6 +36,7 @@ def machine() -> str:
 
 
 def main(names: list[str]) -> int:
+    """Run the benches of the given names, in turn; return the exit status."""
     unknown = [name for name in names if name not in NAMES and name not in MORE]
     if unknown:
         print(f"no bench {', '.join(unknown)}; there are {', '.join((*NAMES, *MORE))}", file=sys.stderr)

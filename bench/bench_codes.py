@@ -33,6 +33,7 @@ STEPS = 300  # of signal states
 
 
 def run() -> str:
+    """Return the table: loading, lookup, rules and signals of many codes."""
     code = codes.load(maps.path("intersection.json"))
     return "\n\n".join([_loading(code), _lookups(code), _rules(code), _messages(code), _signals(code)])
 

@@ -11,6 +11,7 @@ from cloudctl.schema import Perception
 
 
 def run() -> str:
+    """Return the table: one frame and many, decoded as bytes and as maps."""
     scene = Scene(corridor()[0], n=60)
     columns = scene.columns(0)
     maps = [{name: float(values[index]) for name, values in columns.items()} for index in range(60)]

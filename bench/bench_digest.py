@@ -32,6 +32,7 @@ class DigestedEngine(Engine):
     counts = (0, 0)
 
     def begin_digest(self) -> "DigestedEngine":
+        """Begin the hash of what is given out."""
         self.digest, self.counts = hashlib.sha256(), (0, 0)
         for intersection in self.intersections.values():
             intersection.withheld = []
@@ -40,6 +41,7 @@ class DigestedEngine(Engine):
     def step(
         self, time_ns: int, batch: Sequence[RawMessage], on_stage: Callable[[str], None] = lambda _: None
     ) -> Output:
+        """Step, and add what is given out to the hash."""
         output = super().step(time_ns, batch, on_stage)
         withheld = 0
 

@@ -21,6 +21,7 @@ MESSAGES = 3000
 
 
 def run() -> str:
+    """Return the table: advisories a second through the broker, beside a plain client."""
     with tempfile.TemporaryDirectory() as folder:
         running = broker.start(Path(folder))
         try:

@@ -35,6 +35,7 @@ class Progress:
 
 
 def run() -> str:
+    """Return the report of hostile traffic against the engine and against a node."""
     seed, wanted = int(os.environ.get("FUZZ_SEED", "1")), os.environ.get("FUZZ", "")
     jobs: dict[str, tuple[Callable[..., Result], int]] = {
         "engine": (run_engine, int(os.environ.get("FUZZ_MESSAGES", "1000000"))),

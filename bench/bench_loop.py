@@ -45,6 +45,7 @@ class Floor(live.Node):
     """The node with no work in it: decode, and publish one ready advisory for each frame."""
 
     def step(self, batch: list[RawMessage]) -> Output:
+        """Answer every frame at once, with an advisory that is always the same."""
         header = msgspec.msgpack.Decoder(Perception).decode
         for raw in batch:
             if raw.kind != "perception":
@@ -230,6 +231,7 @@ def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
 
 
 def run() -> str:
+    """Return the table: from a frame's stamp to the advisory at the vehicle, beside the floor of the sockets."""
     rows: dict[str, list[list[float]]] = {"floor": [], "loop": []}
     with tempfile.TemporaryDirectory() as scratch:
         running = broker.start(Path(scratch) / "broker")

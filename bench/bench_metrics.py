@@ -81,6 +81,7 @@ def filled() -> tuple[Engine, Metrics]:
 
 
 async def measured(engine: Engine, metrics: Metrics) -> list[list[Any]]:
+    """Return a row for each request: what is asked for, kB, and how long the loop was held up."""
     routes.KEPT = 0  # type: ignore[misc]
     clock = EventClock(max(intersection.planned for intersection in engine.intersections.values()))
 
@@ -134,6 +135,7 @@ async def measured(engine: Engine, metrics: Metrics) -> list[list[Any]]:
 
 
 async def answer_of(pipe: Connection, path: str) -> int:
+    """Return the size (bytes) of the answer of the node at a path."""
     pipe.send(path)
     while not pipe.poll(0):
         await asyncio.sleep(0)
@@ -155,6 +157,7 @@ class Peer:
 
 
 def peer(metrics: Metrics) -> list[Any]:
+    """Return the row of prometheus_client with the same families."""
     registry = CollectorRegistry()
     registry.register(Peer(metrics))  # type: ignore[arg-type]
     durations = []
@@ -176,6 +179,7 @@ def counting(metrics: Metrics) -> float:
 
 
 def run() -> str:
+    """Return the table: a scrape's size, its time, and what it costs the loop."""
     engine, metrics = filled()
     assert len(metrics.counters) >= COUNTERS
     rows = asyncio.run(measured(engine, metrics))

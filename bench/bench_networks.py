@@ -74,6 +74,7 @@ class Count(NamedTuple):
 
 
 def run() -> str:
+    """Return the report: of how many networks a sound code is made, and the errors of the others."""
     rows: list[list[object]] = []
     totals: dict[str, list[int]] = {}
     total_, errors = [0, 0, 0], Counter[str]()

@@ -104,6 +104,7 @@ def record_hour(path: Path) -> None:
 
 
 def run() -> str:
+    """Return the report: what recording costs, and how fast an hour is opened and searched."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plain, viewed = record(folder / "plain.mcap", with_views=False), record(folder / "viewed.mcap", with_views=True)

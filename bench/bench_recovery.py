@@ -34,6 +34,7 @@ HOUR = 3600 * SECOND
 
 
 def run() -> str:
+    """Return the report, or why it cannot be measured here."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "ip", "iptables", "mosquitto"))):
         return "not measured: it needs root, unshare, ip, iptables and mosquitto"
 
@@ -48,6 +49,7 @@ def run() -> str:
 
 
 async def node_killed(rig: Rig) -> None:
+    """Kill the node, and start it after 1 s."""
     rig.node.kill()
     rig.node.wait()
     await asyncio.sleep(1)
@@ -55,6 +57,7 @@ async def node_killed(rig: Rig) -> None:
 
 
 async def broker_killed(rig: Rig) -> None:
+    """Kill the broker, and start it after 3 s."""
     assert rig.broker
     rig.broker.kill()
     rig.broker.wait()
@@ -63,10 +66,12 @@ async def broker_killed(rig: Rig) -> None:
 
 
 async def embedded_broker_killed(rig: Rig) -> None:
+    """Kill the broker that the node runs; the node starts it again."""
     os.kill(children_of(rig.node)[0], signal.SIGKILL)
 
 
 async def broker_hung(rig: Rig) -> None:
+    """Stop the broker's process for HANG s: its sockets stay open and answer nothing."""
     assert rig.broker
     rig.broker.send_signal(signal.SIGSTOP)
     await asyncio.sleep(HANG)
@@ -74,6 +79,7 @@ async def broker_hung(rig: Rig) -> None:
 
 
 async def gateway_killed(rig: Rig) -> None:
+    """Close the gateway, and start another after 3 s."""
     assert rig.gateway
     rig.gateway.close()
     rig.gateway = None
@@ -82,14 +88,17 @@ async def gateway_killed(rig: Rig) -> None:
 
 
 async def gateway_cut(rig: Rig) -> None:
+    """Cut the link between gateway and node for CUT s."""
     await _cut(rig, "127.0.0.1", rig.port)
 
 
 async def node_cut(rig: Rig) -> None:
+    """Cut the link between node and broker for CUT s."""
     await _cut(rig, NODE_ADDRESS, rig.mqtt)
 
 
 async def vehicle_cut(rig: Rig) -> None:
+    """Cut the link between vehicle and broker for CUT s."""
     await _cut(rig, VEHICLE_ADDRESS, rig.mqtt)
 
 
@@ -100,18 +109,22 @@ async def _cut(rig: Rig, address: str, port: int) -> None:
 
 
 async def gateway_forward(rig: Rig) -> None:
+    """Set the gateway's clock an hour ahead."""
     rig.shift += HOUR
 
 
 async def gateway_back(rig: Rig) -> None:
+    """Set the gateway's clock an hour back."""
     rig.shift -= HOUR
 
 
 async def node_forward(rig: Rig) -> None:
+    """Set the node's clock an hour ahead."""
     rig.clock_file.write_text(str(HOUR))
 
 
 async def node_back(rig: Rig) -> None:
+    """Set the node's clock an hour back."""
     rig.clock_file.write_text(str(-HOUR))
 
 
@@ -247,6 +260,7 @@ async def vehicle_back() -> list[str]:
 
 
 def main(names: list[str]) -> None:
+    """Measure the causes that are named, or all; print them as a table."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     rows = [
         [

@@ -33,6 +33,7 @@ def record(path: Path, seconds: float, objects: int) -> None:
 
 
 def run() -> str:
+    """Return the table: how many times faster than real time a recording is replayed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.mcap"
         record(path, seconds=60.0, objects=40)

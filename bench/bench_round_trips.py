@@ -36,6 +36,7 @@ SIZE = 60_000_000  # bytes of a file, above which it is no map of one place
 
 
 def run() -> str:
+    """Return the report: what of each code comes back from each format, and why codes are refused."""
     kinds: dict[str, Counter[tuple[str, str]]] = {to: Counter() for to in TARGETS}
     refused: dict[str, Counter[str]] = {to: Counter() for to in TARGETS}
     counts: Counter[str] = Counter()

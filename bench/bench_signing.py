@@ -27,6 +27,7 @@ ADVISORY = Advisory(
 
 
 def run() -> str:
+    """Return the table: us to sign and to verify an advisory."""
     topic = MqttTopics.vehicle("car-1", "advisories")
     with tempfile.TemporaryDirectory() as folder:
         public_key = new_signature_key(Path(folder) / "signature.key")

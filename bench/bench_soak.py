@@ -26,6 +26,7 @@ PAUSE = (3.0, 8.0)  # s of service before the next cause
 
 
 def run() -> str:
+    """Return the report of hours of faults, one after the other."""
     minutes, seed = float(os.environ.get("SOAK_MINUTES", "30")), int(os.environ.get("SOAK_SEED", "1"))
     without = [name.strip() for name in os.environ.get("SOAK_WITHOUT", "").split(",") if name.strip()]
     shutil.rmtree(OUT, ignore_errors=True)

@@ -18,6 +18,7 @@ from cloudctl.schema import Group, SignalState
 
 
 def run() -> str:
+    """Return the table: s until a node that was started serves."""
     with tempfile.TemporaryDirectory() as folder:
         running = broker.start(Path(folder) / "broker")
         try:

@@ -41,6 +41,7 @@ spawn = multiprocessing.get_context("spawn")
 
 
 def rest(seconds: float) -> None:
+    """Sleep; the loop goes on meanwhile."""
     clock = WallClock()
     sleep_until(clock.now() + int(seconds * SECOND))
 
@@ -54,6 +55,7 @@ def started(count: int, objects: int, hz: float) -> tuple[Any, Connection, str]:
 
 
 def stopped(process: Any, pipe: Connection) -> None:
+    """End a process that was started, and wait for it."""
     pipe.send("stop")
     process.join(20)
 
@@ -77,6 +79,7 @@ NO_READER = "no reader"
 
 
 def cost() -> str:
+    """Return the table: what readers of the live page cost the loop."""
     process, pipe, address = started(INTERSECTIONS, OBJECTS, hz=10.0)
     rounds: dict[str, list[tuple[float, float, float]]] = {
         NO_READER: [],
@@ -201,6 +204,7 @@ def frames(browser: Browser, address: str, script: str) -> tuple[float, float, f
 
 
 def page() -> str:
+    """Return the table: what a browser draws of one intersection, of many, and of a zone."""
     rows = []
     whole = "cloudctl.showZone()"
     cases = (
@@ -221,6 +225,7 @@ def page() -> str:
 
 
 def seek() -> str:
+    """Return how long a jump in a recording takes on the page."""
     with tempfile.TemporaryDirectory() as folder, Browser() as browser:
         path = Path(folder) / "hour.mcap"
         write_hour(path)
@@ -316,6 +321,7 @@ def served(path: Path, shown: list[str]) -> tuple[threading.Thread, Any]:
 
 
 def run() -> str:
+    """Return the whole report, with what must hold."""
     parts = [idle(), cost()]
     parts += (
         [page(), seek()]

@@ -42,6 +42,7 @@ class Crossing:
 
     @property
     def id(self) -> str:
+        """The id of its code."""
         return self.code.code.id
 
     def groups(self, time_ns: int) -> tuple[Group, ...]:

@@ -119,6 +119,7 @@ def spans(random: Random, most: int, seconds: float) -> list[tuple[float, float]
 
 
 def faults(random: Random, groups: int, seconds: float) -> Faults:
+    """Return the faults of one run, drawn."""
     if random.random() < 0.5:
         return Faults(freezes=[], jumps=[], vanishes={}, loss=0.0, delay=random.choice((0, 50 * MS)))
 
@@ -164,6 +165,7 @@ class Drive:
         return self.line - self.s
 
     def take(self, now: float, advisory: Advisory) -> None:
+        """Take in an advisory, which is obeyed from now on."""
         self.advice[advisory.kind] = advisory
         if advisory.behaviour == "stop" and self.stop_since is None:
             self.stop_since = now
@@ -264,6 +266,7 @@ class Case:
         )
 
     def lamp(self, number: int, now: float) -> Lamp:
+        """Return what the lamp of a group shows at `now` s."""
         return next((lamp for lamp in reversed(self.lamps[number]) if lamp.begin <= now), self.lamps[number][0])
 
     def run(self) -> list[str]:

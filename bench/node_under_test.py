@@ -57,6 +57,7 @@ class Mosquitto:
         self.start()
 
     def start(self) -> None:
+        """Start the broker, and wait until it listens."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen([str(self._program), "-c", str(self._config)], stdout=log, stderr=log)
 
@@ -66,6 +67,7 @@ class Mosquitto:
         self.process.wait()
 
     def stop(self) -> None:
+        """Stop the broker, if it runs."""
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
         try:
@@ -114,10 +116,12 @@ class NodeUnderTest:
 
     @property
     def address(self) -> str:
+        """The address of its gateway socket."""
         return f"tcp://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
+        """The id of its process."""
         assert self.process is not None
         return self.process.pid
 
@@ -133,6 +137,7 @@ class NodeUnderTest:
             raise RuntimeError(f"the node did not start: {self.stderr[-1000:]}")
 
     def alive(self) -> bool:
+        """Whether its process runs."""
         return self.process is not None and self.process.poll() is None
 
     def stop(self) -> int:

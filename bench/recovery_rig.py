@@ -95,9 +95,11 @@ class Rig:
             self.broker.wait()
 
     def start_broker(self) -> subprocess.Popen[bytes]:
+        """Start mosquitto."""
         return subprocess.Popen(["mosquitto", "-c", str(self.folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)
 
     def start_node(self) -> subprocess.Popen[bytes]:
+        """Start a node, its clock shifted by what `clock_file` holds (ns)."""
         environment = os.environ | {
             "PYTHONPATH": f"{self.folder / 'patch'}:{os.environ.get('PYTHONPATH', '')}",
             "CLOCK_FILE": str(self.clock_file),
@@ -111,6 +113,7 @@ class Rig:
             )
 
     def start_gateway(self) -> Gateway:
+        """Return a gateway that connects to the node."""
         wall = WallClock()
         return Gateway(
             f"tcp://127.0.0.1:{self.port}",
@@ -123,6 +126,7 @@ class Rig:
         )
 
     async def drive(self) -> None:
+        """Send a frame, signals and the vehicle's state at 10 Hz, until cancelled."""
         wall = WallClock()
         while True:
             time_ns, gateway = wall.now(), self.gateway
@@ -154,17 +158,20 @@ class Rig:
             await asyncio.sleep(0.1)
 
     async def listen(self) -> None:
+        """Note when advisories come, and how old their newest input is, until cancelled."""
         async for advisory in self.vehicle.advisories():
             if advisory.kind != AdvisoryKind.DEGRADED:
                 self.fresh.append(stopwatch())
                 self.delays.append(WallClock().now() - advisory.inputs.t_rx)
 
     async def until(self, is_done: Callable[[], Any], seconds: float) -> None:
+        """Wait until a condition holds, `seconds` at most."""
         deadline = stopwatch() + int(seconds * SECOND)
         while not is_done() and stopwatch() < deadline:
             await asyncio.sleep(0.01)
 
     def counted(self) -> dict[str, int]:
+        """Return what the node has dropped and refused, by name."""
         with contextlib.suppress(OSError, ValueError):
             counters = json.loads((self.folder / "status.json").read_text())["counters"]
             return {name: count for name, count in counters.items() if name.startswith(("drop.", "reject."))}
@@ -183,4 +190,5 @@ class Rig:
 
 
 def children_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """Return the ids of a process's children."""
     return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]

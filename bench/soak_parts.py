@@ -115,6 +115,7 @@ class Log:
         self._place, self._newest = slot, newest
 
     def add(self, delivery: Delivery) -> None:
+        """Note a delivery."""
         self.deliveries.append(delivery)
         if delivery.kind == SERVICE:
             self._newest[self._place] = delivery.t

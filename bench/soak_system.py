@@ -105,6 +105,7 @@ class System:
         }
 
     def start(self) -> None:
+        """Start all parts, and wait until service begins."""
         self.node.start()
         for name in self.crossings:
             self.controls[name][Control.REVISION] = self._revision[name]
@@ -118,6 +119,7 @@ class System:
         return Cause(name=name, begin=begin, end=end, where=tuple(affected))
 
     def sleep(self, seconds: float) -> None:
+        """Wait by the clock of the machine."""
         sleep_until(self.clock.now() + int(seconds * SECOND))
 
     def served(self, seconds: float) -> bool:

@@ -105,10 +105,12 @@ class Driven:
         ]
 
     def step(self, time_ns: int, batch: list[RawMessage]) -> None:
+        """Step the engine, and show the pages what came of it."""
         self.observer.observe(time_ns, batch, self.engine.step(time_ns, batch))
 
 
 def signal(code: CompiledCode, rsu: str, seq: int, t: int) -> bytes:
+    """Return a signal message of a code, all its groups red."""
     return Scene.signal(_Signals(code), rsu, seq, t)  # type: ignore[arg-type]
 
 

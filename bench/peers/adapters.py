@@ -26,8 +26,15 @@ Where = tuple[np.ndarray, np.ndarray]  # ids int64[n], xy float64[n, 2]
 
 
 class Peer(Protocol):
-    def step(self, t: int, xy: np.ndarray) -> None: ...
-    def where(self, t: int) -> Where: ...
+    """A tracker under test."""
+
+    def step(self, t: int, xy: np.ndarray) -> None:
+        """Take in the positions of a scan, float64[n, 2] in m, of `t` ns."""
+        ...
+
+    def where(self, t: int) -> Where:
+        """Return the tracks that it would report at `t` ns: ids int64[n], positions float64[n, 2]."""
+        ...
 
 
 class Ours:

@@ -67,6 +67,7 @@ class Link:
 
     @property
     def is_connected(self) -> bool:
+        """Whether messages are taken at present."""
         return self.state == "connected"
 
     def send(self, kind: str, body: Any) -> bool:

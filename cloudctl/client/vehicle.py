@@ -220,7 +220,6 @@ class Vehicle:
                 f"another client connects with the id {self.id!r}, and each ends the other's connection. Give "
                 "every vehicle its own id",
             )
-
             return self._pauses.taken_over()
 
         self._report(Trouble.NO_LINK, f"the MQTT broker at {broker} is gone{in_brackets(code or error)}; trying again")

@@ -96,6 +96,7 @@ def follow(world: World, prediction: Prediction) -> Following:
 
 @njit(cache=True)
 def mark_holding_up(leader: Any, gap: Any, speed: Any, is_free: Any, marked: Any) -> None:
+    """Mark the road users that hold up one of `is_free`, and those that hold up these."""
     for index in range(len(leader)):
         follower = index
         while (

@@ -269,7 +269,6 @@ class SignalQuality:
                 rule="a message gives the state of every group of the code",
                 remedy="check the controller's output to the gateway",
             )
-
             return
 
         if self._alignment.unknown:

@@ -111,13 +111,16 @@ class Traffic:
 
     @property
     def t(self) -> int:
+        """The simulated time, ns since 1970."""
         return self.epoch + round(self.seconds * 1000) * MS
 
     @property
     def done(self) -> bool:
+        """Whether no vehicle is on the road or still to come."""
         return bool(libsumo.simulation.getMinExpectedNumber() <= 0)
 
     def step(self) -> None:
+        """Go on by one step."""
         libsumo.simulationStep()
 
     def fast_forward(self, seconds: float) -> None:
@@ -174,6 +177,7 @@ class Traffic:
         return self.programs[junction.id].groups(self.t)
 
     def close(self) -> None:
+        """End SUMO."""
         libsumo.close()
 
 

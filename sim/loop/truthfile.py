@@ -23,9 +23,11 @@ class TruthFile:
         self.path = self._out.first
 
     def note(self, truth: Truth) -> None:
+        """Write the truth of one step."""
         self._out.truth(truth.t, pack(truth, self._scenario))
 
     def close(self) -> None:
+        """End the file."""
         self._out.close()
 
 

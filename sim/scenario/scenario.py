@@ -54,6 +54,7 @@ class Junction:
 
     @property
     def id(self) -> str:
+        """The id of its code."""
         return self.code.code.id
 
     def local(self, xy: np.ndarray) -> np.ndarray:

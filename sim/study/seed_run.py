@@ -69,6 +69,7 @@ class Job:
 
     @property
     def name(self) -> str:
+        """A name for its files, from what decides its outcome."""
         parts = [self.arm]
         if self.arm != "none":
             parts.append(f"p{self.penetration:g}")

@@ -53,6 +53,7 @@ class Trial:
 
     @property
     def radius(self) -> float:
+        """m around the roadside unit within which it is judged."""
         return WALKING_ROI_M if self.walking else ROI_M
 
     @property

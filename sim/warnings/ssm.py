@@ -47,6 +47,7 @@ class Conflict:
 
     @property
     def serious(self) -> bool:
+        """Whether it is as near as a serious conflict."""
         return self.ttc < SERIOUS_TTC or self.pet < SERIOUS_PET
 
 

@@ -374,9 +374,7 @@ def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCo
         for points in (*(lane.points for lane in code.lanes), *(connection.points for connection in code.connections))
         if points
     ]
-
     zones_with_rules = {target.entity for rule in code.rules for target in rule.targets}
-
     empty_zones = {
         zone.id
         for zone in code.zones

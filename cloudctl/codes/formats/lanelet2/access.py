@@ -159,7 +159,6 @@ def read_users(tags: Tags) -> Users | None:
             f"subtype {subtype} is not of the format: left out, for its users are not known",
             f"lanelet {tags.id}",
         )
-
         return None
 
     users = _with_participants(tags, participant_tags, users_of_subtype or frozenset())

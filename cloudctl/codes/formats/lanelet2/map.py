@@ -250,7 +250,6 @@ def _centre_line(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags, middle: F8) -
             "centre lines that do not end between the bounds: the middle is taken",
             f"lanelet {tags.id}",
         )
-
         return middle
 
     return line

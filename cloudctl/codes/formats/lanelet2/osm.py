@@ -223,7 +223,6 @@ def _by_metres(
                 "local 0, 0 lies with --at",
             )
         )
-
         return dict(zip(local, positions - np.round(positions.mean(axis=0)), strict=True)), E_TOWN
 
     accounts.losses.add(

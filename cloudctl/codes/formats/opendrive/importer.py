@@ -133,7 +133,6 @@ class _JunctionCode:
                 "no two movements cross, and none has a light: a fork or a merge, no intersection",
                 f"junction {self.junction.name}",
             )
-
             return
 
         self.junction.join()

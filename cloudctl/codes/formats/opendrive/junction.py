@@ -191,7 +191,6 @@ class Junction:
                 line=line,
                 location=location,
             )
-
             return
 
         if target.road.forward(target_lane) == target_at_end:
@@ -228,7 +227,6 @@ class Junction:
             "connecting lanes whose number says the other direction are turned",
             example,
         )
-
         return line[::-1].copy()
 
     def _roads_of(self, connection: XmlRecord, location: str) -> tuple[Road, Road] | None:

@@ -336,7 +336,6 @@ def _names_existing_lanes(net: Net, connection: NetConnection) -> bool:
                 "connections of an edge that is not there",
                 f"{name} of {connection.from_edge}>{connection.to_edge}",
             )
-
             return False
 
         if lane >= len(net.edges[name].lanes):
@@ -346,7 +345,6 @@ def _names_existing_lanes(net: Net, connection: NetConnection) -> bool:
                 "connections of a lane that is not there",
                 f"{name}_{lane} of {connection.from_edge}>{connection.to_edge}",
             )
-
             return False
 
     return True
