@@ -211,7 +211,6 @@ class Vehicle:
 
         code = getattr(getattr(error, "__cause__", None), "rc", None)
         looks_taken = self._pauses.lived(lifetime)
-
         reason = getattr(code, "value", None)
         if reason == TAKEN_OVER or (looks_taken and reason in (None, ENDED)):
             self.taken_over += 1

@@ -123,7 +123,6 @@ class SignalQuality:
         `doubted`."""
         if not self._active:
             return None
-
         return _reason(
             [
                 fault

@@ -117,7 +117,6 @@ class Observer:
 
         viewer.watched = wanted
         viewer.selected = None if selected is None or selected[1] < 0 else selected
-
         if request.select is not None:
             viewer.vehicle, viewer.detailed = None, 0
             self._keep_hops()
