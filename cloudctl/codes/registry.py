@@ -121,9 +121,9 @@ class Registry:
                     registry._numbers[int(row["region"])] = msgspec.convert(row["numbers"], dict[str, int])
                     continue
 
-                item = msgspec.convert(row, Issued)
-                registry.adopt(item.code, item.lat_e7, item.lon_e7, item.t, item.note)
-                registry._issued[item.code] = item
+                issued = msgspec.convert(row, Issued)
+                registry.adopt(issued.code, issued.lat_e7, issued.lon_e7, issued.t, issued.note)
+                registry._issued[issued.code] = issued
         except CityCodeError as error:
             raise CityCodeError(
                 f"{path}, line {number}: {error}: keep the first of two lines, or restore the file from the last copy"
@@ -169,9 +169,9 @@ class Index:
         for code in codes:
             self._enter(code.id, Entity(code.id, "code", code), [(code.ref_lat_e7, code.ref_lon_e7)], keys)
             for field, kind in KIND_OF_TABLE.items():
-                for item in getattr(code, field):
-                    name = sub_code(code.id, f"G{item.id}" if kind == "signal_group" else item.id)
-                    self._enter(name, Entity(code.id, kind, item), _points(item), keys)
+                for entity in getattr(code, field):
+                    name = sub_code(code.id, f"G{entity.id}" if kind == "signal_group" else entity.id)
+                    self._enter(name, Entity(code.id, kind, entity), _points(entity), keys)
 
         self._by_code = dict(zip(self.names, range(len(self.names)), strict=True))
         cell_entity_pairs = np.unique(np.concatenate(keys)) if keys else np.empty(0, np.int64)
@@ -198,11 +198,11 @@ class Index:
         return (*_lookup(lat_e7, lon_e7, self._cells, self._start), self._entity_index)
 
 
-def _points(item: Any) -> list[tuple[int, int]]:
+def _points(entity: Any) -> list[tuple[int, int]]:
     for field in ("points", "axis", "polygon"):
-        if getattr(item, field, None):
-            return list(getattr(item, field))
-    return [(item.lat_e7, item.lon_e7)] if hasattr(item, "lat_e7") else []
+        if getattr(entity, field, None):
+            return list(getattr(entity, field))
+    return [(entity.lat_e7, entity.lon_e7)] if hasattr(entity, "lat_e7") else []
 
 
 def _densified(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -147,7 +147,7 @@ class RulePlacement(NamedTuple):
 def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
     """Return the rules on each lane and connection, in the order in which they decide."""
     placements: dict[str, list[RulePlacement]] = {
-        name: [] for name in (*(item.id for item in code.lanes), *(item.id for item in code.connections))
+        name: [] for name in (*(path.id for path in code.lanes), *(path.id for path in code.connections))
     }
     zones = {zone.id: zone.polygon for zone in code.zones}
     members: dict[str, list[str]] = {"code": list(placements)}

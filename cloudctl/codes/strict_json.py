@@ -159,8 +159,8 @@ def _walk(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
         if not isinstance(node, list | tuple):
             yield _mistyped(node, "must be a list", path, entity)
             return
-        for index, item in enumerate(node):
-            yield from _walk(item, struct_type, f"{path}[{index}]", entity)
+        for index, element in enumerate(node):
+            yield from _walk(element, struct_type, f"{path}[{index}]", entity)
     elif not isinstance(node, dict):
         yield _mistyped(node, "must be an object, {...}", path or "file", entity)
     else:

@@ -142,7 +142,7 @@ class Versions:
                     remedy="correct valid_from or revision",
                 )
 
-        self._revisions[code.id] = sorted([*revisions, code], key=lambda item: item.revision)
+        self._revisions[code.id] = sorted([*revisions, code], key=lambda revision: revision.revision)
 
     def remove(self, name: str) -> None:
         """Forget every revision of an intersection."""

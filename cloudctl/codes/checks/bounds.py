@@ -83,9 +83,9 @@ def shown(value: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _fields(item: Struct, entity: str, path: str) -> Iterator[Finding]:
-    for field in item.__struct_fields__:
-        yield from _value(getattr(item, field), entity, field, f"{path}{field}")
+def _fields(struct: Struct, entity: str, path: str) -> Iterator[Finding]:
+    for field in struct.__struct_fields__:
+        yield from _value(getattr(struct, field), entity, field, f"{path}{field}")
 
 
 def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
@@ -103,8 +103,8 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
                 entity, path, misplaced, "is no place: coordinates are 1e-7 degree", "check order, unit and datum"
             )
     elif isinstance(value, tuple):
-        for item in value:
-            yield from _value(item, entity, field, path)
+        for element in value:
+            yield from _value(element, entity, field, path)
     elif isinstance(value, Struct):
         yield from _fields(value, entity, f"{path}.")
     # To Python a bool is an int

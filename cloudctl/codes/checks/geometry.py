@@ -30,12 +30,12 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
     origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
 
-    degenerate_lines = [item for item in items if len(item.points) < 2]
-    for item in degenerate_lines:
+    degenerate_lines = [entity for entity in items if len(entity.points) < 2]
+    for entity in degenerate_lines:
         yield fault(
-            entity=item.id,
+            entity=entity.id,
             field="points",
-            value=f"{len(item.points)} points",
+            value=f"{len(entity.points)} points",
             rule="a line has two points at least",
             remedy="survey it anew",
         )
@@ -53,7 +53,9 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
     if degenerate_lines or degenerate_walks:
         return
 
-    lines = dict(zip((item.id for item in items), local_lines(origin, [item.points for item in items]), strict=True))
+    lines = dict(
+        zip((entity.id for entity in items), local_lines(origin, [entity.points for entity in items]), strict=True)
+    )
     along = dict(zip(lines, arc_lengths_of_all(list(lines.values())), strict=True))
     yield from _line_faults(lines, along)
     yield from _joints(code, lines)
@@ -251,12 +253,12 @@ def _areas(code: IntersectionCode, origin: Origin) -> Iterator[Finding]:
             )
 
     areas: list[Crosswalk | Zone] = [*(crosswalk for crosswalk in code.crosswalks if crosswalk.polygon), *code.zones]
-    for item in areas:
-        if len(item.polygon) < 3:
+    for area in areas:
+        if len(area.polygon) < 3:
             yield fault(
-                entity=item.id,
+                entity=area.id,
                 field="polygon",
-                value=f"{len(item.polygon)} points",
+                value=f"{len(area.polygon)} points",
                 rule="an area has three corners at least",
                 remedy="draw its outline",
             )

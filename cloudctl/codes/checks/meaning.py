@@ -77,8 +77,8 @@ def plausibility_faults(code: IntersectionCode) -> Iterator[Finding]:
     )
 
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
-    for item in items:
-        yield from _round_speed(item.id, "speed", item.speed)
+    for entity in items:
+        yield from _round_speed(entity.id, "speed", entity.speed)
 
     for rule in code.rules:
         if rule.kind in ("speed_max", "speed_min") and rule.value is not None:
@@ -188,9 +188,9 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
 def _located(code: IntersectionCode) -> Iterator[tuple[str, str, Iterable[Point], float]]:
     """Yield what has a place: entity, field, points, and how far from the reference point they may lie."""
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
-    for item in items:
+    for entity in items:
         # The rest of a line is measured with its geometry
-        yield item.id, "points", item.points[:1], MAX_SITE_DISTANCE
+        yield entity.id, "points", entity.points[:1], MAX_SITE_DISTANCE
 
     for crosswalk in code.crosswalks:
         yield crosswalk.id, "axis", crosswalk.axis, MAX_SITE_DISTANCE

@@ -57,7 +57,7 @@ class Comparison:
     def _paired_connections(self) -> dict[str, Connection]:
         """Return the connection that was read back for each of the code: of the same lanes, first those with the same
         turn and group."""
-        left = list(self.back.connections)
+        unpaired = list(self.back.connections)
         pairs: dict[str, Connection] = {}
         ends = self.pairing.lanes | self.pairing.exits
 
@@ -70,15 +70,15 @@ class Comparison:
                 partner = next(
                     (
                         candidate
-                        for candidate in left
+                        for candidate in unpaired
                         if (candidate.from_lane, candidate.to_lane) == lanes
                         and (not strict or (candidate.turn, candidate.group) == (connection.turn, connection.group))
                     ),
                     None,
                 )
                 if partner is not None:
-                    left.remove(partner)
+                    unpaired.remove(partner)
                     pairs[connection.id] = partner
 
-        self.further = left
+        self.further = unpaired
         return pairs

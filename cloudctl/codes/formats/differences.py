@@ -40,10 +40,10 @@ class Pairing:
 
 
 def declared_losses(
-    found: list[Difference], table: Mapping[tuple[str, str], str], where: str, remedy: str
+    differences: list[Difference], table: Mapping[tuple[str, str], str], where: str, remedy: str
 ) -> list[Finding]:
     """Return the losses of an export, a line a kind. Raises CodeError for differences that the table does not have."""
-    other = [difference for difference in found if (difference.field, difference.what) not in table]
+    other = [difference for difference in differences if (difference.field, difference.what) not in table]
     if other:
         rule = f"would not come back from {where} as it is: {{}}"
         raise CodeError(
@@ -62,19 +62,19 @@ def declared_losses(
         )
 
     groups: dict[tuple[str, str], list[Difference]] = {}
-    for difference in found:
+    for difference in differences:
         groups.setdefault((difference.field, difference.what), []).append(difference)
 
     return [
         Finding(
             entity="code",
             field=name,
-            value=f"{len(rows)} {what}, first {rows[0]}"[:160],
-            rule=table[name, what],
+            value=f"{len(rows)} {change}, first {rows[0]}"[:160],
+            rule=table[name, change],
             severity=Severity.WARNING,
             remedy="publish the digital code itself beside it",
         )
-        for (name, what), rows in groups.items()
+        for (name, change), rows in groups.items()
     ]
 
 

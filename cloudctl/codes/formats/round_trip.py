@@ -132,8 +132,8 @@ def _lane_changes(compared: Comparison, lane: Lane, other: Lane) -> Iterator[Dif
     for name in ("number", "width_cm", "use", "revocable"):
         before, after = getattr(lane, name), getattr(other, name)
         if before != after:
-            what = "closed" if name == "use" and not compared.let_in[1][other.id] else "changed"
-            yield Difference(field=f"lanes.{name}", what=what, entity=lane.id, before=str(before), after=str(after))
+            change = "closed" if name == "use" and not compared.let_in[1][other.id] else "changed"
+            yield Difference(field=f"lanes.{name}", what=change, entity=lane.id, before=str(before), after=str(after))
 
     yield from _access_differences(compared, lane, other)
     for use in sorted({*lane.shared} - {*other.shared, lane.use}):
@@ -155,11 +155,11 @@ def _lane_changes(compared: Comparison, lane: Lane, other: Lane) -> Iterator[Dif
     yield from lost_aliases("lanes.alias", lane.id, lane.alias, other.alias)
     stop = next((line.s for line in compared.code.stop_lines if line.lane == lane.id), None)
 
-    what = compared.line_change(lane.points, other.points, stop)
-    if what:
+    change = compared.line_change(lane.points, other.points, stop)
+    if change:
         yield Difference(
             field="lanes.points",
-            what=what,
+            what=change,
             entity=lane.id,
             before=f"{len(lane.points)} points",
             after=f"{len(other.points)} points",
@@ -211,10 +211,10 @@ def _connection_differences(compared: Comparison) -> Iterator[Difference]:
                 )
 
             yield from lost_aliases("connections.alias", connection.id, connection.alias, other.alias)
-            what = compared.line_change(connection.points, other.points)
-            if what:
+            change = compared.line_change(connection.points, other.points)
+            if change:
                 yield Difference(
-                    field="connections.points", what="redrawn" if what == "moved" else what, entity=connection.id
+                    field="connections.points", what="redrawn" if change == "moved" else change, entity=connection.id
                 )
 
     for connection in compared.further:
@@ -334,9 +334,9 @@ def _crosswalk_differences(compared: Comparison) -> Iterator[Difference]:
                     after=str(getattr(other, name)),
                 )
 
-        what = compared.line_change(walk.axis, other.axis)
-        if what:
-            yield Difference(field="crosswalks.axis", what=what, entity=walk.id)
+        change = compared.line_change(walk.axis, other.axis)
+        if change:
+            yield Difference(field="crosswalks.axis", what=change, entity=walk.id)
 
         if walk.polygon:
             yield Difference(field="crosswalks.polygon", what="lost", entity=walk.id)

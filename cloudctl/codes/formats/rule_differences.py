@@ -33,14 +33,14 @@ def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule
     """Return each rule but plain limits with the places where it holds, by the other code's names: (lane or connection,
     from, to), whole m."""
     rows: dict[int, set[tuple[str, float, float]]] = {}
-    for path, found in rule_placements(code).items():
-        for place in found:
+    for path, placements in rule_placements(code).items():
+        for placement in placements:
             if path in names:
-                rows.setdefault(place.rule, set()).add(
+                rows.setdefault(placement.rule, set()).add(
                     (
                         names[path],
-                        round(place.s_from),
-                        min(place.s_to, 1e6) if place.s_to == float("inf") else round(place.s_to),
+                        round(placement.s_from),
+                        min(placement.s_to, 1e6) if placement.s_to == float("inf") else round(placement.s_to),
                     )
                 )
 

@@ -73,9 +73,9 @@ def with_later_edits(
             code = _with_added(table, item, before, code, notes)
 
         since = f"since revision {last.code.revision} was announced ({last.path.name})"
-        for what in _other_edits(before, item.code):
+        for edit in _other_edits(before, item.code):
             notes.kept(
-                what, f"was edited by hand {since}, which keeps it as it was: edit it there too, if the edit is to last"
+                edit, f"was edited by hand {since}, which keeps it as it was: edit it there too, if the edit is to last"
             )
 
         losses += [replace(loss, entity=f"{item.path.name} {loss.entity}") for loss in notes]

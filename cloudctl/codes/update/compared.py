@@ -66,11 +66,11 @@ def _same_names(before: IntersectionCode, after: IntersectionCode, matches: Matc
     """Return the later code in the earlier one's ids; what is new keeps its own, marked where it was another's."""
     names: dict[str, dict[str, str]] = {}
     for table in ID_TABLES:
-        used_ids = {item.id for item in getattr(before, table)}
+        used_ids = {entity.id for entity in getattr(before, table)}
         old_id_of: dict[str, str] = getattr(matches, table)
         names[table] = {
-            item.id: old_id_of.get(item.id) or (item.id + NEW_ID_MARK if item.id in used_ids else item.id)
-            for item in getattr(after, table)
+            entity.id: old_id_of.get(entity.id) or (entity.id + NEW_ID_MARK if entity.id in used_ids else entity.id)
+            for entity in getattr(after, table)
         }
 
     used_groups = {group.id for group in before.signal_groups}

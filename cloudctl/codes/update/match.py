@@ -219,9 +219,9 @@ def _groups(
     votes: Counter[tuple[int, int]] = Counter()
 
     users: list[Connection | Crosswalk] = [*after.connections, *after.crosswalks]
-    for item in users:
-        if item.group and item.id in old_id_of and group_before[old_id_of[item.id]]:
-            votes[group_before[old_id_of[item.id]], item.group] += 1
+    for user in users:
+        if user.group and user.id in old_id_of and group_before[old_id_of[user.id]]:
+            votes[group_before[old_id_of[user.id]], user.group] += 1
 
     index_before, index_after = (
         {signal_group.id: index for index, signal_group in enumerate(before.signal_groups)},

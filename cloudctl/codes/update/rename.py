@@ -66,8 +66,8 @@ class Numbering:
         """Take into account every id that codes use."""
         for code in codes:
             for table in (*ID_TABLES, "rules"):
-                for item in getattr(code, table):
-                    match = NUMBERED_ID.fullmatch(item.id)
+                for entity in getattr(code, table):
+                    match = NUMBERED_ID.fullmatch(entity.id)
                     if match:
                         self._raise(match[1], int(match[2]))
 
@@ -113,7 +113,8 @@ def renamed(
     for table in ID_TABLES:
         old_id_of: dict[str, str] = getattr(matches, table)
         names[table] = {
-            item.id: old_id_of.get(item.id) or numbering.next(LETTER_OF_TABLE[table]) for item in getattr(code, table)
+            entity.id: old_id_of.get(entity.id) or numbering.next(LETTER_OF_TABLE[table])
+            for entity in getattr(code, table)
         }
 
     groups = _group_numbers(code, matches.groups, numbering, groups_fixed)

@@ -17,10 +17,10 @@ def retire(folder: CodeFolder, filed: Filed, time_ns: int, outcome: ImportOutcom
         for loss in parts_by_hand(filed.code, folder.last_import(name))
     ]
 
-    for item in list(folder.files[name]):
-        kept_file = folder.shelve(item)
+    for file in list(folder.files[name]):
+        kept_file = folder.shelve(file)
         outcome.removed.append(
-            f"{item.path}: {name} ({item.code.name}) is no longer in the map: taken out, kept as {kept_file}"
+            f"{file.path}: {name} ({file.code.name}) is no longer in the map: taken out, kept as {kept_file}"
         )
 
     folder.registry[name].revision = filed.code.revision
@@ -31,9 +31,9 @@ def take_out_replaced(folder: CodeFolder, touched_ids: list[str], time_ns: int, 
     """Take out the revisions that a later one has followed already."""
     for name in touched_ids:
         filed = folder.files.get(name, [])
-        for item, successor in pairwise(list(filed)):
+        for revision, successor in pairwise(list(filed)):
             if successor.code.valid_from is None or successor.code.valid_from <= time_ns:
                 outcome.removed.append(
-                    f"{item.path}: revision {item.code.revision} was followed by revision "
-                    f"{successor.code.revision}: taken out, kept as {folder.shelve(item)}"
+                    f"{revision.path}: revision {revision.code.revision} was followed by revision "
+                    f"{successor.code.revision}: taken out, kept as {folder.shelve(revision)}"
                 )

@@ -39,25 +39,26 @@ def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
         ("crosswalks", "axis"),
         ("zones", "polygon"),
     ):
-        row_of_id = {item.id: item for item in getattr(base, table)}
+        row_of_id = {entity.id: entity for entity in getattr(base, table)}
         rows = tuple(
-            _line(origin, row_of_id[item.id], item, line_field) if item.id in row_of_id else item
-            for item in getattr(new, table)
+            _line(origin, row_of_id[entity.id], entity, line_field) if entity.id in row_of_id else entity
+            for entity in getattr(new, table)
         )
         new = replace(new, **{table: rows})
 
     for table in ("nodes", "devices"):
-        row_of_id = {item.id: item for item in getattr(base, table)}
+        row_of_id = {entity.id: entity for entity in getattr(base, table)}
         rows = tuple(
-            _place(row_of_id[item.id], item, MAX_LINE_SHIFT) if item.id in row_of_id else item
-            for item in getattr(new, table)
+            _place(row_of_id[entity.id], entity, MAX_LINE_SHIFT) if entity.id in row_of_id else entity
+            for entity in getattr(new, table)
         )
         new = replace(new, **{table: rows})
 
     for table in ("nodes", "links", "lanes", "connections", "crosswalks", "zones", "devices"):
-        row_of_id = {item.id: item for item in getattr(base, table)}
+        row_of_id = {entity.id: entity for entity in getattr(base, table)}
         rows = tuple(
-            _in_order(row_of_id[item.id], item) if item.id in row_of_id else item for item in getattr(new, table)
+            _in_order(row_of_id[entity.id], entity) if entity.id in row_of_id else entity
+            for entity in getattr(new, table)
         )
         new = replace(new, **{table: rows})
 
@@ -98,14 +99,14 @@ def _reference(base: IntersectionCode, new: IntersectionCode) -> IntersectionCod
     return replace(new, ref_lat_e7=old[0], ref_lon_e7=old[1], nodes=nodes)
 
 
-def _line(origin: Origin, old: Any, item: Any, field: str) -> Any:
+def _line(origin: Origin, old: Any, entity: Any, field: str) -> Any:
     changes: dict[str, Any] = {}
-    before, after = getattr(old, field), getattr(item, field)
+    before, after = getattr(old, field), getattr(entity, field)
     if before != after and same_points(origin, before, after):
         changes[field] = before
-    if hasattr(old, "width_cm") and abs(old.width_cm - item.width_cm) <= MAX_WIDTH_CHANGE_CM:
+    if hasattr(old, "width_cm") and abs(old.width_cm - entity.width_cm) <= MAX_WIDTH_CHANGE_CM:
         changes["width_cm"] = old.width_cm
-    return replace(item, **changes) if changes else item
+    return replace(entity, **changes) if changes else entity
 
 
 def same_points(origin: Origin, before: tuple[Point, ...], after: tuple[Point, ...]) -> bool:
@@ -116,21 +117,21 @@ def same_points(origin: Origin, before: tuple[Point, ...], after: tuple[Point, .
     return same_line(shape_of(first), shape_of(second), MAX_LINE_SHIFT)
 
 
-def _in_order(old: Any, item: Any) -> Any:
+def _in_order(old: Any, entity: Any) -> Any:
     """Return an entity with its aliases and further uses in the order they had, where they are the same."""
     changes = {}
     for field in ("alias", "shared"):
-        before, after = getattr(old, field, ()), getattr(item, field, ())
+        before, after = getattr(old, field, ()), getattr(entity, field, ())
         if before != after and sorted(before) == sorted(after):
             changes[field] = before
 
-    return replace(item, **changes) if changes else item
+    return replace(entity, **changes) if changes else entity
 
 
-def _place(old: Any, item: Any, tolerance: float) -> Any:
-    if distance((old.lat_e7, old.lon_e7), (item.lat_e7, item.lon_e7)) > tolerance:
-        return item
-    return replace(item, lat_e7=old.lat_e7, lon_e7=old.lon_e7)
+def _place(old: Any, entity: Any, tolerance: float) -> Any:
+    if distance((old.lat_e7, old.lon_e7), (entity.lat_e7, entity.lon_e7)) > tolerance:
+        return entity
+    return replace(entity, lat_e7=old.lat_e7, lon_e7=old.lon_e7)
 
 
 def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict, ...]:

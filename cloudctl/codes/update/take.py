@@ -138,7 +138,7 @@ def _plan_codes(folder: CodeFolder, imported: Imported, source: str, outcome: Im
     """Return for each code of the import what was there before."""
     plans = [_CodePlan(code, content_hash(replace(code, id=""))) for code in imported]
     current = folder.latest()
-    filed_of_digest = {folder.registry[item.code.id].digest: item for item in current}
+    filed_of_digest = {folder.registry[filed_code.code.id].digest: filed_code for filed_code in current}
 
     for plan in plans:
         plan.filed = filed_of_digest.pop(plan.digest, None)
@@ -146,13 +146,13 @@ def _plan_codes(folder: CodeFolder, imported: Imported, source: str, outcome: Im
 
     # Codes that are equal to the byte need no geometry to be recognised
     used_ids = {plan.filed.code.id for plan in plans if plan.filed}
-    remaining = [item for item in current if item.code.id not in used_ids]
+    remaining = [filed_code for filed_code in current if filed_code.code.id not in used_ids]
     pending = [plan for plan in plans if plan.filed is None]
 
     if not pending:
         return plans
 
-    earlier = [item.code for item in remaining] + folder.gone()
+    earlier = [filed_code.code for filed_code in remaining] + folder.gone()
     _lay_on_last_import(folder, pending, earlier, imported, outcome)
 
     # What is not equal to the byte is paired by where its lanes lie
@@ -260,7 +260,7 @@ def _codes_no_longer_there(
     """
     used_ids = {plan.filed.code.id for plan in plans if plan.filed}
     latest = folder.latest()
-    source_of = {item.code.id: folder.registry[item.code.id].source for item in latest}
+    source_of = {filed_code.code.id: folder.registry[filed_code.code.id].source for filed_code in latest}
     codes_of_source, codes_met = Counter(source_of.values()), Counter(source_of[name] for name in used_ids)
     same_map = {name for name, count in codes_met.items() if 2 * count >= codes_of_source[name] or name == source}
 
@@ -268,23 +268,23 @@ def _codes_no_longer_there(
         same_map.add(source)
 
     absent = []
-    for item in latest:
-        source_of_code = source_of[item.code.id]
-        if item.code.id in used_ids:
+    for filed_code in latest:
+        source_of_code = source_of[filed_code.code.id]
+        if filed_code.code.id in used_ids:
             continue
 
         if source_of_code in same_map and source_of_code:
-            absent.append(item)
+            absent.append(filed_code)
         elif not source_of_code and codes_met[source_of_code]:
             outcome.removed.append(
-                f"{item.path}: {item.code.id} is not in this file, and of which map it is was not kept: it stays. "
+                f"{filed_code.path}: {filed_code.code.id} is not in this file, and of which map it is was not kept: it stays. "
                 "Take it away if it is gone"
             )
         elif source_of_code and (
             codes_met[source_of_code] or (_is_named(source_of_code, asked_source) and not codes_met[source])
         ):
             outcome.removed.append(
-                f"{item.path}: {item.code.id} is of {source_of_code}, and not in this file: it stays. If the file "
+                f"{filed_code.path}: {filed_code.code.id} is of {source_of_code}, and not in this file: it stays. If the file "
                 f"takes the place of {source_of_code}, say so with --source {source_of_code}"
             )
 

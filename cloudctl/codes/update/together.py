@@ -29,11 +29,11 @@ def faults_together(filed: Sequence[Filed]) -> list[Finding]:
 
 def _standing_twice(filed: Sequence[Filed]) -> Iterable[Finding]:
     """Yield intersections that stand twice, under two city codes: their lanes reach them at the same places."""
-    ends = [lane_ends_at_intersection(item.code) for item in filed]
+    ends = [lane_ends_at_intersection(filed_code.code) for filed_code in filed]
     cells: dict[tuple[int, int], list[int]] = {}
 
-    for index, item in enumerate(filed):
-        row, column = item.code.ref_lat_e7 // CELL_E7, item.code.ref_lon_e7 // CELL_E7
+    for index, filed_code in enumerate(filed):
+        row, column = filed_code.code.ref_lat_e7 // CELL_E7, filed_code.code.ref_lon_e7 // CELL_E7
         neighbours = [
             other_index
             for north in (-1, 0, 1)
@@ -45,13 +45,13 @@ def _standing_twice(filed: Sequence[Filed]) -> Iterable[Finding]:
 
         for other_index in neighbours:
             other = filed[other_index]
-            if other.code.id != item.code.id and (
-                likeness(ends[other_index], ends[index]) >= MIN_LIKENESS or _share_a_name(other.code, item.code)
+            if other.code.id != filed_code.code.id and (
+                likeness(ends[other_index], ends[index]) >= MIN_LIKENESS or _share_a_name(other.code, filed_code.code)
             ):
                 yield Finding(
-                    entity=item.code.id,
+                    entity=filed_code.code.id,
                     field="id",
-                    value=f"{item.path} ({item.code.name})",
+                    value=f"{filed_code.path} ({filed_code.code.name})",
                     rule=f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a "
                     "node would serve it twice",
                     severity=Severity.WARNING,

@@ -40,9 +40,9 @@ class JsonRecord(Record):
         if isinstance(value, Mapping):
             return JsonRecord(accounts=self.accounts, tag=key, tree=value, parent=self, depth=depth + 1)
         if isinstance(value, list):
-            return [self._wrapped(key, item, depth + 1) for item in value]
+            return [self._wrapped(key, element, depth + 1) for element in value]
         if isinstance(value, tuple):  # a choice of ASN.1: (name, value)
-            return tuple(self._wrapped(key, item, depth + 1) for item in value)
+            return tuple(self._wrapped(key, element, depth + 1) for element in value)
 
         return value
 
@@ -93,9 +93,9 @@ class JsonRecord(Record):
         elif not isinstance(items, list):
             items = [items]
 
-        for item in items:
-            if not isinstance(item, JsonRecord):
-                raise self.refuse(name, shown(item), "must be a list of objects")
+        for element in items:
+            if not isinstance(element, JsonRecord):
+                raise self.refuse(name, shown(element), "must be a list of objects")
 
         return items
 
@@ -124,8 +124,8 @@ class JsonRecord(Record):
 
 def _is_empty(value: Any) -> bool:
     if isinstance(value, JsonRecord):
-        return all(_is_empty(item) for item in value.values.values())
-    return value == "" or (isinstance(value, list) and all(_is_empty(item) for item in value))
+        return all(_is_empty(element) for element in value.values.values())
+    return value == "" or (isinstance(value, list) and all(_is_empty(element) for element in value))
 
 
 def _records(value: Any) -> list[JsonRecord]:
@@ -133,5 +133,5 @@ def _records(value: Any) -> list[JsonRecord]:
     if isinstance(value, JsonRecord):
         return [value]
     if isinstance(value, list | tuple):
-        return [record for item in value for record in _records(item)]
+        return [record for element in value for record in _records(element)]
     return []

@@ -36,7 +36,7 @@ def read_flags(value: Any, names: tuple[str, ...], size: int, depth: int = 0) ->
         if isinstance(value, dict):
             if {"value"} <= set(map(squeezed, map(str, value))) <= {"value", "length", "size"}:
                 return read_flags(
-                    next(item for key, item in value.items() if squeezed(str(key)) == "value"), names, size, depth + 1
+                    next(flag for key, flag in value.items() if squeezed(str(key)) == "value"), names, size, depth + 1
                 )
             return _from_object(value, names)
 
@@ -77,13 +77,13 @@ def _from_list(value: Sequence[Any], names: tuple[str, ...], size: int, depth: i
         return _flags_set(f"{value[0]:0{value[1]}b}", names)
 
     # The forms are tested from the strictest to the loosest: a list of names may hold one that looks like a number
-    truths = [_as_truth(item) if item != "" else item for item in value]
-    if len(value) == size and all(isinstance(item, bool) for item in truths):
-        return _flags_set("".join("1" if item else "0" for item in truths), names)
-    if all(isinstance(item, str) and _standard_name(item, names) in names for item in value):
-        return dict.fromkeys((_standard_name(item, names) for item in value), True)
-    if all(isinstance(item, dict) for item in value):
-        return {name: item for row in value for name, item in read_flags(row, names, size, depth + 1).items()}
+    truths = [_as_truth(element) if element != "" else element for element in value]
+    if len(value) == size and all(isinstance(element, bool) for element in truths):
+        return _flags_set("".join("1" if element else "0" for element in truths), names)
+    if all(isinstance(element, str) and _standard_name(element, names) in names for element in value):
+        return dict.fromkeys((_standard_name(element, names) for element in value), True)
+    if all(isinstance(element, dict) for element in value):
+        return {name: element for row in value for name, element in read_flags(row, names, size, depth + 1).items()}
     if len(value) == 1 and isinstance(value[0], str | list | tuple):
         return read_flags(value[0], names, size, depth + 1)
 
@@ -93,15 +93,15 @@ def _from_list(value: Sequence[Any], names: tuple[str, ...], size: int, depth: i
 def _is_sized(value: Sequence[Any], size: int) -> bool:
     """Return whether a list is (number, size). ASN.1 decoders give tuples; in a list of two flags the second is 0 or 1,
     which is no size here."""
-    if len(value) != 2 or not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+    if len(value) != 2 or not all(isinstance(element, int) and not isinstance(element, bool) for element in value):
         return False
     number, own_size = int(value[0]), int(value[1])
     return (isinstance(value, tuple) or own_size >= size) and 0 < own_size <= MAX_BITS and 0 <= number < 1 << own_size
 
 
 def _from_object(value: dict[Any, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    rows = {_standard_name(str(key), names): _as_truth(item) for key, item in value.items()}
-    return {name: item for name, item in rows.items() if item is not False and item is not None}
+    rows = {_standard_name(str(key), names): _as_truth(flag) for key, flag in value.items()}
+    return {name: flag for name, flag in rows.items() if flag is not False and flag is not None}
 
 
 def _standard_name(word: str, names: tuple[str, ...]) -> str:

@@ -110,8 +110,8 @@ def _name(key: object) -> str:
 
 def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
     plain: Tree = {}
-    for key, item in value.items():
-        if item is None:
+    for key, member in value.items():
+        if member is None:
             continue
 
         name = _name(key)
@@ -127,11 +127,11 @@ def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
             item_type = "NodeXY"
 
         if item_type:
-            plain[name], beside = _rows(name, item, item_type, depth + 1)
+            plain[name], beside = _rows(name, member, item_type, depth + 1)
             # What stands in a list's own object beside its items
-            plain |= {f"{name} {other}": what for other, what in beside.items()}
+            plain |= {f"{name} {other}": remark for other, remark in beside.items()}
         else:
-            plain[name] = _value(name, item, depth + 1)
+            plain[name] = _value(name, member, depth + 1)
 
     return _in_e7(plain) if "lat" in plain and "long" in plain else plain
 
@@ -158,7 +158,7 @@ def _value(field: str, value: Any, depth: int) -> Any:
         return _object(value, depth)
 
     if isinstance(value, list | tuple):
-        return [_value("", item, depth + 1) for item in value]
+        return [_value("", element, depth + 1) for element in value]
 
     return value
 
@@ -188,7 +188,9 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
         if len(list_keys) == 1 and not (
             field in LISTS_OF_CHOICES and len(value) > 1 and not isinstance(value[list_keys[0]], list)
         ):
-            beside = {str(key): item for key, item in value.items() if key != list_keys[0] and item is not None}
+            beside = {
+                str(key): element for key, element in value.items() if key != list_keys[0] and element is not None
+            }
             items = value[list_keys[0]]
             if isinstance(items, list):
                 value = items
@@ -201,8 +203,8 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
         elif field in LISTS_OF_CHOICES:  # XER: an element a choice
             value = [
                 {key: choice}
-                for key, item in value.items()
-                for choice in (item if isinstance(item, list) and key in ENUMERATED_FIELDS else [item])
+                for key, element in value.items()
+                for choice in (element if isinstance(element, list) and key in ENUMERATED_FIELDS else [element])
             ]
         else:
             value = [value] if value else []
@@ -210,11 +212,11 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
         value = [] if value in (None, "") else [value]
 
     if field in LISTS_OF_WORDS:
-        return [_word(item) for item in value], beside
+        return [_word(element) for element in value], beside
     if field in LISTS_OF_CHOICES:
-        return [_choice(field, item, depth + 1) for item in value], beside
+        return [_choice(field, element, depth + 1) for element in value], beside
 
-    return [_object(item, depth + 1) if isinstance(item, dict) else item for item in value], beside
+    return [_object(element, depth + 1) if isinstance(element, dict) else element for element in value], beside
 
 
 def _choice(field: str, value: Any, depth: int) -> Any:
@@ -232,9 +234,9 @@ def _choice(field: str, value: Any, depth: int) -> Any:
         return _object(value, depth)
 
     return {
-        _name(key): read_flags(item, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else item
-        for key, item in value.items()
-        if item is not None
+        _name(key): read_flags(member, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else member
+        for key, member in value.items()
+        if member is not None
     }
 
 

@@ -86,7 +86,7 @@ class Junction:
 
     def join(self) -> None:
         """Lead each path to its lanes."""
-        self.moves = [found for move in self.moves if (found := self._led_to_lanes(move)) is not None]
+        self.moves = [joined for move in self.moves if (joined := self._led_to_lanes(move)) is not None]
 
     def _led_to_lanes(self, move: Movement) -> Movement | None:
         """Return a movement whose path meets its lanes: one that begins or ends off them is led there, and dropped
