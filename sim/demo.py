@@ -18,16 +18,16 @@ from .scenario.scenario import Scenario, braunschweig, corridor
 WARM_UP = {"braunschweig": 240.0, "corridor": 240.0}  # s of traffic before a run is observed
 
 
-def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
+def run(folder: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     """Run the demo into `out`; returns 0 when no advisory came too late and the recordings replay byte-identical."""
-    out.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     progress = Progress("demo")
-    scenarios = [braunschweig(progress.say), corridor(out / "corridor", progress.say)]
-    live = [_live(scenario, seconds, out / scenario.name) for scenario in scenarios]
-    study = _study(out, study_seconds, seeds)
+    scenarios = [braunschweig(progress.say), corridor(folder / "corridor", progress.say)]
+    live = [_live(scenario, seconds, folder / scenario.name) for scenario in scenarios]
+    study = _study(folder, study_seconds, seeds)
     replays = [replay(Path(r["recording"])) for r in live]
     proofs = [_proof(result) for result in replays]
-    page = out / "report.html"
+    page = folder / "report.html"
 
     notes = [
         (
@@ -44,7 +44,7 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
     ]
 
     report.write(page, live, study, notes)
-    (out / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode({"live": live, "study": study})))
+    (folder / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode({"live": live, "study": study})))
     print(figures_table(live))
     rows = [
         [name, *(ratio[key] for key in ("stops", "waiting_s", "travel_time_s", "fuel_g"))]
@@ -76,9 +76,9 @@ def _live(scenario: Scenario, seconds: float, folder: Path) -> dict[str, Any]:
     return result
 
 
-def _study(out: Path, seconds: float, seeds: int) -> list[dict[str, Any]]:
+def _study(folder: Path, seconds: float, seeds: int) -> list[dict[str, Any]]:
     jobs = [
-        (name, seed, advice, seconds, out)
+        (name, seed, advice, seconds, folder)
         for seed in range(1, seeds + 1)
         for advice in (True, False)
         for name in WARM_UP
@@ -99,8 +99,8 @@ def _study(out: Path, seconds: float, seeds: int) -> list[dict[str, Any]]:
 
 
 def _one(job: tuple[str, int, bool, float, Path]) -> dict[str, Any]:
-    name, seed, advice, seconds, out = job
-    scenario = braunschweig() if name == "braunschweig" else corridor(out / f"corridor-{seed}")
+    name, seed, advice, seconds, folder = job
+    scenario = braunschweig() if name == "braunschweig" else corridor(folder / f"corridor-{seed}")
     return Loop(scenario, Setup(seed=seed, advice=advice, seconds=seconds)).run()
 
 

@@ -54,16 +54,18 @@ def _sequence(moments: Sequence[Any], match_m: float) -> dict[str, Any]:
     """
     truth_number = _numbered([moment[0] for moment in moments])
     track_number = _numbered([moment[2] for moment in moments])
-    similarity = [np.maximum(1.0 - 0.5 * distances(m) / match_m, 0.0) for m in moments]
+    similarity = [np.maximum(1.0 - 0.5 * distances(current) / match_m, 0.0) for current in moments]
 
     return {
         "num_timesteps": len(moments),
         "num_gt_ids": len(truth_number),
         "num_tracker_ids": len(track_number),
-        "num_gt_dets": sum(len(m[0]) for m in moments),
-        "num_tracker_dets": sum(len(m[2]) for m in moments),
-        "gt_ids": [np.array([truth_number[truth_id] for truth_id in m[0].tolist()], int) for m in moments],
-        "tracker_ids": [np.array([track_number[truth_id] for truth_id in m[2].tolist()], int) for m in moments],
+        "num_gt_dets": sum(len(current[0]) for current in moments),
+        "num_tracker_dets": sum(len(current[2]) for current in moments),
+        "gt_ids": [np.array([truth_number[identity] for identity in current[0].tolist()], int) for current in moments],
+        "tracker_ids": [
+            np.array([track_number[identity] for identity in current[2].tolist()], int) for current in moments
+        ],
         "similarity_scores": similarity,
     }
 
@@ -117,7 +119,7 @@ def _ospa2(moments: Sequence[Any], cut_m: float) -> float:
 
 def _paths(moments: Sequence[Any], column: int) -> np.ndarray:
     """Return float64[ids, moments, 2], NaN where absent."""
-    names = np.unique(np.concatenate([m[column] for m in moments]))
+    names = np.unique(np.concatenate([current[column] for current in moments]))
     paths = np.full((len(names), len(moments), 2), np.nan)
     for index, moment in enumerate(moments):
         paths[np.searchsorted(names, moment[column]), index] = np.reshape(moment[column + 1], (-1, 2))

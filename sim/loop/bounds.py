@@ -35,13 +35,13 @@ class Bounds(NamedTuple):
 UNKNOWN = Bounds(earliest=0.0, latest=None)
 
 
-def bounds(phases: Sequence[Phase], phase: int, spent: float, column: int) -> Bounds:
+def bounds(phases: Sequence[Phase], phase: int, elapsed: float, column: int) -> Bounds:
     """Return when the state of a column ends. Phases follow one another in a cycle; `phase` is in force since `spent`
     s.
     """
     letter = phases[phase].state[column]
-    earliest = max(phases[phase].shortest - spent, 0.0)
-    latest = max(phases[phase].longest - spent, 0.0)
+    earliest = max(phases[phase].shortest - elapsed, 0.0)
+    latest = max(phases[phase].longest - elapsed, 0.0)
 
     following = [phases[(phase + index) % len(phases)] for index in range(1, len(phases))]
 

@@ -60,7 +60,7 @@ class Controller:
 
         lights = libsumo.trafficlight
         phase, now = lights.getPhase(self.signal), float(libsumo.simulation.getTime())
-        remaining, spent = float(lights.getNextSwitch(self.signal)) - now, float(lights.getSpentDuration(self.signal))
+        remaining, elapsed = float(lights.getNextSwitch(self.signal)) - now, float(lights.getSpentDuration(self.signal))
         is_new, self._phase = phase != self._phase, phase
         if is_new:
             self._extended = 0.0
@@ -71,9 +71,9 @@ class Controller:
             return
 
         if self._call is None:
-            wanted = self._on_the_way_back(phase, remaining, spent) if is_new else remaining
+            wanted = self._on_the_way_back(phase, remaining, elapsed) if is_new else remaining
         else:
-            wanted = self._as_asked(self._call, phase, remaining, spent, now)
+            wanted = self._as_asked(self._call, phase, remaining, elapsed, now)
 
         if abs(wanted - remaining) > TOLERANCE:
             lights.setPhaseDuration(self.signal, wanted)
@@ -81,12 +81,12 @@ class Controller:
             self._extended += max(wanted - remaining, 0.0)
             self.changes += 1
 
-    def _on_the_way_back(self, phase: int, remaining: float, spent: float) -> float:
+    def _on_the_way_back(self, phase: int, remaining: float, elapsed: float) -> float:
         """Return how long a phase that begins is to last, s: nearer to the programme."""
         share = RETURN_SHARE * self.program.phases[phase].duration
-        return max(remaining - max(min(self.lateness, share), -share), MIN_GREEN - spent)
+        return max(remaining - max(min(self.lateness, share), -share), MIN_GREEN - elapsed)
 
-    def _as_asked(self, call: PriorityCall, phase: int, remaining: float, spent: float, now: float) -> float:
+    def _as_asked(self, call: PriorityCall, phase: int, remaining: float, elapsed: float, now: float) -> float:
         """Return how long the phase is to last from now, s, within the controller's limits."""
         phases = self.program.phases
         if phases[phase].state[call.column] in GREEN:
@@ -97,7 +97,7 @@ class Controller:
 
         if call.action == "early":
             late = now + remaining + self._until_green(phase, call.column) - call.at
-            wanted = max(min(remaining, remaining - late), MIN_GREEN - spent, MIN_LEFT)
+            wanted = max(min(remaining, remaining - late), MIN_GREEN - elapsed, MIN_LEFT)
             return min(wanted, remaining)
 
         return remaining

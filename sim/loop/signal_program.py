@@ -108,9 +108,9 @@ class Program:
                 for group, column in self.columns
             )
 
-        spent = float(libsumo.trafficlight.getSpentDuration(self.signal))
+        elapsed = float(libsumo.trafficlight.getSpentDuration(self.signal))
         return tuple(
-            self._responsive(group, states[group], column=column, phase=phase, spent=spent, time_ns=time_ns)
+            self._responsive(group, states[group], column=column, phase=phase, spent=elapsed, time_ns=time_ns)
             for group, column in self.columns
         )
 

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
 
 def plan(args: argparse.Namespace) -> list[Job]:
     """Return every run the arguments ask for; raises ValueError naming the argument that is wrong."""
-    arms = ["none", *dict.fromkeys(a for a in args.against.split(",") if a != "none")]
+    arms = ["none", *dict.fromkeys(other_arm for other_arm in args.against.split(",") if other_arm != "none")]
     arms += [] if args.baselines else ["ours"]
     for arm in arms:
         if arm not in ARMS:
@@ -126,9 +126,9 @@ def _share(text: str) -> float:
     return share
 
 
-def _run_all(jobs: Sequence[Job], out: Path, processes: int, title: str) -> dict[Job, dict[str, Any]]:
+def _run_all(jobs: Sequence[Job], folder: Path, processes: int, title: str) -> dict[Job, dict[str, Any]]:
     """Return the result of each job, from its file where that answers the very same question, else by running it."""
-    results = {job: result for job in jobs if (result := cached(job, out)) is not None}
+    results = {job: result for job in jobs if (result := cached(job, folder)) is not None}
     remaining = [job for job in jobs if job not in results]
     if results:
         print(f"study, {title}: {len(results)} of {len(jobs)} runs are there already", file=sys.stderr, flush=True)
@@ -136,7 +136,7 @@ def _run_all(jobs: Sequence[Job], out: Path, processes: int, title: str) -> dict
         return results
 
     start = stopwatch()
-    for number, ((job, _), result) in enumerate(pool.each(_one, [(job, out) for job in remaining], processes), 1):
+    for number, ((job, _), result) in enumerate(pool.each(_one, [(job, folder) for job in remaining], processes), 1):
         elapsed = (stopwatch() - start) / SECOND
         if result is not None:
             results[job] = result
@@ -166,9 +166,9 @@ def _one(work: tuple[Job, Path]) -> dict[str, Any]:
     return seed_run.run(*work)
 
 
-def cached(job: Job, out: Path) -> dict[str, Any] | None:
+def cached(job: Job, folder: Path) -> dict[str, Any] | None:
     """Return a run's result from the study's folder, None where there is none or it is of another question."""
-    file = out / f"{job.name}.json"
+    file = folder / f"{job.name}.json"
     if not file.is_file():
         return None
     result: dict[str, Any] = msgspec.json.decode(file.read_bytes())

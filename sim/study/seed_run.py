@@ -191,8 +191,8 @@ class Trace:
                 standing.discard(vehicle)
 
         return (
-            {name: by_edge[k] for name, k in sorted(self.edges.items()) if by_edge[k]},
-            {name: by_vehicle[k] for name, k in self._numbers.items()},
+            {name: by_edge[edge_id] for name, edge_id in sorted(self.edges.items()) if by_edge[edge_id]},
+            {name: by_vehicle[edge_id] for name, edge_id in self._numbers.items()},
         )
 
 

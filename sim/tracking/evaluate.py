@@ -56,7 +56,10 @@ def figures(moments: Moments, match_m: float) -> dict[str, float]:
     """Return every figure of a sequence: those of `score`, `ospa2` and `mean_error_m` of the matched."""
     result = score(moments, match_m)
     result["ospa2"] = ospa2(moments)
-    near = [nearest[nearest < match_m] for nearest in (distances(m).min(1) for m in moments if len(m[0]) and len(m[2]))]
+    near = [
+        nearest[nearest < match_m]
+        for nearest in (distances(current).min(1) for current in moments if len(current[0]) and len(current[2]))
+    ]
     result["mean_error_m"] = float(np.concatenate(near).mean()) if near else float("nan")
     return result
 
@@ -97,7 +100,7 @@ def on_recording(recording: Path, truth: Path) -> Iterator[tuple[str, dict[str, 
         yield name, figures(list(frames), match_m=2.0), list(frames)
 
 
-def plot(rows: Sequence[tuple[str, dict[str, float], Moments]], out: Path) -> None:
+def plot(rows: Sequence[tuple[str, dict[str, float], Moments]], file: Path) -> None:
     """Draw each sequence: truth and tracks from above, the error of the matched over the moments, and what existence is
     worth.
     """
@@ -110,22 +113,25 @@ def plot(rows: Sequence[tuple[str, dict[str, float], Moments]], out: Path) -> No
     for (name, figures_, moments), (above, error, calibration) in zip(rows, axes, strict=True):
         sampled = moments[:: max(len(moments) // 150, 1)]
         for column, style in ((1, {"c": "0.7", "s": 9, "label": "truth"}), (3, {"c": "C0", "s": 2, "label": "tracks"})):
-            xy = np.concatenate([np.reshape(m[column], (-1, 2)) for m in sampled])
+            xy = np.concatenate([np.reshape(current[column], (-1, 2)) for current in sampled])
             above.scatter(xy[:, 0], xy[:, 1], **style)
 
         above.set(
             title=f"{name}: MOTA {figures_.get('mota', 0):.3f}", xlabel="east, m", ylabel="north, m", aspect="equal"
         )
         above.legend(loc="upper right")
-        mean = [float(distances(m).min(1).mean()) if len(m[0]) and len(m[2]) else np.nan for m in moments]
+        mean = [
+            float(distances(current).min(1).mean()) if len(current[0]) and len(current[2]) else np.nan
+            for current in moments
+        ]
         error.plot(np.minimum(mean, 3.0), lw=0.8)
         if moments and len(moments[0]) > 4:
             reliability.draw(calibration, reliability.diagram(moments, match_of(name)))
         error.set(title="mean distance of truth to the nearest track", xlabel="moment", ylabel="m")
 
     sheet.tight_layout()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.savefig(out, dpi=90)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sheet.savefig(file, dpi=90)
     pyplot.close(sheet)
 
 

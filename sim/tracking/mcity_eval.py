@@ -96,14 +96,17 @@ def seen_only(moments: Moments, vendor: Moments) -> Moments:
     """Return the moments at which the units reported anything of the kind: the rest measures their reach, not their
     tracks.
     """
-    return [m for m, value in zip(moments, vendor, strict=True) if len(value[2])]
+    return [moment_ for moment_, value in zip(moments, vendor, strict=True) if len(value[2])]
 
 
 def joined(parts: Sequence[Moments]) -> Moments:
     """Return sequences as one, with identities kept apart."""
     moments = []
     for index, part in enumerate(parts):
-        moments += [(m[0] + 10**10 * (index + 1), m[1], m[2] + 10**10 * (index + 1), *m[3:]) for m in part]
+        moments += [
+            (current[0] + 10**10 * (index + 1), current[1], current[2] + 10**10 * (index + 1), *current[3:])
+            for current in part
+        ]
     return moments
 
 

@@ -164,17 +164,17 @@ def _warnings_of(conflict: Conflict, of_vehicle: Mapping[str, Sequence[Episode]]
     ]
 
 
-def share(k: int, count: int) -> dict[str, Any]:
+def share(hits: int, count: int) -> dict[str, Any]:
     """Return k of n as a share with Wilson's 95 % interval; the share is None of nothing."""
     if not count:
         return {"k": 0, "n": 0, "value": None, "low": None, "high": None}
 
-    p, z2 = k / count, Z * Z
+    ratio, z2 = hits / count, Z * Z
     middle, half = (
-        (p + z2 / (2 * count)) / (1 + z2 / count),
-        Z / (1 + z2 / count) * (p * (1 - p) / count + z2 / (4 * count * count)) ** 0.5,
+        (ratio + z2 / (2 * count)) / (1 + z2 / count),
+        Z / (1 + z2 / count) * (ratio * (1 - ratio) / count + z2 / (4 * count * count)) ** 0.5,
     )
-    return {"k": k, "n": count, "value": p, "low": max(middle - half, 0.0), "high": min(middle + half, 1.0)}
+    return {"k": hits, "n": count, "value": ratio, "low": max(middle - half, 0.0), "high": min(middle + half, 1.0)}
 
 
 def at_least(threshold: float) -> Callable[[ReceivedWarning], bool]:

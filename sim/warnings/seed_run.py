@@ -263,11 +263,28 @@ def run(scenario: Scenario, setup: Setup, violators: float = dangers.VIOLATORS) 
 
     trails = loop.trails
     cyclists = {trails.names[number] for number, (_, _, kind) in trails.sizes.items() if kind == ObjectClass.BICYCLE}
-    in_reach = [c for c in logged if trails.there(c.a, c.crossed) and trails.there(c.b, c.crossed)]
+    in_reach = [
+        logged_conflict
+        for logged_conflict in logged
+        if trails.there(logged_conflict.a, logged_conflict.crossed)
+        and trails.there(logged_conflict.b, logged_conflict.crossed)
+    ]
     # device.ssm takes cyclists for narrow cars: their conflicts are those of `encounters`
-    of_vehicles = [with_waiting(c, trails) for c in in_reach if not cyclists & {c.a, c.b}]
-    of_one = [c for c in loop.events if c.kind == "queue" or c.a not in cyclists]
-    conflicts = [c for c in (*of_one, *of_vehicles, *trails.meetings()) if c.crossed >= loop.settled]
+    of_vehicles = [
+        with_waiting(logged_conflict, trails)
+        for logged_conflict in in_reach
+        if not cyclists & {logged_conflict.a, logged_conflict.b}
+    ]
+    of_one = [
+        logged_conflict
+        for logged_conflict in loop.events
+        if logged_conflict.kind == "queue" or logged_conflict.a not in cyclists
+    ]
+    conflicts = [
+        logged_conflict
+        for logged_conflict in (*of_one, *of_vehicles, *trails.meetings())
+        if logged_conflict.crossed >= loop.settled
+    ]
     warnings = [warning for warning in loop.warnings if warning.kind != "glosa" and warning.arrived >= loop.settled]
 
     return {

@@ -277,15 +277,15 @@ def _codes_no_longer_there(
             absent.append(filed_code)
         elif not source_of_code and codes_met[source_of_code]:
             outcome.removed.append(
-                f"{filed_code.path}: {filed_code.code.id} is not in this file, and of which map it is was not kept: it stays. "
-                "Take it away if it is gone"
+                f"{filed_code.path}: {filed_code.code.id} is not in this file, and of which map it is was not kept: it "
+                "stays. Take it away if it is gone"
             )
         elif source_of_code and (
             codes_met[source_of_code] or (_is_named(source_of_code, asked_source) and not codes_met[source])
         ):
             outcome.removed.append(
-                f"{filed_code.path}: {filed_code.code.id} is of {source_of_code}, and not in this file: it stays. If the file "
-                f"takes the place of {source_of_code}, say so with --source {source_of_code}"
+                f"{filed_code.path}: {filed_code.code.id} is of {source_of_code}, and not in this file: it stays. If the "
+                f"file takes the place of {source_of_code}, say so with --source {source_of_code}"
             )
 
     return absent
