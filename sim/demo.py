@@ -19,7 +19,7 @@ WARM_UP = {"braunschweig": 240.0, "corridor": 240.0}  # s of traffic before a ru
 
 
 def run(folder: Path, seconds: float, study_seconds: float, seeds: int) -> int:
-    """Run the demo into `out`; returns 0 when no advisory came too late and the recordings replay byte-identical."""
+    """Run the demo into `folder`; returns 0 when no advisory came too late and the recordings replay byte-identical."""
     folder.mkdir(parents=True, exist_ok=True)
     progress = Progress("demo")
     scenarios = [braunschweig(progress.say), corridor(folder / "corridor", progress.say)]

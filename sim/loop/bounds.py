@@ -36,7 +36,7 @@ UNKNOWN = Bounds(earliest=0.0, latest=None)
 
 
 def bounds(phases: Sequence[Phase], phase: int, elapsed: float, column: int) -> Bounds:
-    """Return when the state of a column ends. Phases follow one another in a cycle; `phase` is in force since `spent`
+    """Return when the state of a column ends. Phases follow one another in a cycle; `phase` is in force since `elapsed`
     s.
     """
     letter = phases[phase].state[column]

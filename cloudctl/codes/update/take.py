@@ -284,8 +284,8 @@ def _codes_no_longer_there(
             codes_met[source_of_code] or (_is_named(source_of_code, asked_source) and not codes_met[source])
         ):
             outcome.removed.append(
-                f"{filed_code.path}: {filed_code.code.id} is of {source_of_code}, and not in this file: it stays. If the "
-                f"file takes the place of {source_of_code}, say so with --source {source_of_code}"
+                f"{filed_code.path}: {filed_code.code.id} is of {source_of_code}, and not in this file: it stays. If "
+                f"the file takes the place of {source_of_code}, say so with --source {source_of_code}"
             )
 
     return absent
