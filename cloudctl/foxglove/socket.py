@@ -142,6 +142,7 @@ class FoxgloveServer:
         if not self._topics:
             return
 
+        # Viewers get a share of the loop's time and no more; beyond it only advisories are made, of which each counts
         is_affordable = self._budget.begin()
         if not is_affordable and output.planned:
             self._skip(time_ns, len(output.planned))
@@ -246,12 +247,14 @@ class FoxgloveServer:
 
     def _refusal(self, request: Any) -> tuple[int, dict[str, str]] | None:
         """Return why a request is refused: the HTTP status, and field, value, rule and remedy."""
+        # Browsers let any site open a WebSocket: only the origin shows whose page it is
         origin = request.headers.get("Origin")
         if origin is not None and not same_site(origin, request.host) and origin not in self._origins:
             remedy = "add the site to [http] origins"
             return 403, _why("Origin", origin, "this site's pages may not look", remedy)
 
         token = token_of(request) or request.query.get("token", "").encode()
+        # In constant time, so that the answer does not leak how much of a guess is right
         if not hmac.compare_digest(token, self._token.encode()):
             remedy = f"open the address that the node has printed: {PATH}?token=..."
             return 401, _why("token", "...", "the token is missing or wrong", remedy)

@@ -123,6 +123,7 @@ def _intersections(time_ns: int, node: Watched, by: By) -> Iterator[Gauge]:
 
     text = "Road users that are tracked."
 
+    # Ages have no total: the oldest of a city is that of the intersection that is down
     if by is By.TOTAL:
         yield _one("cloudctl_tracks", text, sum(_tracks(time_ns, intersection) for intersection in places))
         return

@@ -86,6 +86,7 @@ def detail_of(
     row = int(rows[0])
     track, report = world.tracks[row], int(world.report[row])
     vehicle = world.vehicles[report] if report >= 0 else None
+    # Computed once more for the page: only what is selected is shown, and rarely
     prediction = predict(world)
     code = world.code
     path, connection = int(world.path[row]), int(world.connection[row])

@@ -52,6 +52,7 @@ def _sequence(moments: Sequence[Any], match_m: float) -> dict[str, Any]:
     """Return TrackEval's form; similarity falls from 1 at no distance to 0.5 at `match_m`, so that its threshold of 0.5
     is `match_m`.
     """
+    # TrackEval indexes arrays by identity: ids are numbered from 0
     truth_number = _numbered([moment[0] for moment in moments])
     track_number = _numbered([moment[2] for moment in moments])
     similarity = [np.maximum(1.0 - 0.5 * distances(current) / match_m, 0.0) for current in moments]

@@ -227,6 +227,7 @@ class LiveLoop:
         fleet = Fleet(scenario=self.scenario, seed=self.setup.seed, penetration=self.setup.penetration)
         total = self.setup.seconds or self.scenario.end - self.scenario.begin
         wall = WallClock()
+        # From here on simulated time is the time of the machine, so that stamps agree with the node's clock
         traffic.epoch += wall.now() // MS * MS
 
         begin = traffic.t
@@ -238,6 +239,7 @@ class LiveLoop:
             sleep_until(traffic.t)
             self.lag.add((wall.now() - traffic.t) / 1000)
 
+            # All that came meanwhile, none waited for: SUMO must not fall behind real time
             while to_fleet.poll(0):
                 name, advisory = to_fleet.recv()
                 if fleet.follow(name, advisory):

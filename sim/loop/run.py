@@ -168,6 +168,7 @@ class Loop:
         setup = self.setup
         total = setup.seconds or self.scenario.end - self.scenario.begin
         start = stopwatch()
+        # Roads are filled before anything is observed: an empty network has no queues to advise about
         if setup.warm_up:
             traffic.fast_forward(setup.warm_up)
 
@@ -315,6 +316,7 @@ class Loop:
                 batch.append(heapq.heappop(self._messages)[2])
             self._step(arrival, batch)
 
+        # A node plans by its own timer, too, when no message comes
         plan_due = self.engine.next_plan()
         if plan_due is not None and plan_due <= now:
             self._step(now, [])

@@ -168,8 +168,8 @@ class Fleet:
         keep it or to speed up.
 
         The driver's own maximum speed is lowered, or the own share of the limit raised, and the driver dawdles as
-        before. SUMO's setSpeed would
-        take that away, and a steady speed burns a fifth more in HBEFA4 than one that wavers around it.
+        before. SUMO's setSpeed would take that away, and a steady speed burns a fifth more in HBEFA4 than one that
+        wavers around it.
         """
         vehicles = libsumo.vehicle
         following = self.following.get(name, Following())
@@ -186,6 +186,7 @@ class Fleet:
             vehicles.setMaxSpeed(name, own_maximum)
             own_maximum = None
 
+        # Nothing makes a driver faster than the limit: one that is slower by habit drives at it
         drives_on = advisory.behaviour in ("keep", "speed_up")
         if drives_on and own_factor is None and vehicles.getSpeedFactor(name) < 1.0:
             own_factor = float(vehicles.getSpeedFactor(name))
@@ -216,6 +217,7 @@ class Fleet:
                 with contextlib.suppress(libsumo.TraCIException):  # the vehicle has arrived
                     libsumo.vehicle.setMaxSpeed(name, following.maximum)
 
+        # What is no longer valid no longer binds: the driver's own habits come back
         for name in [name for name, following in self.following.items() if following.until < time_ns]:
             expired = self.following.pop(name)
             with contextlib.suppress(libsumo.TraCIException):

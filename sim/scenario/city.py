@@ -53,6 +53,7 @@ def _cars(edges: list[Edge], rng: np.random.Generator) -> Iterator[tuple[float, 
     """Yield trips from where roads enter the network to where they leave it."""
     ways = Counter(node for edge in edges if edge.cars for node in {edge.start, edge.end})
     driven = [edge for edge in edges if edge.cars]
+    # A road that ends in the network, with no street to turn into, comes from outside
     entries = [edge for edge in driven if ways[edge.start] <= 2 and not _leads_to(edges, edge.start, edge.end)]
     exits = [edge for edge in driven if ways[edge.end] <= 2 and not _leaves(edges, edge.end, edge.start)]
 

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
     start = stopwatch()
 
     for number, (work, result) in enumerate(pool.each(_one, works, args.jobs), 1):
+        # Means over the seeds that SUMO survived would favour one of the two
         if result is None:
             raise RuntimeError(
                 f"SUMO died in seed {work.seed}. Leave it out, or run the scenario in sumo itself to see why"

@@ -180,6 +180,7 @@ def run(args: argparse.Namespace) -> None:
     for job in jobs:
         rows += list(job())
     print(lines(rows))
+    # A vendor's detections have no existence
     known = [
         (name, reliability.diagram(moments, match_of(name)))
         for name, _, moments in rows

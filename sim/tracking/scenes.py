@@ -122,6 +122,7 @@ def play(
     case = Case(name=name, scans=[], truth=[], side=traffic.side)
     angle = rng.uniform(0, 2 * np.pi, len(units))
     bias = [profile.bias * np.array([np.cos(a), np.sin(a)]) for profile, a in zip(units, angle, strict=True)]
+    # Ticks of 20 ms, five to a frame: units out of step differ by one or more
     sub, unsteady = 5, [UnsteadyUnit(unit.unsteady) for unit in units]
     phase = [0] if len(units) == 1 else [int(value) for value in rng.integers(0, sub, len(units))]
 
@@ -145,6 +146,7 @@ def play(
             for stamp in unsteady[source].stamps(time_ns + int(unit.lag_ms * MS), rng):
                 case.scans.append(Scan(t=stamp, arrival=max(stamp, time_ns) + int(wait * MS), source=source, rows=rows))
 
+    # Delays reorder what is sent: the tracker gets scans as they arrive
     case.scans.sort(key=lambda scan: (scan.arrival, scan.source))
     case.classes = traffic.classes
     return case
