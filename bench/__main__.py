@@ -31,20 +31,24 @@ def machine() -> str:
     if info.exists():
         models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         processor = models[0].split(":")[1].strip() if models else processor
+
     return f"{processor}, Python {platform.python_version()}, {platform.system()}"
 
 
 def main(names: list[str]) -> int:
+    """Run the benches of the given names, in turn; return the exit status."""
     unknown = [name for name in names if name not in NAMES and name not in MORE]
     if unknown:
         print(f"no bench {', '.join(unknown)}; there are {', '.join((*NAMES, *MORE))}", file=sys.stderr)
         return 2
+
     print(f"machine: {machine()}\n", flush=True)
     for name in names or NAMES:
         file = MORE.get(name, "bench_hop_fusion" if name == "fusion" else f"bench_{name}")
         module = importlib.import_module(f"bench.{file}")
         print(f"== {name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
         print(module.run() + "\n", flush=True)
+
     return 0
 
 

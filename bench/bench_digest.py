@@ -32,20 +32,26 @@ class DigestedEngine(Engine):
     counts = (0, 0)
 
     def begin_digest(self) -> "DigestedEngine":
+        """Begin the hash of what is given out."""
         self.digest, self.counts = hashlib.sha256(), (0, 0)
         for intersection in self.intersections.values():
             intersection.withheld = []
         return self
 
-    def step(self, t: int, batch: Sequence[RawMessage], on_stage: Callable[[str], None] = lambda _: None) -> Output:
-        output = super().step(t, batch, on_stage)
+    def step(
+        self, time_ns: int, batch: Sequence[RawMessage], on_stage: Callable[[str], None] = lambda _: None
+    ) -> Output:
+        """Step, and add what is given out to the hash."""
+        output = super().step(time_ns, batch, on_stage)
         withheld = 0
+
         for intersection in output.planned:
             for proposal in intersection.withheld or ():
                 self.digest.update(repr(proposal).encode())
                 withheld += 1
             if intersection.withheld:
                 intersection.withheld.clear()
+
         for part in (output.advisories, output.replies, output.rejects, output.traffic, output.signals, output.events):
             self.digest.update(msgspec.json.encode(part))
         assert not output.errors, output.errors
@@ -59,18 +65,21 @@ def closed_loop(made: Scenario, seed: int, penetration: float, priority: bool) -
         made, Setup(seed=seed, penetration=penetration, priority=priority, seconds=SECONDS, warm_up=60.0), scored=False
     )
     config = EngineConfig(made.gateways, priority=PrioritySettings(trust_declared=True))
-    engine = DigestedEngine([junction.code.code for junction in made.junctions], config, loop.metrics, debug=True)
+    engine = DigestedEngine(
+        codes=[junction.code.code for junction in made.junctions], config=config, metrics=loop.metrics, debug=True
+    )
     loop.engine = engine.begin_digest()
     loop.run()
+
     return engine
 
 
 def city() -> DigestedEngine:
     """Run a city of made-up traffic; return its engine."""
-    made = City(size=20, seconds=6.0)
-    engine = DigestedEngine(made.codes, made.config(), debug=True).begin_digest()
-    for t, batch in made.run():
-        engine.step(t, batch)
+    city_ = City(size=20, seconds=6.0)
+    engine = DigestedEngine(city_.codes, city_.config(), debug=True).begin_digest()
+    for time_ns, batch in city_.run():
+        engine.step(time_ns, batch)
     return engine
 
 
@@ -85,9 +94,17 @@ def run() -> str:
     with tempfile.TemporaryDirectory() as folder:
         add("city of 20", city())
         for seed in (1, 2):
-            add(f"corridor, seed {seed}", closed_loop(scenario.corridor(Path(folder)), seed, 0.5, priority=True))
-            add(f"braunschweig, seed {seed}", closed_loop(scenario.braunschweig(), seed, 0.7, priority=False))
-        add("drt, seed 1", closed_loop(scenario.drt(Path(folder) / "drt"), 1, 0.4, priority=False))
+            add(
+                f"corridor, seed {seed}",
+                closed_loop(scenario.corridor(Path(folder)), seed, penetration=0.5, priority=True),
+            )
+            add(
+                f"braunschweig, seed {seed}",
+                closed_loop(scenario.braunschweig(), seed, penetration=0.7, priority=False),
+            )
+
+        add("drt, seed 1", closed_loop(scenario.drt(Path(folder) / "drt"), seed=1, penetration=0.4, priority=False))
+
     return table(["run", "advisories", "withheld", "sha256"], rows)
 
 

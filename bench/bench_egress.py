@@ -21,30 +21,55 @@ MESSAGES = 3000
 
 
 def run() -> str:
+    """Return the table: advisories a second through the broker, beside a plain client."""
     with tempfile.TemporaryDirectory() as folder:
         running = broker.start(Path(folder))
         try:
-            ours, theirs = asyncio.run(measure(running))
+            own_times, other_times = asyncio.run(measure(running))
         finally:
             running.stop()
-    rows = [["egress (gmqtt, expiry, kept for reconnection)", ours, ours / theirs], ["aiomqtt", theirs, 1.0]]
+
+    rows = [
+        ["egress (gmqtt, expiry, kept for reconnection)", own_times, own_times / other_times],
+        ["aiomqtt", other_times, 1.0],
+    ]
     return table([f"to {running.name}", "messages/s", "x aiomqtt"], rows)
 
 
 async def measure(running: broker.Broker) -> tuple[float, float]:
     """Return messages/s of both, medians of interleaved rounds."""
     clock = WallClock()
-    egress = Egress(BrokerSection(port=running.port, version=running.version), clock, Metrics(), lambda *_: None)
+    egress = Egress(
+        section=BrokerSection(port=running.port, version=running.version),
+        clock=clock,
+        metrics=Metrics(),
+        on_vehicle_message=lambda *_: None,
+    )
+
     egress.start()
     await egress.connected.wait()
-    t = clock.now()
+    time_ns = clock.now()
+
     advisories = [
-        Advisory("x", AdvisoryKind.GLOSA, "X", f"vehicle:v{k % 500}", 2, 1.0, "why", t, t + 600 * SECOND, Inputs(1))
-        for k in range(MESSAGES)
+        Advisory(
+            id="x",
+            kind=AdvisoryKind.GLOSA,
+            intersection="X",
+            target=f"vehicle:v{index % 500}",
+            severity=2,
+            confidence=1.0,
+            reason="why",
+            t=time_ns,
+            valid_until=time_ns + 600 * SECOND,
+            inputs=Inputs(1),
+        )
+        for index in range(MESSAGES)
     ]
+
     payloads = [msgspec.json.encode(advisory) for advisory in advisories]
     protocol = aiomqtt.ProtocolVersion.V5 if running.version == 5 else aiomqtt.ProtocolVersion.V311
-    ours, theirs = [], []
+    own_times, other_times = [], []
+
     async with aiomqtt.Client("127.0.0.1", running.port, protocol=protocol) as client:
         for _ in range(5):
             begin = stopwatch()
@@ -52,12 +77,14 @@ async def measure(running: broker.Broker) -> tuple[float, float]:
                 egress.advise(advisory, payload)
                 if egress.waiting() > 65_536:
                     await asyncio.sleep(0)
+
             while egress.waiting():
                 await asyncio.sleep(0.0005)
-            ours.append(MESSAGES / (stopwatch() - begin) * SECOND)
+            own_times.append(MESSAGES / (stopwatch() - begin) * SECOND)
             begin = stopwatch()
-            for k, payload in enumerate(payloads):
-                await client.publish(MqttTopics.vehicle(f"v{k % 500}", "advisories"), payload)
-            theirs.append(MESSAGES / (stopwatch() - begin) * SECOND)
+            for index, payload in enumerate(payloads):
+                await client.publish(MqttTopics.vehicle(f"v{index % 500}", "advisories"), payload)
+            other_times.append(MESSAGES / (stopwatch() - begin) * SECOND)
+
     await egress.stop()
-    return median(ours), median(theirs)
+    return median(own_times), median(other_times)

@@ -54,6 +54,7 @@ def stages(size: int, connected: int) -> dict[str, float]:
 
     spent: dict[str, int] = defaultdict(int)
     advisories, plans, t_begin, faults = 0, 0, 0, Faults(Metrics(), debug=True)
+
     for t, batch in city.run():
         t_begin = t_begin or t
         counted = t - t_begin >= WARM * SECOND
@@ -77,6 +78,7 @@ def stages(size: int, connected: int) -> dict[str, float]:
 
     found = {stage: ns / SECOND / MEASURED for stage, ns in spent.items()}
     found["cores"] = sum(found.values())
+
     return found | {
         "advisories/s": advisories / MEASURED,
         "plans/s": plans / MEASURED,

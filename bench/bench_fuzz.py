@@ -35,16 +35,19 @@ class Progress:
 
 
 def run() -> str:
+    """Return the report of hostile traffic against the engine and against a node."""
     seed, wanted = int(os.environ.get("FUZZ_SEED", "1")), os.environ.get("FUZZ", "")
     jobs: dict[str, tuple[Callable[..., Result], int]] = {
         "engine": (run_engine, int(os.environ.get("FUZZ_MESSAGES", "1000000"))),
         "node": (run_node, int(os.environ.get("FUZZ_SOCKET_MESSAGES", "300000"))),
     }
     parts = []
+
     for name, (job, messages) in jobs.items():
         if wanted in ("", name):
             result = job(messages, seed, Progress(name, messages))
             parts.append(f"-- {name}, seed {seed}\n{report(result)}")
+
     return "\n\n".join(parts)
 
 
@@ -52,13 +55,15 @@ def report(result: Result) -> str:
     """Return the tables of one run and its verdict."""
     taken, refused, dropped = accounted(result.counters)
     rows: list[list[Any]] = []
+
     for kind in dict.fromkeys((*TOPICS, *taken, *refused)):
         if result.sent[kind] or taken.get(kind) or refused.get(kind):
             rows.append([kind, result.sent[kind], taken.get(kind, 0), refused.get(kind, 0)])
+
     frames = result.sent["frames"]
     rows.append(["wrong frames", frames, "", ""])
     rows.append(["all", result.sent.total(), sum(taken.values()), sum(refused.values())])
-    rules = [[n, rule] for rule, n in result.twins.rules.most_common(RULES)]
+    rules = [[count, rule] for rule, count in result.twins.rules.most_common(RULES)]
     text = table(["kind", "hostile sent", "accepted, with valid", "refused"], rows)
     text += f"\n{result.valid} valid sent; {dropped} dropped and counted; not accounted for: {result.missing}"
     text += f"; {result.cut_off} too long for the socket" * bool(result.cut_off)
@@ -67,12 +72,13 @@ def report(result: Result) -> str:
         f"step {result.twins.slowest[0]:.0f} ms"
     )
     text += f" ({result.twins.slowest[1]})"
-    tenths = [result.memory[k * (len(result.memory) - 1) // 10] for k in range(1, 11)]
+    tenths = [result.memory[index * (len(result.memory) - 1) // 10] for index in range(1, 11)]
     text += f"\nmemory after each tenth, MB: {', '.join(f'{mb:.0f}' for mb in tenths)}; from the first to the last "
     text += f"{100 * growth(result.memory):+.1f} %"
     text += f"\n{result.twins.compared} outputs for the victim compared, {result.twins.advisories} of them advisories"
     text += "\n\nrefused by rule (of those that were answered)\n" + table(["n", "rule"], rules)
     failures = result.failures
+
     return (
         text
         + "\n\n"

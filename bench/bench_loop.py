@@ -45,13 +45,16 @@ class Floor(live.Node):
     """The node with no work in it: decode, and publish one ready advisory for each frame."""
 
     def step(self, batch: list[RawMessage]) -> Output:
+        """Answer every frame at once, with an advisory that is always the same."""
         header = msgspec.msgpack.Decoder(Perception).decode
         for raw in batch:
             if raw.kind != "perception":
                 continue
+
             frame = header(raw.body)
             decode_batch([bytes(frame.objects)])
-            t = self.clock.now()
+            time_ns = self.clock.now()
+
             advisory = Advisory(
                 id="floor",
                 kind=AdvisoryKind.GLOSA,
@@ -60,13 +63,15 @@ class Floor(live.Node):
                 severity=2,
                 confidence=1.0,
                 reason="group 1 turns green in 12 s, 0 ahead of you: pass in 14 s",
-                t=t,
-                valid_until=t + SECOND,
-                inputs=Inputs(revision=1, signal_seq=1, tracks=(1,), t_sensor=frame.t, t_rx=t),
+                t=time_ns,
+                valid_until=time_ns + SECOND,
+                inputs=Inputs(revision=1, signal_seq=1, tracks=(1,), t_sensor=frame.t, t_rx=time_ns),
                 speed=8.0,
                 distance=100.0,
             )
+
             self.egress.advise(advisory, encode_advisory(advisory))
+
         return Output()
 
 
@@ -102,6 +107,7 @@ def subscribe(pipe: Connection, port: int) -> None:
         now = clock.now()
         advisory = decode(message.payload)
         t_sensor = advisory.inputs.t_sensor
+
         # a plan without a new frame answers none
         is_fresh = t_sensor > newest.get(advisory.target, 0) or advisory.id == "floor"
         if advisory.kind is AdvisoryKind.GLOSA and is_fresh:
@@ -129,28 +135,53 @@ def produce(address: str, port: int, keys: KeyPair, node_key: str) -> None:
     import paho.mqtt.client as paho
 
     scenes = [Scene(code, OBJECTS, seed) for seed, code in enumerate(corridor())]
-    blocks = [[encode(pack(scene.columns(k * 50 * MS))) for k in range(200)] for scene in scenes]
+    blocks = [[encode(pack(scene.columns(step * 50 * MS))) for step in range(200)] for scene in scenes]
     vehicles = paho.Client(paho.CallbackAPIVersion.VERSION2)
     vehicles.connect("127.0.0.1", port)
     vehicles.loop_start()
-    dealer = Dealer(address, keys, node_key)
-    dealer.send(b"H", encode(Hello(VERSION, "g", tuple(f"r{i}-{k}" for i in range(len(scenes)) for k in range(3)))))
+    dealer = Dealer(connect=address, keys=keys, node_key=node_key)
+
+    dealer.send(
+        b"H",
+        encode(
+            Hello(
+                version=VERSION,
+                gateway="g",
+                rsus=tuple(f"r{scene_index}-{step}" for scene_index in range(len(scenes)) for step in range(3)),
+            )
+        ),
+    )
+
     leave_memory_alone()
     clock = WallClock()
     begin = clock.now()
-    for n in range(int(SECONDS * RATE)):
-        sleep_until(begin + n * SECOND // RATE)
-        i, k = n % len(scenes), n // len(scenes) % 3
-        scene, t = scenes[i], clock.now()
-        moved = (t - begin) // (50 * MS) % 200
-        body = Perception(VERSION, f"r{i}-{k}", "fused", n, t, scene.lat, scene.lon, msgspec.Raw(blocks[i][moved]))
+
+    for index in range(int(SECONDS * RATE)):
+        sleep_until(begin + index * SECOND // RATE)
+        scene_index, step = index % len(scenes), index // len(scenes) % 3
+        scene, time_ns = scenes[scene_index], clock.now()
+        moved = (time_ns - begin) // (50 * MS) % 200
+
+        body = Perception(
+            version=VERSION,
+            rsu=f"r{scene_index}-{step}",
+            sensor="fused",
+            seq=index,
+            t=time_ns,
+            lat=scene.lat,
+            lon=scene.lon,
+            objects=msgspec.Raw(blocks[scene_index][moved]),
+        )
+
         dealer.send(b"P", encode(body))
-        if n % 100 < len(scenes):
-            dealer.send(b"S", scenes[n % 100].signal(f"r{n % 100}-0", n, t))
-        if n % 500 < len(scenes):
-            state = scenes[n % 500].state(moved * 50 * MS)
-            state = msgspec.structs.replace(state, t=t)
-            vehicles.publish(MqttTopics.vehicle(f"car-{n % 500}", "state"), msgspec.json.encode(state))
+        if index % 100 < len(scenes):
+            dealer.send(b"S", scenes[index % 100].signal(f"r{index % 100}-0", index, time_ns))
+
+        if index % 500 < len(scenes):
+            state = scenes[index % 500].state(moved * 50 * MS)
+            state = msgspec.structs.replace(state, t=time_ns)
+            vehicles.publish(MqttTopics.vehicle(f"car-{index % 500}", "state"), msgspec.json.encode(state))
+
     vehicles.loop_stop()
     dealer.close()
 
@@ -158,11 +189,12 @@ def produce(address: str, port: int, keys: KeyPair, node_key: str) -> None:
 def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
     """Return the latencies of one round, us."""
     spawn = multiprocessing.get_context("spawn")
-    made, node, gateway = corridor(), new_keys(), new_keys()
-    for k, code in enumerate(made):
-        (folder / f"{k}.json").write_bytes(codes.dump(code.code))
-    rsus = {f"r{i}-{k}": code.code.id for i, code in enumerate(made) for k in range(3)}
+    codes_made, node, gateway = corridor(), new_keys(), new_keys()
+    for index, code in enumerate(codes_made):
+        (folder / f"{index}.json").write_bytes(codes.dump(code.code))
+    rsus = {f"r{place}-{index}": code.code.id for place, code in enumerate(codes_made) for index in range(3)}
     write_private(folder / "node.key", f'public = "{node.public}"\nsecret = "{node.secret}"\n'.encode())
+
     config = NodeConfig(
         node=NodeSection(
             bind="tcp://127.0.0.1:*",
@@ -174,11 +206,13 @@ def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
         plan=PlanSection(period_ms=0, refresh=0.0),
         gateway=(GatewaySection("g", rsus, gateway.public),),
     )
-    here, there = spawn.Pipe()
-    server = spawn.Process(target=serve, args=(there, config, floor))
+
+    parent_end, child_end = spawn.Pipe()
+    server = spawn.Process(target=serve, args=(child_end, config, floor))
     server.start()
-    there.close()  # so that a node that fails to start ends `recv` with EOFError
-    address = here.recv()
+    # So that a node that fails to start ends `recv` with EOFError
+    child_end.close()
+    address = parent_end.recv()
     listen, listened = spawn.Pipe()
     subscriber = spawn.Process(target=subscribe, args=(listened, running.port))
     subscriber.start()
@@ -189,7 +223,7 @@ def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
     producer.join()
     listen.send("stop")
     arrival, t_sensor = np.array(listen.recv(), np.int64).reshape(-1, 2).T
-    here.send("stop")
+    parent_end.send("stop")
     for process in (subscriber, server):
         process.join()
     counted = t_sensor > t_sensor[0] + SETTLE * SECOND
@@ -197,10 +231,12 @@ def once(folder: Path, floor: bool, running: broker.Broker) -> np.ndarray:
 
 
 def run() -> str:
+    """Return the table: from a frame's stamp to the advisory at the vehicle, beside the floor of the sockets."""
     rows: dict[str, list[list[float]]] = {"floor": [], "loop": []}
     with tempfile.TemporaryDirectory() as scratch:
         running = broker.start(Path(scratch) / "broker")
         broker_name = running.name
+
         try:
             for number in range(ROUNDS):
                 for kind in rows:
@@ -219,9 +255,11 @@ def run() -> str:
                         print(f"   {kind} round {number}: {drops}", flush=True)
         finally:
             running.stop()
+
     medians = {kind: [median(column) for column in zip(*rounds, strict=True)] for kind, rounds in rows.items()}
     floor_p50, floor_p99, _ = medians["floor"]
     body = [[kind, p50, p99, rate, p50 / floor_p50, p99 / floor_p99] for kind, (p50, p99, rate) in medians.items()]
+
     head = [
         f"{RATE} frames/s x {OBJECTS}, {broker_name}",
         "p50 us",
@@ -230,4 +268,5 @@ def run() -> str:
         "p50 x floor",
         "p99 x floor",
     ]
+
     return table(head, body) + f"\nmedians of {ROUNDS} rounds; must: p50 <= 2.5 x, p99 <= 3 x"

@@ -1,4 +1,4 @@
-"""A signal controller that lies: 2,000 runs of ten drivers who do exactly as advised; passes of a red that could have
+"""A signal controller that lies: 2,000 runs of ten drivers that do exactly as advised; passes of a red that could have
 been stopped for."""
 
 import os
@@ -19,19 +19,23 @@ def part(first: int) -> tuple[int, int, list[str]]:
     code = compile_code(codes.load(maps.path("intersection.json")))
     drivers = passed = 0
     violations: list[str] = []
+
     for seed in range(first, first + PART):
         case = Case(code, Random(seed))
         violations += [f"seed {seed}: {text}" for text in case.run()]
         drivers += len(case.drives)
         passed += sum(drive.passed for drive in case.drives)
+
     return drivers, passed, violations
 
 
 def run() -> str:
+    """Return the report: passes of a red that could have been avoided, of all runs."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         parts = list(pool.map(part, range(FIRST, FIRST + RUNS, PART)))
-    violations = [text for _, _, found in parts for text in found]
+    violations = [text for _, _, violations_of in parts for text in violations_of]
     drivers, passed = sum(row[0] for row in parts), sum(row[1] for row in parts)
+
     return "\n".join(
         [
             f"{drivers:,} drivers, {passed:,} passed their line, {len(violations)} violations (must be 0)",

@@ -41,7 +41,7 @@ spawn = multiprocessing.get_context("spawn")
 
 
 def ask(pipe: Connection, address: str) -> None:
-    """Ask for one path after the other, as the other end says; answer with the bytes of each."""
+    """Ask for one path after the other, as the other end requests; answer with the bytes of each."""
     while True:
         path = pipe.recv()
         if path is None:
@@ -68,65 +68,74 @@ class Turns:
 
 def filled() -> tuple[Engine, Metrics]:
     """Return an engine that has planned every intersection, and has COUNTERS counters."""
-    driven = Driven(INTERSECTIONS, OBJECTS, 10.0)
-    t = 1_767_225_600 * SECOND
-    for k in range(12 * INTERSECTIONS):
-        driven.engine.step(t + k * driven.slot, driven.batch(t + k * driven.slot))
+    driven = Driven(INTERSECTIONS, OBJECTS, hz=10.0)
+    time_ns = 1_767_225_600 * SECOND
+    for index in range(12 * INTERSECTIONS):
+        driven.engine.step(time_ns + index * driven.slot, driven.batch(time_ns + index * driven.slot))
     metrics = driven.engine.metrics
     for name in NAMES:
         for source in range(MAX_SOURCES):
             metrics.count(name, f"vehicle-{source:05}")
+
     return driven.engine, metrics
 
 
 async def measured(engine: Engine, metrics: Metrics) -> list[list[Any]]:
+    """Return a row for each request: what is asked for, kB, and how long the loop was held up."""
     routes.KEPT = 0  # type: ignore[misc]
-    clock = EventClock(max(place.planned for place in engine.intersections.values()))
+    clock = EventClock(max(intersection.planned for intersection in engine.intersections.values()))
+
     watched = Watched(
         engine=engine,
         clock=clock,
-        egress=Egress(BrokerSection(), clock, metrics, lambda *_: None),
+        egress=Egress(section=BrokerSection(), clock=clock, metrics=metrics, on_vehicle_message=lambda *_: None),
         recorder=None,
         inbox=(),
         contacts={},
         viewers=(),
         refused_connections=lambda: 0,
-        pulse=Pulse(metrics, 0.5),
+        pulse=Pulse(metrics, interval=0.5),
     )
+
     web = Web(
-        "127.0.0.1:0",
-        engine.versions,
-        clock,
+        bind="127.0.0.1:0",
+        versions=engine.versions,
+        clock=clock,
         more_routes=lambda server: [
             *TelemetryRoutes(server, watched, {}).routes(),
-            *ApiRoutes(server, engine, clock, {}).routes(),
+            *ApiRoutes(web=server, engine=engine, clock=clock, contacts={}).routes(),
         ],
         guard=HttpGuard(TOKEN),
     )
+
     await web.start()
-    here, there = spawn.Pipe()
-    asker = spawn.Process(target=ask, args=(there, web.address), daemon=True)
+    parent_end, child_end = spawn.Pipe()
+    asker = spawn.Process(target=ask, args=(child_end, web.address), daemon=True)
     asker.start()
 
     gc.collect()
     gc.freeze()  # as a node does when it begins to serve
     rows, turns = [], Turns()
-    await answer_of(here, "/health")
+    await answer_of(parent_end, "/health")
+
     for path in PATHS:
         longest, sizes = [], []
         for _ in range(SCRAPES):
             await asyncio.sleep(PAUSE)
             turns.taken.clear()
-            sizes.append(await answer_of(here, path))
+            sizes.append(await answer_of(parent_end, path))
             longest.append(max(turns.taken) / MS)
+
         rows.append([path, sizes[-1] / 1e3, median(longest), max(longest)])
-    here.send(None)
+
+    parent_end.send(None)
     asker.join(20)
     await web.stop()
     return rows
 
 
 async def answer_of(pipe: Connection, path: str) -> int:
+    """Return the size (bytes) of the answer of the node at a path."""
     pipe.send(path)
     while not pipe.poll(0):
         await asyncio.sleep(0)
@@ -142,35 +151,40 @@ class Peer:
     def collect(self) -> Any:
         for name, sources in self._metrics.by_source("").items():
             family = CounterMetricFamily(f"cloudctl_{name.replace('.', '_')}", "x", labels=("source",))
-            for source, n in sources.items():
-                family.add_metric((source,), n)
+            for source, count in sources.items():
+                family.add_metric((source,), count)
             yield family
 
 
 def peer(metrics: Metrics) -> list[Any]:
+    """Return the row of prometheus_client with the same families."""
     registry = CollectorRegistry()
     registry.register(Peer(metrics))  # type: ignore[arg-type]
-    took = []
+    durations = []
+
     for _ in range(SCRAPES // 4):
-        begun = cpu()
+        begin = cpu()
         size = len(generate_latest(registry))
-        took.append((cpu() - begun) / MS)
-    return ["prometheus_client, in one go", size / 1e3, median(took), max(took)]
+        durations.append((cpu() - begin) / MS)
+
+    return ["prometheus_client, in one go", size / 1e3, median(durations), max(durations)]
 
 
 def counting(metrics: Metrics) -> float:
     """Return ns that counting one message takes."""
-    begun, n = stopwatch(), 200_000
-    for _ in range(n):
+    begin, rounds = stopwatch(), 200_000
+    for _ in range(rounds):
         metrics.count("accept.perception", "rsu-1")
-    return (stopwatch() - begun) / n
+    return (stopwatch() - begin) / rounds
 
 
 def run() -> str:
+    """Return the table: a scrape's size, its time, and what it costs the loop."""
     engine, metrics = filled()
     assert len(metrics.counters) >= COUNTERS
     rows = asyncio.run(measured(engine, metrics))
     rows.append(peer(metrics))
     head = ["what is asked for", "kB", "longest turn ms, median", f"of {SCRAPES}, the longest"]
     text = table(head, [[row[0], *(round(float(value), 2) for value in row[1:])] for row in rows])
+
     return f"{text}\n\nto count one message: {counting(metrics):.0f} ns\nmust: no turn over 5 ms for 18,000 counters"

@@ -74,9 +74,11 @@ class Count(NamedTuple):
 
 
 def run() -> str:
+    """Return the report: of how many networks a sound code is made, and the errors of the others."""
     rows: list[list[object]] = []
-    made: dict[str, list[int]] = {}
-    whole, errors = [0, 0, 0], Counter[str]()
+    totals: dict[str, list[int]] = {}
+    total_, errors = [0, 0, 0], Counter[str]()
+
     with tempfile.TemporaryDirectory() as folder:
         for name, path in networks(Path(folder)):
             try:
@@ -85,11 +87,17 @@ def run() -> str:
                 finding = error.findings[0]
                 rows.append([name, "-", "-", "-", "-", f"{finding.field}: {finding.rule}"[:70]])
                 continue
-            total = made.setdefault(name.partition(", ")[0], [0, 0, 0])
-            made[name.partition(", ")[0]] = [
-                a + b for a, b in zip(total, (count.signalled, count.others, count.sound), strict=True)
+
+            total = totals.setdefault(name.partition(", ")[0], [0, 0, 0])
+            totals[name.partition(", ")[0]] = [
+                first + second
+                for first, second in zip(total, (count.signalled, count.others, count.sound), strict=True)
             ]
-            whole = [a + b for a, b in zip(whole, (count.signalled, count.others, count.sound), strict=True)]
+            total_ = [
+                first + second
+                for first, second in zip(total_, (count.signalled, count.others, count.sound), strict=True)
+            ]
+
             errors += count.errors
             if not name.startswith("made:") or count.errors:
                 rows.append(
@@ -102,67 +110,84 @@ def run() -> str:
                         next(iter(count.errors), "")[:70],
                     ]
                 )
+
         large, cost = large_grid(Path(folder))
-    rows += [[f"{name}, all together", *total, "", ""] for name, total in made.items() if name.startswith("made:")]
-    made_in_all = whole[0] + whole[1]
+
+    rows += [[f"{name}, all together", *total, "", ""] for name, total in totals.items() if name.startswith("made:")]
+    made_in_all = total_[0] + total_[1]
     lines = [table(["network", "signals", "others", "sound", "s", "not"], rows)]
-    lines += [f"{n} x {error}" for error, n in errors.most_common(MAX_KINDS)]
+    lines += [f"{occurrences} x {error}" for error, occurrences in errors.most_common(MAX_KINDS)]
     lines.append(
-        f"{whole[2]} of {made_in_all} codes without an error: {100 * whole[2] / made_in_all:.2f} %; must be 98 "
+        f"{total_[2]} of {made_in_all} codes without an error: {100 * total_[2] / made_in_all:.2f} %; must be 98 "
         "% at least"
     )
     lines.append(
         f"{large} signals, a grid of {LARGE_GRID} x {LARGE_GRID}: imported in {cost:.1f} s of processor time; "
         "must be 20 s at most"
     )
+
     return "\n".join(lines)
 
 
 def counted(path: Path) -> Count:
     """Return what comes of a network. Raises CodeError where it is refused."""
     begin = cpu()
-    found = codes.import_sumo(path, unsignalised=True)
+    imported = codes.import_sumo(path, unsignalised=True)
     seconds = (cpu() - begin) / SECOND
     errors = Counter[str]()
-    sound = 0
-    for code in found:
-        wrong = [finding for finding in codes.validate(code) if finding.severity == "error"]
-        sound += not wrong
-        errors.update({f"{finding.field}: {finding.rule}" for finding in wrong[:1]})
-    lost = [loss for loss in found.losses if loss.entity == "intersection"]
+    sound_count = 0
+
+    for code in imported:
+        errors_found = [finding for finding in codes.validate(code) if finding.severity == "error"]
+        sound_count += not errors_found
+        errors.update({f"{finding.field}: {finding.rule}" for finding in errors_found[:1]})
+
+    lost = [loss for loss in imported.losses if loss.entity == "intersection"]
     errors.update({f"left out: {loss.detail}": loss.count for loss in lost})
-    signalled = sum(code.control == "signal" for code in found)
-    return Count(signalled, len(found) - signalled + sum(loss.count for loss in lost), sound, seconds, errors)
+    signalled = sum(code.control == "signal" for code in imported)
+
+    return Count(
+        signalled=signalled,
+        others=len(imported) - signalled + sum(loss.count for loss in lost),
+        sound=sound_count,
+        seconds=seconds,
+        errors=errors,
+    )
 
 
 def networks(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the networks, each with its name."""
-    home = Path(sumo.SUMO_HOME)
-    for path in sorted((home / "tools").rglob("*.net.xml*")):
+    sumo_home = Path(sumo.SUMO_HOME)
+    for path in sorted((sumo_home / "tools").rglob("*.net.xml*")):
         yield f"wheel/{path.parent.name}/{path.name}", path
+
     for text in filter(None, os.environ.get("NETWORKS", "").split(":")):
-        place = Path(text)
-        if place.is_file():
-            with zipfile.ZipFile(place) as archive:
+        path_ = Path(text)
+        if path_.is_file():
+            with zipfile.ZipFile(path_) as archive:
                 names = [name for name in archive.namelist() if ".net.xml" in name]
-                archive.extractall(folder / place.stem, names)
-            place = folder / place.stem
-        for path in sorted(place.rglob("*.net.xml*")):
-            yield f"{place.name}/{path.name}", path
-    yield from _generated(folder, home / "bin" / "netgenerate")
+                archive.extractall(folder / path_.stem, names)
+            path_ = folder / path_.stem
+
+        for path in sorted(path_.rglob("*.net.xml*")):
+            yield f"{path_.name}/{path.name}", path
+
+    yield from _generated(folder, sumo_home / "bin" / "netgenerate")
 
 
 def _generated(folder: Path, program: Path) -> Iterator[tuple[str, Path]]:
     seed = os.environ.get("NETWORKS_SEED", "1")
-    for (shape, a), (signals, b), (roads, c) in product(SHAPES.items(), SIGNALS.items(), ROADS.items()):
+    for (shape, shape_options), (signals, signal_options), (roads, road_options) in product(
+        SHAPES.items(), SIGNALS.items(), ROADS.items()
+    ):
         path = folder / "generated.net.xml"
-        if _made([program, *a, *b, *c, "--seed", seed, "-o", path]):
+        if _made([program, *shape_options, *signal_options, *road_options, "--seed", seed, "-o", path]):
             yield f"made: {shape}, {signals}" + (f", {roads}" if roads else ""), path
 
 
 def _made(command: list[str | Path]) -> bool:
-    done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "SUMO_HOME": sumo.SUMO_HOME})
-    return done.returncode == 0
+    process = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "SUMO_HOME": sumo.SUMO_HOME})
+    return process.returncode == 0
 
 
 def large_grid(folder: Path) -> tuple[int, float]:
@@ -170,6 +195,7 @@ def large_grid(folder: Path) -> tuple[int, float]:
     time."""
     path = folder / "large.net.xml"
     program = Path(sumo.SUMO_HOME) / "bin" / "netgenerate"
+
     _made(
         [
             program,
@@ -186,6 +212,7 @@ def large_grid(folder: Path) -> tuple[int, float]:
             path,
         ]
     )
+
     begin = cpu()
-    found = codes.import_sumo(path)
-    return len(found), (cpu() - begin) / SECOND
+    imported = codes.import_sumo(path)
+    return len(imported), (cpu() - begin) / SECOND

@@ -6,191 +6,50 @@ until a vehicle has fresh advice.
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import msgspec
 
-from bench.scene import Scene, corridor
-from cloudctl import codes
-from cloudctl.client import Gateway, Vehicle
+from bench.recovery_rig import NODE_ADDRESS, VEHICLE_ADDRESS, Rig, children_of
+from cloudctl.client import Vehicle
 from cloudctl.clock import SECOND, WallClock, stopwatch
 from cloudctl.io import broker
 from cloudctl.io.egress import Egress
-from cloudctl.io.zeromq import new_keys, write_keys
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import BrokerSection
-from cloudctl.schema import Advisory, AdvisoryKind, Group, Inputs, SignalState
+from cloudctl.schema import Advisory, AdvisoryKind, Inputs
 
 HANG = 60  # s
 CUT = int(os.environ.get("RECOVERY_CUT", "15"))  # s
 AFTERWARDS = 5  # s for which the delay of advice is measured when service is back
 PATIENCE = 40  # s that service is waited for
 HOUR = 3600 * SECOND
-NODE_ADDRESS, VEHICLE_ADDRESS = (
-    "127.0.0.3",
-    "127.0.0.2",
-)  # at which node and vehicle reach the broker: links that can be cut one by one
-CLOCK_PATCH = """import os, time
-_real, _file = time.time_ns, os.environ["CLOCK_FILE"]
-def _shifted():
-    try:
-        return _real() + int(open(_file).read() or 0)
-    except OSError:
-        return _real()
-time.time_ns = _shifted
-"""
 
 
 def run() -> str:
+    """Return the report, or why it cannot be measured here."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "ip", "iptables", "mosquitto"))):
         return "not measured: it needs root, unshare, ip, iptables and mosquitto"
-    done = subprocess.run(
+
+    process = subprocess.run(
         ["unshare", "-n", sys.executable, __file__, "--inside"],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": os.getcwd()},
     )
-    return done.stdout.strip() or f"not measured: {done.stderr[-500:]}"
 
-
-class Rig:
-    """A node, a broker, a gateway and a vehicle; `fresh` holds when the vehicle got advice (monotonic ns)."""
-
-    def __init__(self, folder: Path, embedded: bool = False) -> None:
-        self.folder, self.embedded = folder, embedded
-        self.code = corridor()[0]
-        self.scene = Scene(self.code, 20)
-        self.port, self.mqtt = broker.free_port(), broker.free_port()
-        self.node_keys, self.keys = write_keys(folder / "node"), new_keys()
-        self.fresh: list[int] = []
-        self.delays: list[int] = []  # ns from the newest datum used to the vehicle
-        self.lines: list[str] = []
-        self.shift = 0  # ns of the gateway's clock
-        self.clock_file = folder / "clock"
-        (folder / "patch").mkdir()
-        (folder / "patch" / "sitecustomize.py").write_text(CLOCK_PATCH)
-        (folder / "code.json").write_bytes(codes.dump(self.code.code))
-        (folder / "mosquitto.conf").write_text(
-            f"listener {self.mqtt} 0.0.0.0\nallow_anonymous true\nset_tcp_nodelay true\nuser root\nlog_dest none\n"
-        )
-        (folder / "node.toml").write_text(
-            f'[node]\nbind = "tcp://127.0.0.1:{self.port}"\nkey = "node.key"\ncodes = ["code.json"]\nstatus ='
-            f' "status.json"\n[broker]\nopen = true\nhost = "{"127.0.0.1" if embedded else NODE_ADDRESS}"\nport ='
-            f" {self.mqtt}\nembedded = {str(embedded).lower()}\n[plan]\nrefresh = 0.0\n[record]\npath ="
-            f' "run.mcap"\n[[gateway]]\nname = "g"\nkey = "{self.keys.public}"\nrsus = {{ r0 = "{self.code.code.id}"'
-            " }\n"
-        )
-
-    async def __aenter__(self) -> "Rig":
-        self.broker = None if self.embedded else self.start_broker()
-        self.node = self.start_node()
-        self.gateway: Gateway | None = self.start_gateway()
-        more: dict[str, Any] = {"on_trouble": self.lines.append} if hasattr(Vehicle, "_report") else {}
-        self.vehicle = Vehicle("car", "127.0.0.1" if self.embedded else VEHICLE_ADDRESS, self.mqtt, **more)
-        await self.vehicle.__aenter__()
-        self.tasks = [asyncio.create_task(self.drive()), asyncio.create_task(self.listen())]
-        await self.until(lambda: len(self.fresh) > 20, 30)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await self.vehicle.__aexit__()
-        if self.gateway:
-            self.gateway.close()
-        children = _children(self.node)
-        self.node.kill()
-        self.node.wait()
-        for child in children:  # older versions leave their broker behind
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        if self.broker:
-            self.broker.kill()
-            self.broker.wait()
-
-    def start_broker(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(["mosquitto", "-c", str(self.folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)
-
-    def start_node(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
-            "PYTHONPATH": f"{self.folder / 'patch'}:{os.environ.get('PYTHONPATH', '')}",
-            "CLOCK_FILE": str(self.clock_file),
-        }
-        with (self.folder / "node.err").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "cloudctl", "serve", str(self.folder / "node.toml")],
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env=environment,
-            )
-
-    def start_gateway(self) -> Gateway:
-        wall = WallClock()
-        return Gateway(
-            f"tcp://127.0.0.1:{self.port}",
-            ["r0"],
-            name="g",
-            key=self.keys,
-            node_key=self.node_keys.public,
-            on_reject=lambda reject: self.lines.append(f"reject: {reject.rule}"),
-            now=lambda: wall.now() + self.shift,
-        )
-
-    async def drive(self) -> None:
-        wall = WallClock()
-        while True:
-            t, gateway = wall.now(), self.gateway
-            seen = t + self.shift
-            end = seen + 12 * SECOND
-            groups = [Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in self.code.group_ids]
-            if gateway:
-                gateway.perception("r0", "cam", self.scene.lat, self.scene.lon, self.scene.columns(t), seen)
-                gateway.signal("r0", self.code.code.id, 1, groups, seen)
-                gateway.poll()
-            with contextlib.suppress(asyncio.TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await self.vehicle.report(msgspec.structs.replace(self.scene.state(t), t=t))
-            await asyncio.sleep(0.1)
-
-    async def listen(self) -> None:
-        async for advisory in self.vehicle.advisories():
-            if advisory.kind != AdvisoryKind.DEGRADED:
-                self.fresh.append(stopwatch())
-                self.delays.append(WallClock().now() - advisory.inputs.t_rx)
-
-    async def until(self, done: Callable[[], Any], seconds: float) -> None:
-        deadline = stopwatch() + int(seconds * SECOND)
-        while not done() and stopwatch() < deadline:
-            await asyncio.sleep(0.01)
-
-    def counted(self) -> dict[str, int]:
-        with contextlib.suppress(OSError, ValueError):
-            counters = json.loads((self.folder / "status.json").read_text())["counters"]
-            return {name: n for name, n in counters.items() if name.startswith(("drop.", "reject."))}
-        return {}
-
-    def cut(self, address: str, port: int, cut: bool) -> None:
-        """Drop every packet of one link, or let them pass again."""
-        for end in (
-            ["-d", address, "--dport"],
-            ["-s", address, "--sport"],
-        ):  # on arrival: a drop on the way out would be noticed by the sender
-            subprocess.run(
-                ["iptables", "-A" if cut else "-D", "INPUT", "-p", "tcp", *end, str(port), "-j", "DROP"], check=True
-            )
+    return process.stdout.strip() or f"not measured: {process.stderr[-500:]}"
 
 
 async def node_killed(rig: Rig) -> None:
+    """Kill the node, and start it after 1 s."""
     rig.node.kill()
     rig.node.wait()
     await asyncio.sleep(1)
@@ -198,6 +57,7 @@ async def node_killed(rig: Rig) -> None:
 
 
 async def broker_killed(rig: Rig) -> None:
+    """Kill the broker, and start it after 3 s."""
     assert rig.broker
     rig.broker.kill()
     rig.broker.wait()
@@ -206,10 +66,12 @@ async def broker_killed(rig: Rig) -> None:
 
 
 async def embedded_broker_killed(rig: Rig) -> None:
-    os.kill(_children(rig.node)[0], signal.SIGKILL)
+    """Kill the broker that the node runs; the node starts it again."""
+    os.kill(children_of(rig.node)[0], signal.SIGKILL)
 
 
 async def broker_hung(rig: Rig) -> None:
+    """Stop the broker's process for HANG s: its sockets stay open and answer nothing."""
     assert rig.broker
     rig.broker.send_signal(signal.SIGSTOP)
     await asyncio.sleep(HANG)
@@ -217,6 +79,7 @@ async def broker_hung(rig: Rig) -> None:
 
 
 async def gateway_killed(rig: Rig) -> None:
+    """Close the gateway, and start another after 3 s."""
     assert rig.gateway
     rig.gateway.close()
     rig.gateway = None
@@ -225,14 +88,17 @@ async def gateway_killed(rig: Rig) -> None:
 
 
 async def gateway_cut(rig: Rig) -> None:
+    """Cut the link between gateway and node for CUT s."""
     await _cut(rig, "127.0.0.1", rig.port)
 
 
 async def node_cut(rig: Rig) -> None:
+    """Cut the link between node and broker for CUT s."""
     await _cut(rig, NODE_ADDRESS, rig.mqtt)
 
 
 async def vehicle_cut(rig: Rig) -> None:
+    """Cut the link between vehicle and broker for CUT s."""
     await _cut(rig, VEHICLE_ADDRESS, rig.mqtt)
 
 
@@ -243,18 +109,22 @@ async def _cut(rig: Rig, address: str, port: int) -> None:
 
 
 async def gateway_forward(rig: Rig) -> None:
+    """Set the gateway's clock an hour ahead."""
     rig.shift += HOUR
 
 
 async def gateway_back(rig: Rig) -> None:
+    """Set the gateway's clock an hour back."""
     rig.shift -= HOUR
 
 
 async def node_forward(rig: Rig) -> None:
+    """Set the node's clock an hour ahead."""
     rig.clock_file.write_text(str(HOUR))
 
 
 async def node_back(rig: Rig) -> None:
+    """Set the node's clock an hour back."""
     rig.clock_file.write_text(str(-HOUR))
 
 
@@ -281,27 +151,33 @@ async def measure(name: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         async with Rig(Path(folder), embedded) as rig:
             log = Path(folder) / "node.err"
-            before, begun, read = rig.counted(), len(rig.lines), log.stat().st_size
+            before, line_count, read = rig.counted(), len(rig.lines), log.stat().st_size
             expired = rig.vehicle.expired
             await cause(rig)
             end = stopwatch()
 
             def steady() -> bool:
                 """Advice of the last second comes at half the usual rate at least."""
-                return sum(stopwatch() - at < SECOND for at in rig.fresh[-50:]) >= 5 and rig.fresh[-1] > end
+                return sum(stopwatch() - arrival < SECOND for arrival in rig.fresh[-50:]) >= 5 and rig.fresh[-1] > end
 
             if name.endswith(" h"):
-                await asyncio.sleep(2)  # a clock that steps ends nothing: see whether service lasts
+                # A clock that steps ends nothing: see whether service lasts
+                await asyncio.sleep(2)
+
             await rig.until(steady, PATIENCE)
-            after = _resumed([at for at in rig.fresh if at > end], end)
+            after = _resumed([arrival for arrival in rig.fresh if arrival > end], end)
             usual, received = _median(rig.delays), len(rig.delays)
             await asyncio.sleep(AFTERWARDS)
             delay = f"{usual:.0f}, {_median(rig.delays[received:]):.0f}"
-            dropped = {key: n - before.get(key, 0) for key, n in rig.counted().items() if n > before.get(key, 0)}
+            dropped = {
+                key: count - before.get(key, 0) for key, count in rig.counted().items() if count > before.get(key, 0)
+            }
+
             with log.open("rb") as file:
                 file.seek(read)
-                logged = file.read().decode().splitlines() + rig.lines[begun:]
-            lost = ", ".join(f"{key} {n}" for key, n in sorted(dropped.items())) or "-"
+                logged = file.read().decode().splitlines() + rig.lines[line_count:]
+
+            lost = ", ".join(f"{key} {count}" for key, count in sorted(dropped.items())) or "-"
             if rig.vehicle.expired > expired:
                 lost += f"; expired at the vehicle {rig.vehicle.expired - expired}"
             return [
@@ -311,10 +187,6 @@ async def measure(name: str) -> list[str]:
                 lost,
                 f"{len(logged)}: {logged[0][:150] if logged else '-'}",
             ]
-
-
-def _children(process: subprocess.Popen[bytes]) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
 def _median(delays: list[int]) -> float:
@@ -336,30 +208,59 @@ async def vehicle_back() -> list[str]:
     """Return the row of a vehicle that is away for 2 s, while an advisory that is valid for 10 s is published."""
     with tempfile.TemporaryDirectory() as folder:
         running = broker.start(Path(folder), prefer="mosquitto")
-        egress = Egress(BrokerSection(port=running.port), WallClock(), Metrics(), lambda *_: None)
+        egress = Egress(
+            section=BrokerSection(port=running.port),
+            clock=WallClock(),
+            metrics=Metrics(),
+            on_vehicle_message=lambda *_: None,
+        )
+
         egress.start()
         await egress.connected.wait()
         async with Vehicle("car", port=running.port) as vehicle:
             await vehicle.connected.wait()
         await asyncio.sleep(1)
-        t = WallClock().now()
-        advisory = Advisory("x", AdvisoryKind.GLOSA, "X", "vehicle:car", 2, 1.0, "why", t, t + 10 * SECOND, Inputs(1))
+        time_ns = WallClock().now()
+
+        advisory = Advisory(
+            id="x",
+            kind=AdvisoryKind.GLOSA,
+            intersection="X",
+            target="vehicle:car",
+            severity=2,
+            confidence=1.0,
+            reason="why",
+            t=time_ns,
+            valid_until=time_ns + 10 * SECOND,
+            inputs=Inputs(1),
+        )
+
         egress.advise(advisory, msgspec.json.encode(advisory))
         await asyncio.sleep(1)
         begin = stopwatch()
-        took = "never"
+        duration = "never"
+
         async with Vehicle("car", port=running.port) as vehicle:
             with contextlib.suppress(asyncio.TimeoutError):
                 async with asyncio.timeout(5):
                     async for _ in vehicle.advisories():
-                        took = f"{(stopwatch() - begin) / SECOND:.1f}"
+                        duration = f"{(stopwatch() - begin) / SECOND:.1f}"
                         break
+
         await egress.stop()
         running.stop()
-    return ["vehicle away for 2 s: what was valid meanwhile", took, "-", "1 of 1" if took == "never" else "-", "-"]
+
+    return [
+        "vehicle away for 2 s: what was valid meanwhile",
+        duration,
+        "-",
+        "1 of 1" if duration == "never" else "-",
+        "-",
+    ]
 
 
 def main(names: list[str]) -> None:
+    """Measure the causes that are named, or all; print them as a table."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     rows = [
         [
@@ -370,10 +271,12 @@ def main(names: list[str]) -> None:
             "logged: lines, the first",
         ]
     ]
+
     for name in CAUSES:
         if not names or any(wanted in name for wanted in names):
             rows.append(asyncio.run(measure(name)))
             print("\t".join(rows[-1]), file=sys.stderr, flush=True)
+
     if not names:
         rows.append(asyncio.run(vehicle_back()))
     print("\n".join("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows))

@@ -19,24 +19,30 @@ from cloudctl.settings import EngineConfig
 def record(path: Path, seconds: float, objects: int) -> None:
     """Record a made-up run."""
     code = corridor()[0]
-    config = EngineConfig({"g": {f"r{k}": code.code.id for k in range(3)}})
+    config = EngineConfig({"g": {f"r{index}": code.code.id for index in range(3)}})
     engine, recorder = Engine([code.code], config), Recorder(path)
     recorder.meta("config", msgspec.json.encode(config))
     recorder.meta("code", codes.dump(code.code))
-    for t, batch in Scene(code, objects).run(seconds):
-        recorder.step(t, batch, [encode_advisory(a) for a in engine.step(t, batch).advisories])
+
+    for time_ns, batch in Scene(code, objects).run(seconds):
+        recorder.step(
+            time_ns, batch, [encode_advisory(advisory) for advisory in engine.step(time_ns, batch).advisories]
+        )
+
     recorder.close()
 
 
 def run() -> str:
+    """Return the table: how many times faster than real time a recording is replayed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.mcap"
-        record(path, 60.0, 40)
+        record(path, seconds=60.0, objects=40)
         runs = [replay(path) for _ in range(3)]
+
     best = sorted(run.speed for run in runs)
-    same = all(run.identical for run in runs)
+    identical = all(run.identical for run in runs)
     return (
         f"{runs[0].span_s:.0f} s, {runs[0].messages} messages, {runs[0].advisories} advisories: {best[1]:.0f} x "
         "real time (median of 3; must be >= 50); "
-        f"{'byte-identical' if same else f'NOT the same: {runs[0].difference}'}"
+        f"{'byte-identical' if identical else f'NOT the same: {runs[0].difference}'}"
     )

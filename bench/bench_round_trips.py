@@ -36,41 +36,48 @@ SIZE = 60_000_000  # bytes of a file, above which it is no map of one place
 
 
 def run() -> str:
+    """Return the report: what of each code comes back from each format, and why codes are refused."""
     kinds: dict[str, Counter[tuple[str, str]]] = {to: Counter() for to in TARGETS}
     refused: dict[str, Counter[str]] = {to: Counter() for to in TARGETS}
     counts: Counter[str] = Counter()
+
     for _, code in sources():
         counts["codes"] += 1
-        counts["connections"] += sum(c.inner for c in code.connections)
+        counts["connections"] += sum(connection.inner for connection in code.connections)
+
         for to in TARGETS:
             try:
-                exported = export_code(code, to, number=Number(300, 10))
+                exported = export_code(code, to, number=Number(id=300, region=10))
             except CodeError as error:
                 finding = error.findings[0]
                 refused[to][f"{finding.field.split('.')[-1]}: {finding.rule}"] += 1
                 continue
+
             counts[to] += 1
-            kinds[to].update({_kind(d) for d in exported.differences})
+            kinds[to].update({_kind(difference) for difference in exported.differences})
+
     rows = [
-        [f"{name} {what}", *(kinds[to][name, what] for to in TARGETS)]
-        for name, what in sorted({key for to in TARGETS for key in kinds[to]}, key=_order)
+        [f"{name} {change}", *(kinds[to][name, change] for to in TARGETS)]
+        for name, change in sorted({key for to in TARGETS for key in kinds[to]}, key=_order)
     ]
     first = table(
         [f"{counts['codes']} codes, {counts['connections']} connections", *TARGETS],
         [["came back", *(counts[to] for to in TARGETS)], ["refused", *(sum(refused[to].values()) for to in TARGETS)]],
     )
-    why = table(
+
+    reasons = table(
         ["why refused", *TARGETS],
         [
             [reason[:110], *(refused[to][reason] for to in TARGETS)]
-            for reason in sorted({r for to in TARGETS for r in refused[to]})
+            for reason in sorted({refusal for to in TARGETS for refusal in refused[to]})
         ],
     )
-    return "\n\n".join([first, table(["codes with a difference, all declared", *TARGETS], rows), why])
+
+    return "\n\n".join([first, table(["codes with a difference, all declared", *TARGETS], rows), reasons])
 
 
-def _kind(d: Difference) -> tuple[str, str]:
-    return d.field, d.what
+def _kind(difference: Difference) -> tuple[str, str]:
+    return difference.field, difference.what
 
 
 def _order(key: tuple[str, str]) -> tuple[bool, str, str]:
@@ -85,19 +92,21 @@ def sources() -> Iterator[tuple[str, IntersectionCode]]:
             *sorted((ROOT / "maps").glob("*.json")),
             *_networks(),
             *_generated(Path(folder)),
-            *(sorted(p for p in DATA.rglob("*") if p.is_file()) if DATA.exists() else []),
+            *(sorted(path for path in DATA.rglob("*") if path.is_file()) if DATA.exists() else []),
         ]
         for file in files:
             if file.stat().st_size > SIZE:
                 continue
-            for k, data in enumerate(_messages(file)):
+
+            for index, data in enumerate(_messages(file)):
                 try:
-                    found = codes.read_any(data, str(file), unsignalised=True)
+                    codes_read = codes.read_any(data, str(file), unsignalised=True)
                 except CodeError:
                     continue
-                for code in found:
+
+                for code in codes_read:
                     if not any(finding.severity == "error" for finding in codes.validate(code)):
-                        yield f"{file.name} {k}", code
+                        yield f"{file.name} {index}", code
 
 
 def _messages(file: Path) -> list[bytes]:
@@ -105,22 +114,27 @@ def _messages(file: Path) -> list[bytes]:
     data = file.read_bytes()
     if file.name == "j2735_uper_hex.json":
         return [row["hex"].encode() for row in json.loads(data)["MAP"]]
+
     if file.suffix == ".csv" and file.name.startswith("MAP"):
         return [
             line[line.index("{") :].replace('"@MINUTE_OF_YEAR@"', "1").encode()
             for line in data.decode().splitlines()
             if "{" in line
         ]
+
     if file.suffix == ".md" and b"```json" in data:
         return [re.sub(r"//[^\n]*", "", data.decode().split("```json")[1].split("```")[0]).encode()]
+
     return [data]
 
 
 def _networks() -> list[Path]:
     """Return the networks inside the eclipse-sumo wheel."""
     spec = find_spec("sumo")
-    home = Path(next(iter(spec.submodule_search_locations or []))) if spec else None
-    return sorted([*home.rglob("*.net.xml"), *home.rglob("*.net.xml.gz")]) if home else []
+    sumo_home = Path(next(iter(spec.submodule_search_locations or []))) if spec else None
+    if sumo_home:
+        return sorted([*sumo_home.rglob("*.net.xml"), *sumo_home.rglob("*.net.xml.gz")])
+    return []
 
 
 def _generated(folder: Path) -> list[Path]:
@@ -128,10 +142,12 @@ def _generated(folder: Path) -> list[Path]:
     spec = find_spec("sumo")
     if not spec:
         return []
+
     tool = Path(next(iter(spec.submodule_search_locations or []))) / "bin" / "netgenerate"
-    out = []
-    for k, options in enumerate(GENERATED):
-        file = folder / f"generated-{k}.net.xml"
+    files = []
+
+    for index, options in enumerate(GENERATED):
+        file = folder / f"generated-{index}.net.xml"
         subprocess.run(
             [
                 str(tool),
@@ -145,5 +161,7 @@ def _generated(folder: Path) -> list[Path]:
             check=True,
             capture_output=True,
         )
-        out.append(file)
-    return out
+
+        files.append(file)
+
+    return files

@@ -27,10 +27,12 @@ ADVISORY = Advisory(
 
 
 def run() -> str:
+    """Return the table: us to sign and to verify an advisory."""
     topic = MqttTopics.vehicle("car-1", "advisories")
     with tempfile.TemporaryDirectory() as folder:
         public_key = new_signature_key(Path(folder) / "signature.key")
         signer, verifier = Signer(Path(folder) / "signature.key"), Verifier(public_key)
+
     payload = encode(ADVISORY)
     signed = signer.sign(topic, payload)
     assert verifier.verify(topic, signed)
@@ -39,5 +41,6 @@ def run() -> str:
         "sign": lambda: signer.sign(topic, payload),
         "verify": lambda: verifier.verify(topic, signed),
     }
+
     size = f"{len(payload)} bytes, signed {len(signed)}"
     return f"{ratios(interleaved(jobs), 'encode')}\n{size}"

@@ -26,6 +26,7 @@ PAUSE = (3.0, 8.0)  # s of service before the next cause
 
 
 def run() -> str:
+    """Return the report of hours of faults, one after the other."""
     minutes, seed = float(os.environ.get("SOAK_MINUTES", "30")), int(os.environ.get("SOAK_SEED", "1"))
     without = [name.strip() for name in os.environ.get("SOAK_WITHOUT", "").split(",") if name.strip()]
     shutil.rmtree(OUT, ignore_errors=True)
@@ -34,10 +35,12 @@ def run() -> str:
     soak = Soak(minutes, seed)
     stop = threading.Event()
     sampler = threading.Thread(target=_sample, args=(system, soak, stop), daemon=True)
+
     try:
         system.start()
         if not system.served(30.0):
             raise RuntimeError(f"no advice within 30 s of the start: {system.node.stderr[-1500:]}")
+
         soak.begin = system.clock.now()
         sampler.start()
         _harm(system, soak, soak.begin + int((minutes * 60 - CALM) * SECOND), without)
@@ -47,23 +50,27 @@ def run() -> str:
     finally:
         stop.set()
         soak.status = system.stop()
+
     soak.stderr = system.node.stderr
     return report(soak, system, OUT)
 
 
 def _harm(system: System, soak: Soak, end: int, without: list[str]) -> None:
     """Inject every cause in turn, in a new random order each time round, until `end`."""
-    soak.causes.append(Cause("none (calm)", system.clock.now(), system.clock.now(), ()))
+    soak.causes.append(Cause(name="none (calm)", begin=system.clock.now(), end=system.clock.now(), where=()))
     system.sleep(CALM)
     names: list[str] = []
+
     while system.clock.now() < end:
         if not names:
             names = [name for name in system.causes if name not in without]
             system.rng.shuffle(names)
+
         name = names.pop()
         print(f"soak: {(system.clock.now() - soak.begin) / SECOND:.0f} s: {name}", file=sys.stderr, flush=True)
         soak.causes.append(system.inject(name))
         system.sleep(SETTLE)
+
         if not system.node.alive():
             assert system.node.process is not None
             soak.deaths.append(f"exit status {system.node.process.returncode} after: {name}")
@@ -74,26 +81,30 @@ def _harm(system: System, soak: Soak, end: int, without: list[str]) -> None:
                 soak.outages.append("no advice within 30 s of the next start")
         elif not system.served(MAX_OUTAGE):
             soak.outages.append(f"no service {MAX_OUTAGE:.0f} s after: {name}" + _repair(system, soak))
+
         system.sleep(system.rng.uniform(*PAUSE))
-    soak.causes.append(Cause("none (calm)", system.clock.now(), system.clock.now(), ()))
+
+    soak.causes.append(Cause(name="none (calm)", begin=system.clock.now(), end=system.clock.now(), where=()))
     system.sleep(CALM)
 
 
 def _repair(system: System, soak: Soak) -> str:
     """Put the system right so that the next cause is not blamed for this one; return what that gave."""
-    soak.causes.append(Cause("none (repaired by hand)", system.clock.now(), system.clock.now(), ()))
-    system.repair()
-    return (
-        "; back after clocks and gateways were put right"
-        if system.served(MAX_OUTAGE)
-        else "; nor after clocks and gateways were put right"
+    soak.causes.append(
+        Cause(name="none (repaired by hand)", begin=system.clock.now(), end=system.clock.now(), where=())
     )
+    system.repair()
+    if system.served(MAX_OUTAGE):
+        return "; back after clocks and gateways were put right"
+
+    return "; nor after clocks and gateways were put right"
 
 
 def _sample(system: System, soak: Soak, stop: threading.Event) -> None:
     clock = WallClock()
     while not stop.is_set():
-        with contextlib.suppress(OSError, ValueError, KeyError):  # it has ended: the main thread sees to that
+        # It has ended: the main thread sees to that
+        with contextlib.suppress(OSError, ValueError, KeyError):
             soak.samples.append(Sample(clock.now(), *system.node.sample()))
         deadline = clock.now() + SAMPLE_INTERVAL * SECOND
         while not stop.is_set() and clock.now() < deadline:

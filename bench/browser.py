@@ -28,7 +28,7 @@ MAX_MESSAGE = 64 * 1024 * 1024  # bytes: a screenshot is one message
 
 
 class PageFailed(AssertionError):
-    """The page threw an exception, or what was waited for did not come; the text says which."""
+    """The page threw an exception, or what was waited for did not come; the text names it."""
 
 
 def find_browser() -> str | None:
@@ -43,8 +43,10 @@ class Browser:
         path = find_browser()
         if path is None:
             raise RuntimeError("no Chromium here: apt-get install chromium")
+
         self.errors: list[str] = []
         self._folder = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
+
         self._process = subprocess.Popen(
             [
                 path,
@@ -57,9 +59,11 @@ class Browser:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
+
         self._loop = asyncio.new_event_loop()
         self._number = 0
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+
         try:
             self._run(self._connect(self._address()), START)
             self.call("Page.enable")
@@ -82,9 +86,11 @@ class Browser:
         self._process.wait()
         if self._process.stderr is not None:
             self._process.stderr.close()
+
         if getattr(self, "_session", None) is not None:
             self._reader.cancel()
             self._loop.run_until_complete(self._session.close())
+
         self._loop.close()
         self._folder.cleanup()
 
@@ -112,20 +118,22 @@ class Browser:
         if "exceptionDetails" in answer:
             details = answer["exceptionDetails"]
             raise PageFailed(details.get("exception", {}).get("description") or details["text"])
+
         return answer["result"].get("value")
 
     def until(self, script: str, seconds: float = 20.0) -> Any:
         """Return the value of an expression once it is true. Raises PageFailed when `seconds` go by first."""
         deadline = stopwatch() + int(seconds * SECOND)
         while True:
-            found = self.run(
+            result = self.run(
                 f"(() => {{ try {{ const found = {script}; return found instanceof Node ? true : found }} catch {{"
                 " return null } })()"
             )
-            if found:
-                return found
+            if result:
+                return result
             if stopwatch() > deadline:
                 raise PageFailed(f"within {seconds:g} s this did not become true: {script}. Errors: {self.errors[-3:]}")
+
             self._run(asyncio.sleep(0.03))
 
     def key(self, key: str) -> None:
@@ -163,11 +171,12 @@ class Browser:
         deadline = stopwatch() + int(START * 1000) * MS
         while stopwatch() < deadline:
             line = self._process.stderr.readline().decode(errors="replace")
-            found = re.search(r"DevTools listening on ws://([^/]+)/", line)
-            if found:
-                return found.group(1)
+            match = re.search(r"DevTools listening on ws://([^/]+)/", line)
+            if match:
+                return match.group(1)
             if not line:
                 break
+
         raise RuntimeError("the browser did not start")
 
     async def _connect(self, host: str) -> None:

@@ -12,11 +12,8 @@ from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.schema import VERSION, Group, Hello, Perception, Sensor, Signal, SignalState, VehicleState
 
-RED, GREEN, YELLOW = (
-    16 * SECOND,
-    21 * SECOND,
-    3 * SECOND,
-)  # of the group that the connected vehicles wait for, in this order
+# Of the group that the connected vehicles wait for, in this order
+RED, GREEN, YELLOW = 16 * SECOND, 21 * SECOND, 3 * SECOND
 CYCLE = RED + GREEN + YELLOW
 OTHERS_RED_ENDS = 60 * SECOND  # after now: the other groups stay red
 
@@ -34,40 +31,58 @@ class Crossing:
 
     def __post_init__(self) -> None:
         self.scene = Scene(self.code, self.n, self.seed)
-        for k in range(1, self.connected):  # as the first one, at places of their own
-            self.scene.lanes[k], self.scene.starts[k] = self.scene.lanes[0], self.scene.starts[0]
-            self.scene.lengths[k] = self.scene.lengths[0]
+        # As the first one, at places of their own
+        for index in range(1, self.connected):
+            self.scene.lanes[index], self.scene.starts[index] = self.scene.lanes[0], self.scene.starts[0]
+            self.scene.lengths[index] = self.scene.lengths[0]
+
         self.scene.begin[: self.connected] = np.arange(self.connected) * self.scene.lengths[0] / max(self.connected, 1)
         movement = self.code.connection(self.scene.movement)
         self.group = int(self.code.group_ids[self.code.conn_group[movement]])
 
     @property
     def id(self) -> str:
+        """The id of its code."""
         return self.code.code.id
 
-    def groups(self, t: int) -> tuple[Group, ...]:
-        """Return the signal states at `t`: one group goes through red, green, yellow; the others stay red, their end
-        unknown."""
-        phase = t % CYCLE
-        begin = t - phase
+    def groups(self, time_ns: int) -> tuple[Group, ...]:
+        """Return the signal states at `time_ns`: one group goes through red, green, yellow; the others stay red, their
+        end unknown."""
+        phase = time_ns % CYCLE
+        begin = time_ns - phase
         state, end = SignalState.YELLOW_PROTECTED, begin + CYCLE
+
         if phase < RED:
             state, end = SignalState.RED, begin + RED
         elif phase < RED + GREEN:
             state, end = SignalState.GREEN_PROTECTED, begin + RED + GREEN
+
         next_green = begin + RED if phase < RED else begin + CYCLE + RED
-        cycling = Group(self.group, state, end, end, end, 1.0, next_green, GREEN)
-        return tuple(cycling if int(g) == self.group else Group(int(g), SignalState.RED) for g in self.code.group_ids)
+        cycling = Group(
+            group=self.group,
+            state=state,
+            min_end=end,
+            max_end=end,
+            likely_end=end,
+            confidence=1.0,
+            next_green=next_green,
+            next_duration=GREEN,
+        )
+
+        return tuple(
+            cycling if int(group_id) == self.group else Group(int(group_id), SignalState.RED)
+            for group_id in self.code.group_ids
+        )
 
     def hello(self, gateway: str) -> bytes:
         """Return the hello of this crossing's gateway."""
         return encode(
             Hello(
-                VERSION,
-                gateway,
-                (self.rsu,),
-                (Sensor("fused", lat=self.scene.lat, lon=self.scene.lon, range=300.0),),
-                "bench",
+                version=VERSION,
+                gateway=gateway,
+                rsus=(self.rsu,),
+                sensors=(Sensor("fused", lat=self.scene.lat, lon=self.scene.lon, range=300.0),),
+                software="bench",
             )
         )
 
@@ -75,16 +90,43 @@ class Crossing:
         """Return what the sensor sees at `t`."""
         block = encode(pack(self.scene.columns(t)))
         return encode(
-            Perception(VERSION, self.rsu, "fused", seq, t, self.scene.lat, self.scene.lon, msgspec.Raw(block))
+            Perception(
+                version=VERSION,
+                rsu=self.rsu,
+                sensor="fused",
+                seq=seq,
+                t=t,
+                lat=self.scene.lat,
+                lon=self.scene.lon,
+                objects=msgspec.Raw(block),
+            )
         )
 
     def signal(self, seq: int, t: int, revision: int | None = None) -> bytes:
         """Return the signal message of `t`."""
         number = self.code.code.revision if revision is None else revision
-        return encode(Signal(VERSION, self.rsu, self.id, number, seq, t, self.groups(t)))
+        return encode(
+            Signal(
+                version=VERSION,
+                rsu=self.rsu,
+                intersection=self.id,
+                revision=number,
+                seq=seq,
+                t=t,
+                groups=self.groups(t),
+            )
+        )
 
-    def state(self, vehicle: int, t: int) -> VehicleState:
-        """Return what connected vehicle number `vehicle` reports at `t`."""
-        x, y, vx, vy = self.scene.at(t)[vehicle]
-        lat, lon = (float(v) for v in self.code.origin.to_geodetic(x, y))
-        return VehicleState(t, lat, lon, SPEED, float(np.arctan2(vy, vx)), movements=(self.scene.movement,))
+    def state(self, vehicle: int, time_ns: int) -> VehicleState:
+        """Return what connected vehicle number `vehicle` reports at `time_ns`."""
+        x, y, vx, vy = self.scene.at(time_ns)[vehicle]
+        lat, lon = (float(value) for value in self.code.origin.to_geodetic(x, y))
+
+        return VehicleState(
+            t=time_ns,
+            lat=lat,
+            lon=lon,
+            speed=SPEED,
+            heading=float(np.arctan2(vy, vx)),
+            movements=(self.scene.movement,),
+        )

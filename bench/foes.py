@@ -19,63 +19,76 @@ SHIPPED = ("intersection.net.xml.gz", "corridor.net.xml.gz")
 
 def main(names: list[str]) -> int:
     """Print a row an intersection; 1 when a pair differs."""
-    rows, wrong = [], 0
+    rows, wrong_count = [], 0
     for name in names or [str(maps.path(name)) for name in SHIPPED]:
         imported = codes.import_sumo(Path(name))
         net = sumolib.net.readNet(_plain(Path(name)), withInternal=True)
         reported = [loss for loss in imported.losses if loss.what in ("differs", "guessed")]
+
         for code in imported:
-            pairs, same, foes = compare(net, code)
-            wrong += pairs - same
+            pairs, agreeing, foes = compare(net, code)
+            wrong_count += pairs - agreeing
+
             rows.append(
                 [
                     f"{Path(name).name.split('.')[0]} {code.name[:24]}",
                     pairs,
                     foes,
-                    same,
-                    100.0 * same / pairs if pairs else 100.0,
+                    agreeing,
+                    100.0 * agreeing / pairs if pairs else 100.0,
                 ]
             )
+
         for loss in reported:
             print(loss)
+
     print(table(["intersection", "pairs of movements", "foes", "equal", "% equal"], rows))
-    return int(wrong > 0)
+    return int(wrong_count > 0)
 
 
 def _plain(path: Path) -> str:
     """Return a file that sumolib can read."""
     if path.suffix != ".gz":
         return str(path)
-    out = Path(tempfile.mkdtemp()) / path.stem
-    out.write_bytes(gzip.decompress(path.read_bytes()))
-    return str(out)
+    base_path = Path(tempfile.mkdtemp()) / path.stem
+    base_path.write_bytes(gzip.decompress(path.read_bytes()))
+    return str(base_path)
 
 
 def compare(net: Any, code: IntersectionCode) -> tuple[int, int, int]:
     """Return (pairs of movements of one junction, those where matrix and SUMO agree on foes and right of way, foes)."""
     links = {}
-    for c in (c for c in code.connections if c.inner):
-        start, _, end = next(a.value for a in c.alias if a.kind == "sumo").partition(">")
+    for connection in (connection for connection in code.connections if connection.inner):
+        start, _, end = next(first.value for first in connection.alias if first.kind == "sumo").partition(">")
         lane = net.getLane(start)
-        found = next(x for x in lane.getOutgoing() if x.getToLane().getID() == end)
-        links[c.id] = (lane.getEdge().getToNode(), found)
-    ours = {frozenset((c.a, c.b)): {c.a: c.a_yields, c.b: c.b_yields} for c in code.conflicts}
-    pairs = same = foes = 0
-    for a, b in combinations(links, 2):
-        node, link = links[a]
-        other, further = links[b]
-        if node != other:
+        target = next(x for x in lane.getOutgoing() if x.getToLane().getID() == end)
+        links[connection.id] = (lane.getEdge().getToNode(), target)
+
+    yields_of_pair = {
+        frozenset((connection.a, connection.b)): {connection.a: connection.a_yields, connection.b: connection.b_yields}
+        for connection in code.conflicts
+    }
+    pairs = agreeing = foes = 0
+
+    for first, second in combinations(links, 2):
+        node, link = links[first]
+        other_link, further = links[second]
+        if node != other_link:
             continue
-        i, j = node.getLinkIndex(link), node.getLinkIndex(further)
-        if i < 0 or j < 0:
+
+        index, other_index = node.getLinkIndex(link), node.getLinkIndex(further)
+        # No link of the junction's request matrix
+        if index < 0 or other_index < 0:
             continue
+
         pairs += 1
-        meet = node.areFoes(i, j) or node.areFoes(j, i)
+        meet = node.areFoes(index, other_index) or node.areFoes(other_index, index)
         foes += meet
-        yields = {a: node.forbids(further, link), b: node.forbids(link, further)}
-        found = ours.get(frozenset((a, b)))
-        same += (found is not None) == meet and (found is None or found == yields)
-    return pairs, same, foes
+        yields = {first: node.forbids(further, link), second: node.forbids(link, further)}
+        target = yields_of_pair.get(frozenset((first, second)))
+        agreeing += (target is not None) == meet and (target is None or target == yields)
+
+    return pairs, agreeing, foes
 
 
 if __name__ == "__main__":

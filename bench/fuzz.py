@@ -2,8 +2,8 @@
 anywhere but at the first.
 
 `HostileTraffic.message` draws one message of any kind, hostile in one of the ways of `mutations`. What would be a valid
-message about the first intersection (a vehicle there, a request for it) is drawn again: those may change what is said
-there, and are no attack on it.
+message about the first intersection (a vehicle there, a request for it) is drawn again: those may change what is
+advised there, and are no attack on it.
 """
 
 from typing import Any, NamedTuple
@@ -104,57 +104,65 @@ class HostileTraffic:
         self.mutator = Mutator(seed)
         self._rng = self.mutator.rng
         self._victim, self._home = victim, home
-        self._rsus = (*RSUS, *RSUS, *RSUS, *victim_rsus)  # one in four or so names a unit of the victim's
+        # One in four or so names a unit of the victim's
+        self._rsus = (*RSUS, *RSUS, *RSUS, *victim_rsus)
         self._seqs: dict[tuple[str, str], int] = {}
         self._fresh = 0
         self._gateway_rows = [row for row, weight in WEIGHTS.items() for _ in range(weight)]
-        self._positions = [home.scene.at(k * SECOND // 2) for k in range(40)]
+        self._positions = [home.scene.at(index * SECOND // 2) for index in range(40)]
 
-    def message(self, t: int) -> Hostile:
-        """Return one hostile message of the time `t`."""
+    def message(self, time_ns: int) -> Hostile:
+        """Return one hostile message of the time `time_ns`."""
         while True:
-            drawn = self._gateway(t) if self._rng.random() < GATEWAY_SHARE else self._vehicle(t)
+            drawn = self._gateway(time_ns) if self._rng.random() < GATEWAY_SHARE else self._vehicle(time_ns)
             if not self._about_victim(drawn):
                 return drawn
 
     # --- gateways ---
 
-    def _gateway(self, t: int) -> Hostile:
+    def _gateway(self, time_ns: int) -> Hostile:
         rng, row = self._rng, self.mutator.pick(self._gateway_rows)
         if row == "frames":
             kind = rng.choice((b"P", b"S", b"H", b"?", b""))
             frames = rng.choice(
                 ((kind,), (kind, b"\x80", b"\x80"), (kind, b"", b"", b"", b""), (b"",), (rng.randbytes(40),))
             )
-            return Hostile(row, frames, "", "", b"")
+            return Hostile(row=row, frames=frames, vehicle="", leaf="", body=b"")
+
         if row == "unknown":
             kind = rng.choice((*ODD_KINDS, rng.randbytes(1)))
-            body = self.mutator.hostile(self._tree(rng.choice(("perception", "signal", "hello")), t), MSGPACK)
-            return Hostile(KIND_OF_CODE.get(kind, row), (kind, body), "", "", body)
-        body = self.mutator.hostile(self._tree(row, t), MSGPACK)
-        return Hostile(row, (TOPICS[row].code, body), "", "", body)
+            body = self.mutator.hostile(self._tree(rng.choice(("perception", "signal", "hello")), time_ns), MSGPACK)
+            return Hostile(row=KIND_OF_CODE.get(kind, row), frames=(kind, body), vehicle="", leaf="", body=body)
 
-    def _tree(self, kind: str, t: int) -> dict[str, Any]:
+        body = self.mutator.hostile(self._tree(row, time_ns), MSGPACK)
+        return Hostile(row=row, frames=(TOPICS[row].code, body), vehicle="", leaf="", body=body)
+
+    def _tree(self, kind: str, time_ns: int) -> dict[str, Any]:
         """Return a valid body of a gateway's kind, as a tree with the keys of the wire."""
         rsu = self._rng.choice(self._rsus)
         lane = self._home.code.lane_ids[int(self._rng.randrange(self._home.code.n_lanes))]
         if kind == "hello":
             return self._hello(rsu)
         if kind == "signal":
-            return self._signal(t, rsu)
+            return self._signal(time_ns, rsu)
         if kind == "hazard":
-            return self._hazard(t, rsu, lane)
+            return self._hazard(time_ns, rsu, lane)
+
         if kind == "health":
             sensor = {"id": "c1", "alive": True, "hz": 10.0, "temperature": 40.0, "clock_offset": 1000}
-            return {"v": 1, "r": rsu, "t": t, "s": [sensor]}
+            return {"v": 1, "r": rsu, "t": time_ns, "s": [sensor]}
+
         if kind == "sync":
-            question = {"v": 1, "g": HOSTILE, "t1": t}
-            return {**question, "t2": t + 10, "t3": t + 20, "t4": t + 30} if self._rng.random() < 0.5 else question
+            question = {"v": 1, "g": HOSTILE, "t1": time_ns}
+            if self._rng.random() < 0.5:
+                return {**question, "t2": time_ns + 10, "t3": time_ns + 20, "t4": time_ns + 30}
+            return question
+
         if kind == "perception":
-            return self._perception(t, rsu)
+            return self._perception(time_ns, rsu)
 
         # a kind that only the node sends
-        reject = {"v": 1, "kind": kind, "seq": 1, "t": t, "field": "x", "value": "1", "rule": "r", "remedy": "m"}
+        reject = {"v": 1, "kind": kind, "seq": 1, "t": time_ns, "field": "x", "value": "1", "rule": "r", "remedy": "m"}
         return {**reject, "i": self._home.id, "a": []}
 
     def _hello(self, rsu: str) -> dict[str, Any]:
@@ -163,34 +171,35 @@ class HostileTraffic:
         sensors = [{"id": name, "type": "camera", **pose} for name in ("c1", "c2")]
         return {"v": 1, "g": HOSTILE, "r": [rsu], "s": sensors, "sw": "x"}
 
-    def _signal(self, t: int, rsu: str) -> dict[str, Any]:
+    def _signal(self, time_ns: int, rsu: str) -> dict[str, Any]:
         home = self._home
-        end = t + self._rng.randrange(1, 40) * SECOND
+        end = time_ns + self._rng.randrange(1, 40) * SECOND
         groups = [
             {"g": int(group), "s": 2, "mn": end, "mx": end, "lk": end, "c": 1.0, "ng": end, "nd": SECOND}
             for group in home.code.group_ids
         ]
+
         return {
             "v": 1,
             "r": rsu,
             "i": home.id,
             "rev": home.code.code.revision,
             "q": self._seq(rsu, "signal"),
-            "t": t,
+            "t": time_ns,
             "g": groups,
             "ln": [],
         }
 
-    def _hazard(self, t: int, rsu: str, lane: str) -> dict[str, Any]:
+    def _hazard(self, time_ns: int, rsu: str, lane: str) -> dict[str, Any]:
         lat, lon = self._home.scene.lat, self._home.scene.lon
         return {
             "v": 1,
             "r": rsu,
             "id": f"h{self._rng.randrange(2_000)}",
             "kind": "works",
-            "t": t,
-            "start": t,
-            "end": t + 60 * SECOND,
+            "t": time_ns,
+            "start": time_ns,
+            "end": time_ns + 60 * SECOND,
             "lane": lane,
             "s": [10.0, 30.0],
             "polygon": [[lat, lon], [lat, lon + 0.001], [lat + 0.001, lon]],
@@ -198,10 +207,11 @@ class HostileTraffic:
             "text": "works",
         }
 
-    def _perception(self, t: int, rsu: str) -> dict[str, Any]:
+    def _perception(self, time_ns: int, rsu: str) -> dict[str, Any]:
         rng, home = self._rng, self._home
         sensor = rng.choice(("c1", "c2", "c3"))
         rows = rng.choice(self._positions)
+
         if rng.random() < 0.5:
             block = np.full((14, len(rows)), np.nan, "<f4")
             block[0] = 1.0
@@ -214,12 +224,13 @@ class HostileTraffic:
                 {"x": float(x), "y": float(y), "vx": float(vx), "vy": float(vy), "class": "car", "length": 4.5}
                 for x, y, vx, vy in rows[:4]
             ]
+
         return {
             "v": 1,
             "r": rsu,
             "s": sensor,
             "q": self._seq(rsu, sensor),
-            "t": t,
+            "t": time_ns,
             "lat": home.scene.lat,
             "lon": home.scene.lon,
             "o": objects,
@@ -232,9 +243,10 @@ class HostileTraffic:
 
     # --- vehicles ---
 
-    def _vehicle(self, t: int) -> Hostile:
+    def _vehicle(self, time_ns: int) -> Hostile:
         rng = self._rng
         leaf = rng.choice(("state", "state", "state", "requests", "acks"))
+
         choice = rng.random()
         if choice < 0.5:
             self._fresh += 1
@@ -243,36 +255,45 @@ class HostileTraffic:
             vehicle = f"w{rng.randrange(POOL)}"
         else:
             vehicle = rng.choice(ODD_IDS)
-        return Hostile(leaf, (), vehicle, leaf, self.mutator.hostile(self._report(leaf, vehicle, t), JSON))
 
-    def _report(self, leaf: str, vehicle: str, t: int) -> dict[str, Any]:
+        return Hostile(
+            row=leaf,
+            frames=(),
+            vehicle=vehicle,
+            leaf=leaf,
+            body=self.mutator.hostile(self._report(leaf, vehicle, time_ns), JSON),
+        )
+
+    def _report(self, leaf: str, vehicle: str, time_ns: int) -> dict[str, Any]:
         """Return a valid body of a vehicle's kind, as a tree."""
         rng, home = self._rng, self._home
         if leaf == "requests":
             return {
-                "t": t,
+                "t": time_ns,
                 "id": f"p{rng.randrange(100)}",
                 "intersection": home.id,
                 "movement": home.scene.movement,
-                "eta": t + 10 * SECOND,
+                "eta": time_ns + 10 * SECOND,
                 "action": "request",
                 "version": 1,
             }
+
         if leaf == "acks":
             of = rng.choice((self._victim.code.id, home.id, vehicle))
             return {
-                "t": t,
+                "t": time_ns,
                 "advisory": f"{of}-{rng.randrange(3_000)}",
                 "outcome": rng.choice(("applied", "declined", "expired")),
                 "version": 1,
             }
-        x, y, vx, vy = (float(v) for v in rng.choice(rng.choice(self._positions)))
-        lat, lon = (float(v) for v in home.code.origin.to_geodetic(x, y))
+
+        x, y, vx, vy = (float(value) for value in rng.choice(rng.choice(self._positions)))
+        lat, lon = (float(value) for value in home.code.origin.to_geodetic(x, y))
         if rng.random() < 0.1:  # anywhere else
             lat, lon = rng.uniform(-90, 90), rng.uniform(-180, 180)
         kind = rng.choice(("car", "bus", "emergency", "taxi", "truck"))
         return {
-            "t": t,
+            "t": time_ns,
             "lat": lat,
             "lon": lon,
             "speed": float(np.hypot(vx, vy)),
@@ -288,16 +309,20 @@ class HostileTraffic:
 
     def _about_victim(self, drawn: Hostile) -> bool:
         """Return whether it is a message that may rightly change the output for the victim."""
-        if drawn.frames and drawn.frames[0] not in (b"state", b"requests"):  # a gateway is held to its units
+        # A gateway is held to its units
+        if drawn.frames and drawn.frames[0] not in (b"state", b"requests"):
             return False
         if b"requests" in (drawn.leaf.encode(), *drawn.frames[:1]):
             return self._victim.code.id.encode() in drawn.body
+
         try:
             body = msgspec.json.decode(drawn.body) if not drawn.frames else msgspec.msgpack.decode(drawn.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
+
         lat, lon = (body.get("lat"), body.get("lon")) if isinstance(body, dict) else (None, None)
         if not isinstance(lat, int | float) or not isinstance(lon, int | float):
             return False
+
         origin = self._victim.origin
         return origin.lat - NEAR < lat < origin.lat + NEAR and origin.lon - NEAR < lon < origin.lon + NEAR

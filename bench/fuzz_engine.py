@@ -31,11 +31,14 @@ BEGIN = 1_767_225_600 * SECOND
 STEP = 10 * MS
 BATCH = 60  # hostile messages a step: 6,000/s
 SAMPLES = 200  # of memory
-MAX_STEP = 1000.0  # ms; a step that takes longer keeps everybody's messages waiting until they are too old
+# ms; a step that takes longer keeps all messages waiting until they are too old
+MAX_STEP = 1000.0
 SETTLED = 100  # steps after which the longest is looked for
-WARM_UP = 3_000  # messages of a run before that is not looked at: what is compiled on first use is compiled then
+# messages of a run before that is not looked at: what is compiled on first use is compiled then
+WARM_UP = 3_000
 MEMORY_JUDGED = 50_000  # messages; the memory of a shorter run is no evidence
 MAX_GROWTH = 0.05  # of memory, from a tenth of the messages to all
+# Counted besides the message they belong to
 NOT_INPUTS = (
     "reject.frames",
     "reject.unknown_key",
@@ -43,7 +46,7 @@ NOT_INPUTS = (
     "reject.signal_part",
     "reject.health_part",
     "reject.state_part",
-)  # counted besides the message they belong to
+)
 INPUT_DROPS = ("drop.queue", "drop.inbox")
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -67,8 +70,8 @@ def config_of(crossing: Crossing, home: Crossing) -> EngineConfig:
 
 def scenes() -> tuple[Crossing, Crossing]:
     """Return the victim and the intersection of the hostile senders, 1.6 km apart."""
-    made = corridor()
-    return Crossing(made[0], VALID_RSU, 20), Crossing(made[-1], RSUS[0], 12, seed=2)
+    codes_made = corridor()
+    return Crossing(code=codes_made[0], rsu=VALID_RSU, n=20), Crossing(code=codes_made[-1], rsu=RSUS[0], n=12, seed=2)
 
 
 def is_valid_sender(datum: RawMessage) -> bool:
@@ -86,7 +89,8 @@ class Twins:
     victim: str
     compared: int = 0
     advisories: int = 0
-    differences: Counter[str] = field(default_factory=Counter)  # steps, by the kind of output that differed first
+    # steps, by the kind of output that differed first
+    differences: Counter[str] = field(default_factory=Counter)
     first_difference: dict[str, str] = field(default_factory=dict)
     crashes: Counter[str] = field(default_factory=Counter)
     first_crash: dict[str, str] = field(default_factory=dict)
@@ -97,40 +101,46 @@ class Twins:
     def __post_init__(self) -> None:
         self.full, self.quiet = self.make(), self.make()
 
-    def step(self, t: int, batch: Sequence[RawMessage]) -> Output:
-        """Step both at `t` and compare what concerns the victim; return what the one with everything gave out."""
-        out = self._step(t, batch)
-        alone = self.quiet.step(t, [datum for datum in batch if is_valid_sender(datum)])
-        for gateway, kind, body in out.replies:
+    def step(self, time_ns: int, batch: Sequence[RawMessage]) -> Output:
+        """Step both at `time_ns` and compare what concerns the victim; return what the one with everything gave out."""
+        output = self._step(time_ns, batch)
+        alone = self.quiet.step(time_ns, [datum for datum in batch if is_valid_sender(datum)])
+
+        for gateway, kind, body in output.replies:
             if kind == "reject" and isinstance(body, Reject) and gateway != VALID:
                 self.rules[f"{body.kind}: {generic(body.field)}: {generic(body.rule)}"[:90]] += 1
-        mine, other = list(self._of_victim(out)), list(self._of_victim(alone))
-        self.compared += len(other)
-        self.advisories += sum(line[0] == "advisory" for line in other)
-        if mine != other:
-            kind, text = _difference(t, mine, other)
+
+        mine, theirs = list(self._of_victim(output)), list(self._of_victim(alone))
+        self.compared += len(theirs)
+        self.advisories += sum(line[0] == "advisory" for line in theirs)
+
+        if mine != theirs:
+            kind, text = _difference(time_ns, mine, theirs)
             self.differences[kind] += 1
             self.first_difference.setdefault(kind, text)
-        return out
 
-    def _step(self, t: int, batch: Sequence[RawMessage]) -> Output:
+        return output
+
+    def _step(self, time_ns: int, batch: Sequence[RawMessage]) -> Output:
         begin = stopwatch()
         try:
-            out = self.full.step(t, batch)
+            output = self.full.step(time_ns, batch)
         except Exception as error:
             self._crashed(cause_of(error), traceback.format_exc())
             return Output()
-        took = (stopwatch() - begin) / MS
+
+        duration = (stopwatch() - begin) / MS
         self.steps += 1
-        if self.steps > SETTLED and took > self.slowest[0]:
+        if self.steps > SETTLED and duration > self.slowest[0]:
             longest = max(batch, key=lambda datum: len(datum.body), default=RawMessage("", "", b""))
             self.slowest = (
-                took,
+                duration,
                 f"of {len(batch)} messages, the longest a {longest.kind} of {len(longest.body)} bytes",
             )
-        for fault in out.errors:
+
+        for fault in output.errors:
             self._crashed(f"guarded, in {fault.place}: {fault.cause}", fault.text)
-        return out
+        return output
 
     def _crashed(self, cause: str, text: str) -> None:
         self.crashes[cause] += 1
@@ -140,23 +150,25 @@ class Twins:
         """Yield the output for the victim: its advisories, signals, traffic, faults, and every reply to its gateway."""
         published = (("advisory", output.advisories), ("signals", output.signals), ("traffic", output.traffic))
         for name, items in published:
-            for item in items:
-                if item.intersection == self.victim:
-                    yield name, msgspec.json.encode(item)
+            for part in items:
+                if part.intersection == self.victim:
+                    yield name, msgspec.json.encode(part)
+
         for fault in output.faults:
             if fault.intersection == self.victim:
                 yield "fault", str(fault).encode()
+
         for gateway, kind, body in output.replies:
             if gateway == VALID:
                 yield f"reply {kind}", _pack(body)
 
 
-def _difference(t: int, mine: list[tuple[str, bytes]], other: list[tuple[str, bytes]]) -> tuple[str, str]:
+def _difference(time_ns: int, mine: list[tuple[str, bytes]], theirs: list[tuple[str, bytes]]) -> tuple[str, str]:
     """Return the kind of output that differs first, and a sentence on it."""
-    for with_all, without in zip_longest(mine, other):
+    for with_all, without in zip_longest(mine, theirs):
         if with_all != without:
             kind = (with_all or without or ("",))[0]
-            return kind, f"t = {t}: with the hostile senders {with_all}, without {without}"[:600]
+            return kind, f"t = {time_ns}: with the hostile senders {with_all}, without {without}"[:600]
     return "", ""
 
 
@@ -184,6 +196,7 @@ def accounted(counters: Mapping[str, Mapping[str, int]]) -> tuple[dict[str, int]
             refused[kind] += sum(sources.values())
         elif name in INPUT_DROPS:
             dropped += sum(sources.values())
+
     return dict(taken), dict(refused), dropped
 
 
@@ -211,12 +224,12 @@ class Result:
         """Return every way in which the run fell short."""
         failures = list(self.notes)
         failures += [
-            f"{n} steps in which output for the victim differs, first in: {kind}"
-            for kind, n in self.twins.differences.most_common()
+            f"{count} steps in which output for the victim differs, first in: {kind}"
+            for kind, count in self.twins.differences.most_common()
         ]
         if self.twins.advisories == 0:
             failures.append("the victim got no advisory at all: nothing was compared")
-        failures += [f"{n} times {cause}" for cause, n in self.twins.crashes.most_common()]
+        failures += [f"{count} times {cause}" for cause, count in self.twins.crashes.most_common()]
         if self.twins.slowest[0] > MAX_STEP:
             failures.append(f"a step took {self.twins.slowest[0]:.0f} ms ({self.twins.slowest[1]})")
         if self.missing:
@@ -236,33 +249,45 @@ def _run_engine(messages: int, seed: int, progress: Callable[[int], Any]) -> Res
     crossing, home = scenes()
     warm(crossing.code)  # as a node does before its first step
     twins = Twins(lambda: Engine([crossing.code.code, home.code.code], config_of(crossing, home)), crossing.id)
-    hostile = HostileTraffic(crossing.code, home, (VALID_RSU,), seed)
+    hostile = HostileTraffic(victim=crossing.code, home=home, victim_rsus=(VALID_RSU,), seed=seed)
     sent: Counter[str] = Counter()
     valid, memory, begin = 0, [], stopwatch()
     every = max(messages // BATCH // SAMPLES, 1)
-    for k in range(-(-messages // BATCH)):
-        t = BEGIN + k * STEP
-        batch = valid_batch(crossing, k, t) if k % 10 == 0 else []
+
+    for index in range(-(-messages // BATCH)):
+        time_ns = BEGIN + index * STEP
+        batch = valid_batch(crossing, index, time_ns) if index % 10 == 0 else []
         valid += len(batch)
-        drawn = [hostile.message(t - MS) for _ in range(min(BATCH, messages - sent.total()))]
+        drawn = [hostile.message(time_ns - MS) for _ in range(min(BATCH, messages - sent.total()))]
         sent.update(message.row for message in drawn)
         half = len(drawn) // 2
         twins.step(
-            t, [*(message.datum() for message in drawn[:half]), *batch, *(message.datum() for message in drawn[half:])]
+            time_ns,
+            [*(message.datum() for message in drawn[:half]), *batch, *(message.datum() for message in drawn[half:])],
         )
-        if k % every == 0:
+
+        if index % every == 0:
             memory.append(rss())
             progress(sent.total())
-    result = Result(sent, valid, (stopwatch() - begin) / SECOND, twins.full.metrics.by_source(""), memory)
+
+    result = Result(
+        sent=sent,
+        valid=valid,
+        seconds=(stopwatch() - begin) / SECOND,
+        counters=twins.full.metrics.by_source(""),
+        memory=memory,
+    )
+
     result.twins = twins
     return result
 
 
-def valid_batch(crossing: Crossing, k: int, t: int) -> list[RawMessage]:
-    """Return what the valid senders send at step `k`: perception, signals and a vehicle's state at 10 Hz; hello
+def valid_batch(crossing: Crossing, number: int, time_ns: int) -> list[RawMessage]:
+    """Return what the valid senders send at step `number`: perception, signals and a vehicle's state at 10 Hz; hello
     first."""
-    at = t - 5 * MS
-    batch = [RawMessage("hello", VALID, crossing.hello(VALID))] if k == 0 else []
-    batch.append(RawMessage("perception", VALID, crossing.perception(k, at)))
-    batch.append(RawMessage("signal", VALID, crossing.signal(k, at)))
-    return [*batch, RawMessage("state", VALID_VEHICLE, msgspec.json.encode(crossing.state(0, at)))]
+    stamp = time_ns - 5 * MS
+    batch = [RawMessage("hello", VALID, crossing.hello(VALID))] if number == 0 else []
+    batch.append(RawMessage("perception", VALID, crossing.perception(number, stamp)))
+    batch.append(RawMessage("signal", VALID, crossing.signal(number, stamp)))
+
+    return [*batch, RawMessage("state", VALID_VEHICLE, msgspec.json.encode(crossing.state(0, stamp)))]

@@ -41,10 +41,12 @@ from cloudctl.schema import MAX_BODY, Reject
 from cloudctl.topics import MqttTopics
 
 RATE = 4_000  # messages a second, at most
-WINDOW = 3 * RATE  # messages that the node has not accounted for yet, at most: status comes once a second
+# messages that the node has not accounted for yet, at most: status comes once a second
+WINDOW = 3 * RATE
 TICK = SECOND // 50
 FULL = 30.0  # s that a full queue is waited for
-CUT_OFF = 2 * MAX_BODY  # bytes; of a longer frame ZeroMQ closes the connection, and no message arrives
+# bytes; of a longer frame ZeroMQ closes the connection, and no message arrives
+CUT_OFF = 2 * MAX_BODY
 JUNK = 40  # connections that speak no ZeroMQ at all
 
 
@@ -58,19 +60,22 @@ def drive_valid(pipe: Connection, crossing: Crossing, address: str, keys: KeyPai
     vehicle = paho.Client(paho.CallbackAPIVersion.VERSION2)
     vehicle.connect("127.0.0.1", mqtt)
     vehicle.loop_start()
+
     with Gateway(address, [crossing.rsu], name=VALID, key=keys, node_key=node_key, on_reject=refused) as gateway:
         while not pipe.poll():
-            t = clock.now()
+            time_ns = clock.now()
             gateway.perception(
-                crossing.rsu, "fused", crossing.scene.lat, crossing.scene.lon, crossing.scene.columns(t), t
+                crossing.rsu, "fused", crossing.scene.lat, crossing.scene.lon, crossing.scene.columns(time_ns), time_ns
             )
-            gateway.signal(crossing.rsu, crossing.id, crossing.code.code.revision, crossing.groups(t), t)
-            vehicle.publish(MqttTopics.vehicle(VALID_VEHICLE, "state"), msgspec.json.encode(crossing.state(0, t)))
+            gateway.signal(crossing.rsu, crossing.id, crossing.code.code.revision, crossing.groups(time_ns), time_ns)
+            vehicle.publish(MqttTopics.vehicle(VALID_VEHICLE, "state"), msgspec.json.encode(crossing.state(0, time_ns)))
             gateway.poll()
             sent += 1
-            sleep_until(t + SECOND // 10)
+            sleep_until(time_ns + SECOND // 10)
+
         pipe.recv()
         pipe.send((gateway.sent + sent, refusals))
+
     vehicle.loop_stop()
 
 
@@ -84,7 +89,7 @@ class HostileSockets:
         self._mqtt.connect("127.0.0.1", mqtt)
         self._mqtt.subscribe("$SYS/broker/publish/messages/dropped")
         self._mqtt.loop_start()
-        self._dealer = Dealer(node.address, node.keys[HOSTILE], node.node.public)
+        self._dealer = Dealer(connect=node.address, keys=node.keys[HOSTILE], node_key=node.node.public)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         self.broker_drops = int(message.payload)
@@ -94,9 +99,11 @@ class HostileSockets:
         if not message.frames:
             self._mqtt.publish(MqttTopics.vehicle(message.vehicle, message.leaf), message.body)
             return True
+
         if len(message.frames) != 2:
             self._dealer._socket.send_multipart(message.frames)
             return True
+
         return bool(wait_for(lambda: self._dealer.send(*message.frames) or self.drain(), FULL))
 
     def drain(self) -> None:
@@ -116,19 +123,23 @@ def run_node(messages: int, seed: int = 1, progress: Callable[[int], Any] = lamb
     with tempfile.TemporaryDirectory() as scratch:
         mosquitto = Mosquitto(Path(scratch) / "broker")
         node = NodeUnderTest(
-            Path(scratch) / "node", [crossing.code, home.code], config_of(crossing, home).gateways, mosquitto.port
+            folder=Path(scratch) / "node",
+            intersections=[crossing.code, home.code],
+            gateways=config_of(crossing, home).gateways,
+            mqtt=mosquitto.port,
         )
         try:
             node.start()
             result = _attack(
                 node,
                 mosquitto.port,
-                crossing,
-                HostileTraffic(crossing.code, home, (VALID_RSU,), seed),
-                messages,
-                progress,
-                rate,
+                crossing=crossing,
+                hostile=HostileTraffic(victim=crossing.code, home=home, victim_rsus=(VALID_RSU,), seed=seed),
+                messages=messages,
+                progress=progress,
+                rate=rate,
             )
+
             status = node.stop() if node.alive() else node.process and node.process.returncode
             result.notes += [f"exit status {status}"] * (status != 0)
             _judge(node, crossing, result)
@@ -136,6 +147,7 @@ def run_node(messages: int, seed: int = 1, progress: Callable[[int], Any] = lamb
             if node.alive():
                 node.stop()
             mosquitto.stop()
+
     return result
 
 
@@ -148,14 +160,15 @@ def _attack(
     progress: Callable[[int], Any],
     rate: int,
 ) -> Result:
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    arguments = (there, crossing, node.address, node.keys[VALID], node.node.public, mqtt)
+    parent_end, child_end = multiprocessing.get_context("spawn").Pipe()
+    arguments = (child_end, crossing, node.address, node.keys[VALID], node.node.public, mqtt)
     valid = multiprocessing.get_context("spawn").Process(target=drive_valid, args=arguments)
     valid.start()
-    wait_for(lambda: node.counters().get("advisory"), 30.0)
+    wait_for(lambda: node.counters().get("advisory"), seconds=30.0)
     sockets = HostileSockets(node, mqtt)
-    result = Result(Counter(), 0, 0.0, {}, [])
+    result = Result(sent=Counter(), valid=0, seconds=0.0, counters={}, memory=[])
     clock, begin, every = WallClock(), stopwatch(), max(messages // SAMPLES, 1)
+
     sent = 0
     while sent < messages and node.alive():
         tick = clock.now()
@@ -163,41 +176,46 @@ def _attack(
             message = hostile.message(clock.now())
             if not sockets.send(message):
                 result.notes.append(f"the node took nothing for {FULL:.0f} s")
-                return _finish(node, here, valid, sockets, result)
+                return _finish(node, parent_end, valid, sockets, result)
+
             if any(len(frame) > CUT_OFF for frame in message.frames):
                 result.cut_off += 1
             else:
                 result.sent[message.row] += 1
+
             sent += 1
             if sent % every == 0:
                 result.memory.append(node.sample()[0])
                 progress(sent)
+
         sockets.drain()
         if sent % WINDOW < rate * TICK // SECOND:
             _await_room(node, sent)
         sleep_until(tick + TICK)
+
     _await_room(node, sent)
     result.seconds = (stopwatch() - begin) / SECOND
     _rough(node, result)
-    return _finish(node, here, valid, sockets, result)
+    return _finish(node, parent_end, valid, sockets, result)
 
 
-def _finish(node: NodeUnderTest, here: Connection, valid: Any, sockets: HostileSockets, result: Result) -> Result:
+def _finish(node: NodeUnderTest, parent_end: Connection, valid: Any, sockets: HostileSockets, result: Result) -> Result:
     """End the valid traffic, wait until everything is worked off, and take the node's counters."""
-    here.send("stop")
-    result.valid, refusals = here.recv()
+    parent_end.send("stop")
+    result.valid, refusals = parent_end.recv()
     valid.join()
     _settle(node)
-    result.notes += [f"the valid gateway got {n} refusals: {text}" for text, n in refusals.most_common(6)]
+    result.notes += [f"the valid gateway got {count} refusals: {text}" for text, count in refusals.most_common(6)]
     result.notes += [f"the broker dropped {sockets.broker_drops} messages"] * bool(sockets.broker_drops)
     result.counters = node.counters()
     sockets.close()
+
     return result
 
 
 def _await_room(node: NodeUnderTest, sent: int) -> None:
     """Wait until the node has accounted for all but WINDOW of the messages, 60 s at the most."""
-    wait_for(lambda: not node.alive() or sent - _taken(node, sent) < WINDOW, 60.0)
+    wait_for(lambda: not node.alive() or sent - _taken(node, sent) < WINDOW, seconds=60.0)
 
 
 def _taken(node: NodeUnderTest, default: int = 0) -> int:
@@ -205,6 +223,7 @@ def _taken(node: NodeUnderTest, default: int = 0) -> int:
     counters = node.counters()
     if not counters:
         return default
+
     taken, refused, dropped = accounted(counters)
     valid = 3 * counters.get("accept.perception", {}).get(VALID_RSU, 0)
     return sum(taken.values()) + sum(refused.values()) + dropped - valid
@@ -224,14 +243,16 @@ def _settle(node: NodeUnderTest) -> None:
 def _rough(node: NodeUnderTest, result: Result) -> None:
     """Send what never becomes a message: bodies that cut the connection off, and bytes that are no ZeroMQ."""
     before = node.counters().get("accept.perception", {}).get(VALID_RSU, 0)
-    oversized = Dealer(node.address, node.keys[HOSTILE], node.node.public)
+    oversized = Dealer(connect=node.address, keys=node.keys[HOSTILE], node_key=node.node.public)
     oversized.send(b"P", b"\0" * (CUT_OFF + 1))
-    for k in range(JUNK):
+
+    for index in range(JUNK):
         with socket.create_connection(("127.0.0.1", node.port), 5) as stranger:
             stranger.sendall(
-                (b"\xff" + b"\0" * 8 + b"\x7f\x03", b"GET / HTTP/1.1\r\n\r\n", bytes(range(k, 200)))[k % 3]
+                (b"\xff" + b"\0" * 8 + b"\x7f\x03", b"GET / HTTP/1.1\r\n\r\n", bytes(range(index, 200)))[index % 3]
             )
-    if not wait_for(lambda: node.counters().get("accept.perception", {}).get(VALID_RSU, 0) > before + 5, 10.0):
+
+    if not wait_for(lambda: node.counters().get("accept.perception", {}).get(VALID_RSU, 0) > before + 5, seconds=10.0):
         result.notes.append("nothing of the valid gateway was accepted within 10 s of connections that speak no ZeroMQ")
     oversized.close()
 
@@ -247,13 +268,15 @@ def _judge(node: NodeUnderTest, crossing: Crossing, result: Result) -> None:
     ]
     recording = Recording(node.recordings / "run.mcap")
     twins = result.twins = Twins(lambda: engine_of(recording), crossing.id)
-    steps = wrong = valid = 0
+
+    steps = differing = valid = 0
     for step in recording.steps():
-        out = twins.step(step.t, step.batch)
+        output = twins.step(step.t, step.batch)
         steps += 1
         valid += sum(datum.sender == VALID for datum in step.batch)
-        wrong += tuple(msgspec.json.encode(advisory) for advisory in out.advisories) != step.advisories
-    result.notes += [f"replay: {wrong} of {steps} steps are not as recorded"] * bool(wrong)
+        differing += tuple(msgspec.json.encode(advisory) for advisory in output.advisories) != step.advisories
+
+    result.notes += [f"replay: {differing} of {steps} steps are not as recorded"] * bool(differing)
     result.notes += [f"the recording: {recording.fault}"] * bool(recording.fault)
     if valid < 100:
         result.notes.append(f"the recording holds {valid} messages of the valid gateway only")

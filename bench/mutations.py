@@ -73,6 +73,7 @@ TEXTS = (
         "\x1b[2J",
     ),
 )
+# Of one slot of a block of objects
 FLOATS = (
     nan,
     inf,
@@ -88,7 +89,7 @@ FLOATS = (
     101.0,
     2001.0,
     1e9,
-)  # of one slot of a block of objects
+)
 DEPTHS = (50, 1_000, 20_000, 100_000)
 HUGE = 300_000  # bytes; over the greatest length of a body, under what cuts a connection off
 HUGE_SHARE = 0.0002  # of all messages
@@ -124,12 +125,15 @@ SHARED = (
     [1, 2, 3],
     ["", None, {}],
 )
-SURROGATES = b"\xa6\xed\xa0\x80\xed\xb0\x80"  # a msgpack string of two surrogates, each encoded alone
+# A msgpack string of two surrogates, each encoded alone
+SURROGATES = b"\xa6\xed\xa0\x80\xed\xb0\x80"
 _packer, _written = msgspec.msgpack.Encoder(), json.JSONEncoder(default=lambda value: bytes(value).hex())
 
 
 def _one_more_packed(body: bytes, pair: bytes) -> bytes:
-    return bytes([body[0] + 1]) + body[1:] + pair if body and 0x80 <= body[0] < 0x8F else body + pair
+    if body and 0x80 <= body[0] < 0x8F:
+        return bytes([body[0] + 1]) + body[1:] + pair
+    return body + pair
 
 
 def _one_more_written(body: bytes, pair: bytes) -> bytes:
@@ -175,10 +179,12 @@ class Mutator:
             body = self.damage(codec.encode(tree))
         else:
             body = self.noise(codec)
+
         if rng.random() < 0.05 and len(body) < 4_000:
             self._recent[rng.randrange(len(self._recent))] = body
             if len(self._recent) < 64:
                 self._recent.append(body)
+
         return body
 
     # --- (a) fields ---
@@ -193,6 +199,7 @@ class Mutator:
             key = self.rng.choice(list(tree))
             separator = b":" if codec is JSON else b""
             body = codec.pair(body, codec.encode(key) + separator + codec.encode(self._value(tree[key], codec)))
+
         return body
 
     def _change(self, tree: Any, codec: Codec) -> None:
@@ -201,18 +208,21 @@ class Mutator:
             keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
             if not keys:
                 return
+
             key = rng.choice(keys)
             if isinstance(tree[key], dict | list) and tree[key] and rng.random() < 0.7:
                 tree = tree[key]
                 continue
+
             break
+
         operation = rng.random()
         if operation < 0.76:
             tree[key] = _copy(self._value(tree[key], codec))
         elif operation < 0.86:
             del tree[key]
         elif operation < 0.93 and isinstance(tree, dict):
-            tree[rng.choice(("x", "", "zz", "v", "t", "id", "kind"))] = _copy(self._value(0, codec))
+            tree[rng.choice(("x", "", "zz", "v", "t", "id", "kind"))] = _copy(self._value(before=0, codec=codec))
         elif isinstance(tree, list):
             tree.extend([tree[key]] * rng.choice((1, 30, 1_100)))
         else:
@@ -222,15 +232,25 @@ class Mutator:
         rng = self.rng
         if isinstance(before, bytes) and rng.random() < 0.8:
             return self._block(before)
+
         if isinstance(before, bool | str) or before is None:
-            return rng.choice(TEXTS) if rng.random() < 0.6 else rng.choice((*NUMBERS, *codec.values))
+            if rng.random() < 0.6:
+                return rng.choice(TEXTS)
+            return rng.choice((*NUMBERS, *codec.values))
+
         if isinstance(before, int | float):
-            if rng.random() < 0.25 and -(2**64) < before < 2**64:  # nearly right: another unit, sign, or neighbour
+            # Nearly right: another unit, sign, or neighbour
+            if rng.random() < 0.25 and -(2**64) < before < 2**64:
                 near = rng.choice(
                     (-before, before + 1, before - 1, before / 1000, before * 57.3, float(before), before - 10**9)
                 )
                 return max(min(near, 2**64 - 1), -(2**63)) if isinstance(near, int) else near
-            return rng.choice(NUMBERS) if rng.random() < 0.6 else rng.choice((*TEXTS, *codec.values))
+
+            if rng.random() < 0.6:
+                return rng.choice(NUMBERS)
+
+            return rng.choice((*TEXTS, *codec.values))
+
         return rng.choice((*NUMBERS, *TEXTS, *codec.values))
 
     def _block(self, block: bytes) -> bytes:
@@ -238,9 +258,13 @@ class Mutator:
         rng, changed = self.rng, bytearray(block)
         if len(changed) < 8 or rng.random() < 0.2:
             return block[: rng.randrange(len(block) + 1)] + rng.randbytes(rng.randrange(60))
+
         for _ in range(rng.choice((1, 1, 2, 8))):
-            at = rng.randrange(len(changed) // 4) * 4
-            changed[at : at + 4] = struct.pack("<f", rng.choice(FLOATS)) if rng.random() < 0.8 else rng.randbytes(4)
+            offset = rng.randrange(len(changed) // 4) * 4
+            changed[offset : offset + 4] = (
+                struct.pack("<f", rng.choice(FLOATS)) if rng.random() < 0.8 else rng.randbytes(4)
+            )
+
         return bytes(changed[: len(block)])
 
     # --- (b) bytes ---
@@ -250,22 +274,25 @@ class Mutator:
         rng = self.rng
         if not body:
             return rng.randbytes(3)
-        kind, a, b = rng.randrange(6), rng.randrange(len(body)), rng.randrange(len(body))
+
+        kind, start, end = rng.randrange(6), rng.randrange(len(body)), rng.randrange(len(body))
         if kind == 0:
             changed = bytearray(body)
             for _ in range(rng.choice((1, 1, 2, 8))):
                 changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
             return bytes(changed)
+
         if kind == 1:
-            return body[:a]
+            return body[:start]
         if kind == 2:
-            return body[:a] + rng.randbytes(rng.randrange(1, 9)) + body[a:]
+            return body[:start] + rng.randbytes(rng.randrange(1, 9)) + body[start:]
         if kind == 3:
-            return body[: min(a, b)] + body[max(a, b) :]
+            return body[: min(start, end)] + body[max(start, end) :]
         if kind == 4:
-            return body[: max(a, b)] + body[min(a, b) :]
-        other = rng.choice(self._recent)
-        return body[:a] + other[rng.randrange(len(other) + 1) :]
+            return body[: max(start, end)] + body[min(start, end) :]
+
+        other_body = rng.choice(self._recent)
+        return body[:start] + other_body[rng.randrange(len(other_body) + 1) :]
 
     # --- (c) noise ---
 
@@ -274,13 +301,16 @@ class Mutator:
         rng = self.rng
         if rng.random() < HUGE_SHARE / 0.08:
             return rng.choice((b"\0" * HUGE, rng.randbytes(1_000) * (HUGE // 1_000), b"\x91" * HUGE, b"[" * HUGE))
+
         choice = rng.random()
         if choice < 0.06:
             opening, closing = rng.choice(codec.deep)
             depth = rng.choice(DEPTHS) if rng.random() < 0.1 else rng.choice(DEPTHS[:2])
             return opening * depth + b"0" + closing * (depth if rng.random() < 0.5 else 0)
+
         if choice < 0.12:
             return b""
+
         return rng.randbytes(rng.choice((1, 4, 30, 200)))
 
     def pick(self, options: Sequence[Any]) -> Any:

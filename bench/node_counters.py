@@ -33,4 +33,5 @@ def counters_by_source(port: int, token: str) -> dict[str, dict[str, int]]:
                 name = ".".join(part for part in (prefix, variant) if part)
                 source = sample.labels.get(shown.kind or "source", "")
                 counters.setdefault(name, {})[source] = int(sample.value)
+
     return counters

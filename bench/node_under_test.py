@@ -17,14 +17,15 @@ from cloudctl.io import broker
 from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 
 TOKEN = "token-of-the-bench"
-QUEUE = 100_000  # messages that the broker keeps for a slow reader; what it drops is in its $SYS topics
+# Messages that the broker keeps for a slow reader; what it drops is in its $SYS topics
+QUEUE = 100_000
 
 
-def wait_for(done: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Return what `done` returns once that is true, or at the latest after `seconds`."""
+def wait_for(is_done: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Return what `is_done` returns once that is true, or at the latest after `seconds`."""
     clock = WallClock()
     deadline = clock.now() + int(seconds * SECOND)
-    while not (result := done()) and clock.now() < deadline:
+    while not (result := is_done()) and clock.now() < deadline:
         sleep_until(clock.now() + SECOND // 50)
     return result
 
@@ -37,9 +38,11 @@ class Mosquitto:
         self._program = broker.mosquitto()
         if self._program is None:
             raise RuntimeError("this bench needs mosquitto on PATH. Install it with: apt-get install mosquitto")
+
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "mosquitto.conf"
         self._log = folder / "mosquitto.log"
+
         lines = (
             f"listener {self.port} 127.0.0.1",
             "allow_anonymous true",
@@ -47,12 +50,14 @@ class Mosquitto:
             "persistence false",
             "log_dest stderr",
         )
+
         self._config.write_text(
             "\n".join((*lines, f"max_queued_messages {QUEUE}", "sys_interval 1", "log_type error")) + "\n"
         )
         self.start()
 
     def start(self) -> None:
+        """Start the broker, and wait until it listens."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen([str(self._program), "-c", str(self._config)], stdout=log, stderr=log)
 
@@ -62,6 +67,7 @@ class Mosquitto:
         self.process.wait()
 
     def stop(self) -> None:
+        """Stop the broker, if it runs."""
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
         try:
@@ -99,19 +105,23 @@ class NodeUnderTest:
         ]
         lines.append(f'[http]\nbind = "127.0.0.1:{self.http_port}"\ntoken = "{TOKEN}"\nview = false')
         lines.append(f'[broker]\nopen = true\nport = {mqtt}\n[record]\npath = "{record}"')
+
         for name, rsus in gateways.items():
             bound = ", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in rsus.items())
             lines.append(f'[[gateway]]\nname = "{name}"\nkey = "{self.keys[name].public}"\nrsus = {{ {bound} }}')
+
         self.config.write_text("\n".join(lines) + "\n")
         self.config.chmod(0o600)  # it holds a secret
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
+        """The address of its gateway socket."""
         return f"tcp://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
+        """The id of its process."""
         assert self.process is not None
         return self.process.pid
 
@@ -121,17 +131,20 @@ class NodeUnderTest:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cloudctl", "serve", str(self.config)], stdout=subprocess.PIPE, stderr=log
             )
+
         assert self.process.stdout is not None
         if b"serving" not in self.process.stdout.readline():
             raise RuntimeError(f"the node did not start: {self.stderr[-1000:]}")
 
     def alive(self) -> bool:
+        """Whether its process runs."""
         return self.process is not None and self.process.poll() is None
 
     def stop(self) -> int:
         """Stop it with SIGTERM and return its exit status; killed after 20 s (-9)."""
         assert self.process is not None
         self.process.terminate()
+
         try:
             return self.process.wait(20)
         except subprocess.TimeoutExpired:

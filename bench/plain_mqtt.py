@@ -53,7 +53,7 @@ class PlainMqtt:
     def arrivals(self) -> Iterator[Arrival]:
         """Yield what has come."""
         waiting = b""
-        for t, chunk in list(self._chunks):
+        for time_ns, chunk in list(self._chunks):
             waiting += chunk
             start = 0
             while (packet := _next_packet(waiting, start)) is not None:
@@ -61,7 +61,8 @@ class PlainMqtt:
                 if kind & 0xF0 == PUBLISH:
                     length = int.from_bytes(waiting[first : first + 2], "big")
                     topic = waiting[first + 2 : first + 2 + length].decode()
-                    yield Arrival(t, topic, waiting[first + 2 + length : start])
+                    yield Arrival(time_ns, topic, waiting[first + 2 + length : start])
+
             waiting = waiting[start:]
 
     def _read(self) -> None:
@@ -95,12 +96,13 @@ def _packet(kind: int, body: bytes) -> bytes:
 
 def _next_packet(data: bytes, start: int) -> tuple[int, int, int] | None:
     """Return the kind of the packet at `start`, where its body begins and where it ends; None where it is not whole."""
-    size, place = 0, start + 1
-    while place < len(data):
-        size |= (data[place] & 0x7F) << 7 * (place - start - 1)
-        place += 1
-        if not data[place - 1] & 0x80:
-            return (data[start], place, place + size) if place + size <= len(data) else None
+    size, offset = 0, start + 1
+    while offset < len(data):
+        size |= (data[offset] & 0x7F) << 7 * (offset - start - 1)
+        offset += 1
+        if not data[offset - 1] & 0x80:
+            return (data[start], offset, offset + size) if offset + size <= len(data) else None
+
     return None
 
 

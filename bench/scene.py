@@ -35,12 +35,17 @@ class Scene:
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
-        near = [k for k in range(self.code.n_lanes) if self.code.path_length[k] > 40 and self.code.lane_use[k] == 0]
-        self.lanes = np.array([near[k % len(near)] for k in range(self.n)])
+        near = [
+            lane
+            for lane in range(self.code.n_lanes)
+            if self.code.path_length[lane] > 40 and self.code.lane_use[lane] == 0
+        ]
+
+        self.lanes = np.array([near[lane % len(near)] for lane in range(self.n)])
         self.lengths = np.minimum(self.code.path_length[self.lanes], 110.0)
         self.starts = self.code.path_length[self.lanes] - self.lengths
         self.begin = rng.random(self.n) * self.lengths
-        ingress = [k for k in near if self.code.lane_role[k] == 0]
+        ingress = [lane for lane in near if self.code.lane_role[lane] == 0]
         self.lanes[0], self.starts[0] = ingress[0], max(self.code.path_length[ingress[0]] - 160.0, 0.0)
         self.lengths[0] = min(self.code.path_length[ingress[0]] - 30.0 - self.starts[0], 130.0)
         self.rng = rng
@@ -49,24 +54,27 @@ class Scene:
             int(np.flatnonzero(self.code.conn_inner & (self.code.conn_from == ingress[0]))[0])
         ]
 
-    def at(self, t: int) -> np.ndarray:
-        """Return float64[n, 4]: x, y, vx, vy at `t`."""
-        s = self.starts + (self.begin + SPEED * t / SECOND) % self.lengths
-        out = np.empty((self.n, 4))
+    def at(self, time_ns: int) -> np.ndarray:
+        """Return float64[n, 4]: x, y, vx, vy at `time_ns`."""
+        s = self.starts + (self.begin + SPEED * time_ns / SECOND) % self.lengths
+        state = np.empty((self.n, 4))
+
         for lane in np.unique(self.lanes):
             rows = np.flatnonzero(self.lanes == lane)
-            a, b = self.code.path_start[lane], self.code.path_start[lane + 1]
-            arc, xy = self.code.path_s[a:b], self.code.path_xy[a:b]
-            i = np.clip(np.searchsorted(arc, s[rows]) - 1, 0, b - a - 2)
-            step = xy[i + 1] - xy[i]
+            first, second = self.code.path_start[lane], self.code.path_start[lane + 1]
+            arc, xy = self.code.path_s[first:second], self.code.path_xy[first:second]
+            piece = np.clip(np.searchsorted(arc, s[rows]) - 1, 0, second - first - 2)
+            step = xy[piece + 1] - xy[piece]
             unit = step / np.maximum(np.hypot(step[:, 0], step[:, 1]), 1e-9)[:, None]
-            out[rows, :2], out[rows, 2:] = xy[i] + unit * (s[rows] - arc[i])[:, None], unit * SPEED
-        return out
+            state[rows, :2], state[rows, 2:] = xy[piece] + unit * (s[rows] - arc[piece])[:, None], unit * SPEED
 
-    def columns(self, t: int) -> dict[str, np.ndarray]:
-        """Return a frame's columns at `t`, with 0.3 m of noise."""
-        state = self.at(t)
+        return state
+
+    def columns(self, time_ns: int) -> dict[str, np.ndarray]:
+        """Return a frame's columns at `time_ns`, with 0.3 m of noise."""
+        state = self.at(time_ns)
         noisy = state[:, :2] + 0.3 * self.rng.standard_normal((self.n, 2))
+
         return {
             "id": np.arange(self.n),
             "x": noisy[:, 0],
@@ -83,34 +91,69 @@ class Scene:
     def perception(self, rsu: str, seq: int, t: int, at: int | None = None) -> bytes:
         """Return a perception body of the scene at `at`, stamped `t`."""
         block = encode(pack(self.columns(t if at is None else at)))
-        return encode(Perception(VERSION, rsu, "fused", seq, t, self.lat, self.lon, msgspec.Raw(block)))
+        return encode(
+            Perception(
+                version=VERSION,
+                rsu=rsu,
+                sensor="fused",
+                seq=seq,
+                t=t,
+                lat=self.lat,
+                lon=self.lon,
+                objects=msgspec.Raw(block),
+            )
+        )
 
     def signal(self, rsu: str, seq: int, t: int) -> bytes:
         """Return signal states: all red for 12 s more, then green."""
         end = t + 12 * SECOND
         groups = tuple(
-            Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in self.code.group_ids
+            Group(
+                group=int(group_id),
+                state=SignalState.RED,
+                min_end=end,
+                max_end=end,
+                likely_end=end,
+                confidence=1.0,
+                next_green=end,
+                next_duration=20 * SECOND,
+            )
+            for group_id in self.code.group_ids
         )
-        return encode(Signal(VERSION, rsu, self.code.code.id, self.code.code.revision, seq, t, groups))
 
-    def state(self, t: int) -> VehicleState:
-        """Return the state that the connected road user (the first one) reports at `t`."""
-        x, y, vx, vy = self.at(t)[0]
-        lat, lon = (float(v) for v in self.code.origin.to_geodetic(x, y))
-        return VehicleState(t, lat, lon, SPEED, float(np.arctan2(vy, vx)), movements=(self.movement,))
+        return encode(
+            Signal(
+                version=VERSION,
+                rsu=rsu,
+                intersection=self.code.code.id,
+                revision=self.code.code.revision,
+                seq=seq,
+                t=t,
+                groups=groups,
+            )
+        )
+
+    def state(self, time_ns: int) -> VehicleState:
+        """Return the state that the connected road user (the first one) reports at `time_ns`."""
+        x, y, vx, vy = self.at(time_ns)[0]
+        lat, lon = (float(value) for value in self.code.origin.to_geodetic(x, y))
+        return VehicleState(
+            t=time_ns, lat=lat, lon=lon, speed=SPEED, heading=float(np.arctan2(vy, vx)), movements=(self.movement,)
+        )
 
     def run(
         self, seconds: float, rsus: int = 3, begin: int = 1_767_225_600 * SECOND
     ) -> list[tuple[int, list[RawMessage]]]:
         """Return the batches of a run: `rsus` units at 10 Hz, signals at 10 Hz, the connected road user at 2 Hz."""
-        out = []
-        for k in range(int(seconds * 10)):
-            t = begin + k * 100 * MS
+        batches = []
+        for index in range(int(seconds * 10)):
+            time_ns = begin + index * 100 * MS
             for unit in range(rsus):
-                batch = [RawMessage("perception", "g", self.perception(f"r{unit}", k, t))]
+                batch = [RawMessage("perception", "g", self.perception(f"r{unit}", index, time_ns))]
                 if unit == 0:
-                    batch.append(RawMessage("signal", "g", self.signal("r0", k, t)))
-                    if k % 5 == 0:
-                        batch.append(RawMessage("state", "car", msgspec.json.encode(self.state(t))))
-                out.append((t + (40 + 12 * unit) * MS, batch))
-        return out
+                    batch.append(RawMessage("signal", "g", self.signal("r0", index, time_ns)))
+                    if index % 5 == 0:
+                        batch.append(RawMessage("state", "car", msgspec.json.encode(self.state(time_ns))))
+                batches.append((time_ns + (40 + 12 * unit) * MS, batch))
+
+        return batches

@@ -18,7 +18,8 @@ from cloudctl.io.zeromq import KeyPair
 from cloudctl.schema import Group, SignalState
 
 REPORT_INTERVAL = 0.2  # s between two states of a vehicle
-SERVICE = "glosa"  # the kind of advisory that needs everything to work: perception, signals, the vehicle's own reports
+# The kind of advisory that needs everything to work: perception, signals, the vehicle's own reports
+SERVICE = "glosa"
 CLOSE = 5.0  # s that connections are given to close
 LATE = 800 * MS  # of late signals; over the greatest age of one
 
@@ -54,6 +55,7 @@ def run_gateway(name: str, crossing: Crossing, address: str, keys: KeyPair, node
     """Send perception and signals at 10 Hz until killed; the clock that all times are of is `control[CLOCK]` ahead."""
     wall = WallClock()
     frozen: tuple[Group, ...] = ()
+
     with Gateway(
         address,
         [crossing.rsu],
@@ -64,26 +66,35 @@ def run_gateway(name: str, crossing: Crossing, address: str, keys: KeyPair, node
         now=lambda: wall.now() + control[Control.CLOCK],
     ) as gateway:
         while True:
-            t, ahead, mode = wall.now(), int(control[Control.CLOCK]), control[Control.SIGNALS]
+            time_ns, ahead, mode = wall.now(), int(control[Control.CLOCK]), control[Control.SIGNALS]
             gateway.perception(
-                crossing.rsu, "fused", crossing.scene.lat, crossing.scene.lon, crossing.scene.columns(t), t + ahead
+                crossing.rsu,
+                "fused",
+                crossing.scene.lat,
+                crossing.scene.lon,
+                crossing.scene.columns(time_ns),
+                time_ns + ahead,
             )
-            groups = crossing.groups(t)
+
+            groups = crossing.groups(time_ns)
             if mode == Signals.CONFLICTING:
                 groups = tuple(msgspec.structs.replace(group, state=SignalState.GREEN_PROTECTED) for group in groups)
             elif mode == Signals.OVERDUE:
                 frozen = groups = frozen or tuple(
-                    msgspec.structs.replace(g, min_end=t - SECOND, likely_end=t - SECOND, max_end=t - SECOND)
-                    for g in groups
+                    msgspec.structs.replace(
+                        group_, min_end=time_ns - SECOND, likely_end=time_ns - SECOND, max_end=time_ns - SECOND
+                    )
+                    for group_ in groups
                 )
             else:
                 frozen = ()
+
             late = LATE if mode == Signals.LATE else 0
             gateway.signal(
-                crossing.rsu, crossing.id, control[Control.REVISION], shifted(groups, ahead), t + ahead - late
+                crossing.rsu, crossing.id, control[Control.REVISION], shifted(groups, ahead), time_ns + ahead - late
             )
             gateway.poll()
-            sleep_until(t + SECOND // 10)
+            sleep_until(time_ns + SECOND // 10)
 
 
 def shifted(groups: Sequence[Group], ahead: int) -> tuple[Group, ...]:
@@ -99,11 +110,12 @@ class Log:
     """What the vehicles of one intersection were given; `newest[place]` is when the last speed advice came, for the
     soak to see while it runs."""
 
-    def __init__(self, place: int, newest: Any) -> None:
+    def __init__(self, slot: int, newest: Any) -> None:
         self.deliveries: list[Delivery] = []
-        self._place, self._newest = place, newest
+        self._place, self._newest = slot, newest
 
     def add(self, delivery: Delivery) -> None:
+        """Note a delivery."""
         self.deliveries.append(delivery)
         if delivery.kind == SERVICE:
             self._newest[self._place] = delivery.t
@@ -117,16 +129,17 @@ def run_vehicles(
     with every `Delivery`, and how many connections would not close."""
     with open(errors, "w") as file:
         os.dup2(file.fileno(), 2)
-    logs = [Log(place, newest) for place in range(len(crossings))]
+    logs = [Log(slot, newest) for slot in range(len(crossings))]
 
     async def main() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_reader(pipe.fileno(), stop.set)
         jobs = [
-            _drive(crossing, k, port, log)
+            _drive(crossing, index, port, log)
             for crossing, log in zip(crossings, logs, strict=True)
-            for k in range(crossing.connected)
+            for index in range(crossing.connected)
         ]
+
         tasks = [asyncio.create_task(job) for job in (*jobs, _twin(crossings[0], port, control))]
         await stop.wait()
         for task in tasks:
@@ -152,7 +165,7 @@ async def _drive(crossing: Crossing, number: int, port: int, log: Log) -> None:
 async def _listen(vehicle: Vehicle, crossing: Crossing, log: Log) -> None:
     clock = WallClock()
     async for advisory in vehicle.advisories():
-        log.add(Delivery(clock.now(), crossing.id, vehicle.id, str(advisory.kind)))
+        log.add(Delivery(t=clock.now(), intersection=crossing.id, vehicle=vehicle.id, kind=str(advisory.kind)))
         await vehicle.acknowledge(advisory, "applied")
 
 
@@ -161,8 +174,8 @@ async def _twin(crossing: Crossing, port: int, control: Any) -> None:
     while True:
         await asyncio.sleep(0.1)
         if control[Control.TWIN]:
-            ignored = Log(0, [0])
-            task = asyncio.create_task(_drive(crossing, 0, port, ignored))
+            ignored = Log(slot=0, newest=[0])
+            task = asyncio.create_task(_drive(crossing, number=0, port=port, log=ignored))
             while control[Control.TWIN]:
                 await asyncio.sleep(0.1)
             task.cancel()

@@ -34,9 +34,8 @@ LIMITS = {
     "late signals": MAX_LATE_SIGNAL_RECOVERY,
     **dict.fromkeys(("conflicting signals", "overdue signals"), MAX_FAILED_END_RECOVERY),
 }
-INTERRUPTION = (
-    2 * SECOND
-)  # without advice for any vehicle of an intersection; with nothing wrong, ten of them are never without for so long
+# Without advice for any vehicle of an intersection; with nothing wrong, ten of them are never without for so long
+INTERRUPTION = 2 * SECOND
 NO_SERVICE = "degraded"  # the kind of advisory that gives the reason why there is no other
 
 
@@ -56,7 +55,8 @@ class Soak:
     minutes: float
     seed: int
     begin: int = 0
-    restarted: int = 0  # when the node that ran last was started again, 0 where it ran from the beginning
+    # When the node that ran last was started again, 0 where it ran from the beginning
+    restarted: int = 0
     status: int = 0
     causes: list[Cause] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
@@ -79,26 +79,40 @@ class Service(NamedTuple):
 
 def gaps(times: Sequence[int], begin: int, end: int) -> list[tuple[int, int]]:
     """Return the intervals without a delivery within [begin, end]."""
-    inside = [begin, *(t for t in times if begin < t < end), end]
+    inside = [begin, *(time for time in times if begin < time < end), end]
     return list(pairwise(inside))
 
 
-def service_after(soak: Soak, k: int, places: Sequence[str]) -> Service:
-    """Return the service from cause `k` to the next."""
-    cause = soak.causes[k]
-    until = (
-        soak.causes[k + 1].begin if k + 1 < len(soak.causes) else max((d.t for d in soak.deliveries), default=cause.end)
-    )
-    times = {p: sorted(d.t for d in soak.deliveries if d.intersection == p and d.kind == SERVICE) for p in places}
+def service_after(soak: Soak, cause_index: int, places: Sequence[str]) -> Service:
+    """Return the service from cause `cause_index` to the next."""
+    cause = soak.causes[cause_index]
+    if cause_index + 1 < len(soak.causes):
+        until = soak.causes[cause_index + 1].begin
+    else:
+        until = max((delivery.t for delivery in soak.deliveries), default=cause.end)
+
+    times = {
+        place: sorted(
+            delivery.t for delivery in soak.deliveries if delivery.intersection == place and delivery.kind == SERVICE
+        )
+        for place in places
+    }
+
+    # A cause that names no place strikes all of them
     struck = cause.where or tuple(places)
-    intervals = [interval for p in struck for interval in gaps(times[p], cause.begin, until)]
-    others = [interval for p in places if p not in struck for interval in gaps(times[p], cause.begin, until)]
-    interrupted = [b - cause.end for a, b in intervals if b - a > INTERRUPTION]
+    intervals = [interval for place in struck for interval in gaps(times[place], cause.begin, until)]
+    other_intervals = [
+        interval for place in places if place not in struck for interval in gaps(times[place], cause.begin, until)
+    ]
+    interrupted = [second - cause.end for first, second in intervals if second - first > INTERRUPTION]
+
     return Service(
-        gap=max(b - a for a, b in intervals) / SECOND,
-        elsewhere=max((b - a for a, b in others), default=0) / SECOND if others else None,
+        gap=max(second - first for first, second in intervals) / SECOND,
+        elsewhere=max((second - first for first, second in other_intervals), default=0) / SECOND
+        if other_intervals
+        else None,
         back=max(interrupted, default=0) / SECOND,
-        degraded=sum(cause.begin < d.t < until and d.kind == NO_SERVICE for d in soak.deliveries),
+        degraded=sum(cause.begin < delivery.t < until and delivery.kind == NO_SERVICE for delivery in soak.deliveries),
     )
 
 
@@ -129,23 +143,26 @@ def report(soak: Soak, system: System, out: Path) -> str:
     text += f"\nfaults of the node that were guarded: {len(guarded)} causes" + "".join(
         f"\n  {line[:200]}" for line in guarded
     )
-    lines, wrong = _replays(system)
-    failures += wrong
+    lines, replay_faults = _replays(system)
+    failures += replay_faults
     text += "\n" + "\n".join(lines) + "\n\nstandard error, by line:\n" + _stderr(soak.stderr)
     verdict = "passed" if not failures else "FAILED:" + "".join(f"\n  {line}" for line in failures)
+
     return f"{soak.minutes:g} minutes, seed {soak.seed}\n{text}\n\nplot: {out / 'soak.png'}\n{verdict}"
 
 
 def _services(soak: Soak, places: Sequence[str]) -> tuple[list[list[object]], list[str]]:
-    found: dict[str, list[tuple[Cause, Service]]] = {}
-    for k, cause in enumerate(soak.causes):
-        found.setdefault(cause.name, []).append((cause, service_after(soak, k, places)))
+    services_of: dict[str, list[tuple[Cause, Service]]] = {}
+    for index, cause in enumerate(soak.causes):
+        services_of.setdefault(cause.name, []).append((cause, service_after(soak, index, places)))
     rows: list[list[object]] = []
     failures = []
-    for name, pairs in found.items():
+
+    for name, pairs in services_of.items():
         durations = [(cause.end - cause.begin) / SECOND for cause, _ in pairs]
         elsewhere = [service.elsewhere for _, service in pairs if service.elsewhere is not None]
-        back = max(service.back for _, service in pairs)
+        worst_back = max(service.back for _, service in pairs)
+
         rows.append(
             [
                 name,
@@ -153,21 +170,22 @@ def _services(soak: Soak, places: Sequence[str]) -> tuple[list[list[object]], li
                 max(durations),
                 max(s.gap for _, s in pairs),
                 max(elsewhere) if elsewhere else "",
-                back,
+                worst_back,
                 sum(s.degraded for _, s in pairs),
             ]
         )
-        if back > LIMITS.get(name, MAX_RECOVERY) and not name.startswith("none"):
-            failures.append(f"service back {back:.1f} s after: {name}")
+        if worst_back > LIMITS.get(name, MAX_RECOVERY) and not name.startswith("none"):
+            failures.append(f"service back {worst_back:.1f} s after: {name}")
+
     return rows, failures
 
 
 def _per_vehicle(soak: Soak) -> str:
-    count = Counter(d.vehicle for d in soak.deliveries)
-    kinds = Counter(d.kind for d in soak.deliveries)
+    count = Counter(delivery.vehicle for delivery in soak.deliveries)
+    kinds = Counter(delivery.kind for delivery in soak.deliveries)
     fewest = min(count.values(), default=0)
     return f"the fewest to one vehicle {fewest} of {len(count)} vehicles; " + ", ".join(
-        f"{kind} {n}" for kind, n in kinds.most_common()
+        f"{kind} {number}" for kind, number in kinds.most_common()
     )
 
 
@@ -175,6 +193,7 @@ def _memory(soak: Soak) -> tuple[str, list[str]]:
     samples = [sample for sample in soak.samples if sample.t >= soak.restarted]
     if len(samples) < 8:
         return "too few samples of memory", ["too few samples of memory"]
+
     quarter, half = samples[: len(samples) // 4], samples[len(samples) // 2 :]
     first, second = median(s.memory for s in quarter), median(s.memory for s in half)
     change = second / first - 1.0
@@ -182,6 +201,7 @@ def _memory(soak: Soak) -> tuple[str, list[str]]:
     text = f"memory {first:.1f} MB in the first quarter, {second:.1f} MB in the second half: {100 * change:+.1f} %; "
     text += f"file descriptors {ends[0][0]}-{ends[0][1]}, threads {ends[1][0]}-{ends[1][1]}"
     text += " (since the node was started again)" if soak.restarted else ""
+
     return text, [f"memory grew by {100 * change:.1f} %"] * (change > MAX_GROWTH)
 
 
@@ -192,9 +212,11 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
         covered: set[Path] = set()
         files = sorted(folder.glob("*.mcap"))
         failures += [f"{folder.name}: no recording"] * (not files)
+
         for file in files:
             if file in covered:
                 continue
+
             try:
                 covered |= set(Recording(file).parts)
                 result = replay(file)
@@ -204,6 +226,7 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
             except Exception as error:
                 failures.append(f"replay of {folder.name}/{file.name} died: {error!r}")
                 continue
+
             name = f"{folder.name}/{file.name}"
             lines.append(
                 f"replay of {name}: {result.span_s:.0f} s, {result.messages} messages, {result.advisories} "
@@ -214,37 +237,45 @@ def _replays(system: System) -> tuple[list[str], list[str]]:
                 failures.append(f"replay of {name} is not byte-identical: {str(result.difference)[:300]}")
             if result.fault:
                 failures.append(f"recording {name}: {result.fault}")
+
     return lines, failures
 
 
 def _stderr(text: str) -> str:
     count = Counter(line[:150] for line in text.splitlines() if line.strip() and not line.startswith(" "))
-    return "\n".join(f"  {n:>4} x {line}" for line, n in count.most_common(25)) or "  nothing"
+    return "\n".join(f"  {occurrences:>4} x {line}" for line, occurrences in count.most_common(25)) or "  nothing"
 
 
 def plot(soak: Soak, places: Sequence[str], path: Path) -> None:
     """Draw memory and deliveries over time, every cause marked."""
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(15, 8), sharex=True, height_ratios=(3, 2))
-    at = [(sample.t - soak.begin) / SECOND for sample in soak.samples]
-    upper.plot(at, [sample.memory for sample in soak.samples], color="black", linewidth=1.2)
+    times = [(sample.t - soak.begin) / SECOND for sample in soak.samples]
+    upper.plot(times, [sample.memory for sample in soak.samples], color="black", linewidth=1.2)
     upper.set_ylabel("resident memory of the node, MB")
     upper.set_ylim(0, 1.2 * max((sample.memory for sample in soak.samples), default=1.0))
     colours = {
-        name: plt.get_cmap("tab20")(k % 20) for k, name in enumerate(dict.fromkeys(cause.name for cause in soak.causes))
+        name: plt.get_cmap("tab20")(index % 20)
+        for index, name in enumerate(dict.fromkeys(cause.name for cause in soak.causes))
     }
+
     for cause in soak.causes:
         begin, end = (cause.begin - soak.begin) / SECOND, (cause.end - soak.begin) / SECOND
         for axes in (upper, lower):
             axes.axvspan(begin, max(end, begin + 0.3), color=colours[cause.name], alpha=0.5, linewidth=0)
+
     for name, colour in colours.items():
         upper.fill_between([], [], color=colour, alpha=0.5, label=name)
     upper.legend(loc="lower right", fontsize=8, ncols=3)
-    seconds = range(int(max(at, default=1.0)) + 1)
+    seconds = range(int(max(times, default=1.0)) + 1)
+
     for place in places:
         per_second = Counter(
-            (d.t - soak.begin) // SECOND for d in soak.deliveries if d.intersection == place and d.kind == SERVICE
+            (delivery.t - soak.begin) // SECOND
+            for delivery in soak.deliveries
+            if delivery.intersection == place and delivery.kind == SERVICE
         )
-        lower.plot(seconds, [per_second[k] for k in seconds], linewidth=0.8, label=place)
+        lower.plot(seconds, [per_second[index] for index in seconds], linewidth=0.8, label=place)
+
     lower.set_ylabel("speed advice delivered per second")
     lower.set_xlabel("s")
     lower.legend(loc="upper right", fontsize=8)

@@ -50,37 +50,44 @@ class System:
         self.folder = folder
         self.clock = WallClock()
         self._spawn = multiprocessing.get_context("spawn")
-        made = corridor()
+        codes_made = corridor()
         self.crossings = {
-            "G": Crossing(made[0], "g0", 20, VEHICLES),
-            "H": Crossing(made[-1], "h0", 20, VEHICLES, seed=2),
+            "G": Crossing(code=codes_made[0], rsu="g0", n=20, connected=VEHICLES),
+            "H": Crossing(code=codes_made[-1], rsu="h0", n=20, connected=VEHICLES, seed=2),
         }
-        home = Crossing(made[2], RSUS[0], 12, seed=3)
+        home = Crossing(code=codes_made[2], rsu=RSUS[0], n=12, seed=3)
         self.mosquitto = Mosquitto(folder / "broker")
         gateways = {name: {crossing.rsu: crossing.id} for name, crossing in self.crossings.items()} | {
             HOSTILE: dict.fromkeys(RSUS, home.id)
         }
+
         self.node = NodeUnderTest(
-            folder, [*(c.code for c in self.crossings.values()), home.code], gateways, self.mosquitto.port
+            folder=folder,
+            intersections=[*(crossing_.code for crossing_ in self.crossings.values()), home.code],
+            gateways=gateways,
+            mqtt=self.mosquitto.port,
         )
-        self.hostile = HostileTraffic(self.crossings["G"].code, home, ("g0", "h0"), seed)
+
+        self.hostile = HostileTraffic(victim=self.crossings["G"].code, home=home, victim_rsus=("g0", "h0"), seed=seed)
         self.controls = {name: self._spawn.Array("q", len(Control), lock=False) for name in self.crossings}
         self.gateways: dict[str, Any] = {}
-        self.kept = 0  # recordings of nodes that have ended, or of folders that were removed, are in kept-<number>
+        # recordings of nodes that have ended, or of folders that were removed, are in kept-<number>
+        self.kept = 0
         self._revision = {name: crossing.code.code.revision for name, crossing in self.crossings.items()}
-        self._pipe, there = self._spawn.Pipe()
-        self._newest = self._spawn.Array(
-            "q", len(self.crossings), lock=False
-        )  # when each intersection's vehicles last got speed advice
+        self._pipe, child_end = self._spawn.Pipe()
+        # When each intersection's vehicles last got speed advice
+        self._newest = self._spawn.Array("q", len(self.crossings), lock=False)
         self._vehicle_control = self._spawn.Array("q", len(Control), lock=False)
+
         arguments = (
-            there,
+            child_end,
             list(self.crossings.values()),
             self.mosquitto.port,
             self._vehicle_control,
             self._newest,
             str(folder / "vehicles.err"),
         )
+
         self.vehicles = self._spawn.Process(target=run_vehicles, args=arguments, daemon=True)
         self.causes: dict[str, Callable[[], tuple[int, Iterable[str]]]] = {
             "broker kill -9": self._kill_broker,
@@ -98,6 +105,7 @@ class System:
         }
 
     def start(self) -> None:
+        """Start all parts, and wait until service begins."""
         self.node.start()
         for name in self.crossings:
             self.controls[name][Control.REVISION] = self._revision[name]
@@ -107,10 +115,11 @@ class System:
     def inject(self, name: str) -> Cause:
         """Do one harm and wait until it has passed."""
         begin = self.clock.now()
-        end, where = self.causes[name]()
-        return Cause(name, begin, end, tuple(where))
+        end, affected = self.causes[name]()
+        return Cause(name=name, begin=begin, end=end, where=tuple(affected))
 
     def sleep(self, seconds: float) -> None:
+        """Wait by the clock of the machine."""
         sleep_until(self.clock.now() + int(seconds * SECOND))
 
     def served(self, seconds: float) -> bool:
@@ -137,6 +146,7 @@ class System:
         for process in (*self.gateways.values(), self.vehicles):
             if process.pid is not None:
                 process.kill()
+
         self.mosquitto.stop()
         self.keep_recordings()
         return int(status)
@@ -148,6 +158,7 @@ class System:
         sizes = {file: file.stat().st_size for file in (self.folder / f"kept-{self.kept}").iterdir()}
         self.kept += 1
         self.node.start()
+
         return [f"{file.parent.name}/{file.name}" for file, size in sizes.items() if file.stat().st_size < size]
 
     def keep_recordings(self) -> None:
@@ -169,6 +180,7 @@ class System:
             self.node.node.public,
             self.controls[name],
         )
+
         self.gateways[name] = self._spawn.Process(target=run_gateway, args=arguments, daemon=True)
         self.gateways[name].start()
 
@@ -193,7 +205,9 @@ class System:
         self.gateways[name].join()
         self.sleep(self.rng.uniform(1.0, 4.0))
         self._start_gateway(name)
-        self.sleep(1.5)  # until its interpreter has started: that is not the node's time
+        # Until its interpreter has started: that is not the node's time
+        self.sleep(1.5)
+
         return self.clock.now(), [self.crossings[name].id]
 
     def _step_clock(self) -> tuple[int, Iterable[str]]:
@@ -204,11 +218,12 @@ class System:
 
     def _burst(self) -> tuple[int, Iterable[str]]:
         sockets = HostileSockets(self.node, self.mosquitto.port)
-        for k in range(BURST):
+        for index in range(BURST):
             sockets.send(self.hostile.message(self.clock.now()))
-            if k % 50 == 0:
+            if index % 50 == 0:
                 sockets.drain()
                 self.sleep(50 / BURST_RATE)
+
         sockets.close()
         return self.clock.now(), ()
 
@@ -228,6 +243,7 @@ class System:
         partial.rename(self.node.codes / f"{name}-{code.revision}.json")
         sleep_until(begin)
         self.controls[name][Control.REVISION] = code.revision
+
         return self.clock.now(), [code.id]
 
     def _hangup(self) -> tuple[int, Iterable[str]]:

@@ -37,15 +37,17 @@ def grid(count: int) -> list[IntersectionCode]:
     tree = json.loads(codes.dump(codes.load(maps.path("intersection.json"))))
     origin = Origin(tree["ref_lat_e7"] / 1e7, tree["ref_lon_e7"] / 1e7)
     wide = int(np.ceil(np.sqrt(count * 1.4)))
-    found = []
-    for k in range(count):
-        lat, lon = origin.to_geodetic(k % wide * APART, k // wide * APART)
+    codes_made = []
+
+    for index in range(count):
+        lat, lon = origin.to_geodetic(index % wide * APART, index // wide * APART)
         shift = round((float(lat) - origin.lat) * 1e7), round((float(lon) - origin.lon) * 1e7)
         copy = moved(tree, *shift)
-        copy["id"] = make(f"{110105:06}", "IX", *tree["id"].split(".")[3:4], k + 1)
-        copy["name"] = f"X{k}"
-        found.append(parse(json.dumps(copy).encode(), f"X{k}"))
-    return found
+        copy["id"] = make(f"{110105:06}", "IX", *tree["id"].split(".")[3:4], index + 1)
+        copy["name"] = f"X{index}"
+        codes_made.append(parse(json.dumps(copy).encode(), f"X{index}"))
+
+    return codes_made
 
 
 def moved(value: Any, lat: int, lon: int, key: str = "") -> Any:
@@ -58,6 +60,7 @@ def moved(value: Any, lat: int, lon: int, key: str = "") -> Any:
         return [moved(inner, lat, lon) for inner in value]
     if key in ("lat_e7", "ref_lat_e7"):
         return value + lat
+
     return value + lon if key in ("lon_e7", "ref_lon_e7") else value
 
 
@@ -68,33 +71,46 @@ class Driven:
         self.codes = [compile_code(code) for code in grid(count)]
         self.engine = Engine(
             [code.code for code in self.codes],
-            EngineConfig({"g": {f"r{k}": code.code.id for k, code in enumerate(self.codes)}}),
+            EngineConfig({"g": {f"r{index}": code.code.id for index, code in enumerate(self.codes)}}),
         )
         self.observer = Observer(self.engine)
         self.slot = int(SECOND / hz / count)  # ns
         self.scene = Scene(self.codes[0], objects)
-        self.blocks = [encode(pack(self.scene.columns(k * 100 * MS))) for k in range(BLOCKS)]
+        self.blocks = [encode(pack(self.scene.columns(index * 100 * MS))) for index in range(BLOCKS)]
         self.origins = [(code.origin.lat, code.origin.lon) for code in self.codes]
         self.n = 0
 
-    def batch(self, t: int) -> list[RawMessage]:
-        """Return the next intersection's frame and signals, stamped `t` ns."""
-        k, turn = self.n % len(self.codes), self.n // len(self.codes)
+    def batch(self, time_ns: int) -> list[RawMessage]:
+        """Return the next intersection's frame and signals, stamped `time_ns`."""
+        scene_index, turn = self.n % len(self.codes), self.n // len(self.codes)
         self.n += 1
-        lat, lon = self.origins[k]
-        back = turn % (2 * BLOCKS - 2)  # forwards and back again: nobody jumps
-        block = self.blocks[back if back < BLOCKS else 2 * BLOCKS - 2 - back]
-        body = Perception(VERSION, f"r{k}", "fused", turn, t, lat, lon, msgspec.Raw(block))
+        lat, lon = self.origins[scene_index]
+        position = turn % (2 * BLOCKS - 2)  # Forwards and back again, so that no track jumps
+        block = self.blocks[position if position < BLOCKS else 2 * BLOCKS - 2 - position]
+
+        body = Perception(
+            version=VERSION,
+            rsu=f"r{scene_index}",
+            sensor="fused",
+            seq=turn,
+            t=time_ns,
+            lat=lat,
+            lon=lon,
+            objects=msgspec.Raw(block),
+        )
+
         return [
             RawMessage("perception", "g", encode(body)),
-            RawMessage("signal", "g", signal(self.codes[k], f"r{k}", turn, t)),
+            RawMessage("signal", "g", signal(self.codes[scene_index], f"r{scene_index}", turn, time_ns)),
         ]
 
-    def step(self, t: int, batch: list[RawMessage]) -> None:
-        self.observer.observe(t, batch, self.engine.step(t, batch))
+    def step(self, time_ns: int, batch: list[RawMessage]) -> None:
+        """Step the engine, and show the pages what came of it."""
+        self.observer.observe(time_ns, batch, self.engine.step(time_ns, batch))
 
 
 def signal(code: CompiledCode, rsu: str, seq: int, t: int) -> bytes:
+    """Return a signal message of a code, all its groups red."""
     return Scene.signal(_Signals(code), rsu, seq, t)  # type: ignore[arg-type]
 
 
@@ -112,29 +128,40 @@ def serve(pipe: Connection, count: int, objects: int, hz: float) -> None:
     async def main() -> None:
         driven, clock = Driven(count, objects, hz), WallClock()
         view = View(driven.observer, TOKEN)
+
         web = Web(
-            "127.0.0.1:0", driven.engine.versions, clock, more_routes=lambda server: ViewRoutes(server, view).routes()
+            bind="127.0.0.1:0",
+            versions=driven.engine.versions,
+            clock=clock,
+            more_routes=lambda server: ViewRoutes(server, view).routes(),
         )
-        t = clock.now()
-        for k in range(40):
-            driven.step(t + k, driven.batch(t + k))  # compiles what is compiled at its first use
+
+        time_ns = clock.now()
+
+        for index in range(40):
+            # Compiles what is compiled at its first use
+            driven.step(time_ns + index, driven.batch(time_ns + index))
+
         await web.start()
         pipe.send(web.address)
         late: list[float] = []
         due = clock.now()
+
         while True:
             due += driven.slot
             batch = driven.batch(due)
-            left = (due - clock.now()) / SECOND
-            await asyncio.sleep(max(left, 0))
+            remaining = (due - clock.now()) / SECOND
+            await asyncio.sleep(max(remaining, 0))
             driven.step(due, batch)
             late.append((clock.now() - due) / 1000)
+
             if len(late) % 20 == 0 and pipe.poll(0):
                 if pipe.recv() != "lap":
                     break
                 pipe.send((late, cpu()))
                 late = []
                 due = max(due, clock.now())
+
         await web.stop()
 
     asyncio.run(main())
@@ -143,24 +170,25 @@ def serve(pipe: Connection, count: int, objects: int, hz: float) -> None:
 def look(pipe: Connection, address: str, count: int, intersections: int) -> None:
     """Be so many pages that read all they get, until a message comes; answer with the bytes they got."""
 
-    async def one(client: aiohttp.ClientSession, got: list[int]) -> None:
+    async def one(client: aiohttp.ClientSession, counts: list[int]) -> None:
         async with client.ws_connect(
             f"{address}/view/socket", headers={"Authorization": f"Bearer {TOKEN}"}, max_msg_size=0
         ) as stream:
             await stream.send_str(json.dumps({"watch": list(range(intersections))}))
             async for message in stream:
-                got[0] += len(message.data)
+                counts[0] += len(message.data)
 
     async def main() -> None:
-        stop, got = asyncio.Event(), [0]
+        stop, counts = asyncio.Event(), [0]
         asyncio.get_running_loop().add_reader(pipe.fileno(), stop.set)
+
         async with aiohttp.ClientSession() as client:
-            pages = [asyncio.create_task(one(client, got)) for _ in range(count)]
+            pages = [asyncio.create_task(one(client, counts)) for _ in range(count)]
             pipe.send("ready")
-            begun = stopwatch()
+            begin = stopwatch()
             await stop.wait()
             pipe.recv()
-            pipe.send(got[0] / ((stopwatch() - begun) / SECOND))
+            pipe.send(counts[0] / ((stopwatch() - begin) / SECOND))
             for page in pages:
                 page.cancel()
 
@@ -176,6 +204,7 @@ def deaf(address: str, intersections: int) -> socket.socket:
         f" Upgrade\r\nSec-WebSocket-Key: {'A' * 22}==\r\nSec-WebSocket-Version: 13\r\nAuthorization: Bearer"
         f" {TOKEN}\r\n\r\n".encode()
     )
+
     text = json.dumps({"watch": list(range(intersections)), "zone": True}).encode()
     head = bytes([0x81, 0x80 | len(text)]) if len(text) < 126 else bytes([0x81, 0xFE]) + len(text).to_bytes(2, "big")
     stream.sendall(head + bytes(4) + text)

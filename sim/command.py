@@ -20,15 +20,18 @@ def run(args: argparse.Namespace) -> None:
     """Run one scenario, print its figures, write them as JSON where asked."""
     if not 0.0 <= args.penetration <= 1.0:
         raise ValueError(f"--penetration {args.penetration}: must be within 0 .. 1")
+
     in_process = args.in_process or args.advice == "off"
     if args.view and in_process:
         raise ValueError(
             "--view shows a node that runs over sockets in real time. Leave --in-process and --advice off out; "
             "or record the run (--record FILE) and look at it afterwards: cloudctl replay FILE --view"
         )
+
     progress = Progress(args.sumocfg.stem)
     scenario = load(args.sumocfg, say=progress.say)
     noise = Noise() if args.miss is None else Noise(miss=args.miss)
+
     setup = Setup(
         seed=args.seed,
         penetration=args.penetration,
@@ -40,14 +43,16 @@ def run(args: argparse.Namespace) -> None:
         extra_delay_ms=args.extra_delay,
     )
     if in_process:
-        result = Loop(scenario, setup, args.record).run(progress.at)
+        result = Loop(scenario=scenario, setup=setup, record=args.record).run(progress.at)
     else:
-        loop = LiveLoop(scenario, setup, args.out, record=args.record, view=args.view)
+        loop = LiveLoop(scenario=scenario, setup=setup, folder=args.out, record=args.record, view=args.view)
         if loop.page:
             progress.say(f"watch it live: {loop.page}")
         result = loop.run(progress.at)
+
     progress.done()
     print(figures_table([result]))
+
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_bytes(msgspec.json.format(msgspec.json.encode(result)))

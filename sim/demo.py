@@ -18,16 +18,17 @@ from .scenario.scenario import Scenario, braunschweig, corridor
 WARM_UP = {"braunschweig": 240.0, "corridor": 240.0}  # s of traffic before a run is observed
 
 
-def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
-    """Run the demo into `out`; returns 0 when no advisory came too late and the recordings replay byte-identical."""
-    out.mkdir(parents=True, exist_ok=True)
+def run(folder: Path, seconds: float, study_seconds: float, seeds: int) -> int:
+    """Run the demo into `folder`; returns 0 when no advisory came too late and the recordings replay byte-identical."""
+    folder.mkdir(parents=True, exist_ok=True)
     progress = Progress("demo")
-    scenarios = [braunschweig(progress.say), corridor(out / "corridor", progress.say)]
-    live = [_live(scenario, seconds, out / scenario.name) for scenario in scenarios]
-    study = _study(out, study_seconds, seeds)
+    scenarios = [braunschweig(progress.say), corridor(folder / "corridor", progress.say)]
+    live = [_live(scenario, seconds, folder / scenario.name) for scenario in scenarios]
+    study = _study(folder, study_seconds, seeds)
     replays = [replay(Path(r["recording"])) for r in live]
     proofs = [_proof(result) for result in replays]
-    page = out / "report.html"
+    page = folder / "report.html"
+
     notes = [
         (
             f"Each scenario ran {seconds:.0f} s in real time over ZeroMQ (CURVE) and MQTT ({live[0]['broker']}), after"
@@ -41,11 +42,12 @@ def run(out: Path, seconds: float, study_seconds: float, seeds: int) -> int:
         *(f"Replay of {Path(r['recording']).name}: {proof}." for r, proof in zip(live, proofs, strict=True)),
         "Run it again with: make demo",
     ]
+
     report.write(page, live, study, notes)
-    (out / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode({"live": live, "study": study})))
+    (folder / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode({"live": live, "study": study})))
     print(figures_table(live))
     rows = [
-        [name, *(ratio[k] for k in ("stops", "waiting_s", "travel_time_s", "fuel_g"))]
+        [name, *(ratio[key] for key in ("stops", "waiting_s", "travel_time_s", "fuel_g"))]
         for name, ratio in report.ratios(study).items()
     ]
     print("\n" + table(["with advice / without", "stops", "waiting", "travel time", "fuel"], rows))
@@ -66,35 +68,39 @@ def _command() -> str:
 def _live(scenario: Scenario, seconds: float, folder: Path) -> dict[str, Any]:
     progress = Progress(f"{scenario.name}, over sockets")
     setup = Setup(seed=1, seconds=seconds, warm_up=WARM_UP[scenario.name])
-    loop = LiveLoop(scenario, setup, folder, view=True)
+    loop = LiveLoop(scenario=scenario, setup=setup, folder=folder, view=True)
     progress.say(f"watch it live: {loop.page}")
     result = loop.run(progress.at)
     progress.done()
+
     return result
 
 
-def _study(out: Path, seconds: float, seeds: int) -> list[dict[str, Any]]:
+def _study(folder: Path, seconds: float, seeds: int) -> list[dict[str, Any]]:
     jobs = [
-        (name, seed, advice, seconds, out)
+        (name, seed, advice, seconds, folder)
         for seed in range(1, seeds + 1)
         for advice in (True, False)
         for name in WARM_UP
     ]
     if not seeds:
         return []
+
     progress = Progress(f"study with and without advice, {len(jobs)} runs")
     results = []
+
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for result in pool.imap(_one, jobs):
             results.append(result)
             progress.at(len(results) * seconds, len(jobs) * seconds)
+
     progress.done()
     return sorted(results, key=lambda r: (r["scenario"], r["seed"], r["advice"]))
 
 
 def _one(job: tuple[str, int, bool, float, Path]) -> dict[str, Any]:
-    name, seed, advice, seconds, out = job
-    scenario = braunschweig() if name == "braunschweig" else corridor(out / f"corridor-{seed}")
+    name, seed, advice, seconds, folder = job
+    scenario = braunschweig() if name == "braunschweig" else corridor(folder / f"corridor-{seed}")
     return Loop(scenario, Setup(seed=seed, advice=advice, seconds=seconds)).run()
 
 

@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED = "#2667c9", "#e07b27", "#2f9e62", "#c93a3a"
 COLOURS = (BLUE, ORANGE, GREEN, RED)
-QUANTILES = {"p50": "p50", "p99": "p99", "p99_9": "p99.9", "max": "max"}  # by name in the results: as shown
+# By name in the results: as shown
+QUANTILES = {"p50": "p50", "p99": "p99", "p99_9": "p99.9", "max": "max"}
 EFFECTS = {"stops": "stops", "waiting_s": "waiting", "travel_time_s": "travel time", "fuel_g": "fuel"}
 BUCKET_RATIO = 1.12  # of the bounds of a histogram's buckets
 BAR_PITCH, BAR_WIDTH = 0.34, 0.32  # of the distance between two groups of bars
@@ -49,6 +50,7 @@ def write(path: Path, live: Sequence[dict[str, Any]], study: Sequence[dict[str, 
             "font.family": "sans-serif",
         }
     )
+
     parts = [
         _cards(live, study),
         _latency(live),
@@ -58,6 +60,7 @@ def write(path: Path, live: Sequence[dict[str, Any]], study: Sequence[dict[str, 
         _losses(live),
         _method(notes),
     ]
+
     page = (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport"
         f" content='width=device-width'><title>cloudctl run</title><style>{STYLE}</style><body><h1>The whole"
@@ -65,6 +68,7 @@ def write(path: Path, live: Sequence[dict[str, Any]], study: Sequence[dict[str, 
         f" clients that follow the advice.</p>{''.join(parts)}<footer>cloudctl {__version__}, Python"
         f" {platform.python_version()}, {html.escape(platform.platform())}</footer></body></html>"
     )
+
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page)
 
@@ -93,6 +97,7 @@ def _latency(live: Sequence[dict[str, Any]]) -> str:
         " exponential of 15 ms, and 2 % of frames 150 ms late. The planned advisory rests on the newest frame then"
         " received.</p>"
     ]
+
     header = ["hop, ms", *QUANTILES.values(), "n"]
     for run in live:
         rows = []
@@ -123,12 +128,14 @@ def _draw_histograms(axis: Axes, run: dict[str, Any]) -> None:
 def _fusion(live: Sequence[dict[str, Any]]) -> str:
     header = ["", "MOTA", "IDF1", "id switches", "RMSE m", "GOSPA m"]
     rows = [[run["scenario"], *(_number(run["fusion"].get(name)) for name in FUSION)] for run in live]
+
     for run in live:
         intersections = run["fusion"].get("intersections", {})
         if len(intersections) > 1:
             for intersection, figures in intersections.items():
                 label = f"&nbsp; {html.escape(intersection)}"
                 rows.append([label, *(_number(figures.get(name)) for name in FUSION)])
+
     return (
         "<h2>Fusion against SUMO's truth</h2><p>Within 80 m of each intersection, five times a second, matched within 2"
         " m: the tracks that the node had at a moment, from what had arrived by then, against the road users there at"
@@ -139,8 +146,10 @@ def _fusion(live: Sequence[dict[str, Any]]) -> str:
 def _effect(study: Sequence[dict[str, Any]]) -> str:
     if not study:
         return ""
+
     header = ["", "trips", "stops", "waiting s", "travel s", "time loss s", "fuel g"]
     rows = []
+
     for run in study:
         label = f"{run['scenario']}, seed {run['seed']}, advice {run['advice']}"
         rows.append([label, *(_number(run["traffic"][name]) for name in TRAFFIC)])
@@ -149,6 +158,7 @@ def _effect(study: Sequence[dict[str, Any]]) -> str:
     for scenario, ratio in by_scenario.items():
         label = f"<b>{html.escape(scenario)}: with / without</b>"
         rows.append([label, "", *(f"<b>{ratio[name]:.3f}</b>" for name in TRAFFIC[1:])])
+
     return (
         "<h2>What the advice changes</h2><p>The same seeds with and without advice, means of a motor trip that ended;"
         " fuel by HBEFA4.</p>"
@@ -170,6 +180,7 @@ def _effect_figure(by_scenario: dict[str, dict[str, float]]) -> Figure:
     axis.set_xticks(range(len(EFFECTS)), list(EFFECTS.values()))
     axis.set(ylabel="with advice / without", ylim=(0, 1.25))
     axis.legend(frameon=False, fontsize=9, ncols=2)
+
     return figure
 
 
@@ -177,17 +188,20 @@ def _advisories(live: Sequence[dict[str, Any]]) -> str:
     rows = []
     for run in live:
         followed = run["advisories"]["followed"]
-        for kind, n in run["advisories"]["by_kind"].items():
-            rows.append([f"{run['scenario']}: {kind}", f"{n:,}", f"{followed.get(kind, 0):,}"])
+        for kind, count in run["advisories"]["by_kind"].items():
+            rows.append([f"{run['scenario']}: {kind}", f"{count:,}", f"{followed.get(kind, 0):,}"])
 
     for run in live:
         share = run["advisories"]["late"] / max(run["advisories"]["arrived"], 1)
         rows.append([f"{run['scenario']}: share that arrived after valid_until", f"{share:.2%}", ""])
+
     return "<h2>Advisories</h2>" + _table(["kind", "sent", "followed in SUMO"], rows)
 
 
 def _losses(live: Sequence[dict[str, Any]]) -> str:
-    rows = [[html.escape(str(name)), f"{n:,}"] for name, n in losses(live)] or [["nothing was dropped or refused", "0"]]
+    rows = [[html.escape(str(name)), f"{count:,}"] for name, count in losses(live)] or [
+        ["nothing was dropped or refused", "0"]
+    ]
     return "<h2>Dropped and refused, by source</h2>" + _table(["", "n"], rows)
 
 
@@ -201,11 +215,13 @@ def ratios(study: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     for scenario in dict.fromkeys(run["scenario"] for run in study):
         runs = [run for run in study if run["scenario"] == scenario]
         with_advice = [run["traffic"] for run in runs if run["advice"] == "on"]
+
         without = [run["traffic"] for run in runs if run["advice"] == "off"]
         if with_advice and without:
             by_scenario[scenario] = {
                 name: _mean(with_advice, name) / max(_mean(without, name), 1e-9) for name in TRAFFIC[1:]
             }
+
     return by_scenario
 
 
@@ -237,4 +253,5 @@ def _svg(figure: Figure, caption: str) -> str:
     # An XML declaration must not stand within HTML.
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
+
     return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"

@@ -1,6 +1,7 @@
-"""One face for every tracker: `step(t_ns, xy)` takes the positions of a scan, `where(t_ns)` says who is where.
+"""One face for every tracker: `step(t_ns, xy)` takes the positions of a scan, `where(t_ns)` gives the tracks and their
+places.
 
-Each peer has the settings that did best for it on seed 0 of the single-sensor scene; what it cannot be told (scan
+Each peer has the settings that did best for it on seed 0 of the single-sensor scene; what it cannot be given (scan
 times, noise by
 source) it does not get. A peer that is not installed raises ModuleNotFoundError when made.
 """
@@ -25,8 +26,15 @@ Where = tuple[np.ndarray, np.ndarray]  # ids int64[n], xy float64[n, 2]
 
 
 class Peer(Protocol):
-    def step(self, t: int, xy: np.ndarray) -> None: ...
-    def where(self, t: int) -> Where: ...
+    """A tracker under test."""
+
+    def step(self, t: int, xy: np.ndarray) -> None:
+        """Take in the positions of a scan, float64[n, 2] in m, of `t` ns."""
+        ...
+
+    def where(self, t: int) -> Where:
+        """Return the tracks that it would report at `t` ns: ids int64[n], positions float64[n, 2]."""
+        ...
 
 
 class Ours:
@@ -48,15 +56,17 @@ def build_minimal() -> ctypes.CDLL:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise RuntimeError("no C compiler (cc, gcc or clang): the minimal tracker is built when it is measured")
+
     source = Path(__file__).with_name("minimal.c")
-    out = Path(tempfile.mkdtemp(prefix="minimal-")) / "minimal.so"
+    folder = Path(tempfile.mkdtemp(prefix="minimal-")) / "minimal.so"
     flags = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC"]
-    subprocess.run([compiler, *flags, str(source), "-o", str(out), "-lm"], check=True)
-    library = ctypes.CDLL(str(out))
+    subprocess.run([compiler, *flags, str(source), "-o", str(folder), "-lm"], check=True)
+    library = ctypes.CDLL(str(folder))
     library.minimal_size.restype = ctypes.c_size_t
     pointer, i64, i32, f64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
     library.minimal_update.argtypes = [pointer, i64, pointer, i32, f64, f64, f64, i32]
     library.minimal_tracks.argtypes = [pointer, i64, pointer, pointer]
+
     return library
 
 
@@ -80,8 +90,8 @@ class Minimal:
         self.update(self.address, t, xy.ctypes.data, len(xy), self.sigma, 3.0, 14.0, self.patience)
 
     def where(self, t: int) -> Where:
-        n = self.read(self.address, t, self.at_ids, self.at_xy)
-        return self.ids[:n].astype(np.int64), self.xy[:n].copy()
+        count = self.read(self.address, t, self.at_ids, self.at_xy)
+        return self.ids[:count].astype(np.int64), self.xy[:count].copy()
 
 
 class Boxes:
@@ -99,18 +109,18 @@ class Boxes:
         self.out = np.asarray(self.tracker.update(boxes))
 
     def where(self, t: int) -> Where:
-        out = self.out.reshape(-1, self.out.shape[-1]) if self.out.size else np.empty((0, 5))
-        return out[:, 4].astype(np.int64), ((out[:, :2] + out[:, 2:4]) / 2 - 1e5) / self.scale
+        columns = self.out.reshape(-1, self.out.shape[-1]) if self.out.size else np.empty((0, 5))
+        return columns[:, 4].astype(np.int64), ((columns[:, :2] + columns[:, 2:4]) / 2 - 1e5) / self.scale
 
 
 def pyxtrackers() -> Peer:
     sort = importlib.import_module("pyxtrackers").Sort
-    return Boxes(lambda: sort(max_age=8, min_hits=1, iou_threshold=0.1), 10.0, 40.0)
+    return Boxes(lambda: sort(max_age=8, min_hits=1, iou_threshold=0.1), scale=10.0, side=40.0)
 
 
 def ioutrack() -> Peer:
     sort = importlib.import_module("ioutrack").Sort
-    return Boxes(lambda: sort(max_age=8, min_hits=1, iou_threshold=0.1), 10.0, 40.0)
+    return Boxes(lambda: sort(max_age=8, min_hits=1, iou_threshold=0.1), scale=10.0, side=40.0)
 
 
 class FilterpySort:
@@ -131,33 +141,41 @@ class FilterpySort:
         track.F[0, 2] = track.F[1, 3] = dt
         track.H = np.eye(2, 4)
         track.R *= self.sigma**2
-        one = np.array([[dt**3 / 3, dt**2 / 2], [dt**2 / 2, dt]]) * self.q
-        track.Q = np.kron(one, np.eye(2))
+        axis_noise = np.array([[dt**3 / 3, dt**2 / 2], [dt**2 / 2, dt]]) * self.q
+        track.Q = np.kron(axis_noise, np.eye(2))
         track.P = np.diag([self.sigma**2] * 2 + [60.0] * 2)
         track.x[:2, 0] = xy
         track.id, track.hits, track.missed = self.next, 1, 0
         self.next += 1
+
         return track
 
     def step(self, t: int, xy: np.ndarray) -> None:
         for track in self.tracks:
             track.predict()
             track.missed += 1
-        at = np.array([track.x[:2, 0] for track in self.tracks]).reshape(-1, 2)
-        far = np.hypot(*(at[:, None] - xy[None]).transpose(2, 0, 1)) if len(at) else np.empty((0, len(xy)))
-        left = set(range(len(xy)))
+
+        predicted = np.array([track.x[:2, 0] for track in self.tracks]).reshape(-1, 2)
+        far = (
+            np.hypot(*(predicted[:, None] - xy[None]).transpose(2, 0, 1)) if len(predicted) else np.empty((0, len(xy)))
+        )
+        unmatched = set(range(len(xy)))
+
         for row, column in zip(*self.solve(np.minimum(far, self.gate)), strict=True):
             if far[row, column] < self.gate:
                 self.tracks[row].update(xy[column])
                 self.tracks[row].hits += 1
                 self.tracks[row].missed = 0
-                left.discard(int(column))
-        self.tracks = [k for k in self.tracks if k.missed <= (self.patience if k.hits >= 3 else 1)]
-        self.tracks += [self._born(xy[j]) for j in sorted(left)]
+                unmatched.discard(int(column))
+
+        self.tracks = [track_ for track_ in self.tracks if track_.missed <= (self.patience if track_.hits >= 3 else 1)]
+        self.tracks += [self._born(xy[index]) for index in sorted(unmatched)]
 
     def where(self, t: int) -> Where:
-        good = [k for k in self.tracks if k.hits >= 3]
-        return np.array([k.id for k in good], np.int64), np.array([k.x[:2, 0] for k in good]).reshape(-1, 2)
+        confirmed = [track for track in self.tracks if track.hits >= 3]
+        return np.array([track.id for track in confirmed], np.int64), np.array(
+            [track.x[:2, 0] for track in confirmed]
+        ).reshape(-1, 2)
 
 
 class Norfair:
@@ -172,10 +190,12 @@ class Norfair:
         self.now: list[Any] = []
 
     def step(self, t: int, xy: np.ndarray) -> None:
-        self.now = self.tracker.update([self.module.Detection(p.reshape(1, 2)) for p in xy])
+        self.now = self.tracker.update([self.module.Detection(point.reshape(1, 2)) for point in xy])
 
     def where(self, t: int) -> Where:
-        return np.array([k.id for k in self.now], np.int64), np.array([k.estimate[0] for k in self.now]).reshape(-1, 2)
+        return np.array([track.id for track in self.now], np.int64), np.array(
+            [track.estimate[0] for track in self.now]
+        ).reshape(-1, 2)
 
 
 class Motpy:
@@ -195,8 +215,8 @@ class Motpy:
 
     def where(self, t: int) -> Where:
         now = self.tracker.active_tracks(max_staleness_to_positive_ratio=3.0, max_staleness=6, min_steps_alive=3)
-        ids = [self.names.setdefault(k.id, len(self.names)) for k in now]
-        return np.array(ids, np.int64), np.array([(k.box[:2] + k.box[2:]) / 2 for k in now]).reshape(-1, 2)
+        ids = [self.names.setdefault(track.id, len(self.names)) for track in now]
+        return np.array(ids, np.int64), np.array([(track.box[:2] + track.box[2:]) / 2 for track in now]).reshape(-1, 2)
 
 
 class StoneSoup:
@@ -219,9 +239,10 @@ class StoneSoup:
 
     def step(self, t: int, xy: np.ndarray) -> None:
         now = self.start + timedelta(microseconds=(t % (10_000 * SECOND)) // 1000)
-        found = [self.detection(p.reshape(2, 1), timestamp=now, measurement_model=self.model) for p in xy]
+        detections = [self.detection(point.reshape(2, 1), timestamp=now, measurement_model=self.model) for point in xy]
         used = set()
-        for track, hypothesis in self.associate(set(self.tracks), set(found), now).items():
+
+        for track, hypothesis in self.associate(set(self.tracks), set(detections), now).items():
             track.misses += 1
             if hypothesis:
                 track.append(self.updater.update(hypothesis))
@@ -229,13 +250,14 @@ class StoneSoup:
                 used.add(hypothesis.measurement)
             else:
                 track.append(hypothesis.prediction)
-        self.tracks = [k for k in self.tracks if k.misses <= (5 if k.hits >= 3 else 1)]
-        for d in found:
-            if d not in used:
-                self._born(d, now)
 
-    def _born(self, d: Any, now: datetime) -> None:
-        mean = np.array([d.state_vector[0, 0], 0, d.state_vector[1, 0], 0]).reshape(4, 1)
+        self.tracks = [track_ for track_ in self.tracks if track_.misses <= (5 if track_.hits >= 3 else 1)]
+        for detection in detections:
+            if detection not in used:
+                self._born(detection, now)
+
+    def _born(self, detection: Any, now: datetime) -> None:
+        mean = np.array([detection.state_vector[0, 0], 0, detection.state_vector[1, 0], 0]).reshape(4, 1)
         spread = np.diag([self.sigma**2, 60.0, self.sigma**2, 60.0])
         track = self.track([self.state(mean, spread, timestamp=now)])
         track.name, track.hits, track.misses = self.next, 1, 0
@@ -243,9 +265,9 @@ class StoneSoup:
         self.tracks.append(track)
 
     def where(self, t: int) -> Where:
-        good = [k for k in self.tracks if k.hits >= 3]
-        at = [(float(k.state_vector[0]), float(k.state_vector[2])) for k in good]
-        return np.array([k.name for k in good], np.int64), np.array(at).reshape(-1, 2)
+        confirmed = [track for track in self.tracks if track.hits >= 3]
+        at = [(float(track.state_vector[0]), float(track.state_vector[2])) for track in confirmed]
+        return np.array([track.name for track in confirmed], np.int64), np.array(at).reshape(-1, 2)
 
 
 PEERS: dict[str, Callable[[], Peer]] = {

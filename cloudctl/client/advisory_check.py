@@ -1,17 +1,23 @@
-"""Whether a vehicle may act on an advisory that came: whom it is for, how long it is valid, when and by which run of
+"""Whether a vehicle may act on an advisory that came: its target, how long it is valid, when and by which run of
 the node it was made.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..clock import SECOND
 from ..schema import Advisory
 from ..topics import MqttTopics
 from .reconnecting import ClockWatch
 
-MAX_VALIDITY = 60 * SECOND  # no kind is valid for more than 10 s; what claims more is none of the node's
-MAX_AHEAD = SECOND  # that an advisory may seem to be made later than its arrival, beside the clocks' usual difference
-SESSION_TIMEOUT = 60 * SECOND  # a run of the node that was silent for so long may be followed by one of an earlier time
+if TYPE_CHECKING:
+    from ..io.signatures import Verifier
+
+# No kind is valid for more than 10 s; what claims more is none of the node's
+MAX_VALIDITY = 60 * SECOND
+# That an advisory may seem to be made later than its arrival, beside the clocks' usual difference
+MAX_AHEAD = SECOND
+# A run of the node that was silent for so long may be followed by one of an earlier time
+SESSION_TIMEOUT = 60 * SECOND
 MAX_SESSIONS = 1024  # intersections whose run is remembered
 
 
@@ -44,11 +50,15 @@ class AdvisoryCheck:
 
     def _wrong_target(self, topic: str, advisory: Advisory) -> str | None:
         if topic == self._own_topic:
-            return None if advisory.target == self._target else f"its target is {advisory.target!r}, not this vehicle"
+            if advisory.target == self._target:
+                return None
+            return f"its target is {advisory.target!r}, not this vehicle"
+
         if topic != MqttTopics.intersection(advisory.intersection):
             return f"it is of intersection {advisory.intersection!r}, and came as another's"
         if advisory.target.startswith("vehicle:") and advisory.target != self._target:
             return f"its target is {advisory.target!r}, not this vehicle"
+
         return None
 
     def _wrong_time(self, advisory: Advisory, now: int) -> str | None:
@@ -58,43 +68,50 @@ class AdvisoryCheck:
         usual = self._clock_watch.usual_offset()
         if usual is None:
             return None
+
         ahead = usual - (now - advisory.t)
         if ahead <= MAX_AHEAD:
             return None
+
         return f"it was made {ahead / SECOND:.1f} s later than it came, by the clocks of all before it"
 
     def _wrong_session(self, advisory: Advisory, now: int) -> str | None:
         """Of two owners of an intersection, the later one counts, and of two runs of a node, the later one: what an
-        earlier one said, or another node says, is not mixed with it.
+        earlier one advised, or another node advises, is not mixed with it.
         """
         intersection, _, run = advisory.id.rpartition("-")[0].rpartition("-")
         if intersection != advisory.intersection:
             return None  # an id of another form names no run
-        known = self._sessions.pop(advisory.intersection, None)
-        if known is not None and now - known.came < SESSION_TIMEOUT:
-            fault = _not_the_present_one(advisory, run, known)
+
+        session = self._sessions.pop(advisory.intersection, None)
+        if session is not None and now - session.came < SESSION_TIMEOUT:
+            fault = _not_the_present_one(advisory, run, session)
             if fault is not None:
-                self._sessions[advisory.intersection] = known
+                self._sessions[advisory.intersection] = session
                 return fault
 
-        newest = advisory.t if known is None or known.run != run else max(advisory.t, known.newest)
-        self._sessions[advisory.intersection] = Session(run, newest, now, advisory.epoch)
+        newest = advisory.t if session is None or session.run != run else max(advisory.t, session.newest)
+        self._sessions[advisory.intersection] = Session(run=run, newest=newest, came=now, epoch=advisory.epoch)
         if len(self._sessions) > MAX_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
         return None
 
 
-def _not_the_present_one(advisory: Advisory, run: str, known: Session) -> str | None:
+def _not_the_present_one(advisory: Advisory, run: str, session: Session) -> str | None:
     """Return why an advisory is not of the present owner of its intersection, or not of the owner's present run."""
-    if advisory.epoch and known.epoch and advisory.epoch != known.epoch:
-        if advisory.epoch > known.epoch:
-            return None  # another node owns the intersection now: its clock may be behind that of the one before
+    if advisory.epoch and session.epoch and advisory.epoch != session.epoch:
+        if advisory.epoch > session.epoch:
+            # Another node owns the intersection now: its clock may be behind that of the one before
+            return None
+
         return (
             f"it is of a node that owned the intersection before (epoch {advisory.epoch}), and another owns it now "
-            f"(epoch {known.epoch})"
+            f"(epoch {session.epoch})"
         )
-    if run != known.run and advisory.t <= known.newest:
-        return f"it is of run {run!r} of the node, and {known.run!r} is the present one"
+
+    if run != session.run and advisory.t <= session.newest:
+        return f"it is of run {run!r} of the node, and {session.run!r} is the present one"
+
     return None
 
 
@@ -104,3 +121,14 @@ def _wrong_validity(advisory: Advisory) -> str | None:
         return None
     longest = MAX_VALIDITY / SECOND
     return f"it is valid for {length / SECOND:.1f} s, and must be for more than 0 and at most {longest:.0f} s"
+
+
+def verifier_of(public_key: str | None) -> "Verifier | None":
+    """Return what verifies signatures by a public key (base64), None for None. Raises SignatureError."""
+    if public_key is None:
+        return None
+
+    # A vehicle that verifies nothing needs no cryptography
+    from ..io.signatures import Verifier
+
+    return Verifier(public_key)

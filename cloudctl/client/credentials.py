@@ -20,7 +20,7 @@ File = TypeVar("File", bound=Struct)
 
 
 class CredentialFolderError(CloudctlError, RuntimeError):
-    """A folder of credentials that cannot be used; the text says what to do."""
+    """A folder of credentials that cannot be used; the text gives the remedy."""
 
 
 class GatewayFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -44,8 +44,10 @@ class VehicleFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     key: str | None = None
     username: str | None = None
     password: str | None = None
-    tiles: bool = False  # whether states go by the tile of their position: where several nodes share intersections
-    node_signature_key: str | None = None  # Ed25519, base64: then only advisories that it signed are taken
+    # Whether states go by the tile of their position: where several nodes share intersections
+    tiles: bool = False
+    # Ed25519, base64: then only advisories that it signed are taken
+    node_signature_key: str | None = None
 
 
 def read_gateway_folder(folder: Path) -> GatewayFile:
@@ -57,6 +59,7 @@ def read_gateway_folder(folder: Path) -> GatewayFile:
                 f"{folder / GATEWAY_FILE} names {name}, and {folder / name} does not exist. Have the node's operator "
                 f"make the folder anew: {MAKE_GATEWAY}"
             )
+
     return msgspec.structs.replace(
         file,
         key=str(folder / file.key) if file.key else None,
@@ -72,6 +75,7 @@ def read_vehicle_folder(folder: Path) -> VehicleFile:
             f"{folder / VEHICLE_FILE}: ca, cert and key belong together. Name all three, or have the node's "
             "operator make the folder anew"
         )
+
     if file.password is not None:
         check_private(folder / VEHICLE_FILE)
     if file.key is not None:
@@ -90,6 +94,7 @@ def tls_context(file: VehicleFile) -> ssl.SSLContext | None:
     """
     if file.ca is None:
         return None
+
     context = ssl.create_default_context(cafile=file.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if file.cert and file.key:

@@ -77,6 +77,7 @@ class Gateway(StandardMessages):
         self._seq: dict[tuple[str, str], int] = {}
         self._ahead: int | None = None  # of this clock against a monotonic one
         self._encode = msgspec.msgpack.Encoder().encode
+
         self._user = LinkUser(
             name=name,
             keys=self._keys,
@@ -87,9 +88,11 @@ class Gateway(StandardMessages):
             changed=lambda link: self._routes.on_changed(link),
             on_reject=self._on_reject,
         )
+
         addresses = (address,) if isinstance(address, str) else tuple(address)
         if not addresses:
             raise ValueError("address is empty: give that of a node, such as tcp://host:7788, or a list of several")
+
         self._routes = Routes(addresses, self.rsus, self._open_link)
 
     @property
@@ -133,15 +136,16 @@ class Gateway(StandardMessages):
         if isinstance(objects, Mapping):
             objects = pack(objects)
         body = Perception(
-            VERSION,
-            rsu,
-            sensor,
-            self._next(rsu, sensor),
-            self._now() if t is None else t,
-            lat,
-            lon,
-            msgspec.Raw(self._encode(objects)),
+            version=VERSION,
+            rsu=rsu,
+            sensor=sensor,
+            seq=self._next(rsu, sensor),
+            t=self._now() if t is None else t,
+            lat=lat,
+            lon=lon,
+            objects=msgspec.Raw(self._encode(objects)),
         )
+
         return self._send("perception", body)
 
     def signal(
@@ -154,14 +158,14 @@ class Gateway(StandardMessages):
         return self._send(
             "signal",
             Signal(
-                VERSION,
-                rsu,
-                intersection,
-                revision,
-                self._next(rsu, "signal"),
-                self._now() if t is None else t,
-                tuple(groups),
-                None if lanes is None else tuple(lanes),
+                version=VERSION,
+                rsu=rsu,
+                intersection=intersection,
+                revision=revision,
+                seq=self._next(rsu, "signal"),
+                t=self._now() if t is None else t,
+                groups=tuple(groups),
+                lanes=None if lanes is None else tuple(lanes),
             ),
         )
 
@@ -174,7 +178,7 @@ class Gateway(StandardMessages):
         return self._send("health", health)
 
     def poll(self, timeout_ms: int = 0) -> int:
-        """Take in what the node said, keep the clock comparison going; return how many messages came. Call it about
+        """Take in what the node sent, keep the clock comparison going; return how many messages came. Call it about
         every 100 ms.
         """
         self._routes.look()
@@ -192,6 +196,7 @@ class Gateway(StandardMessages):
         while self._routes.waiting and self.state != "refused" and stopwatch() < deadline:
             self._routes.look()
             sleep_until(WallClock().now() + 5 * MS)
+
         for link in self._routes.links.values():
             link.close()
 
@@ -210,6 +215,7 @@ class Gateway(StandardMessages):
             )
             for link in self._routes.links.values():
                 link.sync(anew=True)
+
         self._ahead = ahead
 
     def _heard(self, link: Link, body: Any) -> None:
@@ -244,17 +250,20 @@ def pack(columns: Mapping[str, Any]) -> bytes:
     """Return the block form of columns (arrays of equal length; "x" and "y" are required, what is missing is not
     measured).
     """
-    n = len(columns["x"])
+    count = len(columns["x"])
     unknown = set(columns) - set(COLUMNS)
     if unknown:
         raise ValueError(f"columns {sorted(unknown)} are unknown; known: {', '.join(COLUMNS)}")
-    block = np.full((len(FLOATS), n), np.nan, "<f4")
+
+    block = np.full((len(FLOATS), count), np.nan, "<f4")
     block[0] = 1.0
-    for k, name in enumerate(FLOATS):
+
+    for index, name in enumerate(FLOATS):
         if name in columns:
-            block[k] = columns[name]
+            block[index] = columns[name]
         elif name == "z":
-            block[k] = 0.0
-    ids = np.asarray(columns.get("id", np.arange(n)), "<u4")
-    classes = np.asarray(columns.get("class", np.zeros(n)), "u1")
+            block[index] = 0.0
+
+    ids = np.asarray(columns.get("id", np.arange(count)), "<u4")
+    classes = np.asarray(columns.get("class", np.zeros(count)), "u1")
     return ids.tobytes() + block.tobytes() + classes.tobytes()

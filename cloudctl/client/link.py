@@ -1,4 +1,4 @@
-"""One connection of a gateway to one node: hello, the comparison of clocks, and what its log says of the connection."""
+"""One connection of a gateway to one node: hello, the comparison of clocks, and the log of the connection."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -12,11 +12,16 @@ from ..schema import VERSION, Hello, Reject, Sensor, Sync
 from ..topics import KIND_OF_CODE, TOPICS
 
 SYNC_EVERY = 5 * SECOND
-FIRST_SYNC = SECOND  # after the first exchange of a connection: then it is known soon what was accepted
-ACCEPTED_INTERVAL = 60 * SECOND  # between two log lines on what was accepted; the first comes with the first message
-ABSENCE_INTERVALS = (3 * SECOND, 30 * SECOND)  # without a node before the first log line, and between two further ones
-SYNC_AGAIN = 200 * MS  # at least between two exchanges, however many messages are refused for their time
-STALE_SYNC = SECOND // 2  # an answer later than that (it waited for the node to come up) is asked for again
+# After the first exchange of a connection: then it is known soon what was accepted
+FIRST_SYNC = SECOND
+# Between two log lines on what was accepted; the first comes with the first message
+ACCEPTED_INTERVAL = 60 * SECOND
+# Without a node before the first log line, and between two further ones
+ABSENCE_INTERVALS = (3 * SECOND, 30 * SECOND)
+# At least between two exchanges, however many messages are refused for their time
+SYNC_AGAIN = 200 * MS
+# An answer later than that (it waited for the node to come up) is asked for again
+STALE_SYNC = SECOND // 2
 # of a connection's first exchange: one that took longer may have waited in the queue of a node that was starting, which
 # spoils the offset by half of it; the next one is taken instead
 MAX_FIRST_ROUND_TRIP = 50 * MS
@@ -58,10 +63,11 @@ class Link:
         self._decode: dict[bytes, Callable[[bytes], Any]] = {
             code: msgspec.msgpack.Decoder(TOPICS[kind].body).decode for code, kind in KIND_OF_CODE.items()
         }
-        self._dealer = Dealer(address, user.keys, node_key, only_connected=True)
+        self._dealer = Dealer(connect=address, keys=user.keys, node_key=node_key, only_connected=True)
 
     @property
     def is_connected(self) -> bool:
+        """Whether messages are taken at present."""
         return self.state == "connected"
 
     def send(self, kind: str, body: Any) -> bool:
@@ -73,7 +79,9 @@ class Link:
 
     def hello(self, rsus: Iterable[str]) -> None:
         """Introduce some roadside units, before anything of them is sent."""
-        hello = Hello(VERSION, self._user.name, tuple(rsus), self._user.sensors, "cloudctl")
+        hello = Hello(
+            version=VERSION, gateway=self._user.name, rsus=tuple(rsus), sensors=self._user.sensors, software="cloudctl"
+        )
         self.sent += self._dealer.send(TOPICS["hello"].code, self._encode(hello))
 
     def look(self) -> None:
@@ -95,11 +103,13 @@ class Link:
             decode = self._decode.get(message[0])
             if decode is None:
                 continue  # of a later version of the node
+
             body = decode(message[1])
             if isinstance(body, Sync):
                 self._exchange(body)
             else:
                 self._user.receive(self, body)
+
         return count
 
     def sync(self, *, anew: bool = False) -> None:
@@ -108,7 +118,7 @@ class Link:
         if anew or self._synced is None or now - self._synced > SYNC_AGAIN:
             self._synced = now
             # at once, or not at all: its time must be that of sending
-            sync = Sync(VERSION, self._user.name, self._user.now())
+            sync = Sync(version=VERSION, gateway=self._user.name, t1=self._user.now())
             self.sent += self._dealer.send(TOPICS["sync"].code, self._encode(sync))
 
     def close(self) -> None:
@@ -119,9 +129,12 @@ class Link:
         if body.accepted:
             self._log_accepted(body.accepted)
             self._sync_interval = SYNC_EVERY
+
         limit = MAX_FIRST_ROUND_TRIP if self._is_first_exchange else STALE_SYNC
         self._is_first_exchange = False
-        if not 0 <= self._user.now() - body.t1 <= limit:  # it waited, or this clock stepped meanwhile
+
+        # It waited, or this clock stepped meanwhile
+        if not 0 <= self._user.now() - body.t1 <= limit:
             self._synced = None
         else:
             self.send("sync", msgspec.structs.replace(body, t4=self._user.now(), accepted=None))
@@ -130,6 +143,7 @@ class Link:
         was_connected = self.is_connected
         if not (state == "disconnected" and self.state == "refused"):
             self.state = state
+
         if state == "connected":
             log.info("%s: connected to %s", self._user.name, self.address)
             self._synced = None
@@ -141,17 +155,19 @@ class Link:
             self._absent_since = stopwatch()
             self._next_absence = self._absent_since + ABSENCE_INTERVALS[0]
             self._user.changed(self)
+
         if state == "refused":
             key = self._user.keys.public if self._user.keys else "none"
             self._user.on_reject(
                 Reject(
-                    VERSION,
-                    "hello",
-                    None,
-                    "key",
-                    key,
-                    "the node does not know this key, or node_key is not the node's",
-                    "Have its operator add the key under [[gateway]], and check node_key against the node's .pub file",
+                    version=VERSION,
+                    kind="hello",
+                    seq=None,
+                    field="key",
+                    value=key,
+                    rule="the node does not know this key, or node_key is not the node's",
+                    remedy="Have its operator add the key under [[gateway]], and check node_key against the node's "
+                    ".pub file",
                 )
             )
 
@@ -160,6 +176,7 @@ class Link:
         now = stopwatch()
         if now < self._next_absence or self.state == "refused":
             return
+
         away = (now - self._absent_since) / SECOND
         log.warning(
             "%s: no node at %s for %.0f s; trying again. Check address and network",
@@ -167,6 +184,7 @@ class Link:
             self.address,
             away,
         )
+
         self._next_absence = now + ABSENCE_INTERVALS[1]
 
     def _log_accepted(self, accepted: Mapping[str, int]) -> None:
@@ -178,10 +196,11 @@ class Link:
             self._logged_accepted = {}  # another run of the node counts from 0
         self._accepted = dict(accepted)
 
-        news = {kind: n - self._logged_accepted.get(kind, 0) for kind, n in accepted.items()}
+        news = {kind: total - self._logged_accepted.get(kind, 0) for kind, total in accepted.items()}
         is_first = any(kind not in self._logged_accepted for kind in accepted)
         if not any(news.values()) or not (is_first or now >= self._next_accepted):
             return
+
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(news.items()) if count)
         log.info("%s: accepted by the node: %s; refused: %d", self._user.name, counts, self._user.rejected())
         self._logged_accepted = dict(accepted)

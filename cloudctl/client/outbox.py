@@ -30,7 +30,7 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._streams)
 
-    def put(self, kind: str, body: Any, at: int) -> int:
+    def put(self, kind: str, body: Any, kept_at: int) -> int:
         """Keep a message; return how many were dropped for it."""
         name, dropped = stream_of(kind, body), 0
         stream = self._streams.get(name)
@@ -38,18 +38,26 @@ class Outbox:
             if len(self._streams) >= MAX_STREAMS:
                 dropped = len(self._streams.pop(next(iter(self._streams))))
             stream = self._streams[name] = deque(maxlen=MAX_PER_STREAM)
+
         dropped += len(stream) == MAX_PER_STREAM
-        stream.append(Kept(at, kind, body))
+        stream.append(Kept(kept_at, kind, body))
         return dropped
 
     def take(self, now: int) -> tuple[list[Kept], int]:
         """Return what is still worth sending, in order, and how many messages were too old; nothing is kept after
         that.
         """
-        kept = sorted((item for stream in self._streams.values() for item in stream), key=lambda item: item.at)
+        messages = sorted(
+            (message for stream in self._streams.values() for message in stream), key=lambda message: message.at
+        )
         self._streams = {}
-        fresh = [item for item in kept if not TOPICS[item.kind].max_age or now - item.at < TOPICS[item.kind].max_age]
-        return fresh, len(kept) - len(fresh)
+        fresh = [
+            message
+            for message in messages
+            if not TOPICS[message.kind].max_age or now - message.at < TOPICS[message.kind].max_age
+        ]
+
+        return fresh, len(messages) - len(fresh)
 
 
 def stream_of(kind: str, body: Any) -> tuple[str, ...]:

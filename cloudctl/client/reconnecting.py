@@ -9,16 +9,15 @@ from statistics import median
 from ..clock import MS, SECOND, STEP
 
 FIRST_PAUSE, MAX_PAUSE = 0.2, 0.4  # s; short: a link that is back is used within 2 s
-REFUSED_PAUSE, MAX_REFUSED_PAUSE = 1.0, 30.0  # s; a broker that refused once will mostly refuse again
-TAKEN_PAUSE, MAX_TAKEN_PAUSE = (
-    1.0,
-    15.0,
-)  # s; of two clients with one id, each must leave the other in peace, and be back soon once it is alone
-SHORT_LIVED = (
-    5 * SECOND
-)  # a connection that the broker ended so soon may have been taken over, which MQTT 3.1.1 and some brokers do not tell
+# s; a broker that refused once will mostly refuse again
+REFUSED_PAUSE, MAX_REFUSED_PAUSE = 1.0, 30.0
+# s; of two clients with one id, each must leave the other in peace, and be back soon once it is alone
+TAKEN_PAUSE, MAX_TAKEN_PAUSE = 1.0, 15.0
+# A connection that the broker ended so soon may have been taken over, which MQTT 3.1.1 and some brokers do not report
+SHORT_LIVED = 5 * SECOND
 MAX_SHORT_LIVED = 3  # such connections in a row
-SETTLED = 2 * int(MAX_TAKEN_PAUSE) * SECOND  # a connection that lasted longer proves that nobody else uses the id
+# A connection that lasted longer proves that no other client uses the id
+SETTLED = 2 * int(MAX_TAKEN_PAUSE) * SECOND
 CERTIFICATE_ALERTS = (
     "CERTIFICATE_REVOKED",
     "CERTIFICATE_EXPIRED",
@@ -31,8 +30,10 @@ CERTIFICATE_ALERTS = (
 )
 OFFSETS = 8  # messages among which the fastest one is taken to have had no delay
 MIN_OFFSETS = 3  # of them before anything is concluded
-AHEAD = 500 * MS  # the fastest of several messages does not take longer on the way: the clock is ahead
-BEHIND = 250 * MS  # no message comes before it was sent; NTP over mobile networks is better than that
+# The fastest of several messages does not take longer on the way: the clock is ahead
+AHEAD = 500 * MS
+# No message comes before it was sent; NTP over mobile networks is better than that
+BEHIND = 250 * MS
 
 
 class Trouble(IntEnum):
@@ -74,14 +75,16 @@ def certificate_refusal(text: str) -> str | None:
     upper = text.upper().replace(" ", "_")
     if "ALERT" not in upper:
         return None
+
     for alert in CERTIFICATE_ALERTS:
         if alert in upper:
             return alert.lower().replace("_", " ")
+
     return None
 
 
 def in_brackets(cause: object) -> str:
-    """Return a cause as it stands behind a sentence, "" where it says nothing."""
+    """Return a cause as it stands behind a sentence, "" where it is empty."""
     text = str(cause)
     return "" if not text or "Unspecified error" in text else f" ({text})"
 
@@ -125,6 +128,7 @@ class Pauses:
             self._takeovers = 0
         if self._takeovers:
             return duration < SHORT_LIVED + int(4 * self._last_takeover_pause * SECOND)
+
         self._short = self._short + 1 if duration < SHORT_LIVED else 0
         return self._short >= MAX_SHORT_LIVED
 
@@ -137,7 +141,7 @@ class ClockWatch:
         self._ahead: int | None = None  # of this vehicle's clock against a monotonic one
 
     def watch(self, now: int, monotonic: int) -> None:
-        """Notice that this vehicle's clock has stepped: what was compared before says nothing of it any more."""
+        """Notice that this vehicle's clock has stepped: what was compared before does not hold for it."""
         ahead = now - monotonic
         if self._ahead is not None and abs(ahead - self._ahead) > STEP:
             self._offsets.clear()
@@ -158,6 +162,7 @@ class ClockWatch:
         self._offsets.append(now - sent)
         if len(self._offsets) < MIN_OFFSETS:
             return None
+
         least = min(self._offsets)
         return least / SECOND if least > AHEAD or least < -BEHIND else None
 

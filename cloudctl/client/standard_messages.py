@@ -50,23 +50,26 @@ class StandardMessages:
 
         `places`: the message's "region/id" -> (city code, revision of the digital code) of the intersections that are
         meant. A revision of the
-        message that is not the code's is passed on, and the node will say so. What is wrong in the message loses only
+        message that is not the code's is passed on, and the node refuses it. What is wrong in the message loses only
         itself and is reported to `on_reject`,
         once until it was right for 10 s. Raises CodeError for what is no SPAT, and where none of its intersections is
         as it should be.
         """
-        from ..signals.spat import as_signal, read_spat  # UPER needs an extra; gateways that speak our form do not
+        # UPER needs an extra; gateways that speak our form do not
+        from ..signals.spat import as_signal, read_spat
         from ..signals.ydt_spat import read_ydt_spat
 
         read = read_ydt_spat if message.lstrip()[:1] == b"{" and b'"phaseStates"' in message else read_spat
         states = read(message, self._now())
         self._report("signal", states.refused, by_entity=True)
         sent = 0
-        for found in states:
-            if found.intersection in places:
-                name, revision = places[found.intersection]
-                sent_revision, groups = as_signal(found, revision)
-                sent += self.signal(rsu, name, sent_revision, groups, found.t)
+
+        for intersection_state in states:
+            if intersection_state.intersection in places:
+                name, revision = places[intersection_state.intersection]
+                sent_revision, groups = as_signal(intersection_state, revision)
+                sent += self.signal(rsu, name, sent_revision, groups, intersection_state.t)
+
         return sent
 
     def cpm(self, rsu: str, sensor: str, *messages: "Message", modules: "PerceptionModules | None" = None) -> int:
@@ -101,7 +104,7 @@ class StandardMessages:
         its sender point, "north-east" or "east-north". Raises ValueError for others."""
         from ..perception.reading import Standard
 
-        return self._send_objects(Standard.SDSM, rsu, sensor, messages, modules, axes)
+        return self._send_objects(Standard.SDSM, rsu, sensor=sensor, messages=messages, modules=modules, axes=axes)
 
     def _send_objects(
         self,
@@ -121,10 +124,12 @@ class StandardMessages:
         except CodeError:
             self.refused_messages += 1
             raise
+
         self.refused_objects += frame.lost
         self._report("perception", frame.refused, by_entity=False)
         if frame.columns is None:
             return 0
+
         self.perception(rsu, sensor, frame.origin.lat, frame.origin.lon, frame.columns, frame.t)
         return len(frame.columns["x"])
 
@@ -136,8 +141,20 @@ class StandardMessages:
             key = (kind, finding.entity if by_entity else finding.rule, finding.field)
             last = self._reported.pop(key, None)
             if last is None or abs(now - last) > REFUSAL_ABSENT:
-                place = f"{finding.entity}: {finding.field}"
-                self._on_reject(Reject(VERSION, kind, None, place, finding.value, finding.rule, finding.remedy))
+                field_name = f"{finding.entity}: {finding.field}"
+                self._on_reject(
+                    Reject(
+                        version=VERSION,
+                        kind=kind,
+                        seq=None,
+                        field=field_name,
+                        value=finding.value,
+                        rule=finding.rule,
+                        remedy=finding.remedy,
+                    )
+                )
+
             self._reported[key] = now
+
         while len(self._reported) > MAX_REFUSALS:
             del self._reported[next(iter(self._reported))]

@@ -8,10 +8,9 @@ import logging
 import re
 import socket
 import struct
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiomqtt  # noqa: TID251
 import msgspec
@@ -21,21 +20,19 @@ from ..schema import Ack, Advisory, Reject, Signals, VehicleRequest, VehicleStat
 from ..tiles import tile_of
 from ..topics import MqttTopics, wrong_vehicle_id
 from ..traffic_messages import Traffic
-from .advisory_check import AdvisoryCheck
+from .advisory_check import AdvisoryCheck, verifier_of
+from .advisory_queue import AdvisoryQueue
 from .credentials import read_vehicle_folder, tls_context
 from .reconnecting import ClockWatch, LinkLog, Pauses, Trouble, certificate_refusal, in_brackets
 
-if TYPE_CHECKING:
-    from ..io.signatures import Verifier
-
-CONNECT_TIMEOUT = 1.5  # s for TCP, and for each answer of the broker: a second SYN goes out after 1 s
-KEEPALIVE = 3  # s; a broker that does not answer, or a link that is cut, is noticed within twice that
+# s for TCP, and for each answer of the broker: a second SYN goes out after 1 s
+CONNECT_TIMEOUT = 1.5
+# s; a broker that does not answer, or a link that is cut, is noticed within twice that
+KEEPALIVE = 3
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (RFC 5482)
 TAKEN_OVER = 0x8E  # reason code of MQTT 5: another client connected with this id
 ENDED = 0x80  # the broker ended the connection without a reason
-MAX_WAITING = 256  # advisories waiting to be taken; the oldest go first
 MAX_LOGGED = 64  # different reasons for a refusal that are logged
-MAX_REMEMBERED = 1024  # advisory ids, so that one sent again is given once; those no longer valid go first
 log = logging.getLogger("cloudctl.client")
 
 
@@ -72,36 +69,39 @@ class Vehicle:
         node_signature_key: str | None = None,
         tiles: bool = False,
     ) -> None:
-        if why := wrong_vehicle_id(id):
+        if id_fault := wrong_vehicle_id(id):
             raise ValueError(
-                f"id = {id!r} {why}. Choose an id of up to 64 letters, digits, '-', '_', '.' or ':' that no "
+                f"id = {id!r} {id_fault}. Choose an id of up to 64 letters, digits, '-', '_', '.' or ':' that no "
                 "other vehicle has"
             )
+
         self.id = id
         self.expired = self.dropped = self.received = self.unreadable = self.rejected = self.taken_over = 0
-        self.refused_advisories = 0  # that were not signed, not for this vehicle, or of a time that cannot be
-        self.clock_error: float | None = None  # s this clock is ahead of the node's; None: right, or not known
+        # That were not signed, not for this vehicle, or of a time that cannot be
+        self.refused_advisories = 0
+        # s this clock is ahead of the node's; None: right, or not known
+        self.clock_error: float | None = None
         self.trouble: str | None = None
         self.connected = asyncio.Event()
         self.signals: dict[str, Signals] = {}  # newest, by intersection, of those subscribed to
         self.traffic: dict[str, Traffic] = {}  # newest, by intersection, of those subscribed to
-        self.codes: dict[str, bytes] = {}  # compact digital codes, by intersection, of those subscribed to
+        # Compact digital codes, by intersection, of those subscribed to
+        self.codes: dict[str, bytes] = {}
         self.announced: dict[str, bytes] = {}  # compact codes that are to follow
-        self.calendars: dict[str, bytes] = {}  # holidays and make-up days that rules ask for: `codes.days` reads them
+        # Holidays and make-up days that rules ask for: `codes.days` reads them
+        self.calendars: dict[str, bytes] = {}
         self._host, self._port, self._version, self._tls = host.strip("[]"), port, version, tls
         self._username, self._password = username, password
         self._intersections, self._has_tiles = intersections, tiles
         self._now = now or WallClock().now
         self._on_trouble = on_trouble or (lambda text: log.warning("%s: %s", id, text))
         self._client: aiomqtt.Client | None = None
-        self._waiting: deque[tuple[int, Advisory]] = deque()  # until when each is given, by this vehicle's clock
-        self._some = asyncio.Event()
-        self._seen: dict[str, int] = {}  # id -> valid_until
+        self._queue = AdvisoryQueue()
         self._pauses, self._clock_watch = Pauses(), ClockWatch()
         self._standing: Trouble | None = None  # what kind `trouble` is of
         self._link_log = LinkLog()
         self._check = AdvisoryCheck(id, self._clock_watch)
-        self._verifier = _verifier(node_signature_key)
+        self._verifier = verifier_of(node_signature_key)
         self._task: asyncio.Task[None] | None = None
         self._on_reject = on_reject or self._log_reject
         self._logged: set[tuple[str, str]] = set()  # fields and rules
@@ -122,6 +122,7 @@ class Vehicle:
         options.setdefault("password", file.password)
         options.setdefault("node_signature_key", file.node_signature_key)
         options.setdefault("tiles", file.tiles)
+
         return cls(file.id, file.host, file.port, **options)
 
     async def __aenter__(self) -> "Vehicle":
@@ -138,14 +139,14 @@ class Vehicle:
     async def advisories(self) -> AsyncIterator[Advisory]:
         """Yield advisories as they come, each once and only while it is valid."""
         while True:
-            await self._some.wait()
-            while self._waiting:
-                until, advisory = self._waiting.popleft()
-                if self._now() < until:
-                    yield advisory
+            await self._queue.filled.wait()
+            while (waiting := self._queue.take()) is not None:
+                if self._now() < waiting.until:
+                    yield waiting.advisory
                 else:
-                    await self._too_late(advisory)
-            self._some.clear()
+                    await self._too_late(waiting.advisory)
+
+            self._queue.filled.clear()
 
     async def report(self, state: VehicleState) -> bool:
         """Publish this vehicle's state; False while there is no connection (it is not kept: the next one is newer)."""
@@ -159,22 +160,26 @@ class Vehicle:
 
     async def acknowledge(self, advisory: Advisory, outcome: Any) -> bool:
         """Say what was done with an advisory: applied, declined or expired."""
-        return await self._publish(MqttTopics.vehicle(self.id, "acks"), Ack(self._now(), advisory.id, outcome))
+        return await self._publish(
+            MqttTopics.vehicle(self.id, "acks"), Ack(t=self._now(), advisory=advisory.id, outcome=outcome)
+        )
 
     async def _publish(self, topic: str, body: msgspec.Struct) -> bool:
         if self._client is None or not self.connected.is_set():
             return False
+
         try:
             await self._client.publish(topic, self._encode(body))
         except aiomqtt.MqttError:
             return False
+
         return True
 
     # --- staying connected ---
 
     async def _keep(self) -> None:
         while not self._closing:
-            begun, error = stopwatch(), None
+            begin, error = stopwatch(), None
             client = self._connection()
             try:
                 async with client:
@@ -190,21 +195,22 @@ class Vehicle:
                 error = why
             finally:
                 _reset(client)
-            lived = stopwatch() - begun if self.connected.is_set() else None
+
+            lifetime = stopwatch() - begin if self.connected.is_set() else None
             self.connected.clear()
             if not self._closing:
-                await asyncio.sleep(self._pause(error, lived))
+                await asyncio.sleep(self._pause(error, lifetime))
 
-    def _pause(self, error: Exception | None, lived: int | None) -> float:
-        """Return s to wait before the next attempt, and report why the last one ended; `lived` ns it was connected,
+    def _pause(self, error: Exception | None, lifetime: int | None) -> float:
+        """Return s to wait before the next attempt, and report why the last one ended; `lifetime` ns it was connected,
         None where it never was.
         """
-        where = f"{self._host}:{self._port}"
-        if lived is None:
-            return self._pause_unconnected(error, where)
+        broker = f"{self._host}:{self._port}"
+        if lifetime is None:
+            return self._pause_unconnected(error, broker)
 
         code = getattr(getattr(error, "__cause__", None), "rc", None)
-        looks_taken = self._pauses.lived(lived)
+        looks_taken = self._pauses.lived(lifetime)
         reason = getattr(code, "value", None)
         if reason == TAKEN_OVER or (looks_taken and reason in (None, ENDED)):
             self.taken_over += 1
@@ -214,31 +220,34 @@ class Vehicle:
                 "every vehicle its own id",
             )
             return self._pauses.taken_over()
-        self._report(Trouble.NO_LINK, f"the MQTT broker at {where} is gone{in_brackets(code or error)}; trying again")
+
+        self._report(Trouble.NO_LINK, f"the MQTT broker at {broker} is gone{in_brackets(code or error)}; trying again")
         return self._pauses.failed()
 
-    def _pause_unconnected(self, error: Exception | None, where: str) -> float:
+    def _pause_unconnected(self, error: Exception | None, broker: str) -> float:
         """Return s to wait after an attempt that led to no connection, and report why it did not."""
         tls_fault = self._link_log.take()
         alert = certificate_refusal(f"{tls_fault} {error}")
         if alert is not None:
             self._report(
                 Trouble.REFUSED,
-                f"the MQTT broker at {where} refuses the certificate of this vehicle ({alert}); trying again, ever "
+                f"the MQTT broker at {broker} refuses the certificate of this vehicle ({alert}); trying again, ever "
                 "more seldom. Ask the node's operator: it was revoked, has ended, or is of another authority",
             )
             return self._pauses.refused()
+
         if hasattr(getattr(error, "rc", None), "value"):  # the broker's reason code
             self._report(
                 Trouble.REFUSED,
-                f"the MQTT broker at {where} refuses this vehicle: {error}. Check id, username, password "
+                f"the MQTT broker at {broker} refuses this vehicle: {error}. Check id, username, password "
                 "and certificate",
             )
             return self._pauses.refused()
+
         cause = tls_fault or str(error)
         self._report(
             Trouble.NO_LINK,
-            f"no MQTT broker at {where}{in_brackets(cause)}; trying again. Check address, port and network",
+            f"no MQTT broker at {broker}{in_brackets(cause)}; trying again. Check address, port and network",
         )
         return self._pauses.failed()
 
@@ -268,12 +277,14 @@ class Vehicle:
             socket_options=options,
             logger=self._link_log,
         )
+
         client._client.connect_timeout = CONNECT_TIMEOUT
         return client
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         for leaf in ("advisories", "rejects"):
             await client.subscribe(MqttTopics.vehicle(self.id, leaf))
+
         for intersection in self._intersections:
             for topic in (
                 MqttTopics.codes,
@@ -284,7 +295,9 @@ class Vehicle:
                 MqttTopics.intersection,
             ):
                 await client.subscribe(topic(intersection))
-        await client.publish(MqttTopics.vehicle(self.id, "hello"), b"{}")  # the node sends again what is still valid
+
+        # The node sends again what is still valid
+        await client.publish(MqttTopics.vehicle(self.id, "hello"), b"{}")
 
     # --- what comes ---
 
@@ -306,7 +319,8 @@ class Vehicle:
                 if payload:
                     self.traffic[branch] = msgspec.json.decode(payload, type=Traffic)
                 else:
-                    self.traffic.pop(branch, None)  # the node has stopped: what it retained is cleared
+                    # The node has stopped: what it retained is cleared
+                    self.traffic.pop(branch, None)
             else:
                 await self._advised(topic, payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -323,27 +337,30 @@ class Vehicle:
         if self._verifier is not None and not self._verifier.verify(topic, payload):
             self._refuse_advisory("it is not signed by the node", payload)
             return
+
         advisory = self._decode(payload)
         now = self._now()
-        if advisory.id in self._seen:
+        if self._queue.knows(advisory):
             return
+
         self._clock_watch.watch(now, stopwatch())
         fault = self._check.fault(topic, advisory, now)
         self._watch_clock(advisory, now)
+
         if fault is not None:
             self._refuse_advisory(fault, payload)
             return
-        self._remember(advisory, now)
+
+        self._queue.remember(advisory, now)
         self.received += 1
+
         if now >= advisory.valid_until:
             await self._too_late(advisory)
             return
-        if len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
-            self.dropped += 1
-        # a clock that is behind must not keep advice for longer than the node meant
-        self._waiting.append((min(advisory.valid_until, now + advisory.valid_until - advisory.t), advisory))
-        self._some.set()
+
+        # A clock that is behind must not keep advice for longer than the node meant
+        until = min(advisory.valid_until, now + advisory.valid_until - advisory.t)
+        self.dropped += self._queue.put(advisory, until)
 
     def _refuse_advisory(self, fault: str, payload: bytes) -> None:
         """Count an advisory that is not handed on, and report the first of each run of them."""
@@ -354,34 +371,18 @@ class Vehicle:
                 f"{payload[:200]!r}"
             )
 
-    def _remember(self, advisory: Advisory, now: int) -> None:
-        if len(self._seen) >= MAX_REMEMBERED:
-            self._seen = {name: until for name, until in self._seen.items() if until > now}
-        if len(self._seen) >= MAX_REMEMBERED:
-            del self._seen[next(iter(self._seen))]
-        self._seen[advisory.id] = advisory.valid_until
-
     def _watch_clock(self, advisory: Advisory, now: int) -> None:
-        known, self.clock_error = self.clock_error, self._clock_watch.observe(advisory.t, now)
-        if self.clock_error is not None and known is None:
-            way = "ahead of" if self.clock_error > 0 else "behind"
+        previous, self.clock_error = self.clock_error, self._clock_watch.observe(advisory.t, now)
+        if self.clock_error is not None and previous is None:
+            direction = "ahead of" if self.clock_error > 0 else "behind"
             self._on_trouble(
-                f"this vehicle's clock is {abs(self.clock_error):.1f} s {way} the node's, or its messages take "
-                "that long: "
-                "advisories are judged by it, and states may be refused. Set it by GNSS or NTP"
+                f"this vehicle's clock is {abs(self.clock_error):.1f} s {direction} the node's, or its messages take "
+                "that long: advisories are judged by it, and states may be refused. Set it by GNSS or NTP"
             )
 
     async def _too_late(self, advisory: Advisory) -> None:
         self.expired += 1
         await self.acknowledge(advisory, "expired")
-
-
-def _verifier(public_key: str | None) -> "Verifier | None":
-    if public_key is None:
-        return None
-    from ..io.signatures import Verifier  # a vehicle that verifies nothing needs no cryptography
-
-    return Verifier(public_key)
 
 
 def _reset(client: aiomqtt.Client) -> None:
@@ -394,5 +395,6 @@ def _reset(client: aiomqtt.Client) -> None:
         with contextlib.suppress(OSError, AttributeError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         paho._sock_close()
+
     if client._misc_task is not None:
         client._misc_task.cancel()

@@ -22,10 +22,16 @@ def without_mark(data: bytes) -> bytes:
     for mark, encoding in MARKS:
         if not data.startswith(mark):
             continue
-        if encoding == "utf-8":  # the text may declare what it likes: the mark decides
-            return data[len(mark) :] if TEXT_BYTES.fullmatch(data, len(mark), len(mark) + 4096) else data
+
+        # The text may declare what it likes: the mark decides
+        if encoding == "utf-8":
+            if TEXT_BYTES.fullmatch(data, len(mark), len(mark) + 4096):
+                return data[len(mark) :]
+            return data
+
         text = data[len(mark) :].decode(encoding)
-        return XML_ENCODING.sub(r"\1", text).encode()  # it is no longer in the encoding that it declares
+        # It is no longer in the encoding that it declares
+        return XML_ENCODING.sub(r"\1", text).encode()
 
     return data
 

@@ -29,7 +29,8 @@ LATER_DEFAULTS: dict[str, object] = {
     "signal_exceptions": (),
     **FORMAT_2_DEFAULTS,
 }
-MAX_COMPACT_BYTES = 4 * 1024 * 1024  # bytes a compact form may grow to: a small message cannot fill the memory
+# bytes a compact form may grow to: a small message cannot fill the memory
+MAX_COMPACT_BYTES = 4 * 1024 * 1024
 
 
 def format_of(rules: Iterable[Rule]) -> int:
@@ -98,7 +99,9 @@ def compact(code: IntersectionCode) -> bytes:
         return len(points)
 
     tree = _map_lines(tree_of(code), to_steps)
-    return b"C1" + zlib.compress(msgspec.msgpack.encode([tree, [p[0] for p in steps], [p[1] for p in steps]]), 9)
+    return b"C1" + zlib.compress(
+        msgspec.msgpack.encode([tree, [step[0] for step in steps], [step[1] for step in steps]]), 9
+    )
 
 
 def from_compact(data: bytes) -> IntersectionCode:
@@ -147,6 +150,7 @@ def _canonical(tree: Any) -> Any:
         return {key: value if key in LINE_FIELDS else _canonical(value) for key, value in tree.items()}
     if kind is list or kind is tuple:
         return tree if tree and isinstance(tree[0], int) else [_canonical(value) for value in tree]
+
     return tree
 
 
@@ -159,6 +163,8 @@ def _map_lines(tree: Any, convert_line: Any) -> Any:
             key: convert_line(value) if key in LINE_FIELDS else _map_lines(value, convert_line)
             for key, value in tree.items()
         }
+
     if isinstance(tree, list | tuple):
         return [_map_lines(value, convert_line) for value in tree]
+
     return tree

@@ -57,6 +57,7 @@ def check_character(text: str) -> str:
     for character in text:
         if character in ALPHABET:
             remainder = 2 * ((remainder + ALPHABET.index(character)) % 36 or 36) % 37
+
     return ALPHABET[(37 - remainder) % 36]
 
 
@@ -100,6 +101,7 @@ def parse_code(code: str) -> CityCode:
         serial=int(without_check[4]),
         sub=without_check[5] if len(without_check) == 6 else "",
     )
+
     correct_code = make(*parsed)
     if correct_code != code:
         raise CityCodeError(f"{code!r}: the check character must be {correct_code[-1]}: the code was mistyped")

@@ -50,6 +50,7 @@ def import_(args: Namespace) -> int:
             f"{len(code.signal_groups)} signal groups, {len(code.stop_lines)} stop lines, {len(code.crosswalks)} "
             f"crosswalks: {state}"
         )
+
         errors = [finding for finding in validate(code) if finding.severity == Severity.ERROR]
         codes_with_errors += bool(errors)
 
@@ -95,10 +96,10 @@ def _report_refusal(error: CodeError, folder: Path) -> None:
         print(f"  {loss}")
 
 
-def _progress(done: int, whole: int) -> None:
+def _progress(done: int, total: int) -> None:
     """Print how far a long import is, ten times in all, on standard error."""
-    if whole >= LONG_IMPORT and done * 10 // whole > (done - 1) * 10 // whole:
-        print(f"{done} of {whole} intersections", file=sys.stderr, flush=True)
+    if total >= LONG_IMPORT and done * 10 // total > (done - 1) * 10 // total:
+        print(f"{done} of {total} intersections", file=sys.stderr, flush=True)
 
 
 def _point(text: str | None) -> Point | None:
@@ -157,6 +158,7 @@ def check(args: Namespace) -> int:
     """Print one line for each fault of each file, and of the files together; 1 when there is an error."""
     error_count, now = 0, WallClock().now()
     loaded: list[Filed] = []
+
     for file in args.files:
         try:
             code = load(file)
@@ -184,7 +186,6 @@ def calendar(args: Namespace) -> None:
     from .public_holidays import from_library
 
     calendar_days = from_library(args.place, args.years)
-
     try:
         with args.out.open("xb") as file:
             file.write(dump_days(calendar_days))
@@ -211,9 +212,10 @@ def calendar(args: Namespace) -> None:
 
 
 def show(args: Namespace) -> None:
-    """Draw a code: an HTML page where the file's name says so, SVG otherwise."""
+    """Draw a code: an HTML page where the file's name ends so, SVG otherwise."""
     out: Path = args.out or args.file.with_suffix(".svg")
     code = load(args.file)
+
     if out.suffix in (".html", ".htm"):
         from .draw.page import show_page
 

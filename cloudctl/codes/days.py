@@ -65,9 +65,11 @@ def days_of(calendar: "DayCalendar | Days | Collection[str]") -> Days:
     """Return the days of a calendar; a plain collection holds holidays, YYYY-MM-DD."""
     if isinstance(calendar, Days):
         return calendar
+
     if isinstance(calendar, DayCalendar):
         worked = {day.date: date.fromisoformat(day.replaces).isoweekday() for day in calendar.make_up_days}
         return Days(frozenset(day.date for day in calendar.holidays), worked)
+
     return Days(frozenset(calendar), {})
 
 
@@ -100,6 +102,7 @@ def dump_days(calendar: DayCalendar) -> bytes:
         "first": calendar.first,
         "last": calendar.last,
     }
+
     lines = [f" {_json(key)}: {_json(value)}" for key, value in header.items()]
     for key in ("holidays", "make_up_days"):
         rows = [_json(msgspec.to_builtins(row)) for row in getattr(calendar, key)]
@@ -132,10 +135,14 @@ def _faults(calendar: DayCalendar) -> Iterator[Finding]:
                 rule=f"a calendar has at most {MAX_DAYS} of them",
                 remedy="split it by years",
             )
-            return
-        dated_fields += [(f"{name}[{k}].date", day.date) for k, day in enumerate(days)]
 
-    dated_fields += [(f"make_up_days[{k}].replaces", day.replaces) for k, day in enumerate(calendar.make_up_days)]
+            return
+
+        dated_fields += [(f"{name}[{index}].date", day.date) for index, day in enumerate(days)]
+
+    dated_fields += [
+        (f"make_up_days[{index}].replaces", day.replaces) for index, day in enumerate(calendar.make_up_days)
+    ]
     malformed = [(field, day) for field, day in dated_fields if not is_day(day)]
     for field, day in malformed:
         yield fault(
@@ -166,11 +173,11 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
         ("make_up_days", calendar.make_up_days),
     )
     for name, days in tables:
-        for k, day in enumerate(days):
+        for index, day in enumerate(days):
             if day.date in listed_at:
                 yield fault(
                     entity="calendar",
-                    field=f"{name}[{k}].date",
+                    field=f"{name}[{index}].date",
                     value=day.date,
                     rule=f"stands in {listed_at[day.date]} already",
                     remedy="a day is a holiday or a make-up day, once",
@@ -178,13 +185,13 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
             elif not covers(calendar, day.date):
                 yield fault(
                     entity="calendar",
-                    field=f"{name}[{k}].date",
+                    field=f"{name}[{index}].date",
                     value=day.date,
                     rule=f"is not within {calendar.first} .. {calendar.last}",
                     remedy="correct the day, or what the calendar covers",
                 )
 
-            listed_at[day.date] = f"{name}[{k}]"
+            listed_at[day.date] = f"{name}[{index}]"
 
     yield from _make_up_days(calendar)
     yield from _empty_years(calendar)
@@ -193,13 +200,13 @@ def _contradictions(calendar: DayCalendar) -> Iterator[Finding]:
 def _make_up_days(calendar: DayCalendar) -> Iterator[Finding]:
     """Yield make-up days that cannot be meant: each is a weekend day, worked for a holiday of its own near by."""
     holidays, worked_for = {day.date for day in calendar.holidays}, dict[str, str]()
-    for k, day in enumerate(calendar.make_up_days):
-        field = f"make_up_days[{k}].replaces"
+    for index, day in enumerate(calendar.make_up_days):
+        field = f"make_up_days[{index}].replaces"
         worked_day, day_off = date.fromisoformat(day.date), date.fromisoformat(day.replaces)
         if worked_day.isoweekday() <= 5:
             yield fault(
                 entity="calendar",
-                field=f"make_up_days[{k}].date",
+                field=f"make_up_days[{index}].date",
                 value=day.date,
                 rule=f"is a {worked_day:%A}, a working day anyway",
                 remedy="name the Saturday or Sunday that is worked",
@@ -245,7 +252,8 @@ def _empty_years(calendar: DayCalendar) -> Iterator[Finding]:
     """Yield the first year that the calendar covers whole without a holiday, where other years have some: nothing was
     entered for it."""
     if not (is_day(calendar.first) and is_day(calendar.last)):
-        return  # covers no day, as where there is no calendar, or is found as a fault of its own
+        # covers no day, as where there is no calendar, or is found as a fault of its own
+        return
 
     years = {day.date[:4] for day in calendar.holidays}
     covered = (str(year) for year in range(int(calendar.first[:4]), int(calendar.last[:4]) + 1))

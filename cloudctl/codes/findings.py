@@ -50,9 +50,9 @@ class Loss(Struct, frozen=True, order=True, omit_defaults=True):
     def __str__(self) -> str:
         line = f"{self.what}: {self.entity}: {self.detail}"
         if self.example:
-            return (
-                f"{line} ({self.example})" if self.count == 1 else f"{line} ({self.count} times, first {self.example})"
-            )
+            if self.count == 1:
+                return f"{line} ({self.example})"
+            return f"{line} ({self.count} times, first {self.example})"
         return line if self.count == 1 else f"{line} ({self.count} times)"
 
 

@@ -38,6 +38,7 @@ def encode_exact(lat: Fraction, lon: Fraction, level: int) -> str:
             f"({float(lat)}, {float(lon)}) level {level}: latitude must be within 88 degrees, longitude within "
             "180, level 1 to 10"
         )
+
     return _encode(
         floor(abs(lat) * UNITS_PER_DEGREE),
         min(floor(abs(lon) * UNITS_PER_DEGREE), 180 * UNITS_PER_DEGREE - 1),
@@ -73,10 +74,11 @@ def _decode(code: str) -> tuple[int, int, bool, bool, int]:
             f"{code!r} is not a BeiDou grid code: N or S, zone 01 to 60, letter A to V, then the parts of its level"
         )
 
+    # Zones are numbered from 180 W as those of UTM: 31 is the first east of Greenwich
     zone, east = int(code[1:3]), int(code[1:3]) >= 31
     x, y, position = (zone - 31 if east else 30 - zone) * WIDTHS[0], (ord(code[3]) - ord("A")) * HEIGHTS[0], 4
-    level = LENGTHS.index(len(code)) + 1
 
+    level = LENGTHS.index(len(code)) + 1
     for depth, (columns, rows, digits) in enumerate(SPLITS[: level - 1], 1):
         written = code[position : position + digits]
         position += digits
@@ -98,6 +100,7 @@ def grid_decode(code: str) -> tuple[Fraction, Fraction, Fraction, Fraction]:
     lon = Fraction(x, UNITS_PER_DEGREE), Fraction(x + WIDTHS[level - 1], UNITS_PER_DEGREE)
     south, north_edge = lat if is_north else (-lat[1], -lat[0])
     west, east_edge = lon if is_east else (-lon[1], -lon[0])
+
     return south, west, north_edge, east_edge
 
 
@@ -127,11 +130,12 @@ def neighbours(code: str) -> list[str]:
 def cover(polygon: Sequence[tuple[int, int]], level: int) -> list[str]:
     """Return the cells that a polygon of (lat_e7, lon_e7) touches, from the south-west. Raises GridError when they are
     too many."""
-    latitudes, longitudes = [p[0] for p in polygon], [p[1] for p in polygon]
+    latitudes, longitudes = [point[0] for point in polygon], [point[1] for point in polygon]
     height, width = (
         Fraction(HEIGHTS[level - 1] * 10**7, UNITS_PER_DEGREE),
         Fraction(WIDTHS[level - 1] * 10**7, UNITS_PER_DEGREE),
     )
+
     rows, columns = (
         range(floor(min(latitudes) / height), ceil((max(latitudes) + 1) / height)),
         range(floor(min(longitudes) / width), ceil((max(longitudes) + 1) / width)),
@@ -159,8 +163,8 @@ def _touched(
 
 def _touches(polygon: Sequence[tuple[int, int]], south: float, west: float, north: float, east: float) -> bool:
     inside = False
-    for k, (y1, x1) in enumerate(polygon):
-        y0, x0 = polygon[k - 1]
+    for index, (y1, x1) in enumerate(polygon):
+        y0, x0 = polygon[index - 1]
         if _clips(y0=y0, x0=x0, y1=y1, x1=x1, south=south, west=west, north=north, east=east):
             return True
         if (y0 > south) != (y1 > south) and west < x0 + (south - y0) * (x1 - x0) / (y1 - y0):

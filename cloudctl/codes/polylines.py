@@ -12,14 +12,14 @@ F8 = NDArray[np.float64]
 M_PER_E7 = 0.0111319491  # m of 1e-7 degree of a meridian, to 0.5 %
 
 
-def distance(a: Point, b: Point) -> float:
+def distance(first: Point, second: Point) -> float:
     """Return m between two points a short way apart, to 1 %."""
-    return M_PER_E7 * hypot(a[0] - b[0], (a[1] - b[1]) * cos(radians(a[0] / 1e7)))
+    return M_PER_E7 * hypot(first[0] - second[0], (first[1] - second[1]) * cos(radians(first[0] / 1e7)))
 
 
 def length(points: tuple[Point, ...]) -> float:
     """Return m along a line, to 1 %."""
-    return sum(distance(a, b) for a, b in pairwise(points))
+    return sum(distance(start, end) for start, end in pairwise(points))
 
 
 def arc_lengths(line: F8) -> F8:
@@ -57,6 +57,7 @@ def crossings(line: F8, along: F8, axis: F8) -> F8:
         share = (offset[:, 1] * axis_step[0] - offset[:, 0] * axis_step[1]) / determinant
         axis_share = (steps[:, 0] * offset[:, 1] - steps[:, 1] * offset[:, 0]) / determinant
         hits = np.flatnonzero((share >= 0) & (share < 1) & (axis_share >= 0) & (axis_share <= 1))
+
     if not len(hits):
         return np.empty((0, 2))
 
@@ -73,50 +74,53 @@ def band(axis: F8, width: float) -> F8:
     return np.array([first + side, last + side, last - side, first - side])
 
 
-def _sampled_distances(a: F8, b: F8, step: float) -> tuple[F8, F8, F8]:
+def _sampled_distances(first: F8, second: F8, step: float) -> tuple[F8, F8, F8]:
     """Return points of both lines every `step` m, as s along each, and the distances between them."""
-    lengths = arc_lengths(a), arc_lengths(b)
+    lengths = arc_lengths(first), arc_lengths(second)
     s_a, s_b = (np.linspace(0, along_line[-1], max(int(along_line[-1] / step), 1) + 1) for along_line in lengths)
-    p, q = points_along(a, lengths[0], s_a), points_along(b, lengths[1], s_b)
-    return s_a, s_b, np.hypot(p[:, None, 0] - q[None, :, 0], p[:, None, 1] - q[None, :, 1])
+    points_a, points_b = points_along(first, lengths[0], s_a), points_along(second, lengths[1], s_b)
+    return s_a, s_b, np.hypot(points_a[:, None, 0] - points_b[None, :, 0], points_a[:, None, 1] - points_b[None, :, 1])
 
 
-def _first_crossing(a: F8, b: F8) -> tuple[float, float] | None:
-    """Return m along each of two lines where they cross, on the first segment of `b` that is crossed; None where none
-    is."""
-    steps_a, steps_b = np.diff(a, axis=0)[:, None], np.diff(b, axis=0)[None]
-    offset = b[None, :-1] - a[:-1, None]
+def _first_crossing(first: F8, second: F8) -> tuple[float, float] | None:
+    """Return m along each of two lines where they cross, on the first segment of `second` that is crossed; None where
+    none is."""
+    steps_a, steps_b = np.diff(first, axis=0)[:, None], np.diff(second, axis=0)[None]
+    offset = second[None, :-1] - first[:-1, None]
+
     with np.errstate(divide="ignore", invalid="ignore"):
         determinant = steps_a[..., 1] * steps_b[..., 0] - steps_a[..., 0] * steps_b[..., 1]
         share_a = (offset[..., 1] * steps_b[..., 0] - offset[..., 0] * steps_b[..., 1]) / determinant
         share_b = (steps_a[..., 0] * offset[..., 1] - steps_a[..., 1] * offset[..., 0]) / determinant
-        j, i = np.nonzero(((share_a >= 0) & (share_a < 1) & (share_b >= 0) & (share_b <= 1)).T)
+        pieces_b, pieces_a = np.nonzero(((share_a >= 0) & (share_a < 1) & (share_b >= 0) & (share_b <= 1)).T)
 
-    if not len(i):
+    if not len(pieces_a):
         return None
 
-    along_a, along_b = arc_lengths(a), arc_lengths(b)
-    s = float(along_a[i[0]] + share_a[i[0], j[0]] * (along_a[i[0] + 1] - along_a[i[0]]))
-    return s, float(along_b[j[0]] + np.hypot(*(points_along(a, along_a, s) - b[j[0]])))
+    along_a, along_b = arc_lengths(first), arc_lengths(second)
+    s = float(
+        along_a[pieces_a[0]] + share_a[pieces_a[0], pieces_b[0]] * (along_a[pieces_a[0] + 1] - along_a[pieces_a[0]])
+    )
+    return s, float(along_b[pieces_b[0]] + np.hypot(*(points_along(first, along_a, s) - second[pieces_b[0]])))
 
 
-def meeting_point(a: F8, b: F8, merge: bool, max_gap: float = 2.5) -> tuple[str, float, float, float]:
+def meeting_point(first: F8, second: F8, merge: bool, max_gap: float = 2.5) -> tuple[str, float, float, float]:
     """Return (kind, m along a, m along b, m between) of where two paths meet.
 
     A merge begins where the paths come within `max_gap` m and stay so to their common end. Other paths meet where they
     cross, or else where they are nearest.
     """
     if merge:
-        s_a, s_b, distances = _sampled_distances(a, b, 0.5)
+        s_a, s_b, distances = _sampled_distances(first, second, step=0.5)
         beyond = np.flatnonzero(distances.min(axis=1) > max_gap)
-        i = min(int(beyond[-1]) + 1, len(s_a) - 1) if len(beyond) else 0
-        j = int(distances[i].argmin())
-        return "merge", float(s_a[i]), float(s_b[j]), float(distances[i, j])
+        index = min(int(beyond[-1]) + 1, len(s_a) - 1) if len(beyond) else 0
+        other_index = int(distances[index].argmin())
+        return "merge", float(s_a[index]), float(s_b[other_index]), float(distances[index, other_index])
 
-    crossing = _first_crossing(a, b)
+    crossing = _first_crossing(first, second)
     if crossing is not None:
         return "cross", *crossing, 0.0
 
-    s_a, s_b, distances = _sampled_distances(a, b, 0.5)
-    i, j = divmod(int(distances.argmin()), distances.shape[1])
-    return "cross", float(s_a[i]), float(s_b[j]), float(distances[i, j])
+    s_a, s_b, distances = _sampled_distances(first, second, step=0.5)
+    index, other_index = divmod(int(distances.argmin()), distances.shape[1])
+    return "cross", float(s_a[index]), float(s_b[other_index]), float(distances[index, other_index])

@@ -54,6 +54,7 @@ def from_library(place: str, years: Iterable[int]) -> DayCalendar:
     """Return the calendar of a country (`CN`) or of a region of one (`DE-BY`) for some years. Raises CodeError."""
     library, wanted_years = _library(), sorted(set(years))
     country, _, region = place.partition("-")
+
     if not wanted_years or wanted_years[0] < 1990 or wanted_years[-1] > 2199:
         raise refuse(
             where="calendar",
@@ -110,7 +111,7 @@ def _adjoining_weekends(library_days: Any, worked: set[date]) -> dict[date, str]
 
 
 def _replaced_day(day: date, library_days: Any) -> date:
-    """Return the working day that is off for a day worked: the library's name of it says so; else the nearest holiday
+    """Return the working day that is off for a day worked: by the library's name of it; else the nearest holiday
     on a working day."""
     label = library_days.tr(library_days.substituted_label) % day.strftime(
         library_days.tr(library_days.substituted_date_format)
@@ -118,6 +119,7 @@ def _replaced_day(day: date, library_days: Any) -> date:
     named_days = [day_off for day_off in sorted(library_days) if label in library_days[day_off]]
     working_days = [day_off for day_off in sorted(library_days) if day_off.isoweekday() <= 5]
     day_off: date = named_days[0] if named_days else min(working_days, key=lambda other: abs(other - day))
+
     return day_off
 
 

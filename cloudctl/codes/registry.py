@@ -24,9 +24,9 @@ MAX_NUMBER = 65_535
 
 
 class Issued(Struct, omit_defaults=True):
-    """One issued code: when, where, what for, and when it was retired; of an imported one also from which map, what it
-    said last, and the highest number given of each letter of its parts (L: lanes): they are as little given twice as
-    the code."""
+    """One issued code: when, where, what for, and when it was retired; of an imported one also from which map, its last
+    content there, and the highest number given of each letter of its parts (L: lanes): they are as little given twice
+    as the code."""
 
     code: str
     lat_e7: int
@@ -61,6 +61,7 @@ class Registry:
         parts = parse_code(code)
         if code in self._issued:
             raise CityCodeError(f"{code} was issued already")
+
         cell = (parts.adm, parts.kind, parts.grid)
         self._last_serial[cell] = max(self._last_serial.get(cell, 0), parts.serial)
         self._issued[code] = Issued(code=code, lat_e7=lat_e7, lon_e7=lon_e7, t=t, note=note)
@@ -77,6 +78,7 @@ class Registry:
             if len(numbers) + 256 > MAX_NUMBER:
                 raise CityCodeError(f"region {region} has issued all its numbers: open another region")
             numbers[code] = len(numbers) + 256
+
         return numbers[code]
 
     def __getitem__(self, code: str) -> Issued:
@@ -109,8 +111,8 @@ class Registry:
         """Read a registry. Raises CityCodeError for a malformed one, with the line."""
         registry = cls()
         lines = path.read_bytes().splitlines()
-        number = 0
 
+        number = 0
         try:
             for line in lines:
                 number += 1
@@ -119,9 +121,9 @@ class Registry:
                     registry._numbers[int(row["region"])] = msgspec.convert(row["numbers"], dict[str, int])
                     continue
 
-                item = msgspec.convert(row, Issued)
-                registry.adopt(item.code, item.lat_e7, item.lon_e7, item.t, item.note)
-                registry._issued[item.code] = item
+                issued = msgspec.convert(row, Issued)
+                registry.adopt(issued.code, issued.lat_e7, issued.lon_e7, issued.t, issued.note)
+                registry._issued[issued.code] = issued
         except CityCodeError as error:
             raise CityCodeError(
                 f"{path}, line {number}: {error}: keep the first of two lines, or restore the file from the last copy"
@@ -167,9 +169,9 @@ class Index:
         for code in codes:
             self._enter(code.id, Entity(code.id, "code", code), [(code.ref_lat_e7, code.ref_lon_e7)], keys)
             for field, kind in KIND_OF_TABLE.items():
-                for item in getattr(code, field):
-                    name = sub_code(code.id, f"G{item.id}" if kind == "signal_group" else item.id)
-                    self._enter(name, Entity(code.id, kind, item), _points(item), keys)
+                for entity in getattr(code, field):
+                    name = sub_code(code.id, f"G{entity.id}" if kind == "signal_group" else entity.id)
+                    self._enter(name, Entity(code.id, kind, entity), _points(entity), keys)
 
         self._by_code = dict(zip(self.names, range(len(self.names)), strict=True))
         cell_entity_pairs = np.unique(np.concatenate(keys)) if keys else np.empty(0, np.int64)
@@ -191,16 +193,16 @@ class Index:
     def near(
         self, lat_e7: NDArray[np.int64], lon_e7: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-        """Return (first, last, who) for many places at once: the entities in the cell of place k are
-        who[first[k]:last[k]]."""
+        """Return (first, last, entities) for many places at once: those in the cell of place k are
+        entities[first[k]:last[k]]."""
         return (*_lookup(lat_e7, lon_e7, self._cells, self._start), self._entity_index)
 
 
-def _points(item: Any) -> list[tuple[int, int]]:
+def _points(entity: Any) -> list[tuple[int, int]]:
     for field in ("points", "axis", "polygon"):
-        if getattr(item, field, None):
-            return list(getattr(item, field))
-    return [(item.lat_e7, item.lon_e7)] if hasattr(item, "lat_e7") else []
+        if getattr(entity, field, None):
+            return list(getattr(entity, field))
+    return [(entity.lat_e7, entity.lon_e7)] if hasattr(entity, "lat_e7") else []
 
 
 def _densified(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -210,9 +212,9 @@ def _densified(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np
         return points[:, 0], points[:, 1]
 
     pieces = []
-    for a, b in itertools.pairwise(points):
-        steps = int(np.abs(b - a).max() // (CELL_E7 // 8)) + 1
-        pieces.append(a + (b - a) * np.arange(steps)[:, None] // steps)
+    for start, end in itertools.pairwise(points):
+        steps = int(np.abs(end - start).max() // (CELL_E7 // 8)) + 1
+        pieces.append(start + (end - start) * np.arange(steps)[:, None] // steps)
 
     line = np.concatenate([*pieces, points[-1:]])
     return line[:, 0], line[:, 1]
@@ -225,9 +227,10 @@ def _cell_key(lat: NDArray[np.int64], lon: NDArray[np.int64]) -> NDArray[np.int6
 @njit(cache=True)
 def _lookup(lat: Any, lon: Any, cells: Any, start: Any) -> tuple[Any, Any]:
     first, last = np.zeros(len(lat), np.int64), np.zeros(len(lat), np.int64)
-    for k in range(len(lat)):
-        key = (lat[k] + 900_000_000) // CELL_E7 << 20 | (lon[k] + 1_800_000_000) // CELL_E7
+    for query in range(len(lat)):
+        key = (lat[query] + 900_000_000) // CELL_E7 << 20 | (lon[query] + 1_800_000_000) // CELL_E7
         index = np.searchsorted(cells, key)
         if index < len(cells) and cells[index] == key:
-            first[k], last[k] = start[index], start[index + 1]
+            first[query], last[query] = start[index], start[index + 1]
+
     return first, last

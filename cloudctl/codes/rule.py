@@ -39,10 +39,12 @@ CLASSES = (
     "motorcycle",
     "dangerous_goods",
 )
-MANNERS = ("automated", "dangerous_goods")  # classes that a vehicle of any other class can belong to besides
+# classes that a vehicle of any other class can belong to besides
+MANNERS = ("automated", "dangerous_goods")
 VEHICLE_CLASSES = frozenset(CLASSES) - frozenset(MANNERS)  # what a vehicle can be
 FUELS = ("petrol", "diesel", "gas", "hybrid", "plug_in_hybrid", "electric", "hydrogen")
-STAGES = (1, 7)  # emission stages: China I .. VI (GB 18352, GB 17691) as 1 .. 6, Euro 1 .. 7 as 1 .. 7
+# Emission stages: China I .. VI (GB 18352, GB 17691) as 1 .. 6, Euro 1 .. 7 as 1 .. 7
+STAGES = (1, 7)
 ON_HOLIDAYS = ("as_weekday", "never", "only", "also")
 ON_MAKE_UP_DAYS = ("as_weekday", "as_workday")
 # Kinds with a value, and its unit
@@ -79,11 +81,12 @@ class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
     """When a rule holds, in local time of `tz`: days (weekdays, dates, holidays, make-up working days), and minutes of
     those days.
 
-    Which days are holidays and which weekend days are worked instead is not the rule's: a `days.DayCalendar` says so.
+    Which days are holidays and which weekend days are worked instead is not the rule's: a `days.DayCalendar` has it.
     """
 
     weekdays: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)  # ISO: 1 Monday
-    minutes: tuple[tuple[int, int], ...] = ()  # [from, to) of the local day; to < from runs past midnight; () all day
+    # [from, to) of the local day; to < from runs past midnight; () all day
+    minutes: tuple[tuple[int, int], ...] = ()
     dates: tuple[str, str] | None = None  # first and last day, YYYY-MM-DD; MM-DD every year
     # as_weekday, never (not on a holiday), only (on holidays only), also (on holidays whatever the weekday)
     holidays: str = "as_weekday"
@@ -118,7 +121,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     valid_from: int | None = None  # ns
     valid_to: int | None = None
     authority: str = ""
-    sign: str = ""  # GB 5768.2 sign index, GB/T 30699 sign code or GB/T 29100 event code, as "gb5768:85"
+    # GB 5768.2 sign index, GB/T 30699 sign code or GB/T 29100 event code, as "gb5768:85"
+    sign: str = ""
     text: str = ""
     plates: tuple[int, ...] = ()  # last digits of the number plates it binds; () all
     fuels: tuple[str, ...] = ()  # of `FUELS`; () all

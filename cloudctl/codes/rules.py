@@ -20,7 +20,8 @@ from .polygons import inside_spans
 from .rule import FUELS, STAGES, Rule, known_class
 from .when import holds
 
-SPEED_CAP_KINDS = ("speed_max", "school_zone", "construction")  # kinds that bound the speed from above
+# Kinds that bound the speed from above
+SPEED_CAP_KINDS = ("speed_max", "school_zone", "construction")
 # Kinds that bound a size of the vehicle, and the field of `Vehicle` that each bounds
 SIZE_FIELDS = {
     "height_max": "height",
@@ -130,7 +131,7 @@ class Effective(NamedTuple):
 
     def rule_of(self, kind: str) -> str:
         """Return the rule that decided a kind; "" where none holds."""
-        return next((d.rule for d in self.decisions if d.kind == kind), "")
+        return next((decision.rule for decision in self.decisions if decision.kind == kind), "")
 
 
 class RulePlacement(NamedTuple):
@@ -146,7 +147,7 @@ class RulePlacement(NamedTuple):
 def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
     """Return the rules on each lane and connection, in the order in which they decide."""
     placements: dict[str, list[RulePlacement]] = {
-        name: [] for name in (*(item.id for item in code.lanes), *(item.id for item in code.connections))
+        name: [] for name in (*(path.id for path in code.lanes), *(path.id for path in code.connections))
     }
     zones = {zone.id: zone.polygon for zone in code.zones}
     members: dict[str, list[str]] = {"code": list(placements)}
@@ -161,6 +162,8 @@ def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
         for target in rule.targets:
             has_span = target.s_from is not None or target.s_to is not None
             extent = (target.s_from or 0.0, inf if target.s_to is None else target.s_to)
+
+            # Scope, from the narrowest: 4 a span of a lane, 3 a lane, 2 a link, 1 a zone, 0 the whole code
             if target.entity in placements:
                 placements[target.entity].append(RulePlacement(index, 4 if has_span else 3, *extent))
             elif target.entity in zones:
@@ -171,7 +174,9 @@ def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
                     ]
             else:
                 for name in members.get(target.entity, ()):
-                    placements[name].append(RulePlacement(index, 0 if target.entity == "code" else 2, 0.0, inf))
+                    placements[name].append(
+                        RulePlacement(rule=index, scope=0 if target.entity == "code" else 2, s_from=0.0, s_to=inf)
+                    )
 
     for on_path in placements.values():
         on_path.sort(key=lambda placement: _rank(code.rules[placement.rule], placement))
@@ -182,6 +187,7 @@ def rule_placements(code: IntersectionCode) -> dict[str, list[RulePlacement]]:
 def _rank(rule: Rule, placement: RulePlacement) -> tuple[object, ...]:
     value = 0.0 if rule.value is None else rule.value
     more_is_stricter = rule.kind in ("speed_min", "emission_zone")  # where more is stricter
+
     return (
         not rule.temporary,
         -rule.priority,
@@ -199,6 +205,7 @@ def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
     only."""
     is_certain = True
     named_classes = rule.classes or RESERVING_KINDS.get(rule.kind, ())
+
     if rule.kind in RESERVING_KINDS:
         if vehicle.is_one_of(named_classes):
             return False
@@ -216,6 +223,7 @@ def binds(rule: Rule, vehicle: Vehicle) -> bool | None:
         (vehicle.plate, vehicle.plate >= 0, rule.plates),
         (vehicle.fuel, vehicle.fuel in FUELS, rule.fuels),
     )
+    # Bicycles and pedestrians have neither plates nor fuel
     for declared, is_declared, values in narrowing:
         if values and (not vehicle.motorised or (is_declared and declared not in values)):
             return False
@@ -262,9 +270,9 @@ def effective(
     `placements` is `places(code)`, where it is at hand. Raises KeyError for a path that the code has not.
     """
     active: dict[str, list[Rule]] = {}
-    # By kind, the first rule that binds the vehicle or not, by what it does not declare
+    # By kind, the first of which it is not known whether it binds the vehicle
     undecided_rules: dict[str, Rule] = {}
-    closed_tidal_rules: list[Rule] = []  # rules that open a place, and are not in force
+    closed_tidal_rules: list[Rule] = []  # that open a place, and are not in force
     days = days_of(holidays)
 
     for placement in (placements if placements is not None else rule_placements(code))[path]:
@@ -285,19 +293,20 @@ def effective(
 
     decisions = {
         kind: Decision(
-            kind,
-            rules[0].id,
-            rules[0].value,
-            tuple(dict.fromkeys(loser.id for loser in rules[1:] if loser.id != rules[0].id)),
+            kind=kind,
+            rule=rules[0].id,
+            value=rules[0].value,
+            lost=tuple(dict.fromkeys(loser.id for loser in rules[1:] if loser.id != rules[0].id)),
         )
         for kind, rules in active.items()
     }
+
     refused_by = next(_refusals(code, vehicle, decisions, closed_tidal_rules), None)
     speed_max = min((decisions[kind].value or inf for kind in SPEED_CAP_KINDS if kind in decisions), default=inf)
     speed_min = decisions["speed_min"].value or 0.0 if "speed_min" in decisions else 0.0
-    undecided_by = (
-        "" if refused_by is not None else next(_undecided(vehicle, decisions, undecided_rules, speed_max), "")
-    )
+    undecided_by = ""
+    if refused_by is None:
+        undecided_by = next(_undecided(vehicle, decisions, undecided_rules, speed_max), "")
 
     return Effective(
         speed_max=speed_max,
@@ -324,9 +333,11 @@ def _refusals(
     if "emission_zone" in decisions and vehicle.between("emission_zone")[1] < (decisions["emission_zone"].value or 0.0):
         yield decisions["emission_zone"].rule
 
+    # A tidal lane is closed whenever none of its rules opens it
     if closed_tidal_rules and "tidal_lane" not in decisions:
         yield closed_tidal_rules[0].id
 
+    # Where a code has operating areas, automated vehicles may drive in them only
     if vehicle.automated and "av_operating_area" not in decisions:
         yield from (rule.id for rule in code.rules if rule.kind == "av_operating_area")
 

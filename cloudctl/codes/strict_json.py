@@ -1,7 +1,7 @@
 """Strict reading of JSON into structs: every unknown, missing, repeated or mistyped key is a finding with its path and
 the nearest key.
 
-The structs forbid unknown fields, so msgspec refuses them by itself. It stops at the first and does not say in which
+The structs forbid unknown fields, so msgspec refuses them by itself. It stops at the first and does not name the
 element of a list; only where it refuses, the tree is walked beside the types to name every fault."""
 
 import codecs
@@ -76,7 +76,8 @@ def read_json(
     except UNDECODABLE:
         tree = _tree(data, where)
 
-    if data.count(b":") != msgspec.json.encode(tree).count(b":"):  # fewer keys were read than are written
+    # Fewer keys were read than are written
+    if data.count(b":") != msgspec.json.encode(tree).count(b":"):
         repeated = list(islice(_repeated_keys(data), MAX_FINDINGS))
         if repeated:
             raise CodeError(where, repeated)
@@ -158,8 +159,8 @@ def _walk(node: Any, kind: Any, path: str, entity: str) -> Iterator[Finding]:
         if not isinstance(node, list | tuple):
             yield _mistyped(node, "must be a list", path, entity)
             return
-        for k, item in enumerate(node):
-            yield from _walk(item, struct_type, f"{path}[{k}]", entity)
+        for index, element in enumerate(node):
+            yield from _walk(element, struct_type, f"{path}[{index}]", entity)
     elif not isinstance(node, dict):
         yield _mistyped(node, "must be an object, {...}", path or "file", entity)
     else:
@@ -189,6 +190,7 @@ def _object(node: dict[Any, Any], kind: type[Struct], path: str, entity: str) ->
                     severity=Severity.ERROR,
                     remedy=f'write it as "{owner}": {{"{key}": ...}}',
                 )
+
                 continue
 
             yield _unknown_key(str(key), missing_keys, list(fields), _joined_path(path, str(key)), entity)
@@ -230,7 +232,7 @@ def nearest(key: str, known_keys: list[str], missing_keys: list[str]) -> str:
 
 
 def _comparable(key: str) -> str:
-    """Return a key as those compare who write `widthCm` or `WIDTH-CM` for `width_cm`."""
+    """Return a key in the form in which spellings are compared: `widthCm` or `WIDTH-CM` for `width_cm`."""
     return "".join(letter for letter in key.lower() if letter.isalnum())
 
 

@@ -35,6 +35,7 @@ def diff(earlier: IntersectionCode, later: IntersectionCode) -> list[Change]:
     same."""
     before, after = msgspec.to_builtins(earlier), msgspec.to_builtins(later)
     differences: list[Change] = []
+
     for field in before:
         if isinstance(before[field], list | tuple):
             differences += _table_changes(field, before[field], after[field])
@@ -84,13 +85,12 @@ def _row_name(field: str, row: dict[str, Any]) -> str:
     if field == "alias":
         return f"alias {row['kind']} {row['value']}"
 
-    return (
-        f"group {row['id']}"
-        if field == "signal_groups"
-        else f"plan {row['id']}"
-        if field == "plans"
-        else str(row["id"])
-    )
+    if field == "signal_groups":
+        return f"group {row['id']}"
+    if field == "plans":
+        return f"plan {row['id']}"
+
+    return str(row["id"])
 
 
 def _json_text(value: Any) -> str:
@@ -142,7 +142,7 @@ class Versions:
                     remedy="correct valid_from or revision",
                 )
 
-        self._revisions[code.id] = sorted([*revisions, code], key=lambda item: item.revision)
+        self._revisions[code.id] = sorted([*revisions, code], key=lambda revision: revision.revision)
 
     def remove(self, name: str) -> None:
         """Forget every revision of an intersection."""

@@ -1,4 +1,4 @@
-"""Commands about a city of several nodes: who serves what, moving and draining."""
+"""Commands about a city of several nodes: which node serves what, moving and draining."""
 
 import argparse
 import asyncio
@@ -68,8 +68,10 @@ def _positive(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
+
     if not 0 < value < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
+
     return value
 
 
@@ -103,17 +105,20 @@ def _status(args: argparse.Namespace) -> None:
     section = load(args.config).city
     city = asyncio.run(status(section)) if section.etcd else CityStatus([], [])
     edges, notes = _edges(args.config)
+
     if args.json:
         rows = {
             "nodes": [node._asdict() for node in city.nodes],
             "intersections": [place._asdict() for place in city.intersections],
             "edges": [edge._asdict() for edge in edges],
         }
+
         print(msgspec.json.encode(rows).decode())
         return
 
     for node in city.nodes:
         print(f"{node.node:<16} {node.state:<8} {node.owned:>5} intersections  {node.address}  {node.version}")
+
     for edge in edges:
         worst = sorted(edge.counters.items(), key=lambda item: (-item[1], item[0]))[:MAX_COUNTERS]
         counters = ", ".join(f"{name} {count}" for name, count in worst)
@@ -121,17 +126,21 @@ def _status(args: argparse.Namespace) -> None:
             f"{edge.edge:<16} {'edge':<8} {len(edge.intersections):>5} intersections  "
             f"reported {edge.age:.0f} s ago  {counters}".rstrip()
         )
+
     for place in city.intersections:
         marks = [f"pinned to {place.pinned}"] if place.pinned else []
         marks += [f"moving to {place.moving_to}"] if place.moving_to else []
         print(f"{place.intersection}  {place.node or 'nobody'}  epoch {place.epoch}  {', '.join(marks)}".rstrip())
+
     for edge in edges:
         for name in edge.intersections:
             print(f"{name}  {edge.edge}, an edge")
+
     if section.etcd:
         notes += asyncio.run(etcd_notes(section))
     elif not edges:
         notes.append(f"{args.config}: [city] is missing: this node is alone. docs/city.md says how several start")
+
     for note in notes:
         print(f"note: {note}")
 
@@ -149,8 +158,8 @@ def _edges(file: Path) -> tuple[list[Any], list[str]]:
     try:
         return asyncio.run(edges(replace(broker, host=reachable(broker.host)), WallClock().now())), []
     except (OSError, TimeoutError) as error:
-        where = f"{broker.host}:{broker.port}"
-        return [], [f"edges are not known: the broker at {where} does not answer ({error or type(error).__name__})"]
+        address = f"{broker.host}:{broker.port}"
+        return [], [f"edges are not known: the broker at {address} does not answer ({error or type(error).__name__})"]
 
 
 def _secure(args: argparse.Namespace) -> None:
@@ -163,6 +172,7 @@ def _secure(args: argparse.Namespace) -> None:
     section = _section(args)
     if section.etcd_cert is None:
         raise ConfigError(f"{args.config}: [city] etcd_ca, etcd_cert and etcd_key are missing: etcd is open to anyone")
+
     folder = Path(section.etcd_cert).parent
     root = replace(section, etcd_cert=str(folder / "root.pem"), etcd_key=str(folder / "root.key"))
     users = sorted({issued.name for issued in Authority(folder).issued() if NODE_NAMES.fullmatch(issued.name)})
@@ -188,6 +198,7 @@ def _plan_capacity(args: argparse.Namespace) -> None:
         f"{demand.intersections} intersections x {demand.rsus} units x {demand.hz:g} Hz x {demand.objects} objects, "
         f"{demand.vehicles} vehicles at {demand.report_hz:g} Hz: {plan.frames:,.0f} frames/s"
     )
+
     rows = (
         ("cores of nodes", f"{plan.node_cores:.1f}", f"{plan.workers} workers"),
         ("cores of brokers", f"{plan.broker_cores:.1f}", f"{plan.brokers} brokers, one a region, bridged"),
@@ -224,6 +235,7 @@ def _add(args: argparse.Namespace) -> None:
     section, config, code = _section(args), load(args.config), codes.load(args.code)
     if bool(args.gateway) != bool(args.rsu) or bool(args.gateway) != bool(args.key):
         raise ConfigError("--gateway, --key and --rsu belong together: name all three, or none")
+
     key = read_keys(Path(args.key)).public if args.key.endswith(".pub") else args.key
     if key:
         check_key(key, "--key")
@@ -236,8 +248,8 @@ def _remove(args: argparse.Namespace) -> None:
     from ..city.control import remove
 
     was_added = asyncio.run(remove(_section(args), args.intersection))
-    note = "" if was_added else ": it was not; what stands under [node] codes is taken out there"
-    print(f"{args.intersection} was taken out{note}")
+    remark = "" if was_added else ": it was not; what stands under [node] codes is taken out there"
+    print(f"{args.intersection} was taken out{remark}")
 
 
 def _drain(args: argparse.Namespace) -> None:

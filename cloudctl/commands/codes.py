@@ -12,6 +12,17 @@ def add_codes_commands(all_commands: Any) -> None:
     """Add them, under `codes`."""
     parser = add_command(all_commands, "codes", "intersection digital codes")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    _add_import(commands)
+    _add_export(commands)
+    _add_diff(commands)
+    add_command(commands, "schema", "the JSON Schema of a digital code", _codes("schema"))
+    _add_validate(commands)
+    _add_calendar(commands)
+    _add_show(commands)
+
+
+def _add_import(commands: Any) -> None:
     imported = add_command(
         commands, "import", "digital codes from a file of another format, known by its content", _codes("import_")
     )
@@ -43,6 +54,9 @@ def add_codes_commands(all_commands: Any) -> None:
             "(default: in their place)"
         ),
     )
+
+
+def _add_export(commands: Any) -> None:
     export = add_command(commands, "export", "a digital code in another format", _codes("export"))
     export.add_argument("file", type=Path)
     export.add_argument("--to", choices=("mapem", "j2735", "ydt3709", "geojson", "compact"), required=True)
@@ -56,6 +70,9 @@ def add_codes_commands(all_commands: Any) -> None:
         "--strict", action="store_true", help="exit 1 when anything of the code is not in the file as it was"
     )
     export.add_argument("--station", type=int, default=0, help="the station id in the header of a MAPEM (default 0)")
+
+
+def _add_diff(commands: Any) -> None:
     differ = add_command(
         commands, "diff", "what differs between two revisions: exit 1 when anything does", _codes("difference")
     )
@@ -64,9 +81,14 @@ def add_codes_commands(all_commands: Any) -> None:
     differ.add_argument(
         "--fields", action="store_true", help="every field that differs, entity by entity, instead of words"
     )
-    add_command(commands, "schema", "the JSON Schema of a digital code", _codes("schema"))
+
+
+def _add_validate(commands: Any) -> None:
     validate = add_command(commands, "validate", "check digital codes: one line for each fault", _codes("check"))
     validate.add_argument("files", type=Path, nargs="+")
+
+
+def _add_calendar(commands: Any) -> None:
     calendar = add_command(
         commands,
         "calendar",
@@ -78,6 +100,9 @@ def add_codes_commands(all_commands: Any) -> None:
     calendar.add_argument(
         "--out", type=Path, default=Path("calendar.json"), help="file to write (default: calendar.json)"
     )
+
+
+def _add_show(commands: Any) -> None:
     show = add_command(commands, "show", "draw a digital code as SVG, or as an HTML page", _codes("show"))
     show.add_argument("file", type=Path)
     show.add_argument("--out", type=Path, help="file to write, .svg or .html (default: .svg beside the code)")

@@ -15,24 +15,14 @@ from .parsers import add_command
 
 def add_node_commands(commands: Any) -> None:
     """Add them."""
-    _add_running(commands)
-    doctor = add_command(commands, "doctor", "what stands in the way of a node, and the command that mends it", _doctor)
-    doctor.add_argument(
-        "config",
-        type=Path,
-        nargs="?",
-        help="the node's file, to look at that node too (default: node.toml where it is in this folder)",
-    )
-    doctor.add_argument("--json", action="store_true", help="print one JSON document instead")
-    doctor.add_argument(
-        "--vehicle",
-        type=Path,
-        metavar="FOLDER",
-        help="of a vehicle that does not drive now: the broker's rights are tried with its certificate",
-    )
+    _add_serve(commands)
+    _add_reload(commands)
+    _add_health(commands)
+    _add_replay(commands)
+    _add_doctor(commands)
 
 
-def _add_running(commands: Any) -> None:
+def _add_serve(commands: Any) -> None:
     serve = add_command(commands, "serve", "run a node from one TOML file", _serve)
     serve.add_argument(
         "config",
@@ -57,6 +47,9 @@ def _add_running(commands: Any) -> None:
         "--workers", type=int, help="run that many processes, each with a part of the intersections (default: 1)"
     )
     serve.add_argument("--worker", metavar="NUMBER[/COUNT]", help="be one of several workers, such as 2/4")
+
+
+def _add_reload(commands: Any) -> None:
     reload = add_command(commands, "reload", "have a node that runs read its file again", _reload)
     reload.add_argument(
         "config",
@@ -65,11 +58,17 @@ def _add_running(commands: Any) -> None:
         default=Path("node.toml"),
         help="the file it was started from (default node.toml)",
     )
+
+
+def _add_health(commands: Any) -> None:
     health = add_command(commands, "health", "ask a node of this machine: exit 0 alive, 1 not", _health)
     health.add_argument(
         "config", type=Path, nargs="?", default=Path("node.toml"), help="the node's file (default node.toml)"
     )
     health.add_argument("--ready", action="store_true", help="ask whether it is ready to serve instead")
+
+
+def _add_replay(commands: Any) -> None:
     replay = add_command(commands, "replay", "drive the engine with a recording, as fast as it can", _replay)
     replay.add_argument(
         "file", type=Path, help="any file of a run, or the folder of one: all parts of the run are replayed in order"
@@ -95,6 +94,23 @@ def _add_running(commands: Any) -> None:
     )
 
 
+def _add_doctor(commands: Any) -> None:
+    doctor = add_command(commands, "doctor", "what stands in the way of a node, and the command that mends it", _doctor)
+    doctor.add_argument(
+        "config",
+        type=Path,
+        nargs="?",
+        help="the node's file, to look at that node too (default: node.toml where it is in this folder)",
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON document instead")
+    doctor.add_argument(
+        "--vehicle",
+        type=Path,
+        metavar="FOLDER",
+        help="of a vehicle that does not drive now: the broker's rights are tried with its certificate",
+    )
+
+
 def _serve(args: argparse.Namespace) -> None:
     from ..logs import LogFormat, set_up
     from ..node import config, live
@@ -113,8 +129,8 @@ def _serve(args: argparse.Namespace) -> None:
     settings = settings if worker is None else for_worker(settings, worker)
     limit_heaps()
     node = live.Node(settings, file=args.config, debug=args.debug, worker=worker)
-    served, known, address = len(node.engine.intersections), len(node.share.intersections), node.server.address
-    places = f"{served}" if served == known else f"{served} of {known}"
+    served, readable, address = len(node.engine.intersections), len(node.share.intersections), node.server.address
+    places = f"{served}" if served == readable else f"{served} of {readable}"
 
     def ready() -> None:
         print(f"serving {places} intersection(s) on {address}; Ctrl-C stops", flush=True)
@@ -135,7 +151,7 @@ def _serve_workers(args: argparse.Namespace, count: int) -> None:
 
     require_none_running(args.config)
     options = ["--log-format", args.log_format, "--log-level", args.log_level, *(["--debug"] if args.debug else [])]
-    supervisor = Supervisor(args.config, count, options, show=lambda line: print(line, flush=True))
+    supervisor = Supervisor(file=args.config, count=count, options=options, show=lambda line: print(line, flush=True))
 
     def ready(lines: Sequence[str]) -> None:
         for number, line in enumerate(lines, 1):
@@ -149,7 +165,8 @@ def _reload(args: argparse.Namespace) -> None:
     from ..node.config import code_files, load
     from ..node.pid_file import reload_node
 
-    code_files(load(args.config))  # a file that cannot be used is refused here, where its reader is
+    # A file that cannot be used is refused here, where its reader is
+    code_files(load(args.config))
     answer = reload_node(args.config)
     print(f"the node (process {answer.process}) has read {args.config} again, and taken it over")
     for note in answer.notes:
@@ -175,6 +192,7 @@ def _traced(debug: bool) -> Iterator[None]:
 def _replay(args: argparse.Namespace) -> int:
     if args.view:
         return _show_recording(args)
+
     from ..replay import Replay, replay
 
     def show(so_far: Replay) -> None:
@@ -189,16 +207,19 @@ def _replay(args: argparse.Namespace) -> int:
     )
     for note in (*result.notes, *([result.fault] if result.fault else [])):
         print(f"note: {note}")
+
     if args.compare:
         print(
             f"first difference: {result.difference}"
             if not result.identical
             else f"byte-identical: all {result.recorded} recorded advisories were said again"
         )
-    for (place, cause), count in result.faults.items():
+
+    for (intersection, cause), count in result.faults.items():
         print(
-            f"fault of the node in {place}, {count} times: {cause}\n{result.tracebacks.get((place, cause), '')}".rstrip()  # noqa: E501
+            f"fault of the node in {intersection}, {count} times: {cause}\n{result.tracebacks.get((intersection, cause), '')}".rstrip()  # noqa: E501
         )
+
     return int(bool(result.faults) or bool(args.compare and not result.identical))
 
 
@@ -220,13 +241,15 @@ def _doctor(args: argparse.Namespace) -> int:
 
     default = Path("node.toml")
     findings = []
-    for found in examine(args.config or (default if default.exists() else None), args.vehicle):
-        findings.append(found)
+
+    for finding in examine(args.config or (default if default.exists() else None), args.vehicle):
+        findings.append(finding)
         if not args.json:
-            print(f"{found.status:<4}  {found.name}: {found.value}", flush=True)
-            if found.remedy:
-                print(f"      {found.rule}\n      fix: {found.remedy}", flush=True)
-    failed = any(found.status is Status.FAIL for found in findings)
+            print(f"{finding.status:<4}  {finding.name}: {finding.value}", flush=True)
+            if finding.remedy:
+                print(f"      {finding.rule}\n      fix: {finding.remedy}", flush=True)
+
+    failed = any(finding.status is Status.FAIL for finding in findings)
     if args.json:
         print(msgspec.json.encode({"failed": failed, "findings": findings}).decode())
     return int(failed)

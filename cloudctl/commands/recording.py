@@ -65,6 +65,7 @@ def _add_merge(verbs: Any) -> None:
 def _add_export(verbs: Any) -> None:
     export = add_command(verbs, "export", "a recording in another form", _export)
     _add_source(export)
+
     export.add_argument(
         "--to",
         choices=("parquet", "foxglove"),
@@ -81,12 +82,14 @@ def _add_export(verbs: Any) -> None:
 def _info(args: argparse.Namespace) -> int:
     from ..recordings.info import info, lines_of
 
-    found = info(args.file, args.check)
+    facts = info(args.file, args.check)
+
     if args.json:
-        print(msgspec.json.encode(found).decode())
+        print(msgspec.json.encode(facts).decode())
     else:
-        print("\n".join(lines_of(found)))
-    return int(args.check and not found.is_whole)
+        print("\n".join(lines_of(facts)))
+
+    return int(args.check and not facts.is_whole)
 
 
 def _cut(args: argparse.Namespace) -> int:
@@ -95,12 +98,14 @@ def _cut(args: argparse.Namespace) -> int:
     from ..recordings.times import time_of_text
 
     begin = IndexedRun(args.file).begin if args.first or args.last else 0
+
     request = CutRequest(
         first=None if args.first is None else time_of_text("--from", args.first, begin),
         last=None if args.last is None else time_of_text("--to", args.last, begin),
         intersections=tuple(args.intersection),
         topics=tuple(args.topic),
     )
+
     return _report_written(cut(args.file, args.out, request), args.check)
 
 
@@ -114,10 +119,11 @@ def _export(args: argparse.Namespace) -> int:
     if args.to == "foxglove":
         from ..recordings.foxglove import add_views
 
-        return _report_written(add_views(args.file, args.out), False)
+        return _report_written(add_views(args.file, args.out), check=False)
+
     from ..recordings.parquet import export_parquet
 
-    return _report_written(export_parquet(args.file, args.out, args.tracks), False)
+    return _report_written(export_parquet(args.file, args.out, args.tracks), check=False)
 
 
 def _report_written(written: "Written", check: bool) -> int:
@@ -144,4 +150,5 @@ def _report_written(written: "Written", check: bool) -> int:
         print(f"replayed: byte-identical, all {result.recorded:,} recorded advisories")
     else:
         print("replayed: it holds no advisory, and the replay gave none")
+
     return int(not result.identical or bool(result.faults))

@@ -83,6 +83,7 @@ def _add_keys(commands: Any) -> None:
         default=Path(),
         help="the folder of the region's node, of cloudctl init (default: this one)",
     )
+
     revoke = add_command(keys, "revoke", "withdraw a vehicle's certificate; then: cloudctl reload", _keys_revoke)
     revoke.add_argument("name", help="the vehicle's id")
     revoke.add_argument(
@@ -95,10 +96,12 @@ def _init(args: argparse.Namespace) -> None:
     from ..node.init_folder import Ports, init_folder
 
     ports = Ports(args.port, args.mqtt_port, args.http_port)
+
     if args.city:
         lines = init_city(args.folder, args.map, args.host, CityPorts(ports, args.etcd_port))
     else:
         lines = init_folder(args.folder, args.map, args.host, ports, args.signed)
+
     for line in lines:
         print(line)
 
@@ -155,6 +158,7 @@ def _keys_gateway(args: argparse.Namespace) -> None:
     from ..node.init_folder import InitError, add_gateway
 
     rsus: dict[str, str] = {}
+
     for text in args.rsu:
         rsu, equals, intersection = text.partition("=")
         if not (rsu and equals and intersection) or rsu in rsus:
@@ -163,9 +167,9 @@ def _keys_gateway(args: argparse.Namespace) -> None:
             )
         rsus[rsu] = intersection
 
-    made = add_gateway(args.folder, args.name, rsus, args.address)
-    print(f"wrote {made.folder}: give it to the gateway's engineers, over a way that nobody else can read")
-    print(f"1. add to {args.folder / 'node.toml'}:\n\n{made.section}")
+    gateway = add_gateway(args.folder, args.name, rsus, args.address)
+    print(f"wrote {gateway.folder}: give it to the gateway's engineers, over a way that nobody else can read")
+    print(f"1. add to {args.folder / 'node.toml'}:\n\n{gateway.section}")
     print(f"2. where the node runs: cloudctl reload {args.folder / 'node.toml'}")
     print(f"3. the gateway connects with Gateway.from_folder; to try it: python gateway.py gateways/{args.name}")
 
@@ -181,7 +185,8 @@ def _deploy(args: argparse.Namespace) -> None:
     from ..node.config import load
     from ..node.deployment import UNIT, write_deployment
 
-    load(args.config)  # a file that cannot be used is refused here, not by systemd
+    # A file that cannot be used is refused here, not by systemd
+    load(args.config)
     for path in write_deployment(args.out, args.config):
         print(f"wrote {path}")
     print(f"next, as root: cp {args.out / UNIT} /etc/systemd/system/ && systemctl enable --now cloudctl")

@@ -11,6 +11,12 @@ def add_simulation_commands(commands: Any) -> None:
     """Add them."""
     simulation = add_command(commands, "sim", "run SUMO scenarios through the loop")
     _sim_parsers(simulation.add_subparsers(metavar="COMMAND", required=True))
+    _demo_parser(commands)
+    _bench_parser(commands)
+    _eval_parser(commands)
+
+
+def _demo_parser(commands: Any) -> None:
     demo = add_command(commands, "demo", "the whole loop on real traffic, in some minutes, with a report", _demo)
     demo.add_argument("--out", type=Path, default=Path("out/demo"))
     demo.add_argument("--seconds", type=float, default=12.0, help="real time over sockets, a scenario (default 12)")
@@ -18,6 +24,9 @@ def add_simulation_commands(commands: Any) -> None:
         "--study", type=float, default=240.0, help="simulated seconds with and without advice, a seed (default 240)"
     )
     demo.add_argument("--seeds", type=int, default=1, help="seeds of the study with and without advice (default 1)")
+
+
+def _bench_parser(commands: Any) -> None:
     bench = add_command(
         commands, "bench", "measure decode, fusion, plan, egress and the whole loop against their floors", _bench
     )
@@ -31,10 +40,16 @@ def add_simulation_commands(commands: Any) -> None:
             "intersections), digest (hashes of what scenes give)"
         ),
     )
-    _eval_parser(commands)
 
 
 def _sim_parsers(commands: Any) -> None:
+    _run_parser(commands)
+    _study_parser(commands)
+    _warnings_parser(commands)
+    _priority_parser(commands)
+
+
+def _run_parser(commands: Any) -> None:
     run = add_command(
         commands, "run", "run a SUMO scenario through the loop; in real time over sockets, or --in-process", _sim_run
     )
@@ -61,7 +76,6 @@ def _sim_parsers(commands: Any) -> None:
         default=Path("out/sim"),
         help="folder for keys, configuration and logs of a run over sockets",
     )
-    _study_parser(commands)
 
 
 STUDY = """examples:
@@ -101,8 +115,6 @@ def _study_parser(commands: Any) -> None:
     )
     study.add_argument("--miss", type=float, help="share of detections our roadside units miss (default 0.08)")
     study.add_argument("--out", type=Path, required=True, help="folder for runs, figures and plots")
-    _warnings_parser(commands)
-    _priority_parser(commands)
 
 
 WARNINGS = """examples:

@@ -21,7 +21,8 @@ class Following(NamedTuple):
     """The leader of each track, one row per track."""
 
     leader: Ints  # row of the road user ahead, -1 where none is within MAX_GAP
-    gap: Floats  # m from the front to the rear of the leader; inf where there is none; never negative
+    # m from the front to the rear of the leader; inf where there is none; never negative
+    gap: Floats
 
 
 @njit(cache=True)
@@ -31,40 +32,40 @@ def _follow(
 ) -> None:  # fmt: skip
     """Fill in `leader` and `gap`; `order`: the rows by path and by distance along it."""
     last_on_path = np.full(n_paths, -1, np.int64)  # the road user furthest back
-    for j in range(len(order) - 1, -1, -1):
-        if path[order[j]] >= 0:
-            last_on_path[path[order[j]]] = order[j]
+    for index in range(len(order) - 1, -1, -1):
+        if path[order[index]] >= 0:
+            last_on_path[path[order[index]]] = order[index]
 
-    for j in range(len(order)):
-        i = order[j]
-        here = path[i]
-        if here < 0:
+    for index in range(len(order)):
+        user = order[index]
+        lane = path[user]
+        if lane < 0:
             continue
 
         # The next one on the same path, else the last one on a path further on.
         ahead, path_begin = -1, 0.0
-        if j + 1 < len(order) and path[order[j + 1]] == here:
-            ahead = order[j + 1]
+        if index + 1 < len(order) and path[order[index + 1]] == lane:
+            ahead = order[index + 1]
         else:
-            while ahead < 0 and path_begin - s[i] < MAX_GAP:
-                path_begin += path_length[here]
-                here = next_path(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
-                if here < 0:
+            while ahead < 0 and path_begin - s[user] < MAX_GAP:
+                path_begin += path_length[lane]
+                lane = next_path(lane, movement[user, 0], n_lanes, conn_from, conn_to, joint_start, joint)
+                if lane < 0:
                     break
-                ahead = last_on_path[here]
+                ahead = last_on_path[lane]
 
-        if ahead >= 0 and ahead != i:
-            free = path_begin + s[ahead] - s[i] - 0.5 * (length[i] + length[ahead])
+        if ahead >= 0 and ahead != user:
+            free = path_begin + s[ahead] - s[user] - 0.5 * (length[user] + length[ahead])
             if free < MAX_GAP:
-                leader[i], gap[i] = ahead, max(free, 0.0)
+                leader[user], gap[user] = ahead, max(free, 0.0)
 
 
 @njit(cache=True, inline="always")
 def follow_in(users: Users, prediction: Prediction, code: Any) -> Following:
     """Return the leader of every road user of an intersection: `follow`, compiled."""
     paths, lanes, moves, links = paths_at(code), lanes_at(code), moves_at(code), links_at(code)
-    n, n_lanes = len(users.path), len(lanes.speed)
-    following = Following(np.full(n, -1, np.int64), np.full(n, np.inf))
+    count, n_lanes = len(users.path), len(lanes.speed)
+    following = Following(np.full(count, -1, np.int64), np.full(count, np.inf))
     by_distance = np.argsort(users.s, kind="mergesort")
     order = by_distance[np.argsort(users.path[by_distance], kind="mergesort")]
     _follow(
@@ -72,14 +73,15 @@ def follow_in(users: Users, prediction: Prediction, code: Any) -> Following:
         paths.length, moves.origin, moves.exit, links.joint_start, links.joint,
         following.leader, following.gap,
     )  # fmt: skip
+
     return following
 
 
 def follow(world: World, prediction: Prediction) -> Following:
     """Return the leader of every track; O(n log n)."""
-    code, n = world.code, len(world.tracks)
-    following = Following(leader=np.full(n, -1, np.int64), gap=np.full(n, np.inf))
-    if not n:
+    code, count = world.code, len(world.tracks)
+    following = Following(leader=np.full(count, -1, np.int64), gap=np.full(count, np.inf))
+    if not count:
         return following
 
     order, links = np.lexsort((world.s, world.path)), code.lane_links
@@ -88,15 +90,17 @@ def follow(world: World, prediction: Prediction) -> Following:
         code.n_conns, code.path_length, code.conn_from, code.conn_to, links.joint_start, links.joint, following.leader,
         following.gap,
     )  # fmt: skip
+
     return following
 
 
 @njit(cache=True)
 def mark_holding_up(leader: Any, gap: Any, speed: Any, is_free: Any, marked: Any) -> None:
-    for i in range(len(leader)):
-        follower = i
+    """Mark the road users that hold up one of `is_free`, and those that hold up these."""
+    for index in range(len(leader)):
+        follower = index
         while (
-            is_free[i]
+            is_free[index]
             and leader[follower] >= 0
             and gap[follower] < CLOSE_GAP + CLOSE_HEADWAY * max(speed[follower], 0.0)
         ):

@@ -27,10 +27,10 @@ class LaneChange(NamedTuple):
 @njit(cache=True)
 def _is_occupied(lane: int, s: float, path: Any, other_s: Any, speed: Any) -> bool:
     """Return whether a vehicle stands on a lane within CLEAR_DISTANCE ahead of `s` m."""
-    n = 0
-    for i in range(len(path)):
-        n += path[i] == lane and speed[i] < STANDING_SPEED and s < other_s[i] < s + CLEAR_DISTANCE
-    return n > 0
+    count = 0
+    for index in range(len(path)):
+        count += path[index] == lane and speed[index] < STANDING_SPEED and s < other_s[index] < s + CLEAR_DISTANCE
+    return count > 0
 
 
 def change(world: World, row: int, is_open: np.ndarray) -> Behaviour | None:
@@ -40,9 +40,12 @@ def change(world: World, row: int, is_open: np.ndarray) -> Behaviour | None:
     if not 0 <= lane < code.n_lanes:
         return None
 
-    for other, behaviour in adjacent_lanes(code, lane, int(world.connection[row])):
-        if is_open[other] and not _is_occupied(other, float(world.s[row]), world.path, world.s, world.speed):
+    for target_lane, behaviour in adjacent_lanes(code, lane, int(world.connection[row])):
+        if is_open[target_lane] and not _is_occupied(
+            target_lane, float(world.s[row]), world.path, world.s, world.speed
+        ):
             return behaviour
+
     return None
 
 
@@ -60,11 +63,13 @@ def _lanes_beside(code_hash: str, lane: int, connection: int) -> tuple[LaneChang
     own_number = code.code.lanes[lane].number
 
     changes = []
+
     same_road = (code.lane_link == code.lane_link[lane]) & (code.lane_use == 0)
-    for other in np.flatnonzero(same_road).tolist():
-        number = code.code.lanes[other].number
-        leads_there = connection < 0 or code.conn_from[turns[other, connection]] == other
+    for other_lane in np.flatnonzero(same_road).tolist():
+        number = code.code.lanes[other_lane].number
+        leads_there = connection < 0 or code.conn_from[turns[other_lane, connection]] == other_lane
         if abs(number - own_number) == 1 and leads_there:
             behaviour = Behaviour.CHANGE_LEFT if number < own_number else Behaviour.CHANGE_RIGHT
-            changes.append((number, LaneChange(other, behaviour)))
+            changes.append((number, LaneChange(other_lane, behaviour)))
+
     return tuple(lane_change for _, lane_change in sorted(changes))

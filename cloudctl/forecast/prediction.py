@@ -39,9 +39,10 @@ BELIEVED_TIME = 1.0  # s for which a measured acceleration is believed
 # until
 # they have the movement's own
 MAX_GAINING_TIME = 3.0
-SIGMA_A = np.array([0.8, 0.8, 0.6, 0.6, 1.0, 0.6, 0.4, 0.0])  # m/s^2 by ObjectClass: unmodelled acceleration, 1 sigma
+# m/s^2 by ObjectClass: unmodelled acceleration, 1 sigma
+SIGMA_A = np.array([0.8, 0.8, 0.6, 0.6, 1.0, 0.6, 0.4, 0.0])
 SWAY = 0.25  # m/s by which a road user may leave its path
-HALF_LANE = 1.2  # m; a driver who keeps to the lane is no further off
+HALF_LANE = 1.2  # m; a vehicle that keeps to the lane is no further off
 DIVERGE = CONFLICTS.index("diverge")  # type of a conflict of two movements that only begin together
 
 
@@ -51,9 +52,12 @@ NO_PATHS = np.empty((0, STEPS, 2))
 class Prediction(NamedTuple):
     """What every track will do, one row per track."""
 
-    movement: Ints  # int64[n, MAX_MOVEMENTS]: connections, the likeliest first, -1 where there are fewer
-    chance: Floats  # float64[n, MAX_MOVEMENTS]: of each; they add up to 1, or to less where others were left out
-    xy: Floats  # float64[n, STEPS, 2]: m, at STEP, 2 STEP, ... from now, along the likeliest movement
+    # Int64[n, MAX_MOVEMENTS]: connections, the likeliest first, -1 where there are fewer
+    movement: Ints
+    # Float64[n, MAX_MOVEMENTS]: of each; they add up to 1, or to less where others were left out
+    chance: Floats
+    # Float64[n, STEPS, 2]: m, at STEP, 2 STEP, ... from now, along the likeliest movement
+    xy: Floats
     var: Floats  # float64[n, STEPS, 2]: m^2 along and across that path
 
 
@@ -63,34 +67,36 @@ def _list_movements(
     Any, share: Any, movement: Any, chance: Any,
 ) -> None:  # fmt: skip
     """Fill in the likely movements of each track and their chances."""
-    for i in range(len(path)):
-        if connection[i] >= 0:
-            movement[i, 0], chance[i, 0] = connection[i], 1.0
+    for index in range(len(path)):
+        if connection[index] >= 0:
+            movement[index, 0], chance[index, 0] = connection[index], 1.0
             continue
-        if not 0 <= path[i] < n_lanes or not to_stop[i] > -1.0:
+
+        if not 0 <= path[index] < n_lanes or not to_stop[index] > -1.0:
             continue
 
         total = 0.0
-        distance = max(to_stop[i], 0.0)
-        for c in range(lane_start[path[i]], lane_start[path[i] + 1]):
+        distance = max(to_stop[index], 0.0)
+
+        for c in range(lane_start[path[index]], lane_start[path[index] + 1]):
             candidate = lane_conn[c]
-            excess = speed[i] - (conn_speed[candidate] ** 2 + 2.0 * EASY_BRAKING * distance) ** 0.5
+            excess = speed[index] - (conn_speed[candidate] ** 2 + 2.0 * EASY_BRAKING * distance) ** 0.5
             weight = share[candidate] * (np.exp(-0.5 * (excess / SPEED_SPREAD) ** 2) if excess > 0.0 else 1.0)
             total += weight
 
             # Insert it among the MAX_MOVEMENTS likeliest so far.
             rank = MAX_MOVEMENTS
-            while rank > 0 and weight > chance[i, rank - 1]:
+            while rank > 0 and weight > chance[index, rank - 1]:
                 rank -= 1
-            for m in range(MAX_MOVEMENTS - 1, rank, -1):
-                movement[i, m], chance[i, m] = movement[i, m - 1], chance[i, m - 1]
+            for slot in range(MAX_MOVEMENTS - 1, rank, -1):
+                movement[index, slot], chance[index, slot] = movement[index, slot - 1], chance[index, slot - 1]
             if rank < MAX_MOVEMENTS:
-                movement[i, rank], chance[i, rank] = candidate, weight
+                movement[index, rank], chance[index, rank] = candidate, weight
 
-        for m in range(MAX_MOVEMENTS):
-            chance[i, m] = chance[i, m] / total if total > 0.0 else 0.0
-            if chance[i, m] < MIN_CHANCE:
-                movement[i, m], chance[i, m] = -1, 0.0
+        for slot in range(MAX_MOVEMENTS):
+            chance[index, slot] = chance[index, slot] / total if total > 0.0 else 0.0
+            if chance[index, slot] < MIN_CHANCE:
+                movement[index, slot], chance[index, slot] = -1, 0.0
 
 
 @njit(cache=True)
@@ -104,18 +110,19 @@ def acceleration_time(speed: float, accel: float, top_speed: float) -> float:
 
 
 @njit(cache=True)
-def distance_covered(speed: float, accel: float, t: float, top_speed: float = 0.0) -> float:
-    """Return m covered in `t` s: `accel` m/s^2 for as long as it is believed, then constant speed, never backwards."""
-    accelerated = min(t, acceleration_time(speed, accel, top_speed))
+def distance_covered(speed: float, accel: float, seconds: float, top_speed: float = 0.0) -> float:
+    """Return m covered in `seconds`: `accel` m/s^2 for as long as it is believed, then constant speed, never
+    backwards."""
+    accelerated = min(seconds, acceleration_time(speed, accel, top_speed))
     if accel < 0.0 and speed + accel * accelerated < 0.0:
         return 0.5 * speed * speed / -accel
-    return speed * t + accel * accelerated * (t - 0.5 * accelerated)
+    return speed * seconds + accel * accelerated * (seconds - 0.5 * accelerated)
 
 
 @njit(cache=True)
-def position_variance(variance: float, speed_variance: float, sigma_a: float, t: float) -> float:
-    """Return the variance (m^2) along the path of a position predicted `t` s ahead."""
-    return variance + speed_variance * t * t + (0.5 * sigma_a * t * t) ** 2
+def position_variance(variance: float, speed_variance: float, sigma_a: float, seconds: float) -> float:
+    """Return the variance (m^2) along the path of a position predicted `seconds` ahead."""
+    return variance + speed_variance * seconds * seconds + (0.5 * sigma_a * seconds * seconds) ** 2
 
 
 @njit(cache=True)
@@ -132,18 +139,19 @@ def arrival(distance: float, speed: float, accel: float, top_speed: float = 0.0)
         if abs(accel) < 1e-3:
             return distance / speed
         return (sqrt(speed * speed + 2.0 * accel * distance) - speed) / accel
+
     return accelerated + (distance - reached) / max(speed + accel * accelerated, MIN_SPEED)
 
 
 @njit(cache=True)
 def point(path: int, s: float, start: Any, xy: Any, arc: Any, spot: Any) -> None:
     """Fill in x, y (m) and the direction `s` m along a path, continued straight beyond its ends."""
-    k = start[path]
-    while k < start[path + 1] - 2 and arc[k + 1] < s:
-        k += 1
-    length = max(arc[k + 1] - arc[k], 1e-9)
-    spot[2], spot[3] = (xy[k + 1, 0] - xy[k, 0]) / length, (xy[k + 1, 1] - xy[k, 1]) / length
-    spot[0], spot[1] = xy[k, 0] + spot[2] * (s - arc[k]), xy[k, 1] + spot[3] * (s - arc[k])
+    piece = start[path]
+    while piece < start[path + 1] - 2 and arc[piece + 1] < s:
+        piece += 1
+    length = max(arc[piece + 1] - arc[piece], 1e-9)
+    spot[2], spot[3] = (xy[piece + 1, 0] - xy[piece, 0]) / length, (xy[piece + 1, 1] - xy[piece, 1]) / length
+    spot[0], spot[1] = xy[piece, 0] + spot[2] * (s - arc[piece]), xy[piece, 1] + spot[3] * (s - arc[piece])
 
 
 @njit(cache=True)
@@ -159,71 +167,76 @@ def next_path(
     if path < n_lanes and movement >= 0 and conn_from[movement] == path:
         return n_lanes + movement
 
+    # Where the road forks, the branch that leads to the lane of the movement is the one that is driven
     forks = joint_start[lane + 1] - joint_start[lane] > 1
-    for c in range(joint_start[lane], joint_start[lane + 1]):
-        is_taken = not forks or (movement >= 0 and conn_to[joint[c]] == conn_from[movement])
+    for index in range(joint_start[lane], joint_start[lane + 1]):
+        is_taken = not forks or (movement >= 0 and conn_to[joint[index]] == conn_from[movement])
         if path < n_lanes and is_taken:
-            return n_lanes + int(joint[c])
-        if path == n_lanes + joint[c]:
-            return int(conn_to[joint[c]]) if is_taken else -1
+            return n_lanes + int(joint[index])
+        if path == n_lanes + joint[index]:
+            return int(conn_to[joint[index]]) if is_taken else -1
+
     return int(conn_to[path - n_lanes]) if path >= n_lanes else -1
 
 
 @njit(cache=True)
 def _predict_path(
-    i: int, tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any,
-    arc: Any, length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, out: Any, var: Any,
+    user: int, tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any,
+    arc: Any, length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, positions: Any, variances: Any,
 ) -> None:  # fmt: skip
-    """Fill in the predicted positions (m) of track `i` and their variances (m^2) along and across the path."""
-    track = tracks[i]
+    """Fill in the predicted positions (m) of track `user` and their variances (m^2) along and across the path."""
+    track = tracks[user]
     sigma = SIGMA_A[min(track["class"], len(SIGMA_A) - 1)]
     variance, speed_variance = 0.5 * (track["var_x"] + track["var_y"]), 0.5 * (track["var_vx"] + track["var_vy"])
-    is_guided = path[i] >= 0 and FOLLOWS_LANE[track["class"]]
+    is_guided = path[user] >= 0 and FOLLOWS_LANE[track["class"]]
 
-    here, path_begin, k = path[i], 0.0, 0
+    current_path, path_begin, piece = path[user], 0.0, 0
     if is_guided:
-        k = start[here]
+        piece = start[current_path]
+
     for step in range(STEPS):
-        t = (step + 1) * STEP
-        var[i, step, 0] = position_variance(variance, speed_variance, sigma, t)
-        var[i, step, 1] = variance + (SWAY * t) ** 2
+        time_ns = (step + 1) * STEP
+        variances[user, step, 0] = position_variance(variance, speed_variance, sigma, time_ns)
+        variances[user, step, 1] = variance + (SWAY * time_ns) ** 2
+
         if not is_guided:
             # Straight on, as uncertain across its way as along it.
-            out[i, step, 0] = track["x"] + track["vx"] * t
-            out[i, step, 1] = track["y"] + track["vy"] * t
-            var[i, step, 1] = var[i, step, 0]
+            positions[user, step, 0] = track["x"] + track["vx"] * time_ns
+            positions[user, step, 1] = track["y"] + track["vy"] * time_ns
+            variances[user, step, 1] = variances[user, step, 0]
             continue
-        var[i, step, 1] = min(var[i, step, 1], variance + HALF_LANE**2)
+
+        variances[user, step, 1] = min(variances[user, step, 1], variance + HALF_LANE**2)
 
         # The path it will be on, and where along it.
-        along = s[i] + distance_covered(max(speed[i], 0.0), accel[i], t) - path_begin
-        while along > length[here]:
-            following = next_path(here, movement[i, 0], n_lanes, conn_from, conn_to, joint_start, joint)
+        along = s[user] + distance_covered(max(speed[user], 0.0), accel[user], time_ns) - path_begin
+        while along > length[current_path]:
+            following = next_path(current_path, movement[user, 0], n_lanes, conn_from, conn_to, joint_start, joint)
             if following < 0:
                 break
-            along -= length[here]
-            path_begin += length[here]
-            here, k = following, start[following]
+            along -= length[current_path]
+            path_begin += length[current_path]
+            current_path, piece = following, start[following]
 
         # Between two points of that path; beyond its end straight on.
-        while k < start[here + 1] - 2 and arc[k + 1] < along:
-            k += 1
-        segment = max(arc[k + 1] - arc[k], 1e-9)
-        fraction = (along - arc[k]) / segment
-        out[i, step, 0] = xy[k, 0] + fraction * (xy[k + 1, 0] - xy[k, 0])
-        out[i, step, 1] = xy[k, 1] + fraction * (xy[k + 1, 1] - xy[k, 1])
+        while piece < start[current_path + 1] - 2 and arc[piece + 1] < along:
+            piece += 1
+        segment = max(arc[piece + 1] - arc[piece], 1e-9)
+        fraction = (along - arc[piece]) / segment
+        positions[user, step, 0] = xy[piece, 0] + fraction * (xy[piece + 1, 0] - xy[piece, 0])
+        positions[user, step, 1] = xy[piece, 1] + fraction * (xy[piece + 1, 1] - xy[piece, 1])
 
 
 @njit(cache=True)
 def _predict_paths(
     tracks: Any, path: Any, s: Any, speed: Any, accel: Any, movement: Any, n_lanes: int, start: Any, xy: Any, arc: Any,
-    length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, out: Any, var: Any,
+    length: Any, conn_from: Any, conn_to: Any, joint_start: Any, joint: Any, positions: Any, variances: Any,
 ) -> None:  # fmt: skip
     """Fill in the predicted positions (m) and their variances (m^2) along and across the path."""
-    for i in range(len(tracks)):
+    for index in range(len(tracks)):
         _predict_path(
-            i, tracks, path, s, speed, accel, movement, n_lanes, start, xy, arc, length, conn_from, conn_to,
-            joint_start, joint, out, var,
+            index, tracks, path, s, speed, accel, movement, n_lanes, start, xy, arc, length, conn_from, conn_to,
+            joint_start, joint, positions, variances,
         )  # fmt: skip
 
 
@@ -232,24 +245,25 @@ def movements_in(users: Users, share: Any, code: Any) -> Prediction:
     """Return the likely movements of every road user of an intersection: `predict`, compiled, with room for the paths
     that `predict_path_in` fills in."""
     lanes, moves, links = lanes_at(code), moves_at(code), links_at(code)
-    n = len(users.path)
+    count = len(users.path)
     prediction = Prediction(
-        np.full((n, MAX_MOVEMENTS), -1, np.int64), np.zeros((n, MAX_MOVEMENTS)), np.empty((n, STEPS, 2)),
-        np.empty((n, STEPS, 2)),
+        np.full((count, MAX_MOVEMENTS), -1, np.int64), np.zeros((count, MAX_MOVEMENTS)), np.empty((count, STEPS, 2)),
+        np.empty((count, STEPS, 2)),
     )  # fmt: skip
     _list_movements(
         users.connection, users.path, users.to_stop, users.speed, len(lanes.speed), links.start,
         links.movement, moves.speed, share, prediction.movement, prediction.chance,
     )  # fmt: skip
+
     return prediction
 
 
 @inner_kernel
-def predict_path_in(i: int, users: Users, code: Any, prediction: Prediction) -> None:
+def predict_path_in(user: int, users: Users, code: Any, prediction: Prediction) -> None:
     """Fill in the path of one road user."""
     paths, lanes, moves, links = paths_at(code), lanes_at(code), moves_at(code), links_at(code)
     _predict_path(
-        i, users.tracks, users.path, users.s, users.speed, users.accel, prediction.movement, len(lanes.speed),
+        user, users.tracks, users.path, users.s, users.speed, users.accel, prediction.movement, len(lanes.speed),
         paths.start, paths.xy, paths.s, paths.length, moves.origin, moves.exit, links.joint_start, links.joint,
         prediction.xy, prediction.var,
     )  # fmt: skip
@@ -257,8 +271,8 @@ def predict_path_in(i: int, users: Users, code: Any, prediction: Prediction) -> 
 
 def likely_movements(world: World) -> Prediction:
     """Return the prediction of a snapshot without the paths: `xy` and `var` have no rows."""
-    n, links = len(world.tracks), world.code.lane_links
-    movement, chance = np.full((n, MAX_MOVEMENTS), -1, np.int64), np.zeros((n, MAX_MOVEMENTS))
+    count, links = len(world.tracks), world.code.lane_links
+    movement, chance = np.full((count, MAX_MOVEMENTS), -1, np.int64), np.zeros((count, MAX_MOVEMENTS))
     _list_movements(
         world.connection, world.path, world.to_stop, world.speed, world.code.n_lanes, links.start, links.movement,
         world.code.conn_speed, world.share, movement, chance,
@@ -268,14 +282,14 @@ def likely_movements(world: World) -> Prediction:
 
 def predict(world: World) -> Prediction:
     """Predict every track of the snapshot STEPS x STEP s ahead; O(tracks)."""
-    code, n = world.code, len(world.tracks)
+    code, count = world.code, len(world.tracks)
     prediction = Prediction(
-        movement=np.full((n, MAX_MOVEMENTS), -1, np.int64),
-        chance=np.zeros((n, MAX_MOVEMENTS)),
-        xy=np.empty((n, STEPS, 2)),
-        var=np.empty((n, STEPS, 2)),
+        movement=np.full((count, MAX_MOVEMENTS), -1, np.int64),
+        chance=np.zeros((count, MAX_MOVEMENTS)),
+        xy=np.empty((count, STEPS, 2)),
+        var=np.empty((count, STEPS, 2)),
     )
-    if not n:
+    if not count:
         return prediction
 
     links = code.lane_links
@@ -288,6 +302,7 @@ def predict(world: World) -> Prediction:
         code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, links.joint_start, links.joint,
         prediction.xy, prediction.var,
     )  # fmt: skip
+
     return prediction
 
 
@@ -296,12 +311,13 @@ def chance_of(prediction: Prediction, row: int, connection: int) -> float:
     return float(prediction.chance[row][prediction.movement[row] == connection].sum())
 
 
-def position_at(prediction: Prediction, row: int, t: float) -> NDArray[np.float64]:
-    """Return x, y (m) of a track `t` s from now, interpolated between the steps."""
-    step = min(max(t / STEP - 1.0, 0.0), STEPS - 1.0)
+def position_at(prediction: Prediction, row: int, seconds: float) -> NDArray[np.float64]:
+    """Return x, y (m) of a track `seconds` from now, interpolated between the steps."""
+    step = min(max(seconds / STEP - 1.0, 0.0), STEPS - 1.0)
     low = int(step)
     high = min(low + 1, STEPS - 1)
     position: NDArray[np.float64] = prediction.xy[row, low] + (step - low) * (
         prediction.xy[row, high] - prediction.xy[row, low]
     )
+
     return position

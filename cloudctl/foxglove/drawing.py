@@ -34,31 +34,33 @@ from .schemas import (
     time_of,
 )
 
-TRACK_LIFETIME = Duration(0, 500 * MS)  # longer than a plan's period: a track that is gone fades
-LANE_COLOR = Color(0.55, 0.58, 0.62, 0.9)
-CONNECTION_COLOR = Color(0.4, 0.44, 0.5, 0.5)
-CROSSWALK_COLOR = Color(0.9, 0.9, 0.9, 0.6)
-ZONE_COLOR = Color(0.9, 0.7, 0.2, 0.5)
-TEXT_COLOR = Color(1.0, 1.0, 1.0, 0.9)
+# Longer than a plan's period: a track that is gone fades
+TRACK_LIFETIME = Duration(sec=0, nsec=500 * MS)
+LANE_COLOR = Color(r=0.55, g=0.58, b=0.62, a=0.9)
+CONNECTION_COLOR = Color(r=0.4, g=0.44, b=0.5, a=0.5)
+CROSSWALK_COLOR = Color(r=0.9, g=0.9, b=0.9, a=0.6)
+ZONE_COLOR = Color(r=0.9, g=0.7, b=0.2, a=0.5)
+TEXT_COLOR = Color(r=1.0, g=1.0, b=1.0, a=0.9)
 LINE_WIDTH = 0.15  # m
 BAR_WIDTH = 0.5  # m, of a stop line
 BAR_HEIGHT = 0.1  # m above the road, so that it is not hidden in it
 LABEL_HEIGHT = 1.0  # m above the road
 FONT_SIZE = 1.5  # m
-HEIGHTS = {ObjectClass.TRUCK: 3.2, ObjectClass.BUS: 3.2, ObjectClass.PEDESTRIAN: 1.7, ObjectClass.BICYCLE: 1.7}  # m
+# m
+HEIGHTS = {ObjectClass.TRUCK: 3.2, ObjectClass.BUS: 3.2, ObjectClass.PEDESTRIAN: 1.7, ObjectClass.BICYCLE: 1.7}
 CAR_HEIGHT = 1.5  # m, of all others
-MIN_ARROW_SPEED = 0.5  # m/s: below it no arrow says where it goes
+MIN_ARROW_SPEED = 0.5  # m/s: below it no arrow shows a direction
 CLASS_COLORS = {
-    ObjectClass.CAR: Color(0.25, 0.55, 0.95),
-    ObjectClass.TRUCK: Color(0.55, 0.4, 0.9),
-    ObjectClass.BUS: Color(0.15, 0.7, 0.7),
-    ObjectClass.MOTORCYCLE: Color(0.95, 0.6, 0.2),
-    ObjectClass.BICYCLE: Color(0.95, 0.75, 0.2),
-    ObjectClass.PEDESTRIAN: Color(0.95, 0.35, 0.5),
+    ObjectClass.CAR: Color(r=0.25, g=0.55, b=0.95),
+    ObjectClass.TRUCK: Color(r=0.55, g=0.4, b=0.9),
+    ObjectClass.BUS: Color(r=0.15, g=0.7, b=0.7),
+    ObjectClass.MOTORCYCLE: Color(r=0.95, g=0.6, b=0.2),
+    ObjectClass.BICYCLE: Color(r=0.95, g=0.75, b=0.2),
+    ObjectClass.PEDESTRIAN: Color(r=0.95, g=0.35, b=0.5),
 }
-OTHER_COLOR = Color(0.6, 0.6, 0.6)
-RED, YELLOW, GREEN = Color(0.9, 0.15, 0.15), Color(0.95, 0.8, 0.1), Color(0.15, 0.8, 0.3)
-DARK_COLOR = Color(0.35, 0.35, 0.35)
+OTHER_COLOR = Color(r=0.6, g=0.6, b=0.6)
+RED, YELLOW, GREEN = Color(r=0.9, g=0.15, b=0.15), Color(r=0.95, g=0.8, b=0.1), Color(r=0.15, g=0.8, b=0.3)
+DARK_COLOR = Color(r=0.35, g=0.35, b=0.35)
 SIGNAL_COLORS = {
     SignalState.RED: RED,
     SignalState.RED_FLASH: RED,
@@ -76,11 +78,12 @@ MILLIMETRE = 3  # digits of a metre
 TURN_DIGITS = 5  # of a quaternion: 0.001 degrees
 
 
-def map_scene(code: CompiledCode, t: int) -> SceneUpdate:
-    """Return the drawing of a code at `t` ns: lanes, connections, stop lines, crosswalks, zones."""
-    drawing = scene_of(code, 0)
+def map_scene(code: CompiledCode, time_ns: int) -> SceneUpdate:
+    """Return the drawing of a code at `time_ns`: lanes, connections, stop lines, crosswalks, zones."""
+    drawing = scene_of(code, index=0)
     frame = code.code.id
     entities = []
+
     for name, rows, color in (
         ("lane", drawing["lanes"], LANE_COLOR),
         ("connection", drawing["connections"], CONNECTION_COLOR),
@@ -88,13 +91,16 @@ def map_scene(code: CompiledCode, t: int) -> SceneUpdate:
         for row in rows:
             facts = {key: row[key] for key in ("use", "role", "width", "speed", "turn") if key in row}
             line = _line(_points(row["xy"]), color)
-            entities.append(_entity(frame, f"{name} {row['id']}", t, facts, lines=(line,)))
+            entities.append(_entity(frame, f"{name} {row['id']}", time_ns, facts, lines=(line,)))
+
     for row in drawing["crosswalks"]:
         line = _line(_points(row["xy"]), CROSSWALK_COLOR, LOOP)
-        entities.append(_entity(frame, f"crosswalk {row['id']}", t, {"width": row["width"]}, lines=(line,)))
+        entities.append(_entity(frame, f"crosswalk {row['id']}", time_ns, {"width": row["width"]}, lines=(line,)))
+
     for row in drawing["zones"]:
         line = _line(_points(row["xy"]), ZONE_COLOR, LOOP)
-        entities.append(_entity(frame, f"zone {row['id']}", t, {"kind": row["kind"]}, lines=(line,)))
+        entities.append(_entity(frame, f"zone {row['id']}", time_ns, {"kind": row["kind"]}, lines=(line,)))
+
     return SceneUpdate((), tuple(entities))
 
 
@@ -117,8 +123,8 @@ class TrackDrawing(NamedTuple):
 
 def tracks_scene(world: World) -> SceneUpdate:
     """Return the tracks of a world as boxes, with an arrow where they go and their facts."""
-    t, frame = time_of(world.t), world.code.code.id
-    return SceneUpdate((), tuple(_track(t, frame, drawing) for drawing in _drawings(world)))
+    stamp, frame = time_of(world.t), world.code.code.id
+    return SceneUpdate((), tuple(_track(stamp, frame, drawing) for drawing in _drawings(world)))
 
 
 def _drawings(world: World) -> Iterator[TrackDrawing]:
@@ -128,6 +134,7 @@ def _drawings(world: World) -> Iterator[TrackDrawing]:
         for name in ("x", "y", "length", "width", "height", "existence")
     }
     vx, vy = tracks["vx"].astype(np.float64), tracks["vy"].astype(np.float64)
+
     columns = (
         rounded["x"],
         rounded["y"],
@@ -140,30 +147,42 @@ def _drawings(world: World) -> Iterator[TrackDrawing]:
         rounded["existence"],
         tracks["id"].tolist(),
         map(ObjectClass, tracks["class"].tolist()),
-        (world.vehicles[k].id if k >= 0 else None for k in world.report.tolist()),
+        (world.vehicles[vehicle].id if vehicle >= 0 else None for vehicle in world.report.tolist()),
     )
+
     return map(TrackDrawing._make, zip(*columns, strict=True))
 
 
 def _turns(angles: NDArray[np.float64]) -> list[Quaternion]:
     """Return rotations about the vertical axis."""
     sines, cosines = np.round(np.sin(angles / 2), TURN_DIGITS), np.round(np.cos(angles / 2), TURN_DIGITS)
-    return [Quaternion(0.0, 0.0, z, w) for z, w in zip(sines.tolist(), cosines.tolist(), strict=True)]
+    return [Quaternion(x=0.0, y=0.0, z=z, w=cosine) for z, cosine in zip(sines.tolist(), cosines.tolist(), strict=True)]
 
 
-def _track(t: Time, frame: str, drawing: TrackDrawing) -> SceneEntity:
+def _track(stamp: Time, frame: str, drawing: TrackDrawing) -> SceneEntity:
     kind = drawing.object_class
     height = HEIGHTS.get(kind, CAR_HEIGHT) if isnan(drawing.height) else drawing.height
     color = CLASS_COLORS.get(kind, OTHER_COLOR)
     box = CubePrimitive(
         Pose(Vector3(drawing.x, drawing.y, height / 2), drawing.heading),
         Vector3(_size(drawing.length), _size(drawing.width), height),
-        Color(color.r, color.g, color.b, round(0.35 + 0.6 * drawing.existence, 2)),
+        Color(r=color.r, g=color.g, b=color.b, a=round(0.35 + 0.6 * drawing.existence, 2)),
     )
+
     arrows: tuple[ArrowPrimitive, ...] = ()
     if drawing.speed >= MIN_ARROW_SPEED:
         pose = Pose(Vector3(drawing.x, drawing.y, height), drawing.course)
-        arrows = (ArrowPrimitive(pose, drawing.speed, 0.2, 0.6, 0.5, color),)
+        arrows = (
+            ArrowPrimitive(
+                pose=pose,
+                shaft_length=drawing.speed,
+                shaft_diameter=0.2,
+                head_length=0.6,
+                head_diameter=0.5,
+                color=color,
+            ),
+        )
+
     facts = [
         KeyValuePair("class", kind.name.lower()),
         KeyValuePair("speed", f"{drawing.speed:.1f} m/s"),
@@ -172,7 +191,7 @@ def _track(t: Time, frame: str, drawing: TrackDrawing) -> SceneEntity:
     if drawing.vehicle is not None:
         facts.append(KeyValuePair("vehicle", drawing.vehicle))
     return SceneEntity(
-        timestamp=t,
+        timestamp=stamp,
         frame_id=frame,
         id=f"track {drawing.number}",
         lifetime=TRACK_LIFETIME,
@@ -193,45 +212,55 @@ class StopBar(NamedTuple):
 
 def stop_bars(code: CompiledCode) -> list[StopBar]:
     """Return the stop lines of a code that signals hold."""
-    drawing = scene_of(code, 0)
+    drawing = scene_of(code, index=0)
     groups_of: dict[int, dict[int, None]] = {}
+
     for connection in drawing["connections"]:
         if connection["group"] >= 0 and connection["inner"]:
             groups_of.setdefault(connection["from"], {})[connection["group"]] = None
+
     bars = []
     for lane, groups in groups_of.items():
         line = drawing["lanes"][lane]["stop"]
         if line is not None:
             left, right = Vector3(line[0], line[1], BAR_HEIGHT), Vector3(line[2], line[3], BAR_HEIGHT)
-            bars.append(StopBar(drawing["lanes"][lane]["id"], left, right, tuple(groups)))
+            bars.append(StopBar(lane=drawing["lanes"][lane]["id"], left=left, right=right, groups=tuple(groups)))
+
     return bars
 
 
 def signals_scene(world: World, shown: Signals, bars: list[StopBar]) -> SceneUpdate:
     """Return the stop lines in the colours of their signal groups, with s to the end of the state where it may be
     believed; a lane whose movements have several groups has the colours one after the other."""
-    t, frame = time_of(world.t), world.code.code.id
+    stamp, frame = time_of(world.t), world.code.code.id
     entities = []
+
     for bar in bars:
         share = 1.0 / len(bar.groups)
         lines, words = [], []
-        for place, group in enumerate(bar.groups):
-            ends = tuple(_between(bar.left, bar.right, (place + side) * share) for side in (0, 1))
+
+        for slot, group in enumerate(bar.groups):
+            ends = tuple(_between(bar.left, bar.right, (slot + side) * share) for side in (0, 1))
             lines.append(_line(ends, _signal_color(shown, group), STRIP, BAR_WIDTH))
             seconds = _seconds(world.t, int(world.signals.likely_end[group]))
             words.append("" if seconds is None else f"{seconds:.0f}")
+
         label = " ".join(words).strip()
         pose = Pose(Vector3(bar.left.x, bar.left.y, LABEL_HEIGHT))
-        text = TextPrimitive(pose, True, FONT_SIZE, False, TEXT_COLOR, label)
+        text = TextPrimitive(
+            pose=pose, billboard=True, font_size=FONT_SIZE, scale_invariant=False, color=TEXT_COLOR, text=label
+        )
+
         entities.append(
             SceneEntity(
-                timestamp=t,
+                timestamp=stamp,
                 frame_id=frame,
                 id=f"stop line {bar.lane}",
                 lines=tuple(lines),
                 texts=(text,) if label else (),
             )
         )
+
     return SceneUpdate((), tuple(entities))
 
 
@@ -245,12 +274,12 @@ def signal_states(world: World, shown: Signals) -> SignalStates:
         groups=tuple(
             GroupState(
                 group=int(group),
-                state=SignalState(int(shown.state[k])).name,
-                min_end=_seconds(world.t, int(believed.min_end[k])),
-                max_end=_seconds(world.t, int(believed.max_end[k])),
-                likely_end=_seconds(world.t, int(believed.likely_end[k])),
+                state=SignalState(int(shown.state[index])).name,
+                min_end=_seconds(world.t, int(believed.min_end[index])),
+                max_end=_seconds(world.t, int(believed.max_end[index])),
+                likely_end=_seconds(world.t, int(believed.likely_end[index])),
             )
-            for k, group in enumerate(world.code.group_ids)
+            for index, group in enumerate(world.code.group_ids)
         ),
     )
 
@@ -266,9 +295,11 @@ def log_line(advisory: Advisory) -> Log:
     )
 
 
-def _entity(frame: str, name: str, t: int, facts: dict[str, Any], lines: tuple[LinePrimitive, ...]) -> SceneEntity:
+def _entity(
+    frame: str, name: str, time_ns: int, facts: dict[str, Any], lines: tuple[LinePrimitive, ...]
+) -> SceneEntity:
     metadata = tuple(KeyValuePair(key, str(value)) for key, value in facts.items())
-    return SceneEntity(timestamp=time_of(t), frame_id=frame, id=name, metadata=metadata, lines=lines)
+    return SceneEntity(timestamp=time_of(time_ns), frame_id=frame, id=name, metadata=metadata, lines=lines)
 
 
 def _points(flat: list[float]) -> tuple[Vector3, ...]:
@@ -276,7 +307,7 @@ def _points(flat: list[float]) -> tuple[Vector3, ...]:
 
 
 def _line(points: tuple[Vector3, ...], color: Color, kind: int = STRIP, width: float = LINE_WIDTH) -> LinePrimitive:
-    return LinePrimitive(kind, Pose(), width, False, points, color)
+    return LinePrimitive(type=kind, pose=Pose(), thickness=width, scale_invariant=False, points=points, color=color)
 
 
 def _between(left: Vector3, right: Vector3, share: float) -> Vector3:
@@ -287,10 +318,10 @@ def _size(value: float) -> float:
     return 0.5 if isnan(value) else value
 
 
-def _signal_color(shown: Signals, group: int) -> Color:
-    return SIGNAL_COLORS.get(SignalState(int(shown.state[group])), DARK_COLOR)
+def _signal_color(signals: Signals, group: int) -> Color:
+    return SIGNAL_COLORS.get(SignalState(int(signals.state[group])), DARK_COLOR)
 
 
-def _seconds(t: int, time: int) -> float | None:
-    """Return s from `t` ns to a time, None where that is not known."""
-    return None if time == NEVER else round((time - t) / SECOND, 3)
+def _seconds(time_ns: int, time: int) -> float | None:
+    """Return s from `time_ns` to a time, None where that is not known."""
+    return None if time == NEVER else round((time - time_ns) / SECOND, 3)

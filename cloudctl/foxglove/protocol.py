@@ -55,7 +55,9 @@ def advertise(channels: dict[int, ChannelKind]) -> bytes:
                 "schema": kind.schema.data.decode(),
                 "schemaEncoding": kind.schema.encoding,
             }
+
         rows.append(row)
+
     return encode({"op": "advertise", "channels": rows})
 
 
@@ -69,6 +71,6 @@ def status(level: int, message: str) -> bytes:
     return encode({"op": "status", "level": level, "message": message})
 
 
-def message_data(subscription: int, t: int, data: bytes) -> bytes:
-    """Return a message of a channel at `t` ns, for one subscription."""
-    return MESSAGE_HEAD.pack(MESSAGE_DATA, subscription, t) + data
+def message_data(subscription: int, time_ns: int, data: bytes) -> bytes:
+    """Return a message of a channel at `time_ns`, for one subscription."""
+    return MESSAGE_HEAD.pack(MESSAGE_DATA, subscription, time_ns) + data

@@ -15,14 +15,15 @@ class RecordedViews:
         self._channels = ViewChannels(engine)
         self._path = recorder.path
 
-    def observe(self, t: int, output: Output) -> None:
-        """Record what the step at `t` ns shows. Each file begins with the drawing: it can be looked at alone."""
+    def observe(self, time_ns: int, output: Output) -> None:
+        """Record what the step at `time_ns` shows. Each file begins with the drawing: it can be looked at alone."""
         if self._recorder.path != self._path:
             self._path = self._recorder.path
             self._channels.renew()
+
         is_affordable = self._budget.begin()
         if not is_affordable and output.planned:
             self._metrics.count("drop.view", "recording", len(output.planned))
-        for view in self._channels.messages(t, output, (lambda _: True) if is_affordable else is_line):
-            self._recorder.view(t, view.kind, view.data, view.t)
+        for view in self._channels.messages(time_ns, output, (lambda _: True) if is_affordable else is_line):
+            self._recorder.view(time_ns, view.kind, view.data, view.t)
         self._budget.end()

@@ -2,7 +2,7 @@
 https://docs.foxglove.dev/docs/visualization/message-schemas.
 
 Positions are m in the frame that is named, angles quaternions, colours 0..1. A message of a known name in JSON is shown
-by every viewer of the schemas; the JSON Schema in the file says the same to those that do not know the name.
+by every viewer of the schemas; the JSON Schema in the file is for those that do not know the name.
 """
 
 import types
@@ -52,7 +52,7 @@ class Quaternion(Struct, frozen=True, gc=False):
 class Pose(Struct, frozen=True, gc=False):
     """A place and a rotation."""
 
-    position: Vector3 = Vector3(0.0, 0.0)
+    position: Vector3 = Vector3(x=0.0, y=0.0)
     orientation: Quaternion = Quaternion()
 
 
@@ -125,7 +125,7 @@ class SceneEntity(Struct, frozen=True, kw_only=True):
     timestamp: Time
     frame_id: str
     id: str
-    lifetime: Duration = Duration(0, 0)
+    lifetime: Duration = Duration(sec=0, nsec=0)
     frame_locked: bool = True
     metadata: tuple[KeyValuePair, ...] = ()
     arrows: tuple[ArrowPrimitive, ...] = ()
@@ -229,9 +229,9 @@ SIMPLE: dict[Any, dict[str, Any]] = {
 encode = msgspec.json.Encoder().encode
 
 
-def time_of(t: int) -> Time:
+def time_of(time_ns: int) -> Time:
     """Return a time of ns."""
-    return Time(t // SECOND, t % SECOND)
+    return Time(time_ns // SECOND, time_ns % SECOND)
 
 
 @cache
@@ -243,12 +243,16 @@ def json_schema(body: type) -> bytes:
 def _schema_of(kind: Any) -> dict[str, Any]:
     if kind in SIMPLE:
         return SIMPLE[kind]
+
     origin = get_origin(kind)
     if origin is tuple:
         return {"type": "array", "items": _schema_of(get_args(kind)[0])}
+
     if origin in (Union, types.UnionType):
         (inner,) = [part for part in get_args(kind) if part is not type(None)]
-        return _schema_of(inner)  # one that is left out where it is None: viewers know no "or null"
+        # One that is left out where it is None: viewers know no "or null"
+        return _schema_of(inner)
+
     properties = {name: _schema_of(hint) for name, hint in get_type_hints(kind).items()}
     # the title is how the schemas mark a time: any other object has none
     title = {"title": TITLES[kind]} if kind in TITLES else {}

@@ -1,7 +1,7 @@
 """A WebSocket for Foxglove and other viewers of its protocol: `[live] foxglove = true`, at `/foxglove` of [http].
 
 Access is checked as for the live page: by the token and by `Origin`. A viewer cannot set headers, so that the
-token may stand in the address (`?token=`) too, which nothing here logs. Nothing is made that nobody has subscribed to,
+token may stand in the address (`?token=`) too, which nothing here logs. Nothing is made without a subscription,
 each message is made once for all, and a client that does not read gets the newest when it reads again. Nothing can be
 changed this way.
 """
@@ -56,7 +56,8 @@ class Client:
         self.numbers: dict[str, list[int]] = {}  # the other way round
         self.ready = asyncio.Event()
         self.dropped = 0  # lines of logs that found no room
-        self.standing: Iterator[ViewMessage] = iter(())  # what stays as it is and is still to be made
+        # What stays as it is and is still to be made
+        self.standing: Iterator[ViewMessage] = iter(())
         self._texts: deque[bytes] = deque(maxlen=MAX_TEXTS)
         self._newest: dict[str, ViewMessage] = {}  # by topic
         self._lines: deque[ViewMessage] = deque()
@@ -75,6 +76,7 @@ class Client:
             self._lines.append(message)
         else:
             self._newest[message.kind.topic] = message
+
         self.ready.set()
 
     def subscribe(self, number: int, topic: str) -> None:
@@ -87,10 +89,12 @@ class Client:
         topic = self.subscriptions.pop(number, None)
         if topic is None:
             return False
+
         self.numbers[topic].remove(number)
         if not self.numbers[topic]:
             del self.numbers[topic]
             self._newest.pop(topic, None)
+
         return True
 
     def take(self) -> tuple[list[bytes], list[bytes]]:
@@ -103,6 +107,7 @@ class Client:
             for message in messages
             for number in self.numbers.get(message.kind.topic, ())
         ]
+
         return texts, frames
 
 
@@ -111,13 +116,13 @@ class FoxgloveServer:
 
     def __init__(self, engine: Engine, token: str, origins: Sequence[str] = ()) -> None:
         self.clients: list[Client] = []
-        self.made = 0  # messages; a test holds that none is made while nobody has subscribed
+        self.made = 0  # messages; a test holds that none is made while there is no subscription
         self._engine, self._token, self._origins = engine, token, origins
         self._channels = ViewChannels(engine)
         self._numbers: dict[str, int] = {}  # of channels, by topic; none is given twice
         self._served: tuple[str, ...] = ()  # intersections
         self._kinds: dict[int, ChannelKind] = {}
-        self._topics: frozenset[str] = frozenset()  # that somebody has subscribed to
+        self._topics: frozenset[str] = frozenset()  # That a client has subscribed to
         self._session = uuid4().hex
         self._t = 0  # ns; of the last step
         self._budget = Budget()
@@ -126,33 +131,37 @@ class FoxgloveServer:
 
     # --- steps ---
 
-    def observe(self, t: int, output: Output) -> None:
-        """Take in one step at `t` ns."""
-        self._t = t
+    def observe(self, time_ns: int, output: Output) -> None:
+        """Take in one step at `time_ns`."""
+        self._t = time_ns
         if not self.clients:
             return
+
         if tuple(self._engine.intersections) != self._served:
             self._announce_changes()
         if not self._topics:
             return
+
+        # Viewers get a share of the loop's time and no more; beyond it only advisories are made, of which each counts
         is_affordable = self._budget.begin()
         if not is_affordable and output.planned:
-            self._skip(t, len(output.planned))
+            self._skip(time_ns, len(output.planned))
         topics = self._topics if is_affordable else frozenset(filter(is_line, self._topics))
-        for message in self._channels.messages(t, output, topics.__contains__):
+        for message in self._channels.messages(time_ns, output, topics.__contains__):
             self.made += 1
             for client in self.clients:
                 if message.kind.topic in client.numbers:
                     client.put(message)
+
         self._budget.end()
         for client in self.clients:
             self._send_standing(client)
 
-    def _skip(self, t: int, plans: int) -> None:
-        """Count plans that are not shown, and say so now and then."""
+    def _skip(self, time_ns: int, plans: int) -> None:
+        """Count plans that are not shown, and log the number now and then."""
         self._engine.metrics.count("drop.view", "live", plans)
-        if not 0 <= t - self._warned < WARN_INTERVAL:
-            self._warned = t
+        if not 0 <= time_ns - self._warned < WARN_INTERVAL:
+            self._warned = time_ns
             rule = "more is subscribed to than the node gives time for: pictures are left out. Subscribe to fewer"
             for client in self.clients:
                 client.send(status(WARNING, f"{rule} intersections at a time"))
@@ -178,6 +187,7 @@ class FoxgloveServer:
         self._renumber()
         gone = [number for number in before if number not in self._kinds]
         new = {number: kind for number, kind in self._kinds.items() if number not in before}
+
         for client in self.clients:
             if gone:
                 client.send(unadvertise(gone))
@@ -205,7 +215,7 @@ class FoxgloveServer:
 
     def subscribe_all(self, client: Client) -> None:
         """Subscribe a viewer to every channel, under the channels' own numbers."""
-        self._take(client, ClientMessage("subscribe", tuple(Subscription(k, k) for k in self._kinds)))
+        self._take(client, ClientMessage("subscribe", tuple(Subscription(kind, kind) for kind in self._kinds)))
 
     def _subscribe(self, client: Client, number: int, channel: int) -> str | None:
         """Return the topic that was subscribed to; None where it cannot be, for which it gets the reason."""
@@ -219,6 +229,7 @@ class FoxgloveServer:
         else:
             client.subscribe(number, kind.topic)
             return kind.topic
+
         return None
 
     def _count_topics(self) -> None:
@@ -236,21 +247,27 @@ class FoxgloveServer:
 
     def _refusal(self, request: Any) -> tuple[int, dict[str, str]] | None:
         """Return why a request is refused: the HTTP status, and field, value, rule and remedy."""
+        # Browsers let any site open a WebSocket: only the origin shows whose page it is
         origin = request.headers.get("Origin")
         if origin is not None and not same_site(origin, request.host) and origin not in self._origins:
             remedy = "add the site to [http] origins"
             return 403, _why("Origin", origin, "this site's pages may not look", remedy)
+
         token = token_of(request) or request.query.get("token", "").encode()
+        # In constant time, so that the answer does not leak how much of a guess is right
         if not hmac.compare_digest(token, self._token.encode()):
             remedy = f"open the address that the node has printed: {PATH}?token=..."
             return 401, _why("token", "...", "the token is missing or wrong", remedy)
+
         offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
         if not any(name in SUBPROTOCOLS for name in offered):
             rule = f"must offer one of {', '.join(SUBPROTOCOLS)}"
             return 400, _why("Sec-WebSocket-Protocol", ", ".join(offered), rule, "connect with a Foxglove viewer")
+
         if len(self.clients) >= MAX_CLIENTS:
             rule = f"at most {MAX_CLIENTS} viewers can be connected at a time"
             return 503, _why("viewers", str(len(self.clients) + 1), rule, "close one that nobody looks at")
+
         return None
 
     async def _socket(self, web: Any, request: Any) -> Any:
@@ -263,6 +280,7 @@ class FoxgloveServer:
         client.send(server_info(self._session))
         client.send(advertise(self._kinds))
         self.clients.append(client)
+
         try:
             return await converse(
                 web.WebSocketResponse(protocols=SUBPROTOCOLS, max_msg_size=MAX_REQUEST, **SOCKET_OPTIONS),
@@ -280,8 +298,8 @@ class FoxgloveServer:
             try:
                 self._take(client, decode(message.data))
             except UNREADABLE as error:
-                shown = str(message.data)[:80]
-                client.send(status(ERROR, f"{shown}: {error}. Send JSON as the protocol has it"))
+                excerpt = str(message.data)[:80]
+                client.send(status(ERROR, f"{excerpt}: {error}. Send JSON as the protocol has it"))
 
 
 async def _send(socket: Any, client: Client) -> None:

@@ -4,9 +4,12 @@ from ..clock import MS
 from ..schema import Group
 from .colours import RED_STATES
 
-TOLERANCE = 150 * MS  # by which a state may outlast its end: tenths of a second on the wire, and one message at 10 Hz
-MAX_UNSEEN = 1_500 * MS  # ns between two messages beyond which a state may have come and gone unseen
-MAX_EXTENSION = 3_000 * MS  # ns by which traffic may put off an end at once: the longest usual extension of a green
+# By which a state may outlast its end: tenths of a second on the wire, and one message at 10 Hz
+TOLERANCE = 150 * MS
+# ns between two messages beyond which a state may have come and gone unseen
+MAX_UNSEEN = 1_500 * MS
+# ns by which traffic may put off an end at once: the longest usual extension of a green
+MAX_EXTENSION = 3_000 * MS
 
 
 def promised_end(group: Group) -> int | None:
@@ -16,6 +19,7 @@ def promised_end(group: Group) -> int | None:
     """
     if group.max_end is None and group.state in RED_STATES:
         return group.next_green
+
     return group.max_end
 
 
@@ -28,6 +32,7 @@ def countdown_end(group: Group) -> int | None:
         return None
     if group.likely_end is not None:
         return group.likely_end
+
     return group.min_end if group.min_end == group.max_end else None
 
 

@@ -55,9 +55,10 @@ def planned_changes(code: IntersectionCode) -> set[Change]:
     for plan in code.plans:
         for number, phase in enumerate(plan.phases):
             next_phase = plan.phases[(number + 1) % len(plan.phases)]
-            for place, group in enumerate(code.signal_groups):
-                before = COLOUR_OF_LETTER.get(phase.shows[place])
-                after = COLOUR_OF_LETTER.get(next_phase.shows[place])
+            for index, group in enumerate(code.signal_groups):
+                before = COLOUR_OF_LETTER.get(phase.shows[index])
+                after = COLOUR_OF_LETTER.get(next_phase.shows[index])
                 if before is not None and after is not None and before != after:
                     changes.add(Change(group.id, before, after))
+
     return changes

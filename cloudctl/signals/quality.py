@@ -23,7 +23,8 @@ HOLD = 2_000 * MS  # ns that a fault is active after it was last noticed
 RATE_WINDOW = 10_000 * MS  # ns over which the rate is taken
 # ns; after a longer silence (a link that was cut) the rate is taken anew: late states are noticed by their age
 MAX_GAP = RATE_WINDOW // 2
-MIN_RATE, MAX_RATE = 2.0, 40.0  # messages per second, of all roadside units of the intersection together
+# Messages per second, of all roadside units of the intersection together
+MIN_RATE, MAX_RATE = 2.0, 40.0
 MAX_AGE, MIN_AGE = 500 * MS, -100 * MS  # ns
 MAX_LISTED_GROUPS = 8  # in words
 MAX_REASONS = 3  # faults in one reason
@@ -37,7 +38,8 @@ class SignalQuality:
     def __init__(self, code: IntersectionCode) -> None:
         self.counts = dict.fromkeys(CHECKS, 0)
         self._intersection, self._revision = code.id, code.revision
-        self._group_ids = {group.id: None for group in code.signal_groups}  # in the order of the code
+        # In the order of the code
+        self._group_ids = {group.id: None for group in code.signal_groups}
         self._foes = foes_of(code)
         self._phase_order = PhaseOrder(code)
 
@@ -52,36 +54,40 @@ class SignalQuality:
         self._newest: dict[int, Group] = {}  # the newest of each group
         self._alignment = Alignment((), (), ())
         self._clashes: list[Clash] = []
-        self._disorders: list[tuple[int, str]] = []  # groups whose ends are out of order, and those ends
+        # groups whose ends are out of order, and those ends
+        self._disorders: list[tuple[int, str]] = []
         self._first_end = NEVER  # of the ends it promises
 
         # The rate: messages since the beginning of the window (ns).
         self._window_begin = self._received = 0
 
-    def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group], offset: int = 0) -> list[SignalFault]:
-        """Take in a message received at `t_rx` whose states were true at `t`, ns; `offset` is how far the sender's end
-        times are ahead."""
+    def observe(
+        self, t_rx: int, time_ns: int, revision: int, groups: Sequence[Group], offset: int = 0
+    ) -> list[SignalFault]:
+        """Take in a message received at `t_rx` whose states were true at `time_ns`; `offset` is how far the sender's
+        end times are ahead."""
         begun: list[SignalFault] = []
         self._check_rate(t_rx, begun)
-        self._in_time = MIN_AGE <= t_rx - t <= MAX_AGE
+        self._in_time = MIN_AGE <= t_rx - time_ns <= MAX_AGE
         if not self._in_time:
-            self.late(t_rx, t_rx - t, begun)
+            self.late(t_rx, t_rx - time_ns, begun)
         if revision != self._revision:
             self._note_revision(t_rx, revision, begun)
 
-        # What a message says of its groups is compared once; a repetition has the same faults again.
+        # The groups of a message are compared once; a repetition has the same faults again.
         if groups is not self._groups:
-            self._compare(t_rx, t, groups, offset, begun)
+            self._compare(t_rx, time_ns, groups, offset, begun)
             self._groups = groups
+
         if not self._ids or any(self._alignment):
             self._note_alignment(t_rx, begun)
         for group, ends in self._disorders:
             self._note_disorder(t_rx, group, ends, begun)
-        if t + offset > self._first_end + TOLERANCE:
-            self._note_overdue(t_rx, t + offset, groups, begun)
+        if time_ns + offset > self._first_end + TOLERANCE:
+            self._note_overdue(t_rx, time_ns + offset, groups, begun)
         for clash in self._clashes:
             self._note_clash(t_rx, clash, begun)
-        self._t, self._t_rx = t, t_rx
+        self._t, self._t_rx = time_ns, t_rx
         return begun
 
     def late(self, t_rx: int, age: int, begun: list[SignalFault] | None = None) -> list[SignalFault]:
@@ -96,6 +102,7 @@ class SignalQuality:
             rule=f"must be within {MIN_AGE // MS} .. {MAX_AGE // MS} ms",
             remedy="send at once; set the controller's and the gateway's clocks (NTP or PTP)",
         )
+
         return begun
 
     def disordered(self, t_rx: int, group: int, value: str) -> list[SignalFault]:
@@ -104,44 +111,46 @@ class SignalQuality:
         self._note_disorder(t_rx, group, value, begun)
         return begun
 
-    def faults(self, t: int) -> list[SignalFault]:
-        """Return what is active at `t` ns."""
+    def faults(self, time_ns: int) -> list[SignalFault]:
+        """Return what is active at `time_ns`."""
         if not self._active:
             return []
-        self._active = {key: (until, fault) for key, (until, fault) in self._active.items() if until > t}
+        self._active = {key: (until, fault) for key, (until, fault) in self._active.items() if until > time_ns}
         return [fault for _, fault in self._active.values()]
 
-    def trouble(self, t: int) -> str | None:
-        """Return why all advice that rests on signals is withheld at `t` ns, None where it is not; of single groups:
+    def trouble(self, time_ns: int) -> str | None:
+        """Return why all advice that rests on signals is withheld at `time_ns`, None where it is not; of single groups:
         `doubted`."""
         if not self._active:
             return None
         return _reason(
             [
                 fault
-                for fault in self.faults(t)
+                for fault in self.faults(time_ns)
                 if fault.scope is Scope.ALL and (fault.check is not Check.AGE or not self._in_time)
             ]
         )
 
-    def doubted(self, t: int) -> dict[int, Scope]:
-        """Return what is in doubt at `t` ns of single groups, by group: STATE (the times with it) or TIMES."""
+    def doubted(self, time_ns: int) -> dict[int, Scope]:
+        """Return what is in doubt at `time_ns` of single groups, by group: STATE (the times with it) or TIMES."""
         if not self._active:
             return {}
+
         doubts: dict[int, Scope] = {}
-        for fault in self.faults(t):
+        for fault in self.faults(time_ns):
             if fault.scope not in OF_SINGLE_GROUPS:
                 continue
             for group in (fault.group, fault.other):
                 if group and doubts.get(group) is not Scope.STATE:
                     doubts[group] = fault.scope
+
         return doubts
 
-    def doubt_reason(self, t: int) -> str | None:
-        """Return why single groups are in doubt at `t` ns, in words; None where none is."""
+    def doubt_reason(self, time_ns: int) -> str | None:
+        """Return why single groups are in doubt at `time_ns`, in words; None where none is."""
         if not self._active:
             return None
-        return _reason([fault for fault in self.faults(t) if fault.scope in OF_SINGLE_GROUPS])
+        return _reason([fault for fault in self.faults(time_ns) if fault.scope in OF_SINGLE_GROUPS])
 
     # --- checks ---
 
@@ -150,6 +159,7 @@ class SignalQuality:
         if t_rx - self._t_rx > MAX_GAP:
             self._window_begin, self._received = t_rx, 1
             return
+
         if t_rx - self._window_begin < RATE_WINDOW:
             return
 
@@ -158,6 +168,7 @@ class SignalQuality:
         self._window_begin, self._received = t_rx, 1
         if is_first_window or MIN_RATE <= rate <= MAX_RATE:
             return
+
         self._note(
             begun,
             t_rx,
@@ -168,16 +179,18 @@ class SignalQuality:
             remedy="send the states at 10 Hz, and check the link to the gateway",
         )
 
-    def _compare(self, t_rx: int, t: int, groups: Sequence[Group], offset: int, begun: list[SignalFault]) -> None:
+    def _compare(self, t_rx: int, time_ns: int, groups: Sequence[Group], offset: int, begun: list[SignalFault]) -> None:
         """Compare the groups of a message with those of the code, of the message before, and with one another."""
         ids = tuple([group.group for group in groups])
+        # Controllers send the same groups in the same order: they are matched with the code when that changes
         if ids != self._ids:
             self._ids, self._alignment = ids, align(self._group_ids, ids)
         left_out = (*self._alignment.unknown, *self._alignment.twice)
         used = [group for group in groups if group.group not in left_out] if left_out else groups
 
-        is_continuous = bool(self._t) and t - self._t <= MAX_UNSEEN
+        is_continuous = bool(self._t) and time_ns - self._t <= MAX_UNSEEN
         self._disorders = []
+
         for group in used:
             before = self._newest.get(group.group)
             self._newest[group.group] = group
@@ -186,12 +199,14 @@ class SignalQuality:
             if not in_order:
                 self._disorders.append((group.group, f"{group.min_end}, {group.likely_end}, {group.max_end}"))
 
+            # After a gap a group may have gone through a whole cycle: neither order nor countdown can be compared
             if before is None or not is_continuous:
                 continue
+
             if group.state != before.state:
                 self._check_phase_order(t_rx, before, group, begun)
             elif in_order:
-                self._check_countdown(t_rx, t + offset, before, group, begun)
+                self._check_countdown(t_rx, time_ns + offset, before, group, begun)
 
         self._clashes = clashes(self._foes, used)
         self._first_end = min((end for group in used if (end := promised_end(group)) is not None), default=NEVER)
@@ -199,6 +214,7 @@ class SignalQuality:
     def _check_phase_order(self, t_rx: int, before: Group, now: Group, begun: list[SignalFault]) -> None:
         if self._phase_order.allows(now.group, before.state, now.state):
             return
+
         self._note(
             begun,
             t_rx,
@@ -210,10 +226,11 @@ class SignalQuality:
             remedy="check the controller's phases, and that no message is lost",
         )
 
-    def _check_countdown(self, t_rx: int, t: int, before: Group, now: Group, begun: list[SignalFault]) -> None:
+    def _check_countdown(self, t_rx: int, time_ns: int, before: Group, now: Group, begun: list[SignalFault]) -> None:
         old_end, new_end = countdown_end(before), countdown_end(now)
-        if old_end is None or new_end is None or new_end - old_end <= MAX_EXTENSION or old_end < t:
+        if old_end is None or new_end is None or new_end - old_end <= MAX_EXTENSION or old_end < time_ns:
             return
+
         self._note(
             begun,
             t_rx,
@@ -252,6 +269,7 @@ class SignalQuality:
                 remedy="check the controller's output to the gateway",
             )
             return
+
         if self._alignment.unknown:
             self._note(
                 begun,
@@ -262,6 +280,7 @@ class SignalQuality:
                 rule="the code in force has no such group",
                 remedy="compare the groups of the controller, the MAP and the code; send the code's numbers",
             )
+
         if self._alignment.missing:
             self._note(
                 begun,
@@ -272,6 +291,7 @@ class SignalQuality:
                 rule="a message gives the state of every group of the code",
                 remedy="send it, with state 0 where it is not known, or take the group out of the code",
             )
+
         for group in self._alignment.twice:
             self._note(
                 begun,
@@ -296,18 +316,19 @@ class SignalQuality:
             remedy="check the end times that the controller gives",
         )
 
-    def _note_overdue(self, t_rx: int, t: int, groups: Sequence[Group], begun: list[SignalFault]) -> None:
+    def _note_overdue(self, t_rx: int, time_ns: int, groups: Sequence[Group], begun: list[SignalFault]) -> None:
         for group in groups:
             end = promised_end(group)
-            if end is None or t <= end + TOLERANCE or group.group not in self._group_ids:
+            if end is None or time_ns <= end + TOLERANCE or group.group not in self._group_ids:
                 continue
+
             self._note(
                 begun,
                 t_rx,
                 Check.OVERDUE,
                 group=group.group,
                 field=f"group {group.group}",
-                value=f"{group.state.name}, {(t - end) / SECOND:.1f} s after its end",
+                value=f"{group.state.name}, {(time_ns - end) / SECOND:.1f} s after its end",
                 rule="a state ends at its max_end at the latest (red without one: at next_green)",
                 remedy="check the controller's plan and clock; give no max_end where traffic decides",
             )
@@ -333,7 +354,7 @@ class SignalQuality:
     def _note(
         self,
         begun: list[SignalFault],
-        t: int,
+        time_ns: int,
         check: Check,
         *,
         field: str,
@@ -346,12 +367,13 @@ class SignalQuality:
         """Count a fault and keep it active; add it to `begun` where it was not."""
         self.counts[check] += 1
         key = (check, field)
+
         until, fault = self._active.get(key, (0, None))
-        if fault is None or until <= t:
+        if fault is None or until <= time_ns:
             fault = SignalFault(
                 intersection=self._intersection,
                 check=check,
-                t=t,
+                t=time_ns,
                 group=group,
                 field=field,
                 value=str(value),
@@ -359,15 +381,20 @@ class SignalQuality:
                 remedy=remedy,
                 other=other,
             )
+
             begun.append(fault)
-        self._active[key] = (t + (RATE_WINDOW if check is Check.RATE else HOLD), fault)
+
+        self._active[key] = (time_ns + (RATE_WINDOW if check is Check.RATE else HOLD), fault)
 
 
 def _listed(groups: Sequence[int]) -> str:
-    shown = ", ".join(map(str, groups[:MAX_LISTED_GROUPS]))
-    return f"{shown}, ..." if len(groups) > MAX_LISTED_GROUPS else shown
+    listed = ", ".join(map(str, groups[:MAX_LISTED_GROUPS]))
+    return f"{listed}, ..." if len(groups) > MAX_LISTED_GROUPS else listed
 
 
 def _reason(faults: list[SignalFault]) -> str | None:
     """Return the first faults in words; None where there are none."""
-    return "; ".join(f"{f.check}: {f.field} = {f.value}: {f.rule}" for f in faults[:MAX_REASONS]) or None
+    return (
+        "; ".join(f"{fault.check}: {fault.field} = {fault.value}: {fault.rule}" for fault in faults[:MAX_REASONS])
+        or None
+    )

@@ -46,7 +46,8 @@ STATE_OF_NAME = {  # MovementPhaseState
 }
 STATES = tuple(STATE_OF_NAME)
 NAME_OF_STATE = {state: name for name, state in STATE_OF_NAME.items()} | {S.GREEN_FLASH: "permissive-Movement-Allowed"}
-CONFIDENCE = (21, 36, 47, 56, 62, 68, 73, 77, 81, 85, 88, 91, 94, 96, 98, 100)  # % of the sixteen levels
+# % of the sixteen levels
+CONFIDENCE = (21, 36, 47, 56, 62, 68, 73, 77, 81, 85, 88, 91, 94, 96, 98, 100)
 END_NAMES = ("minEndTime", "maxEndTime", "likelyTime")
 MAX_GROUPS = 255
 
@@ -64,14 +65,16 @@ def read_spat(data: bytes, received: int) -> Spats:
     except MALFORMED as error:
         if isinstance(error, CodeError):
             raise
+
         raise refuse(
             "SPAT",
             "SPAT",
-            "fields",
-            f"{error!r:.80}",
-            "a SPAT has intersections, each with id, revision and states",
-            "correct the sender",
+            field="fields",
+            value=f"{error!r:.80}",
+            rule="a SPAT has intersections, each with id, revision and states",
+            remedy="correct the sender",
         ) from None
+
     return spats(rows, lambda row: _intersection(row, minute, received, refusals), refusals)
 
 
@@ -81,15 +84,25 @@ def _tree(data: bytes) -> Tree:
             tree: Tree = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise refuse(
-                "SPAT", "SPAT", "JSON", f"{len(data)} bytes", f"cannot be read ({error})", "give whole JSON"
+                "SPAT",
+                "SPAT",
+                field="JSON",
+                value=f"{len(data)} bytes",
+                rule=f"cannot be read ({error})",
+                remedy="give whole JSON",
             ) from None
+
         spat: Tree = tree.get("payload", {}).get("data", tree)
         return spat
 
     # Values out of their range are refused one by one, as those of JSON are: the message's other values are valid.
     if data[:2] == b"\x00\x13":
         return decode(*unframe(data), bounded=False)
-    return read_pdu("SPATEM", data, bounded=False) if is_pdu("SPATEM", data) else decode("SPAT", data, bounded=False)
+
+    if is_pdu("SPATEM", data):
+        return read_pdu("SPATEM", data, bounded=False)
+
+    return decode("SPAT", data, bounded=False)
 
 
 def _rows(tree: Tree) -> Any:
@@ -99,15 +112,15 @@ def _rows(tree: Tree) -> Any:
 def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
     name = name_of(row.get("id"), refusals)
     revision = refusals.number(name, "revision", row.get("revision"), 127)
-    t = time_of_message(name, row, minute, received, refusals)
+    time_ns = time_of_message(name, row, minute, received, refusals)
     doubts = doubts_of(_status(name, row.get("status"), refusals))
 
     movements = row.get("states")
     if isinstance(movements, dict):
         movements = movements.get("movementList")
-    groups = groups_of(name, movements, "states", lambda movement: _group(name, movement, t, refusals), refusals)
+    groups = groups_of(name, movements, "states", lambda movement: _group(name, movement, time_ns, refusals), refusals)
     return Spat(
-        intersection=name, revision=revision, t=t, groups=groups, doubts=doubts.states, time_doubts=doubts.times
+        intersection=name, revision=revision, t=time_ns, groups=groups, doubts=doubts.states, time_doubts=doubts.times
     )
 
 
@@ -116,6 +129,7 @@ def _status(entity: str, status: Any, refusals: Refusals) -> list[bool]:
     the states may be used."""
     if status is None:
         return [False] * STATUS_BITS
+
     if isinstance(status, dict):
         flags = [False] * STATUS_BITS
         for name, bit in (STATE_DOUBTS | TIME_DOUBTS).items():
@@ -123,18 +137,22 @@ def _status(entity: str, status: Any, refusals: Refusals) -> list[bool]:
             if value is not None and not isinstance(value, bool):
                 raise refusals.error(entity, f"status.{name}", value, "must be true or false")
             flags[bit] = bool(value)
+
         return flags
+
     if isinstance(status, tuple | list) and len(status) == 2 and status[1] == STATUS_BITS:
         number = refusals.number(entity, "status", status[0], 2**STATUS_BITS - 1)
         return [bool(number >> (STATUS_BITS - 1 - bit) & 1) for bit in range(STATUS_BITS)]
+
     raise refusals.error(entity, "status", status, f"must be {STATUS_BITS} bits, or their names with true or false")
 
 
-def _group(entity: str, movement: Tree, t: int, refusals: Refusals) -> Group:
+def _group(entity: str, movement: Tree, time_ns: int, refusals: Refusals) -> Group:
     """Return the state of one signal group: that of its first event, and when its next green begins. Raises CodeError
     for a wrong group number."""
     number = refusals.number(entity, "signalGroup", movement.get("signalGroup"), MAX_GROUPS, 1)
     name = f"{entity} group {number}"
+
     events = _events(movement)
     if not isinstance(events, list | tuple) or not events:
         refusals.add(name, "state-time-speed", events, "must be a list of events, the present one first")
@@ -146,9 +164,11 @@ def _group(entity: str, movement: Tree, t: int, refusals: Refusals) -> Group:
 
     timing = _timing(name, events[0], refusals)
     low, high, likely = (refusals.mark(name, field, timing.get(field)) for field in END_NAMES)
-    refusals.mark(name, "startTime", timing.get("startTime"))  # checked only: when the present state began is not used
-    ends = note_ends(name, ends_of(low, high, likely, t), END_NAMES, (low, high, likely), refusals)
+    # Checked only: when the present state began is not used
+    refusals.mark(name, "startTime", timing.get("startTime"))
+    ends = note_ends(name, ends_of(low, high, likely, time_ns), END_NAMES, (low, high, likely), refusals)
     level = refusals.optional(name, "confidence", timing.get("confidence"), len(CONFIDENCE) - 1)
+
     return Group(
         group=number,
         state=state,
@@ -156,7 +176,7 @@ def _group(entity: str, movement: Tree, t: int, refusals: Refusals) -> Group:
         max_end=ends.greatest,
         likely_end=ends.likely,
         confidence=None if level is None else CONFIDENCE[level] / 100,
-        next_green=_next_green(name, events, timing, t, refusals),
+        next_green=_next_green(name, events, timing, time_ns, refusals),
     )
 
 
@@ -192,19 +212,22 @@ def _timing(entity: str, event: Tree, refusals: Refusals) -> Tree:
     return timing if isinstance(timing, dict) else {}
 
 
-def _next_green(entity: str, events: Any, timing: Tree, t: int, refusals: Refusals) -> int | None:
+def _next_green(entity: str, events: Any, timing: Tree, time_ns: int, refusals: Refusals) -> int | None:
     """Return when the next green begins: that of the first green event to come, else the time the present event
     gives."""
     for event in events[1:]:
         if _phase_state(entity, event, refusals) in STEADY_GREEN_STATES:
-            return time_of(refusals.mark(entity, "startTime", _timing(entity, event, refusals).get("startTime")), t)
-    return time_of(refusals.mark(entity, "nextTime", timing.get("nextTime")), t)
+            return time_of(
+                refusals.mark(entity, "startTime", _timing(entity, event, refusals).get("startTime")), time_ns
+            )
+
+    return time_of(refusals.mark(entity, "nextTime", timing.get("nextTime")), time_ns)
 
 
 def write_spat(
     intersection: int,
     revision: int,
-    t: int,
+    time_ns: int,
     groups: tuple[Group, ...],
     *,
     region: int | None = None,
@@ -214,38 +237,43 @@ def write_spat(
     """Return a SPAT in UPER: bare, in a J2735 frame, or as the SPATEM of a `station`. Raises CodeError.
 
     `revision` is the wire's (0 .. 127). An end that is not known is 36001, an hour or more 36000; an earliest end that
-    has passed is `t` (ns), another is not known.
+    has passed is `time_ns`, another is not known.
     """
     check_written("SPAT", groups, MAX_GROUPS, "movements")
-    t = t // MILLISECOND * MILLISECOND  # as it is read back
-    minute, ms = minute_of_year(t)
+    time_ns = time_ns // MILLISECOND * MILLISECOND  # as it is read back
+    minute, ms = minute_of_year(time_ns)
     number = {"id": intersection} if region is None else {"region": region, "id": intersection}
+
     row = {
         "id": number,
         "revision": revision % 128,
         "status": (0, 16),
         "moy": minute,
         "timeStamp": ms,
-        "states": [_movement(group, t) for group in groups],
+        "states": [_movement(group, time_ns) for group in groups],
     }
+
     tree = {"intersections": [row]}
     if station is not None:
         return write_pdu("SPATEM", tree, station)
+
     body = encode("SPAT", tree)
     return framed("SPAT", body) if frame else body
 
 
-def _movement(group: Group, t: int) -> dict[str, Any]:
-    earliest = mark_of(group.min_end, t)
+def _movement(group: Group, time_ns: int) -> dict[str, Any]:
+    earliest = mark_of(group.min_end, time_ns)
     if group.min_end is not None and earliest == UNKNOWN_MARK:
-        earliest = mark_of(t, t)
+        earliest = mark_of(time_ns, time_ns)
     timing = {"minEndTime": earliest}
     for name, time in (("maxEndTime", group.max_end), ("likelyTime", group.likely_end), ("nextTime", group.next_green)):
         if time is not None:
-            timing[name] = mark_of(time, t)
+            timing[name] = mark_of(time, time_ns)
+
     if group.confidence is not None:
         percent = group.confidence * 100 + 1e-6
         timing["confidence"] = max([level for level, floor in enumerate(CONFIDENCE) if floor <= percent], default=0)
+
     return {
         "signalGroup": group.group,
         "state-time-speed": [{"eventState": NAME_OF_STATE[SignalState(group.state)], "timing": timing}],

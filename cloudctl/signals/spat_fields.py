@@ -45,8 +45,8 @@ class Spat(Struct, frozen=True, kw_only=True):
     revision: int | None  # of the MAP, 0 .. 127; None: the message has none
     t: int  # ns
     groups: tuple[Group, ...]
-    doubts: tuple[str, ...] = ()  # status bits that say the states are not to be trusted
-    time_doubts: tuple[str, ...] = ()  # status bits that say the end times are not
+    doubts: tuple[str, ...] = ()  # Status bits by which the states are not to be trusted
+    time_doubts: tuple[str, ...] = ()  # Status bits by which the end times are not
 
 
 class Spats(list[Spat]):
@@ -70,13 +70,15 @@ class Refusals:
     def add(self, entity: str, field: str, value: object, rule: str, remedy: str = "correct the sender") -> None:
         """Note one refusal."""
         if len(self.findings) < MAX_REFUSALS:
-            self.findings.append(Finding(entity, field, shown(value), rule, "error", remedy))
+            self.findings.append(
+                Finding(entity=entity, field=field, value=shown(value), rule=rule, severity="error", remedy=remedy)
+            )
         else:
             self.more += 1
 
     def error(self, entity: str, field: str, value: object, rule: str) -> CodeError:
         """Return the error that gives up a group or an intersection, to be raised."""
-        return refuse(self.where, entity, field, shown(value), rule, "correct the sender")
+        return refuse(self.where, entity, field=field, value=shown(value), rule=rule, remedy="correct the sender")
 
     def unknown(self, group: int) -> Group:
         """Return a group whose state was refused."""
@@ -94,6 +96,7 @@ class Refusals:
         """Return a whole number within `low` .. `high`; None where there is none, or it is refused."""
         if value is None:
             return None
+
         try:
             return self.number(entity, field, value, high, low)
         except CodeError as error:
@@ -113,15 +116,16 @@ class Refusals:
         """Return the refusals, the last of them the count of those beyond MAX_REFUSALS."""
         if not self.more:
             return self.findings
+
         return [
             *self.findings,
             Finding(
-                self.where,
-                "refused",
-                f"{self.more} more",
-                f"only {MAX_REFUSALS} refusals of a message are listed",
-                "error",
-                "correct the sender",
+                entity=self.where,
+                field="refused",
+                value=f"{self.more} more",
+                rule=f"only {MAX_REFUSALS} refusals of a message are listed",
+                severity="error",
+                remedy="correct the sender",
             ),
         ]
 
@@ -143,39 +147,44 @@ def each(items: Any, read: Callable[[Any], Item], entity: str, field: str, refus
     no list."""
     if not isinstance(items, list | tuple):
         raise refusals.error(entity, field, items, "must be a list")
+
     valid = []
-    for number, item in enumerate(items):
+    for number, element in enumerate(items):
         try:
-            valid.append(read(item))
+            valid.append(read(element))
         except CodeError as error:
             refusals.take(error)
         except MALFORMED as error:
-            refusals.add(entity, f"{field}[{number}]", shown(item), f"is not as the standard has it ({error!r:.60})")
+            refusals.add(entity, f"{field}[{number}]", shown(element), f"is not as the standard has it ({error!r:.60})")
+
     return valid
 
 
 def spats(rows: Any, read: Callable[[Any], Spat], refusals: Refusals) -> Spats:
     """Return the intersections of a message. Raises CodeError where none is valid."""
-    found = each(rows, read, refusals.where, "intersections", refusals)
-    if not found:
+    states = each(rows, read, refusals.where, "intersections", refusals)
+    if not states:
         if not refusals.findings:
             raise refusals.error(refusals.where, "intersections", "none", "a SPAT has the states of an intersection")
         raise CodeError(refusals.where, refusals.all())
-    if len(found) > MAX_INTERSECTIONS:
+
+    if len(states) > MAX_INTERSECTIONS:
         refusals.add(
             refusals.where,
             "intersections",
-            len(found),
+            len(states),
             f"a SPAT holds {MAX_INTERSECTIONS} at most: the others are left out",
             "split the message",
         )
-    return Spats(found[:MAX_INTERSECTIONS], refusals.all())
+
+    return Spats(states[:MAX_INTERSECTIONS], refusals.all())
 
 
 def name_of(number: Any, refusals: Refusals) -> str:
     """Return region/id of an intersection. Raises CodeError."""
     if not isinstance(number, dict):
         raise refusals.error(refusals.where, "id", number, "must give region and id")
+
     region = number.get("region")
     if region is None:
         region = 0
@@ -196,6 +205,7 @@ def time_of_message(entity: str, row: Tree, outer: object, received: int, refusa
     ms = None if value is None else refusals.number(entity, "timeStamp", value, NO_MILLISECOND)
     if ms is not None and MAX_MILLISECOND < ms < NO_MILLISECOND:
         raise refusals.error(entity, "timeStamp", ms, f"{MAX_MILLISECOND + 1} .. {NO_MILLISECOND - 1} are reserved")
+
     return moment(minute, None if ms == NO_MILLISECOND else ms, received)
 
 
@@ -242,9 +252,11 @@ def groups_of(
                 "is in the message more than once: none of its states is used",
                 "send each group once",
             )
+
             once[group.group] = Group(group.group, SignalState.UNKNOWN)
         else:
             once[group.group] = group
+
     return tuple(once.values())
 
 
@@ -260,15 +272,17 @@ def note_ends(
     out_of_order = disorder(ends.earliest, ends.greatest, ends.likely)
     if out_of_order is not None:
         broken = (*broken, out_of_order)
+
     for which, rule in broken:
-        place = ("earliest", "greatest", "likely").index(which)
+        kind_index = ("earliest", "greatest", "likely").index(which)
         refusals.add(
             entity,
-            names[place],
-            marks[place],
+            names[kind_index],
+            marks[kind_index],
             rule,
             "give the ends in order, the greatest with the others, and renew what has passed",
         )
+
     return ends
 
 
@@ -285,6 +299,7 @@ def as_signal(spat: Spat, revision: int) -> tuple[int, tuple[Group, ...]]:
         return sent_revision, tuple(Group(group.group, SignalState.UNKNOWN) for group in spat.groups)
     if spat.time_doubts:
         return sent_revision, tuple(Group(group.group, group.state) for group in spat.groups)
+
     return sent_revision, tuple(_without_disorder(group) for group in spat.groups)
 
 
@@ -295,6 +310,7 @@ def _without_disorder(group: Group) -> Group:
         return group
     if out_of_order.end == "likely":
         return replace(group, likely_end=None, confidence=None)
+
     return replace(group, min_end=None, max_end=None, likely_end=None, confidence=None)
 
 
@@ -302,16 +318,20 @@ def check_written(where: str, groups: tuple[Group, ...], limit: int, field: str)
     """Raise CodeError for groups that no SPAT of up to `limit` can carry; `field`: the standard's name of them."""
     if not 1 <= len(groups) <= limit:
         rule = f"a SPAT holds 1 .. {limit} {field}"
-        raise refuse(where, "SPAT", field, len(groups), rule, "split the intersection")
+        raise refuse(where, "SPAT", field=field, value=len(groups), rule=rule, remedy="split the intersection")
+
     for group in groups:
         if not 1 <= group.group <= MAX_GROUP:
-            raise refuse(where, "SPAT", "group", group.group, "must be 1 .. 255", "number the groups so")
+            raise refuse(
+                where, "SPAT", field="group", value=group.group, rule="must be 1 .. 255", remedy="number the groups so"
+            )
+
         if group.confidence is not None and not 0 <= group.confidence <= 1:
             raise refuse(
                 where,
                 "SPAT",
-                f"g[{group.group}].confidence",
-                group.confidence,
-                "must be 0 .. 1",
-                "give a share, or leave it out",
+                field=f"g[{group.group}].confidence",
+                value=group.confidence,
+                rule="must be 0 .. 1",
+                remedy="give a share, or leave it out",
             )

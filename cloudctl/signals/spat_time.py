@@ -12,8 +12,8 @@ A mark names a time in the future: what stands for it repeats every hour, and a 
 as the first time after PAST before the message: all up to an hour less PAST ahead is read right, and so is an end that
 passed a moment ago (marks are cut to tenths; an earliest end is "now" while a state may end at any time). An earliest
 or likely end can be long past, though, where a controller leaves it as it was while traffic prolongs the state. A
-greatest end tells: an end that would come long after it has passed. Without one, an end more than MAX_OPEN_END ahead
-cannot be told from one that has passed, and is not known.
+greatest end decides: an end that would come long after it has passed. Without one, an end more than MAX_OPEN_END ahead
+may as well have passed, and is not known.
 """
 
 from typing import NamedTuple
@@ -43,41 +43,48 @@ class Ends(NamedTuple):
     refused: tuple[BrokenEnd, ...] = ()
 
 
-def time_of(mark: int | None, t: int) -> int | None:
-    """Return ns of a time mark in a message of `t` ns: the first after PAST before it; None for marks that name no
+def time_of(mark: int | None, time_ns: int) -> int | None:
+    """Return ns of a time mark in a message of `time_ns`: the first after PAST before it; None for marks that name no
     time."""
     if mark is None or not 0 <= mark <= MAX_MARK:
         return None
-    time = t // HOUR * HOUR + mark * TENTH
-    if time <= t - PAST:
+
+    time = time_ns // HOUR * HOUR + mark * TENTH
+    if time <= time_ns - PAST:
         return time + HOUR
-    return time - HOUR if time > t - PAST + HOUR else time
+
+    return time - HOUR if time > time_ns - PAST + HOUR else time
 
 
-def mark_of(time: int | None, t: int) -> int:
-    """Return the time mark of `time` ns in a message of `t` ns. No mark stands for what passed more than PAST ago: it
-    is not known."""
-    if time is None or time // TENTH * TENTH <= t - PAST:
+def mark_of(time: int | None, time_ns: int) -> int:
+    """Return the time mark of `time` ns in a message of `time_ns`. No mark stands for what passed more than PAST ago:
+    it is not known."""
+    if time is None or time // TENTH * TENTH <= time_ns - PAST:
         return UNKNOWN_MARK
-    if time // TENTH * TENTH > t - PAST + HOUR:
+    if time // TENTH * TENTH > time_ns - PAST + HOUR:
         return HOUR_OR_MORE
+
     return time % HOUR // TENTH
 
 
-def ends_of(earliest: int | None, greatest: int | None, likely: int | None, t: int) -> Ends:
-    """Return when a state ends by its three marks in a message of `t` ns; what names no time for sure is left out."""
-    high = time_of(greatest, t)
+def ends_of(earliest: int | None, greatest: int | None, likely: int | None, time_ns: int) -> Ends:
+    """Return when a state ends by its three marks in a message of `time_ns`; what names no time for sure is left
+    out."""
+    high = time_of(greatest, time_ns)
     refused, times = [], []
+
     for name, mark in (("earliest", earliest), ("likely", likely)):
-        end = time_of(mark, t)
+        end = time_of(mark, time_ns)
         if end is not None and high is not None and end > high + HOUR // 2:
             end -= HOUR  # it has passed, and was not renewed
-        elif end is not None and high is None and end > t + MAX_OPEN_END:
-            minutes = (end - t) // MINUTE
+        elif end is not None and high is None and end > time_ns + MAX_OPEN_END:
+            minutes = (end - time_ns) // MINUTE
             rule = f"without a greatest end, {minutes} min ahead cannot be told from an end that has passed"
             refused.append(BrokenEnd(name, rule))
             end = None
+
         times.append(end)
+
     return Ends(earliest=times[0], greatest=high, likely=times[1], refused=tuple(refused))
 
 
@@ -86,16 +93,18 @@ def disorder(low: int | None, high: int | None, likely: int | None) -> BrokenEnd
     in order."""
     if low is not None and high is not None and low > high:
         return BrokenEnd("greatest", "is before the earliest end: none of the ends is used")
+
     is_early = likely is not None and low is not None and likely < low
     is_late = likely is not None and high is not None and likely > high
     if is_early or is_late:
         return BrokenEnd("likely", "is outside of the earliest and the greatest end: it is not used")
+
     return None
 
 
-def minute_of_year(t: int) -> tuple[int, int]:
-    """Return (minutes since the year began, ms within the minute) of `t` ns, UTC."""
-    return (t - year_start(t)) // MINUTE, t % MINUTE // MILLISECOND
+def minute_of_year(time_ns: int) -> tuple[int, int]:
+    """Return (minutes since the year began, ms within the minute) of `time_ns`, UTC."""
+    return (time_ns - year_start(time_ns)) // MINUTE, time_ns % MINUTE // MILLISECOND
 
 
 def moment(minute: int | None, ms: int | None, received: int) -> int:
@@ -109,20 +118,21 @@ def moment(minute: int | None, ms: int | None, received: int) -> int:
         if ms is None:
             return received
         start = received // MINUTE * MINUTE + ms * MILLISECOND
-        return min((start, start - MINUTE, start + MINUTE), key=lambda t: abs(t - received))
+        return min((start, start - MINUTE, start + MINUTE), key=lambda time_ns: abs(time_ns - received))
 
     first = year_start(received)
     years = (first, year_start(first - 1), year_start(first + 370 * 24 * HOUR))
     starts = [year + minute * MINUTE for year in years]
     if ms is not None:
-        return min((start + ms * MILLISECOND for start in starts), key=lambda t: abs(t - received))
+        return min((start + ms * MILLISECOND for start in starts), key=lambda time_ns: abs(time_ns - received))
+
     nearest_within = (min(max(received, start), start + MINUTE - MILLISECOND) for start in starts)
-    return min(nearest_within, key=lambda t: abs(t - received))
+    return min(nearest_within, key=lambda time_ns: abs(time_ns - received))
 
 
-def year_start(t: int) -> int:
-    """Return when the UTC year of `t` ns began, ns."""
-    days = t // (24 * HOUR)
+def year_start(time_ns: int) -> int:
+    """Return when the UTC year of `time_ns` began, ns."""
+    days = time_ns // (24 * HOUR)
     year = 1970 + int(days // 365.2425)
     while _days_before(year + 1) <= days:
         year += 1

@@ -31,8 +31,9 @@ from .ends import MAX_UNSEEN, TOLERANCE, promised_end
 NEVER = np.int64(2**62)  # a time that is not known and far off
 MAX_AGE = 500 * MS  # of a state; T/CSAE 159: SPAT period
 MIN_CYCLE = 8000 * MS  # from a state to the next of the same kind: 5 s of green and 3 s of yellow
-IMMINENT = 300 * MS  # an end that is promised to be so near cannot be put off any more without being broken
-GRACE = 500 * MS  # after an end that passed, for the message to arrive that says what follows it
+# An end that is promised to be so near cannot be put off any more without being broken
+IMMINENT = 300 * MS
+GRACE = 500 * MS  # after an end that passed, for the message to arrive that has the next state
 # of ends without bounds, with close ones, with others
 UNKNOWN_CONFIDENCE, SURE_CONFIDENCE, LOOSE_CONFIDENCE = 0.5, 1.0, 0.6
 MAX_SURE_BOUNDS = 1000 * MS  # between earliest and greatest end, within which an end is sure
@@ -97,14 +98,14 @@ class Signals(Struct, frozen=True):
 
 def signals_from(
     previous: Signals,
-    t: int,
+    time_ns: int,
     seq: int,
     revision: int,
     index: Mapping[int, int],
     groups: Sequence[Group],
     lanes: tuple[str, ...] | None = None,
 ) -> Signals:
-    """Return `previous` with the groups of one message of event time `t` ns laid over it, all by the node's clock.
+    """Return `previous` with the groups of one message of event time `time_ns` laid over it, all by the node's clock.
 
     `index`: of each group by its number.
     """
@@ -118,31 +119,29 @@ def signals_from(
     promised = np.where(IS_RED[state] & (max_end == NEVER), next_green, max_end).tolist()
 
     for group in groups:
-        k = index.get(group.group, -1)
-        if not 0 <= k < len(state):
+        row = index.get(group.group, -1)
+        if not 0 <= row < len(state):
             continue
 
         # A state that was unseen for a cycle may have changed and come back: no promise is known to have failed.
-        broken_end = min(promised[k], due[k])
-        may_have_cycled = t - seen[k] > MAX_UNSEEN and t > broken_end + MIN_CYCLE
-        continues = group.state == state[k] and not may_have_cycled
-        overdue[k] = continues and (overdue[k] or t > broken_end + TOLERANCE)
+        broken_end = min(promised[row], due[row])
+        may_have_cycled = time_ns - seen[row] > MAX_UNSEEN and time_ns > broken_end + MIN_CYCLE
+        continues = group.state == state[row] and not may_have_cycled
+        overdue[row] = continues and (overdue[row] or time_ns > broken_end + TOLERANCE)
         if not continues:
-            due[k] = NEVER
+            due[row] = NEVER
 
-        state[k], seen[k] = group.state, t
-        min_end[k], max_end[k] = _or_never(group.min_end), _or_never(group.max_end)
-        likely_end[k] = _or_never(group.likely_end)
-        confidence[k] = _confidence(group)
-        next_green[k] = _or_never(group.next_green)
-        next_duration[k] = _or_never(group.next_duration)
+        state[row], seen[row] = group.state, time_ns
+        min_end[row], max_end[row], likely_end[row] = map(_or_never, (group.min_end, group.max_end, group.likely_end))
+        next_green[row], next_duration[row] = _or_never(group.next_green), _or_never(group.next_duration)
+        confidence[row] = _confidence(group)
 
         end = promised_end(group)
-        if end is not None and end < t + IMMINENT:
-            due[k] = min(due[k], end)
+        if end is not None and end < time_ns + IMMINENT:
+            due[row] = min(due[row], end)
 
     return Signals(
-        t=t,
+        t=time_ns,
         seq=seq,
         revision=revision,
         state=state,
@@ -160,35 +159,44 @@ def signals_from(
 
 
 def signals_again(
-    previous: Signals, t: int, seq: int, revision: int, named: NDArray[np.bool_], lanes: tuple[str, ...] | None = None
+    previous: Signals,
+    time_ns: int,
+    seq: int,
+    revision: int,
+    named: NDArray[np.bool_],
+    lanes: tuple[str, ...] | None = None,
 ) -> Signals:
     """Return `previous` as a newer message of the very same groups (`named`: bool, by index) repeats it."""
-    return replace(previous, t=t, seq=seq, revision=revision, lanes=lanes, seen=np.where(named, t, _seen(previous)))
+    return replace(
+        previous, t=time_ns, seq=seq, revision=revision, lanes=lanes, seen=np.where(named, time_ns, _seen(previous))
+    )
 
 
-def named_at(signals: Signals, t: int) -> NDArray[np.bool_]:
-    """Return which groups the message of event time `t` named, by index."""
-    return np.equal(_seen(signals), t)
+def named_at(signals: Signals, time_ns: int) -> NDArray[np.bool_]:
+    """Return which groups the message of event time `time_ns` named, by index."""
+    return np.equal(_seen(signals), time_ns)
 
 
-def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None) -> Signals:
-    """Return what of `signals` may be believed at `t` ns: the rules at the head of this module. `doubts`: by index of
-    the group."""
+def believed(signals: Signals, time_ns: int, doubts: Mapping[int, Doubt] | None = None) -> Signals:
+    """Return what of `signals` may be believed at `time_ns`: the rules at the head of this module. `doubts`: by index
+    of the group."""
     seen, overdue = _seen(signals), _overdue(signals)
     has_failed = doubts or signals.seen is None
-    if not has_failed and all_holds(t, seen, overdue, signals.max_end, signals.likely_end, signals.next_green):
-        return signals  # the usual case: the same object is returned
+    if not has_failed and all_holds(time_ns, seen, overdue, signals.max_end, signals.likely_end, signals.next_green):
+        # The usual case: the same object is returned
+        return signals
 
     doubt = np.zeros(len(signals.state), np.int64)
-    for k, value in (doubts or {}).items():
-        doubt[k] = value
+    for key, value in (doubts or {}).items():
+        doubt[key] = value
     state, confidence = signals.state.copy(), signals.confidence.copy()
     min_end, max_end, likely_end = signals.min_end.copy(), signals.max_end.copy(), signals.likely_end.copy()
     next_green = signals.next_green.copy()
     _believe(
-        t, seen, overdue, doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE,
+        time_ns, seen, overdue, doubt, IS_RED, int(NEVER), MAX_AGE, TOLERANCE, GRACE,
         state, min_end, max_end, likely_end, next_green, confidence,
     )  # fmt: skip
+
     return replace(
         signals,
         state=state,
@@ -204,47 +212,62 @@ def believed(signals: Signals, t: int, doubts: Mapping[int, Doubt] | None = None
 
 @njit(cache=True)
 def all_holds(
-    t: int, seen: Ints, overdue: NDArray[np.bool_], max_end: Ints, likely_end: Ints, next_green: Ints
+    time_ns: int, seen: Ints, overdue: NDArray[np.bool_], max_end: Ints, likely_end: Ints, next_green: Ints
 ) -> bool:
     """Return whether `_believe` would change nothing, where nothing is doubted."""
-    for k in range(len(seen)):
-        passed = max(seen[k] - TOLERANCE, t - GRACE)
+    for index in range(len(seen)):
+        passed = max(seen[index] - TOLERANCE, time_ns - GRACE)
         if (
-            overdue[k]
-            or t - seen[k] > MAX_AGE
-            or max_end[k] < passed
-            or likely_end[k] < passed
-            or next_green[k] < passed
+            overdue[index]
+            or time_ns - seen[index] > MAX_AGE
+            or max_end[index] < passed
+            or likely_end[index] < passed
+            or next_green[index] < passed
         ):
             return False
+
     return True
 
 
 @njit(cache=True)
 def _believe(
-    t: int, seen: Ints, overdue: NDArray[np.bool_], doubt: Ints, is_red: NDArray[np.bool_], never: int, max_age: int,
-    tolerance: int, grace: int, state: NDArray[np.uint8], min_end: Ints, max_end: Ints, likely_end: Ints, next_green:
-    Ints, confidence: Floats,
+    time_ns: int, seen: Ints, overdue: NDArray[np.bool_], doubt: Ints, is_red: NDArray[np.bool_], never: int,
+    max_age: int, tolerance: int, grace: int, state: NDArray[np.uint8], min_end: Ints, max_end: Ints, likely_end: Ints,
+    next_green: Ints, confidence: Floats,
 ) -> None:  # fmt: skip
-    """Take out of the arrays of a snapshot what may not be believed at `t` ns."""
-    for k in range(len(state)):
-        is_unknown = t - seen[k] > max_age or doubt[k] == STATE_DOUBTED
-        promised = next_green[k] if is_red[state[k]] and max_end[k] == never else max_end[k]
-        has_failed = overdue[k] or doubt[k] == TIMES_DOUBTED or seen[k] > promised + tolerance or t > promised + grace
+    """Take out of the arrays of a snapshot what may not be believed at `time_ns`."""
+    for index in range(len(state)):
+        is_unknown = time_ns - seen[index] > max_age or doubt[index] == STATE_DOUBTED
+        promised = next_green[index] if is_red[state[index]] and max_end[index] == never else max_end[index]
+
+        has_failed = (
+            overdue[index]
+            or doubt[index] == TIMES_DOUBTED
+            or seen[index] > promised + tolerance
+            or time_ns > promised + grace
+        )
         if is_unknown:
-            state[k] = UNKNOWN_STATE
+            state[index] = UNKNOWN_STATE
+
         if is_unknown or has_failed:
-            min_end[k], max_end[k], likely_end[k], next_green[k], confidence[k] = never, never, never, never, 0.0
+            min_end[index], max_end[index], likely_end[index], next_green[index], confidence[index] = (
+                never,
+                never,
+                never,
+                never,
+                0.0,
+            )
+
             continue
 
         # A single end may have passed where a later one is promised too.
-        passed = max(seen[k] - tolerance, t - grace)
-        if max_end[k] < passed:
-            max_end[k] = never
-        if likely_end[k] < passed:
-            likely_end[k] = never
-        if next_green[k] < passed:
-            next_green[k] = never
+        passed = max(seen[index] - tolerance, time_ns - grace)
+        if max_end[index] < passed:
+            max_end[index] = never
+        if likely_end[index] < passed:
+            likely_end[index] = never
+        if next_green[index] < passed:
+            next_green[index] = never
 
 
 def _or_never(end: int | None) -> int:
@@ -256,17 +279,18 @@ def groups_on_node_clock(groups: tuple[Group, ...], offset: int) -> tuple[Group,
     times."""
     if offset == 0:
         return groups
+
     # by position: groups of every intersection come by here ten times a second
     return tuple(
         Group(
-            group.group,
-            group.state,
-            _earlier(group.min_end, offset),
-            _earlier(group.max_end, offset),
-            _earlier(group.likely_end, offset),
-            group.confidence,
-            _earlier(group.next_green, offset),
-            group.next_duration,
+            group=group.group,
+            state=group.state,
+            min_end=_earlier(group.min_end, offset),
+            max_end=_earlier(group.max_end, offset),
+            likely_end=_earlier(group.likely_end, offset),
+            confidence=group.confidence,
+            next_green=_earlier(group.next_green, offset),
+            next_duration=group.next_duration,
         )
         for group in groups
     )

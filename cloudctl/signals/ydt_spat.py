@@ -1,7 +1,7 @@
 """SPAT of YD/T 3709 / T/CSAE 53 in JSON <-> our signal states. Both kinds of timing are read, counting down is written.
 
 Counts are tenths of a second from the message's own time, 36000 an hour or more, 36001 not known; marks are those of
-`spat_time`. Yellow does not say what green came before it: it is read as permissive, the more careful. Red and yellow
+`spat_time`. Yellow does not show what green came before it: it is read as permissive, the more careful. Red and yellow
 at once is written as red. A SPAT has no revision of the MAP. A field that is wrong costs only itself: see
 `spat_fields`.
 """
@@ -83,49 +83,56 @@ def read_ydt_spat(data: bytes, received: int) -> Spats:
         raise refuse(
             "YD/T 3709 SPAT",
             "SPAT",
-            "fields",
-            f"{error!r:.80}",
-            "a SPAT has intersections, each with intersectionId, status and phases",
-            "correct the sender",
+            field="fields",
+            value=f"{error!r:.80}",
+            rule="a SPAT has intersections, each with intersectionId, status and phases",
+            remedy="correct the sender",
         ) from None
+
     return spats(intersections, lambda row: _intersection(row, minute, received, refusals), refusals)
 
 
 def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
     name = name_of(row.get("intersectionId"), refusals)
-    t = time_of_message(name, row, minute, received, refusals)
+    time_ns = time_of_message(name, row, minute, received, refusals)
+
     try:
         flags = read_bits(row.get("status"), STATUS_BITS)
     except MALFORMED:
         raise refusals.error(name, "status", row.get("status"), f"must be {STATUS_BITS} bits") from None
+
     doubts = doubts_of(flags)
     phases = list_items(row.get("phases"), "Phase")
-    groups = groups_of(name, phases, "phases", lambda phase: _group(name, phase, t, refusals), refusals)
-    return Spat(intersection=name, revision=None, t=t, groups=groups, doubts=doubts.states, time_doubts=doubts.times)
+    groups = groups_of(name, phases, "phases", lambda phase: _group(name, phase, time_ns, refusals), refusals)
+    return Spat(
+        intersection=name, revision=None, t=time_ns, groups=groups, doubts=doubts.states, time_doubts=doubts.times
+    )
 
 
-def _group(entity: str, phase: Tree, t: int, refusals: Refusals) -> Group:
+def _group(entity: str, phase: Tree, time_ns: int, refusals: Refusals) -> Group:
     """Return the state of one signal group: that of its present phase state, and its next green. Raises CodeError for a
     wrong number."""
     number = refusals.number(entity, "phases.id", phase.get("id"), MAX_GROUP, 1)
     name = f"{entity} group {number}"
+
     states = each(
         list_items(phase.get("phaseStates"), "PhaseState"),
-        lambda state: _phase_state(name, state, t, refusals),
+        lambda state: _phase_state(name, state, time_ns, refusals),
         name,
         "phaseStates",
         refusals,
     )
 
-    present = _present(states, t)
+    present = _present(states, time_ns)
     if present is None:
         rule = "none of them has begun: the present state is not known"
         refusals.add(name, "phaseStates", f"{len(states)} states", rule)
         return refusals.unknown(number)
+
     if present.state is None:
         return refusals.unknown(number)
 
-    next_green, next_duration = _next_green(states, present, t)
+    next_green, next_duration = _next_green(states, present, time_ns)
     return Group(
         group=number,
         state=present.state,
@@ -138,47 +145,53 @@ def _group(entity: str, phase: Tree, t: int, refusals: Refusals) -> Group:
     )
 
 
-def _present(states: list[PhaseState], t: int) -> PhaseState | None:
+def _present(states: list[PhaseState], time_ns: int) -> PhaseState | None:
     """Return the present state: the first that has begun; where none has, the first without a start."""
     # A start is cut to a tenth, or rounded up.
-    begun = (state for state in states if state.start is not None and state.start <= t + TENTH)
+    begun_states = (state for state in states if state.start is not None and state.start <= time_ns + TENTH)
     without_start = (state for state in states if state.start is None)
-    return next(begun, None) or next(without_start, None)
+    return next(begun_states, None) or next(without_start, None)
 
 
-def _next_green(states: list[PhaseState], present: PhaseState, t: int) -> tuple[int | None, int | None]:
+def _next_green(states: list[PhaseState], present: PhaseState, time_ns: int) -> tuple[int | None, int | None]:
     """Return when the next green begins, and how long it is likely to last, ns; None where not known."""
     for state in states:
-        if state is present or state.state not in STEADY_GREEN_STATES or state.start is None or state.start <= t:
+        if state is present or state.state not in STEADY_GREEN_STATES or state.start is None or state.start <= time_ns:
             continue
         return state.start, None if state.likely is None else state.likely - state.start
     return None, None
 
 
-def _phase_state(entity: str, state: Tree, t: int, refusals: Refusals) -> PhaseState:
+def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals) -> PhaseState:
     light = _light(entity, state.get("light"), refusals)
     timing = state.get("timing")
     if not timing:
-        return PhaseState(light, None)
+        return PhaseState(light, start=None)
+
     if not isinstance(timing, dict) or len(timing) != 1:
         refusals.add(entity, "timing", timing, "must be one of counting and utcTiming")
-        return PhaseState(light, None)
+        return PhaseState(light, start=None)
+
+    # A CHOICE: one of two forms, a countdown or marks within the hour
     ((kind, value),) = timing.items()
     if kind not in ("counting", "utcTiming") or not isinstance(value, dict):
         refusals.add(entity, "timing", timing, "must be one of counting and utcTiming")
-        return PhaseState(light, None)
+        return PhaseState(light, start=None)
 
     names = COUNT_NAMES if kind == "counting" else MARK_NAMES
     low, high, likely = (refusals.mark(entity, field, value.get(field)) for field in names)
     begins = refusals.mark(entity, "start", value.get("startTime" if kind == "counting" else "startUTCTime"))
     steps = refusals.optional(entity, "timeConfidence", value.get("timeConfidence"), MAX_CONFIDENCE)
+
     if kind == "counting":
-        ends = Ends(_counted(low, t), _counted(high, t), _counted(likely, t))
-        start = t + HOUR if begins == HOUR_OR_MORE else _counted(begins, t)
+        ends = Ends(earliest=_counted(low, time_ns), greatest=_counted(high, time_ns), likely=_counted(likely, time_ns))
+        start = time_ns + HOUR if begins == HOUR_OR_MORE else _counted(begins, time_ns)
     else:
-        ends = ends_of(low, high, likely, t)
+        ends = ends_of(low, high, likely, time_ns)
+        # A start mark stands within the hour before the end that is surest
         known_ends = [end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None]
-        start = _started(begins, known_ends[0] if known_ends else None, t)
+        start = _started(begins, known_ends[0] if known_ends else None, time_ns)
+
     note_ends(entity, ends, names, (low, high, likely), refusals)
     return PhaseState(
         state=light,
@@ -203,49 +216,54 @@ def _light(entity: str, value: Any, refusals: Refusals) -> SignalState | None:
         state = STATE_OF_LIGHT[LIGHTS[number]]
     elif isinstance(name, str):
         state = STATE_OF_LIGHT.get(name.replace("_", "-"))
+
     if state is None:
         refusals.add(entity, "light", value, "is no LightState")
     return state
 
 
-def _counted(count: int | None, t: int) -> int | None:
-    """Return ns of a count from `t`; None for counts that name no time."""
-    return None if count is None or count > MAX_MARK else t + count * TENTH
+def _counted(count: int | None, time_ns: int) -> int | None:
+    """Return ns of a count from `time_ns`; None for counts that name no time."""
+    return None if count is None or count > MAX_MARK else time_ns + count * TENTH
 
 
-def _started(mark: int | None, end: int | None, t: int) -> int | None:
+def _started(mark: int | None, end: int | None, time_ns: int) -> int | None:
     """Return when a state begins, or began, by its mark: no later than it ends; where that is not known, the time
     nearest to the message."""
-    start = time_of(mark, t)
+    start = time_of(mark, time_ns)
     if start is None:
         return None
-    latest = t + HOUR // 2 if end is None else end
+
+    latest = time_ns + HOUR // 2 if end is None else end
     return start - HOUR if start > latest else start
 
 
-def write_ydt_spat(intersection: int, t: int, groups: tuple[Group, ...], *, region: int = 0) -> bytes:
+def write_ydt_spat(intersection: int, time_ns: int, groups: tuple[Group, ...], *, region: int = 0) -> bytes:
     """Return a SPAT in JSON. A likely end that is not known is 36001, or the end where its bounds leave no choice.
     Raises CodeError."""
     check_written("YD/T 3709 SPAT", groups, MAX_PHASES, "phases")
-    minute, ms = minute_of_year(t)
+    minute, ms = minute_of_year(time_ns)
+
     row = {
         "intersectionId": {"region": region, "id": intersection},
         "status": "0" * STATUS_BITS,
         "moy": minute,
         "timeStamp": ms,
-        "phases": [_phase(group, t) for group in groups],
+        "phases": [_phase(group, time_ns) for group in groups],
     }
+
     return msgspec.json.encode({"msgCnt": 0, "intersections": [row]})
 
 
-def _phase(group: Group, t: int) -> Tree:
+def _phase(group: Group, time_ns: int) -> Tree:
     likely = group.likely_end
     if likely is None and group.min_end == group.max_end:
         likely = group.max_end
-    timing: Tree = {"startTime": 0, "likelyEndTime": _count(likely, t)}
+    timing: Tree = {"startTime": 0, "likelyEndTime": _count(likely, time_ns)}
     for name, end in (("minEndTime", group.min_end), ("maxEndTime", group.max_end)):
         if end is not None:
-            timing[name] = _count(end, t)
+            timing[name] = _count(end, time_ns)
+
     if group.confidence is not None:
         timing["timeConfidence"] = int(group.confidence * MAX_CONFIDENCE + 1e-6)
     states = [{"light": LIGHT_OF_STATE[SignalState(group.state)], "timing": {"counting": timing}}]
@@ -254,12 +272,15 @@ def _phase(group: Group, t: int) -> Tree:
         states.append(
             {
                 "light": "permissive-green",
-                "timing": {"counting": {"startTime": _count(group.next_green, t), "likelyEndTime": _count(end, t)}},
+                "timing": {
+                    "counting": {"startTime": _count(group.next_green, time_ns), "likelyEndTime": _count(end, time_ns)}
+                },
             }
         )
+
     return {"id": group.group, "phaseStates": states}
 
 
-def _count(time: int | None, t: int) -> int:
-    """Return the tenths of a second from `t` to `time`, ns."""
-    return UNKNOWN_MARK if time is None else min(max(time - t, 0) // TENTH, HOUR_OR_MORE)
+def _count(time: int | None, time_ns: int) -> int:
+    """Return the tenths of a second from `time_ns` to `time`, ns."""
+    return UNKNOWN_MARK if time is None else min(max(time - time_ns, 0) // TENTH, HOUR_OR_MORE)

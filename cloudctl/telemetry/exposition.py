@@ -1,5 +1,5 @@
 """Metrics as text: OpenMetrics 1.0, or the older text format of Prometheus. In pieces, so that a scrape of many
-counters never holds up the loop: whoever asks may let others have their turn after each.
+counters never holds up the loop: the caller may let others have their turn after each.
 
 What a sample is made of is found once per counter; a scrape only reads numbers. Label values come from strangers and
 are escaped.
@@ -15,7 +15,8 @@ from .families import FAMILIES, GAUGES_AMONG_COUNTERS, OTHER, By, Family, family
 from .places import Places
 
 PIECE = 400  # counters or samples of one piece: well under 1 ms
-EDGES = range(0, len(BUCKETS_US), 5)  # of the histograms' edges, those that are shown: four a decade, 1 us .. 100 s
+# Of the histograms' edges, those that are shown: four a decade, 1 us .. 100 s
+EDGES = range(0, len(BUCKETS_US), 5)
 MICROSECOND = 1e-6  # s
 
 Key = tuple[str, str]  # of a counter: name, source
@@ -82,6 +83,7 @@ class CounterIndex:
                 family, variant = family_of(key[0])
                 text = labels_text(self._labels(family, variant, key))
                 self._samples.setdefault(family, {}).setdefault(text, []).append(key)
+
         self._taken += len(keys)
         return bool(keys)
 
@@ -94,12 +96,14 @@ class CounterIndex:
         labels = [(family.variant, variant)] if variant else []
         if family.kind:
             return (*labels, (family.kind, source))
+
         if self._by is By.SOURCE:
             labels.append(("source", source))
         elif self._by is By.INTERSECTION and has_place(name):
             place = self.places.intersection(source)
             if place:
                 labels.append(("intersection", place))
+
         return tuple(labels)
 
 
@@ -134,31 +138,35 @@ class Exposition:
         value = self._metrics.counters.__getitem__
         lines = [_head(family.name, family.help, "counter", form)]
         count = 0
+
         for labels, keys in samples:
             lines.append(f"{family.name}_total{labels} {sum(map(value, keys))}\n")
             count += len(keys)
             if count >= PIECE:
                 yield "".join(lines).encode()
                 lines, count = [], 0
+
         yield "".join(lines).encode()
 
 
 def _head(name: str, text: str, kind: str, form: Form) -> str:
-    """Return the lines that say what a family is. The older format names a counter as its samples are named."""
-    shown = f"{name}_total" if kind == "counter" and form is Form.PROMETHEUS else name
+    """Return the lines that describe a family. The older format names a counter as its samples are named."""
+    family_name = f"{name}_total" if kind == "counter" and form is Form.PROMETHEUS else name
     unit = next((unit for unit in ("seconds", "bytes", "hertz") if name.endswith(f"_{unit}")), None)
-    head = f"# HELP {shown} {text}\n# TYPE {shown} {kind}\n"
-    return head + (f"# UNIT {shown} {unit}\n" if unit and form is Form.OPENMETRICS else "")
+    lines = f"# HELP {family_name} {text}\n# TYPE {family_name} {kind}\n"
+    return lines + (f"# UNIT {family_name} {unit}\n" if unit and form is Form.OPENMETRICS else "")
 
 
 def _gauge(gauge: Gauge, form: Form) -> Iterator[bytes]:
     name = f"{gauge.name}_total" if gauge.counts else gauge.name
     lines = [_head(gauge.name, gauge.help, "counter" if gauge.counts else "gauge", form)]
+
     for sample in gauge.samples:
         lines.append(f"{name}{labels_text(sample.labels)} {number(sample.value)}\n")
         if len(lines) >= PIECE:
             yield "".join(lines).encode()
             lines = []
+
     yield "".join(lines).encode()
 
 
@@ -175,14 +183,15 @@ def _histogram(name: str, labels: Labels, histogram: Histogram) -> str:
     for edge in EDGES:
         below += sum(histogram.counts[first : edge + 1])
         first = edge + 1
-        shown = labels_text((*labels, ("le", repr(float(f"{BUCKETS_US[edge] * MICROSECOND:.4g}")))))
-        lines.append(f"{name}_bucket{shown} {below}\n")
+        bucket_labels = labels_text((*labels, ("le", repr(float(f"{BUCKETS_US[edge] * MICROSECOND:.4g}")))))
+        lines.append(f"{name}_bucket{bucket_labels} {below}\n")
 
     plain = labels_text(labels)
     infinite = labels_text((*labels, ("le", "+Inf")))
     lines.append(f"{name}_bucket{infinite} {histogram.count}\n")
     lines.append(f"{name}_sum{plain} {number(histogram.total * MICROSECOND)}\n")
     lines.append(f"{name}_count{plain} {histogram.count}\n")
+
     return "".join(lines)
 
 

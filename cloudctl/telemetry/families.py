@@ -12,7 +12,8 @@ class By(StrEnum):
     """What samples of a counter there are."""
 
     TOTAL = "total"  # one per counter
-    INTERSECTION = "intersection"  # one per counter and intersection, where its sources stand at one
+    # One per counter and intersection, where its sources stand at one
+    INTERSECTION = "intersection"
     SOURCE = "source"  # one per counter and source
 
 
@@ -22,7 +23,8 @@ class Family(NamedTuple):
     name: str  # without the _total that every sample of a counter has
     help: str
     variant: str = ""  # the label that holds the variant; "": there is none
-    kind: str = ""  # the label that holds the source where sources are of a short, closed list; "": they are not
+    # The label that holds the source where sources are of a short, closed list; "": they are not
+    kind: str = ""
 
 
 FAMILIES: dict[str, Family] = {
@@ -51,7 +53,8 @@ FAMILIES: dict[str, Family] = {
 }
 OTHER = Family("cloudctl_events", "Events of a kind that has no family of its own.", "event")
 
-GAUGES_AMONG_COUNTERS = frozenset({"calendar.uncovered"})  # are set, not counted: `gauges` shows them
+# Are set, not counted: `gauges` shows them
+GAUGES_AMONG_COUNTERS = frozenset({"calendar.uncovered"})
 
 # Whose sources are vehicles: a vehicle that calls itself as a roadside unit does is not taken for one.
 OF_VEHICLES = frozenset({"ack", "vehicle"})

@@ -1,7 +1,7 @@
 """What of a node goes up and down: connections, tracks, queues, recording, the age of what each peer sent last.
 
-Read when somebody asks, and not before. `By.TOTAL` has one value each; the other groupings have one per intersection,
-gateway and sensor.
+Read when they are asked for, and not before. `By.TOTAL` has one value each; the other groupings have one per
+intersection, gateway and sensor.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sized
@@ -21,7 +21,8 @@ from .process import process_gauges
 from .pulse import Pulse
 from .timing import HOPS, PREFIX
 
-GATEWAY_SILENCE = 10 * SECOND  # of a gateway that counts as connected: its clock is compared more often than that
+# Of a gateway that counts as connected: its clock is compared more often than that
+GATEWAY_SILENCE = 10 * SECOND
 QUIET = 3 * SECOND  # of an intersection; its tracks are not counted then
 SLICE = 50  # intersections whose sensors are looked at in one go
 STAGES = ("decoded", "fused", "planned", "published", "shown")
@@ -44,15 +45,20 @@ class Watched:
 
 def gauges_of(node: Watched, by: By) -> Iterator[Gauge | None]:
     """Yield every gauge of a node, and None where others may have their turn. Samples are made as they are read."""
-    t = node.clock.now()
-    yield Gauge("cloudctl_build_info", "The version that runs.", [Sample((("version", __version__),), 1)])
+    time_ns = node.clock.now()
+    yield Gauge(
+        name="cloudctl_build_info",
+        help="The version that runs.",
+        samples=[Sample((("version", __version__),), value=1)],
+    )
+
     yield _one("cloudctl_loop_age_seconds", "Time since the event loop last did its rounds.", node.pulse.age)
-    yield from _connections(t, node, by)
-    yield from _intersections(t, node, by)
+    yield from _connections(time_ns, node, by)
+    yield from _intersections(time_ns, node, by)
     yield from _queues(node)
     yield from _recording(node.recorder)
     if by is not By.TOTAL:
-        yield from _sensors(t, node.engine)
+        yield from _sensors(time_ns, node.engine)
     uncovered = node.engine.metrics.counted("calendar.uncovered")
     yield _one("cloudctl_calendar_uncovered", "1 where the calendar says nothing of today.", uncovered)
     yield from process_gauges()
@@ -86,55 +92,65 @@ def latencies_of(metrics: Metrics) -> list[Latency]:
 
 
 def _one(name: str, text: str, value: float, counts: bool = False) -> Gauge:
-    return Gauge(name, text, [Sample((), value)], counts)
+    return Gauge(name=name, help=text, samples=[Sample((), value)], counts=counts)
 
 
-def _connections(t: int, node: Watched, by: By) -> Iterator[Gauge]:
-    ages = {name: (t - last) / SECOND for name, last in node.contacts.items()}
+def _connections(time_ns: int, node: Watched, by: By) -> Iterator[Gauge]:
+    ages = {name: (time_ns - last) / SECOND for name, last in node.contacts.items()}
     connected = sum(age <= GATEWAY_SILENCE / SECOND for age in ages.values())
     yield _one("cloudctl_gateways_connected", "Gateways that sent something in the last 10 s.", connected)
     yield _one("cloudctl_gateways_configured", "Gateways that may connect.", len(node.engine.config.gateways))
+
     if by is not By.TOTAL:
         rows = (Sample((("gateway", name),), age) for name, age in sorted(ages.items()))
-        yield Gauge("cloudctl_gateway_silence_seconds", "Time since a gateway's last message.", rows)
+        yield Gauge(name="cloudctl_gateway_silence_seconds", help="Time since a gateway's last message.", samples=rows)
 
     text = f"Vehicles that reported in the last {MAX_SILENCE // SECOND} s."
-    yield _one("cloudctl_vehicles_connected", text, node.engine.vehicle_registry.count(t))
+    yield _one("cloudctl_vehicles_connected", text, node.engine.vehicle_registry.count(time_ns))
     yield _one("cloudctl_broker_connected", "1 while there is a connection to the broker.", node.egress.is_connected)
     yield _one("cloudctl_viewers", "Open live pages.", len(node.viewers))
     refused = node.refused_connections()
     yield _one("cloudctl_http_refused_connections", "HTTP connections beyond the limits.", refused, counts=True)
 
 
-def _intersections(t: int, node: Watched, by: By) -> Iterator[Gauge]:
+def _intersections(time_ns: int, node: Watched, by: By) -> Iterator[Gauge]:
     places = list(node.engine.intersections.values())
-    in_force = sum(place.in_force for place in places)
+    in_force = sum(intersection.in_force for intersection in places)
     yield _one("cloudctl_intersections", "Intersections of the node.", len(places))
     yield _one("cloudctl_intersections_in_force", "Intersections with a revision of their code in force.", in_force)
-    planned = sum(_is_alive(t, place) for place in places)
+    planned = sum(_is_alive(time_ns, intersection) for intersection in places)
     yield _one("cloudctl_intersections_alive", "Intersections that got data in the last 3 s.", planned)
 
     text = "Road users that are tracked."
+
+    # Ages have no total: the oldest of a city is that of the intersection that is down
     if by is By.TOTAL:
-        yield _one("cloudctl_tracks", text, sum(_tracks(t, place) for place in places))
+        yield _one("cloudctl_tracks", text, sum(_tracks(time_ns, intersection) for intersection in places))
         return
-    yield Gauge("cloudctl_tracks", text, (Sample(_at(place), _tracks(t, place)) for place in places))
+
     yield Gauge(
-        "cloudctl_perception_age_seconds",
-        "Age of the newest perception that was planned with.",
-        (
-            Sample(_at(place), (t - place.latest.t_sensor) / SECOND)
-            for place in places
-            if place.latest is not None and place.latest.t_sensor
+        name="cloudctl_tracks",
+        help=text,
+        samples=(Sample(_at(intersection), _tracks(time_ns, intersection)) for intersection in places),
+    )
+
+    yield Gauge(
+        name="cloudctl_perception_age_seconds",
+        help="Age of the newest perception that was planned with.",
+        samples=(
+            Sample(_at(intersection), (time_ns - intersection.latest.t_sensor) / SECOND)
+            for intersection in places
+            if intersection.latest is not None and intersection.latest.t_sensor
         ),
     )
+
     yield Gauge(
-        "cloudctl_signal_age_seconds",
-        "Age of the newest signal states that were planned with.",
-        (
-            Sample(_at(place), (t - place.latest.signals.t) / SECOND)
-            for place in places
-            if place.latest is not None and place.latest.signals.t
+        name="cloudctl_signal_age_seconds",
+        help="Age of the newest signal states that were planned with.",
+        samples=(
+            Sample(_at(intersection), (time_ns - intersection.latest.signals.t) / SECOND)
+            for intersection in places
+            if intersection.latest is not None and intersection.latest.signals.t
         ),
     )
 
@@ -145,8 +161,14 @@ def _queues(node: Watched) -> Iterator[Gauge]:
         ("held_advisories", node.egress.held),
         ("plans", node.engine.scheduler.waiting),
     )
+
     rows = [Sample((("queue", name),), length) for name, length in lengths]
-    yield Gauge("cloudctl_queue_length", "What waits: vehicles' messages, advisories kept, plans to come.", rows)
+    yield Gauge(
+        name="cloudctl_queue_length",
+        help="What waits: vehicles' messages, advisories kept, plans to come.",
+        samples=rows,
+    )
+
     yield _one("cloudctl_egress_waiting_bytes", "Bytes that wait in the broker's socket.", node.egress.waiting())
 
 
@@ -158,15 +180,15 @@ def _recording(recorder: Recorder | None) -> Iterator[Gauge]:
     yield _one("cloudctl_recording_waiting_bytes", "Bytes that wait for room on the disk.", waiting)
 
 
-def _sensors(t: int, engine: Engine) -> Iterator[Gauge | None]:
+def _sensors(time_ns: int, engine: Engine) -> Iterator[Gauge | None]:
     """Yield rate, age and state of every sensor."""
     rows: list[tuple[Labels, dict[str, object]]] = []
-    for number, place in enumerate(list(engine.intersections.values())):
+    for number, intersection in enumerate(list(engine.intersections.values())):
         if number % SLICE == SLICE - 1:
             yield None
-        for name, row in place.sensing.table().items():
+        for name, row in intersection.sensing.table().items():
             rsu, _, sensor = name.partition("/")
-            rows.append(((*_at(place), ("rsu", rsu), ("sensor", sensor)), row))
+            rows.append(((*_at(intersection), ("rsu", rsu), ("sensor", sensor)), row))
 
     def known(field: str) -> Iterator[Sample]:
         for labels, row in rows:
@@ -175,22 +197,31 @@ def _sensors(t: int, engine: Engine) -> Iterator[Gauge | None]:
                 yield Sample(labels, float(value))
 
     silences = (
-        Sample(labels, (t - newest) / SECOND) for labels, row in rows if isinstance(newest := row["newest_frame"], int)
+        Sample(labels, (time_ns - newest) / SECOND)
+        for labels, row in rows
+        if isinstance(newest := row["newest_frame"], int)
     )
-    yield Gauge("cloudctl_sensor_rate_hertz", "Frames that a sensor delivers.", known("hz"))
-    yield Gauge("cloudctl_sensor_age_seconds", "How old a sensor's frames are when they come.", known("age_s"))
-    yield Gauge("cloudctl_sensor_silence_seconds", "Time since a sensor's last frame was true.", silences)
+
+    yield Gauge(name="cloudctl_sensor_rate_hertz", help="Frames that a sensor delivers.", samples=known("hz"))
+    yield Gauge(
+        name="cloudctl_sensor_age_seconds", help="How old a sensor's frames are when they come.", samples=known("age_s")
+    )
+    yield Gauge(
+        name="cloudctl_sensor_silence_seconds", help="Time since a sensor's last frame was true.", samples=silences
+    )
     troubled = (Sample(labels, float(row["trouble"] is not None)) for labels, row in rows)
-    yield Gauge("cloudctl_sensor_troubled", "1 while something is wrong with a sensor.", troubled)
+    yield Gauge(name="cloudctl_sensor_troubled", help="1 while something is wrong with a sensor.", samples=troubled)
 
 
-def _at(place: IntersectionState) -> Labels:
-    return (("intersection", place.code.code.id),)
+def _at(intersection: IntersectionState) -> Labels:
+    return (("intersection", intersection.code.code.id),)
 
 
-def _is_alive(t: int, place: IntersectionState) -> bool:
-    return bool(place.last_input) and t - place.last_input <= QUIET
+def _is_alive(time_ns: int, intersection: IntersectionState) -> bool:
+    return bool(intersection.last_input) and time_ns - intersection.last_input <= QUIET
 
 
-def _tracks(t: int, place: IntersectionState) -> int:
-    return len(place.latest.tracks) if place.latest is not None and _is_alive(t, place) else 0
+def _tracks(time_ns: int, intersection: IntersectionState) -> int:
+    if intersection.latest is not None and _is_alive(time_ns, intersection):
+        return len(intersection.latest.tracks)
+    return 0

@@ -10,6 +10,7 @@ class Places:
         """`gateways`: as in `EngineConfig`; `intersections`: those of the node."""
         self._gateways = gateways
         self._places = {name: name for name in intersections}
+
         for gateway, rsus in gateways.items():
             served = set(rsus.values())
             if len(served) == 1:

@@ -13,7 +13,7 @@ TICKS = os.sysconf("SC_CLK_TCK")  # a second
 
 
 def process_gauges() -> Iterator[Gauge]:
-    """Yield processor time, memory, open files and start; what the system does not tell is left out."""
+    """Yield processor time, memory, open files and start; what the system does not give is left out."""
     yield _one("process_cpu_seconds", "Processor time that was used.", cpu() / SECOND, counts=True)
     try:
         fields = (PROCESS / "stat").read_text().rpartition(")")[2].split()
@@ -32,4 +32,4 @@ def process_gauges() -> Iterator[Gauge]:
 
 
 def _one(name: str, text: str, value: float, counts: bool = False) -> Gauge:
-    return Gauge(name, text, [Sample((), value)], counts)
+    return Gauge(name=name, help=text, samples=[Sample((), value)], counts=counts)

@@ -33,7 +33,7 @@ class CheckResult(Struct, frozen=True):
 
 
 class ReadyReport(Struct, frozen=True):
-    """All conditions; ready where each is met. Nothing here tells strangers more than that."""
+    """All conditions; ready where each is met. Strangers learn no more than that."""
 
     ready: bool
     checks: tuple[CheckResult, ...]

@@ -62,11 +62,21 @@ class TelemetryRoutes:
     async def _metrics(self, request: Any) -> Any:
         unknown = [name for name in request.query if name != "by"]
         if unknown:
-            return problem(self._web, 400, unknown[0], request.query[unknown[0]], "is no parameter of this", "use by")
+            return problem(
+                self._web,
+                status=400,
+                field=unknown[0],
+                value=request.query[unknown[0]],
+                rule="is no parameter of this",
+                remedy="use by",
+            )
+
         wanted = request.query.getall("by", [By.TOTAL.value])
         if len(wanted) != 1 or wanted[0] not in list(By):
             rule = f"must be one of {', '.join(By)}, once"
-            return problem(self._web, 400, "by", ", ".join(wanted), rule, "leave it out for totals")
+            return problem(
+                self._web, status=400, field="by", value=", ".join(wanted), rule=rule, remedy="leave it out for totals"
+            )
 
         form = negotiated(request.headers.get("Accept", ""))
         body = await self._scrape(By(wanted[0]), form)
@@ -76,10 +86,10 @@ class TelemetryRoutes:
     async def _scrape(self, by: By, form: Form) -> bytes:
         """Return the text; the event loop has its turn after each piece of it."""
         async with self._locks[by, form]:
-            kept = self._kept.get((by, form))
+            cached = self._kept.get((by, form))
             now = stopwatch()
-            if kept is not None and now - kept.begun < KEPT:
-                return kept.body
+            if cached is not None and now - cached.begun < KEPT:
+                return cached.body
 
             node, metrics = self._node, self._node.engine.metrics
             pieces = []
@@ -88,6 +98,7 @@ class TelemetryRoutes:
             ):
                 pieces.append(piece)
                 await asyncio.sleep(0)
+
             scrape = self._kept[by, form] = Scrape(now, b"".join(pieces))
             return scrape.body
 
@@ -107,15 +118,16 @@ def negotiated(accept: str) -> Form:
         media, *parameters = (part.strip().lower() for part in item.split(";"))
         settings = dict(parameter.partition("=")[::2] for parameter in parameters)
         weight = _weight(settings.get("q", "1"))
+
         if media == "application/openmetrics-text" and settings.get("version", "1.0.0") == "1.0.0":
             weights[Form.OPENMETRICS] = max(weights[Form.OPENMETRICS], weight)
         elif media == "text/plain":
             weights[Form.PROMETHEUS] = max(weights[Form.PROMETHEUS], weight)
-    return (
-        Form.OPENMETRICS
-        if weights[Form.OPENMETRICS] > 0 and weights[Form.OPENMETRICS] >= weights[Form.PROMETHEUS]
-        else Form.PROMETHEUS
-    )
+
+    if weights[Form.OPENMETRICS] > 0 and weights[Form.OPENMETRICS] >= weights[Form.PROMETHEUS]:
+        return Form.OPENMETRICS
+
+    return Form.PROMETHEUS
 
 
 def _weight(text: str) -> float:

@@ -119,7 +119,9 @@ def snapshot(index: int, world: World, shown: Signals) -> bytes:
     """
     tracks = world.tracks
     names = "\n".join(vehicle.id for vehicle in world.vehicles).encode()
-    connected = world.report + 1  # 0: not connected; k: the k-th of the names
+    # 0: not connected; k: the k-th of the names
+    connected = world.report + 1
+
     columns = (
         {
             name: tracks[name]
@@ -134,6 +136,7 @@ def snapshot(index: int, world: World, shown: Signals) -> bytes:
         },
         group_columns(world.t, world, shown),
     )
+
     head = SNAPSHOT_HEAD.pack(
         world.t / MS,
         index,
@@ -144,34 +147,36 @@ def snapshot(index: int, world: World, shown: Signals) -> bytes:
         len(shown.state),
         len(names),
     )
+
     body = [column_bytes(columns[number][column.name], column.type) for number, column in SNAPSHOT_ORDER]
     return frame(FrameKind.SNAPSHOT, b"".join((head, *body, names)))
 
 
-def group_columns(t: int, world: World, shown: Signals) -> dict[str, NDArray[np.generic]]:
-    """Return the columns of the signal groups at `t` ns: the state as it is displayed, the times as far as they may be
-    believed.
+def group_columns(time_ns: int, world: World, shown: Signals) -> dict[str, NDArray[np.generic]]:
+    """Return the columns of the signal groups at `time_ns`: the state as it is displayed, the times as far as they may
+    be believed.
     """
     believed = world.signals
     seen = shown.seen if shown.seen is not None else np.full(len(shown.state), shown.t)
     overdue = shown.overdue if shown.overdue is not None else np.zeros(len(shown.state), np.bool_)
     ends = np.array((believed.min_end, believed.max_end, believed.likely_end, believed.next_green))
-    low, high, likely, green = seconds_until(t, ends)
+    low, high, likely, green = seconds_until(time_ns, ends)
+
     return {
         "group": world.code.group_ids,
         "min_end": low,
         "max_end": high,
         "likely_end": likely,
         "next_green": green,
-        "age": np.where(seen > 0, (t - seen) / SECOND, np.nan),
+        "age": np.where(seen > 0, (time_ns - seen) / SECOND, np.nan),
         "state": shown.state,
         "overdue": overdue,
     }
 
 
-def seconds_until(t: int, times: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return s from `t` ns, NaN where a time is not known."""
-    return np.where(times == NEVER, np.nan, (times - t) / SECOND)
+def seconds_until(time_ns: int, times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return s from `time_ns`, NaN where a time is not known."""
+    return np.where(times == NEVER, np.nan, (times - time_ns) / SECOND)
 
 
 def column_bytes(values: NDArray[np.generic], type_name: str) -> bytes:
@@ -179,8 +184,8 @@ def column_bytes(values: NDArray[np.generic], type_name: str) -> bytes:
     return values.astype(SENT_AS[type_name], copy=False).tobytes()
 
 
-def overview(t: int, columns: dict[str, NDArray[np.generic]]) -> bytes:
-    """Return the frame of the zone at `t` ns."""
+def overview(time_ns: int, columns: dict[str, NDArray[np.generic]]) -> bytes:
+    """Return the frame of the zone at `time_ns`."""
     rows = len(columns["tracks"])
     body = [column_bytes(columns[column.name], column.type) for _, column in OVERVIEW_ORDER]
-    return frame(FrameKind.OVERVIEW, b"".join((OVERVIEW_HEAD.pack(t / MS, rows, 0), *body)))
+    return frame(FrameKind.OVERVIEW, b"".join((OVERVIEW_HEAD.pack(time_ns / MS, rows, 0), *body)))

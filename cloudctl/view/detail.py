@@ -32,30 +32,31 @@ class Hops:
         self._state = msgspec.json.Decoder(VehicleState).decode
         self._ack = msgspec.json.Decoder(Ack).decode
 
-    def received(self, t: int, datum: RawMessage) -> None:
-        """Take in a message of the vehicle that was received at `t` ns; one that cannot be read is refused
+    def received(self, time_ns: int, message: RawMessage) -> None:
+        """Take in a message of the vehicle that was received at `time_ns`; one that cannot be read is refused
         elsewhere.
         """
         try:
-            if datum.kind == "state":
-                self._note("vehicle_to_node", t - self._state(datum.body).t)
-            elif datum.kind == "acks":
-                ack = self._ack(datum.body)
+            if message.kind == "state":
+                self._note("vehicle_to_node", time_ns - self._state(message.body).t)
+            elif message.kind == "acks":
+                ack = self._ack(message.body)
                 sent = self._sent.pop(ack.advisory, None)
                 if sent is not None:
                     self._note("advisory_to_vehicle", ack.t - sent)
-                    self._note("vehicle_to_ack", t - ack.t)
+                    self._note("vehicle_to_ack", time_ns - ack.t)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
 
-    def advised(self, t: int, advisory: Advisory) -> None:
-        """Take in an advisory for the vehicle, given at `t` ns."""
-        self._sent[advisory.id] = t
+    def advised(self, time_ns: int, advisory: Advisory) -> None:
+        """Take in an advisory for the vehicle, given at `time_ns`."""
+        self._sent[advisory.id] = time_ns
         if len(self._sent) > MAX_UNACKED:
             self._sent.popitem(last=False)
+
         if advisory.inputs.t_sensor:
             self._note("sensor_to_node", advisory.inputs.t_rx - advisory.inputs.t_sensor)
-            self._note("node_to_advisory", t - advisory.inputs.t_rx)
+            self._note("node_to_advisory", time_ns - advisory.inputs.t_rx)
 
     def _note(self, hop: str, ns: int) -> None:
         self._times.setdefault(hop, deque(maxlen=MAX_SAMPLES)).append(ns / MS)
@@ -69,9 +70,9 @@ class Hops:
 
 
 def detail_of(
-    t: int,
+    time_ns: int,
     index: int,
-    place: IntersectionState,
+    intersection: IntersectionState,
     world: World,
     track_id: int,
     withholding: Withholding,
@@ -80,17 +81,20 @@ def detail_of(
     """Return what is known of one track as plain values; without it in this world, only that it is gone."""
     rows = np.flatnonzero(world.tracks["id"] == track_id)
     if not len(rows):
-        return {"index": index, "track": track_id, "t": t / MS, "gone": True}
+        return {"index": index, "track": track_id, "t": time_ns / MS, "gone": True}
+
     row = int(rows[0])
     track, report = world.tracks[row], int(world.report[row])
     vehicle = world.vehicles[report] if report >= 0 else None
+    # Computed once more for the page: only what is selected is shown, and rarely
     prediction = predict(world)
     code = world.code
     path, connection = int(world.path[row]), int(world.connection[row])
-    found: dict[str, Any] = {
+
+    detail: dict[str, Any] = {
         "index": index,
         "track": track_id,
-        "t": t / MS,
+        "t": time_ns / MS,
         "gone": False,
         "class": ObjectClass(int(track["class"])).name.lower(),
         "class_p": _rounded(track["class_p"]),
@@ -104,8 +108,8 @@ def detail_of(
         "lane": _path_name(code.lane_ids, code.conn_ids, path),
         "movement": code.conn_ids[connection] if connection >= 0 else None,
         "to_stop": _known(world.to_stop[row]),
-        "sensors": [name for name, number in _sources(place) if int(track["sources"]) >> number & 1],
-        "last_seen": (t - int(track["last"])) / MS,
+        "sensors": [name for name, number in _sources(intersection) if int(track["sources"]) >> number & 1],
+        "last_seen": (time_ns - int(track["last"])) / MS,
         "step_s": STEP,
         "prediction": np.round(prediction.xy[row], 2).ravel().tolist(),
         "prediction_sigma": np.round(np.sqrt(prediction.var[row]), 2).ravel().tolist(),
@@ -118,11 +122,12 @@ def detail_of(
         "why_not": why_no_advice(world, row),
     }
     if vehicle is not None:
-        found["kind"], found["automated"] = vehicle.state.kind, vehicle.state.automated
-        found["reported_ms"] = (t - vehicle.t) / MS
-        found["withheld"] = withholding.rows(t, f"vehicle:{vehicle.id}")
-        found["hops"] = hops[vehicle.id].summary() if vehicle.id in hops else {}
-    return found
+        detail["kind"], detail["automated"] = vehicle.state.kind, vehicle.state.automated
+        detail["reported_ms"] = (time_ns - vehicle.t) / MS
+        detail["withheld"] = withholding.rows(time_ns, f"vehicle:{vehicle.id}")
+        detail["hops"] = hops[vehicle.id].summary() if vehicle.id in hops else {}
+
+    return detail
 
 
 def _path_name(lanes: tuple[str, ...], connections: tuple[str, ...], path: int) -> str | None:
@@ -131,9 +136,9 @@ def _path_name(lanes: tuple[str, ...], connections: tuple[str, ...], path: int) 
     return lanes[path] if path < len(lanes) else connections[path - len(lanes)]
 
 
-def _sources(place: IntersectionState) -> list[tuple[str, int]]:
+def _sources(intersection: IntersectionState) -> list[tuple[str, int]]:
     """Return the names of what an intersection's tracks may rest on, and the number of each in the tracker."""
-    return [*place.sensing.numbers(), ("its own reports", VEHICLE_SOURCE)]
+    return [*intersection.sensing.numbers(), ("its own reports", VEHICLE_SOURCE)]
 
 
 def _rounded(value: float) -> float | None:

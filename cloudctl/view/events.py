@@ -39,7 +39,7 @@ class RejectEvent(Struct, frozen=True, tag="reject", tag_field="type"):
 
 
 class NoticeEvent(Struct, frozen=True, tag="notice", tag_field="type"):
-    """Something that somebody should put right: `of` is signal, notice or fault."""
+    """Something that is to be put right: `of` is signal, notice or fault."""
 
     t: float
     of: str
@@ -51,6 +51,7 @@ def advisory_event(index: int, advisory: Advisory) -> AdvisoryEvent:
     """Return the event of an advisory of the intersection of that number."""
     inputs = advisory.inputs
     sensed = inputs.t_sensor > 0
+
     return AdvisoryEvent(
         t=advisory.t / MS,
         index=index,

@@ -14,26 +14,28 @@ class RecentLatency:
 
     def take(self) -> dict[str, dict[str, float]]:
         """Return, by stage: count, p50 and p99 (upper edges of their buckets) since the last call."""
-        found = {}
+        figures = {}
         for stage in STAGES:
             histogram = self._metrics.histograms.get(stage)
             if histogram is None:
                 continue
+
             before = self._before.get(stage) or [0] * len(histogram.counts)
             counts = [now - then for now, then in zip(histogram.counts, before, strict=True)]
             self._before[stage] = list(histogram.counts)
-            found[stage] = {
+            figures[stage] = {
                 "count": sum(counts),
-                "p50": _quantile(histogram, counts, 0.5),
-                "p99": _quantile(histogram, counts, 0.99),
+                "p50": _quantile(histogram, counts, quantile=0.5),
+                "p99": _quantile(histogram, counts, quantile=0.99),
             }
-        return found
+
+        return figures
 
 
-def _quantile(histogram: Histogram, counts: list[int], q: float) -> float:
-    left = q * sum(counts)
-    for edge, n in zip((*BUCKETS_US, histogram.largest), counts, strict=True):
-        left -= n
-        if n and left <= 0:
+def _quantile(histogram: Histogram, counts: list[int], quantile: float) -> float:
+    remaining = quantile * sum(counts)
+    for edge, count in zip((*BUCKETS_US, histogram.largest), counts, strict=True):
+        remaining -= count
+        if count and remaining <= 0:
             return min(edge, histogram.largest)
     return 0.0

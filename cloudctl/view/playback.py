@@ -23,15 +23,26 @@ async def show_recording(
     """
     stop = until or asyncio.Event()
     loop = asyncio.get_running_loop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ValueError, NotImplementedError):
             loop.add_signal_handler(number, stop.set)
+
     player, token = Player(path, debug), new_token()
     view = View(player.observer, token, control=player.ask, greet=player.greet)
-    web = Web(bind, player.engine.versions, WallClock(), more_routes=lambda server: ViewRoutes(server, view).routes())
+
+    web = Web(
+        bind=bind,
+        versions=player.engine.versions,
+        clock=WallClock(),
+        more_routes=lambda server: ViewRoutes(server, view).routes(),
+    )
+
     await web.start()
+
     try:
-        while player.tick(WORK):  # the first picture is there when the address is
+        # The first picture is there when the address is
+        while player.tick(WORK):
             await asyncio.sleep(0)
         ready(page_address(web.address, token))
         while not stop.is_set():

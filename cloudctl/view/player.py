@@ -22,8 +22,9 @@ from ..io.recording.setup import setup_of
 from ..payloads import encode
 from ..schema import Advisory
 from .columns import FrameKind, json_frame
+from .errors import ViewError
 from .events import advisory_event
-from .observer import Observer, ViewError
+from .observer import Observer
 from .viewers import Request, Viewer
 
 WARM_UP = 10 * SECOND  # of the recording that a fresh engine sees before a picture is shown
@@ -69,28 +70,39 @@ class Player:
         """Take in what a page asks of the recording. Raises ViewError, and changes nothing then."""
         low, high = SPEEDS
         if request.speed is not None and not low <= request.speed <= high:
-            raise ViewError("speed", request.speed, f"must be within {low:g} .. {high:g}", "choose another speed")
+            raise ViewError(
+                field="speed",
+                value=request.speed,
+                rule=f"must be within {low:g} .. {high:g}",
+                remedy="choose another speed",
+            )
+
         if request.seek is not None and not self.run.begin / MS - 1 <= request.seek <= self.run.end / MS + 1:
             raise ViewError(
-                "seek",
-                request.seek,
-                f"the run is from {self.run.begin / MS:.0f} to {self.run.end / MS:.0f} ms",
-                "choose a time of the run",
+                field="seek",
+                value=request.seek,
+                rule=f"the run is from {self.run.begin / MS:.0f} to {self.run.end / MS:.0f} ms",
+                remedy="choose a time of the run",
             )
+
         self.speed = self.speed if request.speed is None else request.speed
         if request.exact is not None and request.exact != self.exact:
             self.exact = request.exact
             self._go_to(self.t)
+
         if request.seek is not None:
             self._go_to(min(max(int(request.seek * MS), self.run.begin), self.run.end))
+
         if request.step is not None:
             self.playing = False
             self._step_on()
+
         if request.play is not None:
             self.playing = request.play
             if request.play and self.t >= self.run.end:
                 self._go_to(self.run.begin)
-        self._report(True)
+
+        self._report(at_once=True)
 
     def greet(self, viewer: Viewer) -> None:
         """Tell a new page where the recording stands."""
@@ -102,34 +114,38 @@ class Player:
         """Go on for at most `budget` ns of work; return whether there is more to do at once."""
         now = stopwatch()
         elapsed, self._ticked = now - self._ticked, now
+
         if self._goal is not None:
             self._approach(now + budget)
         elif self.playing:
             self._position = min(self._position + min(elapsed, SECOND) * self.speed, float(self.run.end))
             self._play(now + budget)
-        self._report(False)
+
+        self._report(at_once=False)
         return self._goal is not None
 
-    def _go_to(self, t: int) -> None:
-        """Show the run as it was at `t` ns as soon as the engine is there."""
-        self._goal, self._position = t, float(t)
-        forwards = self.exact and self._repeated and t >= self.t
+    def _go_to(self, time_ns: int) -> None:
+        """Show the run as it was at `time_ns` as soon as the engine is there."""
+        self._goal, self._position = time_ns, float(time_ns)
+        forwards = self.exact and self._repeated and time_ns >= self.t
         if not forwards:
-            self._begin_at(t)
+            self._begin_at(time_ns)
         self._epoch += 1
         for viewer in self.observer.viewers:
             viewer.clear()
 
-    def _begin_at(self, t: int) -> None:
-        """Make a fresh engine that goes on from before `t` ns; in frame-exact mode from the run's beginning."""
+    def _begin_at(self, time_ns: int) -> None:
+        """Make a fresh engine that goes on from before `time_ns`; in frame-exact mode from the run's beginning."""
         self.engine = self._fresh()
         self.observer.bind(self.engine)
         self._in_force.clear()
         self._repeated, self._compared, self._difference = self.exact, 0, ""
-        start = self.run.begin if self.exact else max(t - WARM_UP, self.run.begin)
+        start = self.run.begin if self.exact else max(time_ns - WARM_UP, self.run.begin)
+
         if not self.exact:
             for earlier, batch in self.run.earlier(EARLIER, start, MAX_EARLIER):
                 self.engine.step(earlier, batch)
+
         self._steps = self.run.steps(start)
         self._next = next(self._steps, None)
         self.t = min(self.t, start) if self.exact else start
@@ -143,22 +159,27 @@ class Player:
             self._take(shown=False)
             if stopwatch() > deadline:
                 return
+
         self.engine.scheduler.period = self.engine.config.period_ms * MS
         self.t, self._goal = max(self.t, self._goal), None
         self._position = float(self.t)
+
         for advisory in self._in_force.values():
             if advisory.t <= self.t < advisory.valid_until and advisory.intersection in self.observer.index:
                 index = self.observer.index[advisory.intersection]
                 self.observer.announce(advisory_event(index, advisory), self.observer.watching(index))
+
         self.observer.refresh()
-        self._report(True)
+        self._report(at_once=True)
 
     def _play(self, deadline: int) -> None:
         while self._next is not None and self._next.t <= self._position:
             self._take(shown=True)
             if stopwatch() > deadline:
-                self._position = float(self.t)  # the machine is slower than the speed that was asked for
+                # The machine is slower than the speed that was asked for
+                self._position = float(self.t)
                 return
+
         self.t = max(self.t, min(int(self._position), self.run.end))
         if self._next is None:
             self.playing = False
@@ -175,40 +196,46 @@ class Player:
         """Take the next recorded step."""
         step = self._next
         assert step is not None
+
         try:
-            out = self.engine.step(step.t, step.batch)
+            output = self.engine.step(step.t, step.batch)
         except Exception as error:
             if self._debug:
                 raise
-            out = Output(events=[f"a fault of the node in this step: {type(error).__name__}: {error}"])
+            output = Output(events=[f"a fault of the node in this step: {type(error).__name__}: {error}"])
+
         if self.exact:
-            self._compare(step, out)
+            self._compare(step, output)
         else:
-            out.advisories = [self._decode(payload) for payload in step.advisories]
+            output.advisories = [self._decode(payload) for payload in step.advisories]
+
         if shown:
-            self.observer.observe(step.t, step.batch, out)
+            self.observer.observe(step.t, step.batch, output)
         else:
-            for advisory in out.advisories:
+            for advisory in output.advisories:
                 self._in_force[f"{advisory.target} {advisory.kind}"] = advisory
+
         self.t = max(self.t, step.t) if shown or not self.exact else step.t
         self._next = next(self._steps, None)
-        return out
+        return output
 
-    def _compare(self, step: Step, out: Output) -> None:
-        payloads = tuple(encode(advisory) for advisory in out.advisories)
+    def _compare(self, step: Step, output: Output) -> None:
+        payloads = tuple(encode(advisory) for advisory in output.advisories)
         self._compared += len(payloads)
+
         if payloads != step.advisories and not self._difference:
             self._difference = (
                 f"differs from the recording at {step.t} ns: {len(payloads)} advisories, recorded"
                 f" {len(step.advisories)}"
             )
 
-    # --- what pages are told ---
+    # --- what pages get ---
 
     def _report(self, at_once: bool) -> None:
         now = stopwatch()
         if not at_once and now - self._reported < REPORT_INTERVAL:
             return
+
         self._reported = now
         state = self._state()
         for viewer in self.observer.viewers:
@@ -227,16 +254,20 @@ class Player:
             "words": self._words(),
             "trouble": bool(self._difference or self.run.fault),
         }
+
         return json_frame(FrameKind.PLAYER, body)
 
     def _words(self) -> str:
         if self._difference:
             return self._difference
+
         if self._goal is not None and self.exact:
             span = max(self._goal - self.run.begin, 1)
             return f"repeating the run: {min(max((self.t - self.run.begin) / span, 0.0), 1.0):.0%}"
+
         if self.exact:
             return f"byte-identical so far: {self._compared} advisories"
+
         return self.run.fault or ""
 
     def _fresh(self) -> Engine:

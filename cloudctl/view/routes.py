@@ -1,7 +1,7 @@
 """The page over HTTP: its files, and the one WebSocket that everything it shows comes through. The web server's own
 module is handed in.
 
-The files are the same for everybody. The socket needs the token: a browser cannot send a header with it, so that it
+The files are the same for all. The socket needs the token: a browser cannot send a header with it, so that it
 stands beside the protocol's name
 (`Sec-WebSocket-Protocol: cloudctl.view.1, token.TOKEN`); other clients may send `Authorization: Bearer TOKEN`. A
 request that another site's page makes
@@ -22,7 +22,8 @@ import msgspec
 
 from ..io.http_answers import problem
 from .columns import FrameKind, json_frame
-from .observer import Observer, ViewError
+from .errors import ViewError
+from .observer import Observer
 from .socket import SOCKET_OPTIONS, UNREADABLE, converse, requests_of
 from .viewers import Request, Viewer
 
@@ -49,7 +50,7 @@ MAX_REQUESTS = 60  # that one page sends in a second
 
 
 def new_token() -> str:
-    """Return a token that nobody guesses."""
+    """Return a token that cannot be guessed."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
@@ -75,7 +76,8 @@ class View:
     observer: Observer
     token: str
     origins: Sequence[str] = ()
-    control: Callable[[Viewer, Request], None] | None = None  # takes what concerns time; None: time cannot be asked for
+    # Takes what concerns time; None: time cannot be asked for
+    control: Callable[[Viewer, Request], None] | None = None
     greet: Callable[[Viewer], None] | None = None
 
 
@@ -106,16 +108,20 @@ class ViewRoutes:
         name = request.match_info.get("name", "index.html")
         file = self._files.get(name)
         if file is None:
-            return self._refuse(404, "path", name, "the page has no such file", "open /view/")
+            return self._refuse(
+                status=404, field="path", value=name, rule="the page has no such file", remedy="open /view/"
+            )
+
         headers = HEADERS | {"ETag": file.etag}
         if request.headers.get("If-None-Match") == file.etag:
             return self._web.Response(status=304, headers=headers)
+
         return self._web.Response(body=file.data, content_type=file.type, charset="utf-8", headers=headers)
 
-    # --- who may look ---
+    # --- access ---
 
     async def _access(self, request: Any) -> Any:
-        """Answer whether the socket would be opened for this request, and if not, why: a browser does not tell its
+        """Answer whether the socket would be opened for this request, and if not, why: a browser does not give its
         page.
         """
         return self._refusal(request) or self._web.json_response({"access": True})
@@ -124,24 +130,26 @@ class ViewRoutes:
         origin = request.headers.get("Origin")
         if origin is not None and not same_site(origin, request.host) and origin not in self._view.origins:
             return self._refuse(
-                403,
-                "Origin",
-                origin,
-                "this site's pages may not look",
-                "open the node's own page, or add the site to [http] origins",
+                status=403,
+                field="Origin",
+                value=origin,
+                rule="this site's pages may not look",
+                remedy="open the node's own page, or add the site to [http] origins",
             )
+
         if not hmac.compare_digest(token_of(request), self._view.token.encode()):
             return self._refuse(
-                401,
-                "token",
-                "...",
-                "the token is missing or wrong",
-                "open the address that the node has printed, with its #token=",
+                status=401,
+                field="token",
+                value="...",
+                rule="the token is missing or wrong",
+                remedy="open the address that the node has printed, with its #token=",
             )
+
         return None
 
     def _refuse(self, status: int, field: str, value: str, rule: str, remedy: str) -> Any:
-        return problem(self._web, status, field, value, rule, remedy)
+        return problem(self._web, status, field=field, value=value, rule=rule, remedy=remedy)
 
     # --- the socket ---
 
@@ -149,11 +157,13 @@ class ViewRoutes:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
+
         ready = asyncio.Event()
         try:
             viewer = self._view.observer.open(ready.set)
         except ViewError as why:
             return self._refuse(503, **why.row)
+
         try:
             return await converse(
                 self._web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=MAX_REQUEST, **SOCKET_OPTIONS),
@@ -185,19 +195,22 @@ class ViewRoutes:
                     "rule": str(error),
                     "remedy": "send a JSON object as docs/view.md says",
                 }
+
                 viewer.put((FrameKind.ERROR, 0), json_frame(FrameKind.ERROR, row))
 
     def _ask_time(self, viewer: Viewer, request: Request) -> None:
-        asked = [name for name in ("play", "seek", "step", "speed", "exact") if getattr(request, name) is not None]
-        if not asked:
+        requested = [name for name in ("play", "seek", "step", "speed", "exact") if getattr(request, name) is not None]
+        if not requested:
             return
+
         if self._view.control is None:
             raise ViewError(
-                asked[0],
-                getattr(request, asked[0]),
-                "time cannot be moved at a running node",
-                "replay a recording: cloudctl replay FILE --view",
+                field=requested[0],
+                value=getattr(request, requested[0]),
+                rule="time cannot be moved at a running node",
+                remedy="replay a recording: cloudctl replay FILE --view",
             )
+
         self._view.control(viewer, request)
 
 
@@ -217,9 +230,11 @@ def token_of(request: Any) -> bytes:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return bytes(value.strip().encode())
+
     for name in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
         if name.strip().startswith(TOKEN_PREFIX):
             return bytes(name.strip().removeprefix(TOKEN_PREFIX).encode())
+
     return b""
 
 

@@ -37,59 +37,61 @@ def scene_of(code: CompiledCode, index: int) -> dict[str, Any]:
     }
 
 
-def _lane(code: CompiledCode, k: int) -> dict[str, Any]:
+def _lane(code: CompiledCode, index: int) -> dict[str, Any]:
     return {
-        "id": code.lane_ids[k],
-        "use": USES[code.lane_use[k]],
-        "role": ROLES[code.lane_role[k]],
-        "width": round(float(code.lane_width[k]), CENTIMETRE),
-        "speed": round(float(code.lane_speed[k]), CENTIMETRE),
-        "stop": _stop_bar(code, k),
-        "xy": _flat(_path(code, k)),
+        "id": code.lane_ids[index],
+        "use": USES[code.lane_use[index]],
+        "role": ROLES[code.lane_role[index]],
+        "width": round(float(code.lane_width[index]), CENTIMETRE),
+        "speed": round(float(code.lane_speed[index]), CENTIMETRE),
+        "stop": _stop_bar(code, index),
+        "xy": _flat(_path(code, index)),
     }
 
 
-def _connection(code: CompiledCode, k: int) -> dict[str, Any]:
+def _connection(code: CompiledCode, index: int) -> dict[str, Any]:
     return {
-        "id": code.conn_ids[k],
-        "from": int(code.conn_from[k]),
-        "to": int(code.conn_to[k]),
-        "turn": TURNS[code.conn_turn[k]],
-        "group": int(code.conn_group[k]),
-        "inner": bool(code.conn_inner[k]),
-        "permissive": code.code.connections[k].waits,
-        "xy": _flat(_path(code, code.n_lanes + k)),
+        "id": code.conn_ids[index],
+        "from": int(code.conn_from[index]),
+        "to": int(code.conn_to[index]),
+        "turn": TURNS[code.conn_turn[index]],
+        "group": int(code.conn_group[index]),
+        "inner": bool(code.conn_inner[index]),
+        "permissive": code.code.connections[index].waits,
+        "xy": _flat(_path(code, code.n_lanes + index)),
     }
 
 
-def _crosswalk(code: CompiledCode, k: int) -> dict[str, Any]:
+def _crosswalk(code: CompiledCode, index: int) -> dict[str, Any]:
     return {
-        "id": code.cross_ids[k],
-        "group": int(code.cross_group[k]),
-        "width": round(float(code.cross_width[k]), CENTIMETRE),
-        "axis": _flat(code.cross_axis[k].reshape(2, 2)),
-        "xy": _flat(code.cross_xy[code.cross_start[k] : code.cross_start[k + 1]]),
+        "id": code.cross_ids[index],
+        "group": int(code.cross_group[index]),
+        "width": round(float(code.cross_width[index]), CENTIMETRE),
+        "axis": _flat(code.cross_axis[index].reshape(2, 2)),
+        "xy": _flat(code.cross_xy[code.cross_start[index] : code.cross_start[index + 1]]),
     }
 
 
-def _stop_bar(code: CompiledCode, k: int) -> list[float] | None:
+def _stop_bar(code: CompiledCode, lane: int) -> list[float] | None:
     """Return the stop line across a lane, left end first in driving direction; None where it has none."""
-    if np.isnan(code.lane_stop_s[k]):
+    if np.isnan(code.lane_stop_s[lane]):
         return None
-    line = _path(code, k)
+
+    line = _path(code, lane)
     along = arc_lengths(line)
-    s = min(float(code.lane_stop_s[k]), float(along[-1]))
+    s = min(float(code.lane_stop_s[lane]), float(along[-1]))
     point = points_along(line, along, s)
     ahead = point - points_along(line, along, max(s - BAR_REACH, 0.0))
     length = float(np.hypot(*ahead))
     if length == 0.0:
         return None
-    side = np.array([-ahead[1], ahead[0]]) / length * code.lane_width[k] / 2.0
+
+    side = np.array([-ahead[1], ahead[0]]) / length * code.lane_width[lane] / 2.0
     return _flat(np.array([point + side, point - side]))
 
 
-def _path(code: CompiledCode, k: int) -> F8:
-    return code.path_xy[code.path_start[k] : code.path_start[k + 1]]
+def _path(code: CompiledCode, path: int) -> F8:
+    return code.path_xy[code.path_start[path] : code.path_start[path + 1]]
 
 
 def _local(code: CompiledCode, points: tuple[tuple[int, int], ...]) -> list[float]:

@@ -14,7 +14,7 @@ class LivePage:
     def __init__(self, section: HttpSection, engine: Engine, token: str, shows_token: bool) -> None:
         """`section`: of the node's file. `shows_token`: whether the token may be printed."""
         self.observer = Observer(engine)
-        self._view = View(self.observer, token, section.origins)
+        self._view = View(observer=self.observer, token=token, origins=section.origins)
         self._shows_token = shows_token
 
     def routes(self, web: Any) -> list[Any]:

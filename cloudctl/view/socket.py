@@ -14,7 +14,8 @@ HEARTBEAT: Final = 10.0  # s between pings; a viewer that does not answer one is
 SOCKET_OPTIONS: Final = {"heartbeat": HEARTBEAT, "compress": False}
 # What reading a request can raise.
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError)
-SEND_BUFFER: Final = 256 * 1024  # bytes the system keeps for one viewer: what waits there is old when it is read
+# bytes the system keeps for one viewer: what waits there is old when it is read
+SEND_BUFFER: Final = 256 * 1024
 
 Talk = Callable[[Any], Coroutine[Any, Any, None]]
 
@@ -30,12 +31,14 @@ async def converse(
     _limit_buffer(request.transport)
     on_open()
     sender = asyncio.get_running_loop().create_task(send(socket))
+
     try:
         await listen(socket)
     finally:
         sender.cancel()
         with contextlib.suppress(asyncio.CancelledError, ConnectionError, RuntimeError):
             await sender
+
     return socket
 
 

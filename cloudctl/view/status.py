@@ -20,62 +20,78 @@ class Withholding:
         # (target, kind) -> (ns, words of the advisory, why it was not sent)
         self._rows: dict[tuple[str, str], tuple[int, str, str]] = {}
 
-    def note(self, t: int, withheld: list[Withheld]) -> None:
-        """Take in what was withheld at `t` ns."""
-        for candidate, why in withheld:
-            self._rows[candidate.target, candidate.kind.value] = (t, candidate.reason.format(**candidate.facts), why)
+    def note(self, time_ns: int, withheld: list[Withheld]) -> None:
+        """Take in what was withheld at `time_ns`."""
+        for candidate, reason in withheld:
+            self._rows[candidate.target, candidate.kind.value] = (
+                time_ns,
+                candidate.reason.format(**candidate.facts),
+                reason,
+            )
+
         if len(self._rows) > 4 * MAX_WITHHELD:
             self._rows = dict(sorted(self._rows.items(), key=lambda item: item[1][0])[-MAX_WITHHELD:])
 
-    def rows(self, t: int, target: str | None = None) -> list[dict[str, Any]]:
+    def rows(self, time_ns: int, target: str | None = None) -> list[dict[str, Any]]:
         """Return those of the last REMEMBERED, the newest first; of one `target`, or of all."""
         recent = [
-            item for item in self._rows.items() if 0 <= t - item[1][0] <= REMEMBERED and target in (None, item[0][0])
+            item
+            for item in self._rows.items()
+            if 0 <= time_ns - item[1][0] <= REMEMBERED and target in (None, item[0][0])
         ]
+
         recent.sort(key=lambda item: -item[1][0])
         return [
-            {"target": key[0], "kind": key[1], "t": noted / MS, "proposal": words, "why": why}
-            for key, (noted, words, why) in recent[:MAX_WITHHELD]
+            {"target": key[0], "kind": key[1], "t": noted / MS, "proposal": words, "why": reason}
+            for key, (noted, words, reason) in recent[:MAX_WITHHELD]
         ]
 
 
 def status_of(
-    t: int, index: int, place: IntersectionState, sources: Sources, traffic: Traffic | None, withholding: Withholding
+    time_ns: int,
+    index: int,
+    intersection: IntersectionState,
+    sources: Sources,
+    traffic: Traffic | None,
+    withholding: Withholding,
 ) -> dict[str, Any]:
     """Return the panels of an intersection as plain values."""
-    world = place.latest
+    world = intersection.latest
     signal, perception = gate(world) if world is not None else (None, None)
+
     return {
         "index": index,
-        "t": t / MS,
+        "t": time_ns / MS,
         "gate": {
             "signal": signal,
             "perception": perception,
             "doubt": world.doubt_reason if world else None,
             "sensors": world.sensor_trouble if world else None,
         },
-        "withheld": withholding.rows(t),
-        "sensors": sensors_of(t, place, sources),
+        "withheld": withholding.rows(time_ns),
+        "sensors": sensors_of(time_ns, intersection, sources),
         "traffic": traffic,
-        "hazards": len(place.hazards.now(t)),
+        "hazards": len(intersection.hazards.now(time_ns)),
     }
 
 
-def sensors_of(t: int, place: IntersectionState, sources: Sources) -> list[dict[str, Any]]:
+def sensors_of(time_ns: int, intersection: IntersectionState, sources: Sources) -> list[dict[str, Any]]:
     """Return each sensor's rate, age, clock offset, and the bias and noise that fusion has found of it."""
-    table, found = place.sensing.table(), place.fusion.stats()["sources"]
+    table, sources_of = intersection.sensing.table(), intersection.fusion.stats()["sources"]
     rows = []
-    for (rsu, sensor), source in sources.of_intersection(place.code.code.id):
+
+    for (rsu, sensor), source in sources.of_intersection(intersection.code.code.id):
         row = table.get(f"{rsu}/{sensor}", {})
-        health = found.get(source.index, {})
+        health = sources_of.get(source.index, {})
         newest = row.get("newest_frame")
+
         rows.append(
             {
                 "name": f"{rsu}/{sensor}",
                 "gateway": source.gateway,
                 "hz": row.get("hz"),
                 "declared_hz": row.get("declared_hz"),
-                "silent_s": round((t - newest) / SECOND, 1) if isinstance(newest, int) else None,
+                "silent_s": round((time_ns - newest) / SECOND, 1) if isinstance(newest, int) else None,
                 "age_s": row.get("age_s"),
                 "clock_offset": row.get("clock_offset"),
                 "alive": row.get("alive"),
@@ -87,6 +103,7 @@ def sensors_of(t: int, place: IntersectionState, sources: Sources) -> list[dict[
                 "p_detect": _rounded(health.get("p_detect")),
             }
         )
+
     return rows
 
 

@@ -14,7 +14,8 @@ MAX_WATCHED = 64  # intersections that one page sees in full at a time
 
 FIRST = (FrameKind.HELLO, FrameKind.PLAYER)  # kinds after which a page forgets what it has seen
 
-Key = tuple[FrameKind, int]  # of what is replaced by a newer one: its kind, and the intersection it is of
+# Of what is replaced by a newer one: its kind, and the intersection it is of
+Key = tuple[FrameKind, int]
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,7 +23,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     watch: tuple[int, ...] | None = None  # intersections in view, by their number in the hello
     zone: bool | None = None  # whether the overview is wanted
-    select: tuple[int, int] | None = None  # (intersection, track) whose detail is wanted; a track of -1: none
+    # (intersection, track) whose detail is wanted; a track of -1: none
+    select: tuple[int, int] | None = None
     play: bool | None = None
     seek: float | None = None  # ms since 1970
     step: int | None = None  # recorded plans forwards
@@ -73,8 +75,8 @@ class Viewer:
 
     def clear(self) -> None:
         """Forget what waits but for drawings: the time that it is of was left."""
-        kept = (FrameKind.HELLO, FrameKind.SCENE)
-        self._newest = {key: data for key, data in self._newest.items() if key[0] in kept}
+        kinds_kept = (FrameKind.HELLO, FrameKind.SCENE)
+        self._newest = {key: data for key, data in self._newest.items() if key[0] in kinds_kept}
         self._events.clear()
 
     def take(self) -> bytes:
@@ -83,8 +85,10 @@ class Viewer:
         whether a recording has jumped, the drawings."""
         newest, self._newest = self._newest, {}
         frames = [newest[key] for key in sorted(newest, key=lambda key: (key[0] not in FIRST, key))]
+
         if self._events:
             rows = b",".join(self._events)
             self._events.clear()
             frames.append(frame(FrameKind.EVENTS, b"[" + rows + b"]"))
+
         return b"".join(frames)

@@ -38,13 +38,14 @@ class Net:
     @property
     def approaches(self) -> frozenset[str]:
         """The edges that end at a signal."""
-        return frozenset(a for (a, _), links in self.links.items() if any(link.signal for link in links))
+        return frozenset(edge for (edge, _), links in self.links.items() if any(link.signal for link in links))
 
 
 def read(file: Path) -> Net:
     """Read a network file (.net.xml, .net.xml.gz)."""
     length: dict[str, float] = {}
     links: defaultdict[tuple[str, str], list[Link]] = defaultdict(list)
+
     opener = gzip.open if file.suffix == ".gz" else open
     with opener(file, "rb") as stream:
         for _, node in ET.iterparse(stream):
@@ -56,6 +57,7 @@ def read(file: Path) -> Net:
             elif node.tag == "connection":
                 link = Link(node.get("via", ""), node.get("tl", ""), int(node.get("linkIndex", 0)))
                 links[node.attrib["from"], node.attrib["to"]].append(link)
+
     return Net(length, dict(links))
 
 
@@ -63,18 +65,20 @@ def approach_of(net: Net, routes: Mapping[str, Sequence[str]]) -> dict[str, str]
     """Return, for each edge driven on, the approach that most routes over it come to next (itself where it is one)."""
     ahead: defaultdict[str, Counter[str]] = defaultdict(Counter)
     approaches = net.approaches
+
     for route in routes.values():
         following = PAST_SIGNALS
         for edge in reversed(route):
             following = edge if edge in approaches else following
             ahead[edge][following] += 1
+
     return {edge: count.most_common(1)[0][0] for edge, count in ahead.items()}
 
 
 def by_approach(stops: Mapping[str, float], approach: Mapping[str, str]) -> dict[str, float]:
     """Return stops by approach from stops by edge; those on a junction's own edges are INSIDE."""
     totals: defaultdict[str, float] = defaultdict(float)
-    for edge, n in stops.items():
+    for edge, count in stops.items():
         name = INSIDE if edge.startswith(":") else approach.get(edge, PAST_SIGNALS)
-        totals[name] += n
+        totals[name] += count
     return dict(totals)

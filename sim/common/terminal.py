@@ -13,8 +13,8 @@ LINE_INTERVAL = 10.0  # s between two lines where the output is no terminal
 class Progress:
     """One line that moves on a terminal; a line every ten seconds elsewhere."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, title: str) -> None:
+        self.what = title
         self._start = stopwatch()
         self._last_shown = 0.0  # s
         self._first: tuple[float, float] | None = None  # s, and how much was done by then: what loads first is no pace
@@ -31,13 +31,16 @@ class Progress:
             self._first = (elapsed, done)
         if not self._is_terminal and elapsed - self._last_shown <= LINE_INTERVAL:
             return
+
         self._last_shown = elapsed
 
         bar = "#" * int(BAR_WIDTH * min(done / total, 1.0))
         text = f"{self.what}: [{bar:<{BAR_WIDTH}}] {done:.0f} of {total:.0f} s simulated"
-        since, begun = elapsed - self._first[0], self._first[1]
-        if done > begun:
-            text += f", {since / (done - begun) * max(total - done, 0.0):.0f} s left"
+        elapsed_since, done_before = elapsed - self._first[0], self._first[1]
+        if done > done_before:
+            remaining = elapsed_since / (done - done_before) * max(total - done, 0.0)
+            text += f", {remaining:.0f} s left"
+
         if self._is_terminal:
             print(f"\r{text}  ", end="", file=sys.stderr, flush=True)
         else:
@@ -52,7 +55,7 @@ class Progress:
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a plain text table, numbers to the right."""
     cells = [list(header), *[[_cell(value) for value in row] for row in rows]]
-    widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
         numbers = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
@@ -75,25 +78,40 @@ def figures_table(results: Sequence[dict[str, Any]]) -> str:
     """Return the figures of runs as tables: traffic, fusion, latency, advisories, what was dropped or refused."""
     parts = []
     traffic = [
-        [f"{r['scenario']} seed {r['seed']} advice {r['advice']}", *(r["traffic"][k] for k in TRAFFIC)] for r in results
+        [
+            f"{result['scenario']} seed {result['seed']} advice {result['advice']}",
+            *(result["traffic"][key] for key in TRAFFIC),
+        ]
+        for result in results
     ]
+
     parts.append(
         table(["traffic, per motor trip", "trips", "stops", "waiting s", "travel s", "time loss s", "fuel g"], traffic)
     )
-    fused = [r for r in results if r.get("fusion")]
+    fused = [result for result in results if result.get("fusion")]
     if fused:
-        rows = [[r["scenario"], *(r["fusion"].get(k, float("nan")) for k in FUSION)] for r in fused]
+        rows = [[result["scenario"], *(result["fusion"].get(key, float("nan")) for key in FUSION)] for result in fused]
         parts.append(table(["fusion against truth", "MOTA", "IDF1", "id switches", "RMSE m", "GOSPA m"], rows))
         rows = [
-            [f"{r['scenario']} {HOPS.get(name, name)}", *(h[k] for k in ("count", "p50", "p99", "p99_9", "max"))]
-            for r in fused
-            for name, h in r["latency_us"].items()
+            [
+                f"{result['scenario']} {HOPS.get(name, name)}",
+                *(value[key] for key in ("count", "p50", "p99", "p99_9", "max")),
+            ]
+            for result in fused
+            for name, value in result["latency_us"].items()
         ]
+
         parts.append(table(["latency, us", "n", "p50", "p99", "p99.9", "max"], rows))
-        rows = [[f"{r['scenario']} {kind}", n] for r in fused for kind, n in r["advisories"]["by_kind"].items()]
-        rows += [[f"{r['scenario']} arrived after valid_until", r["advisories"]["late"]] for r in fused]
+        rows = [
+            [f"{result['scenario']} {kind}", count]
+            for result in fused
+            for kind, count in result["advisories"]["by_kind"].items()
+        ]
+
+        rows += [[f"{result['scenario']} arrived after valid_until", result["advisories"]["late"]] for result in fused]
         parts.append(table(["advisories", "n"], rows))
         parts.append(table(["dropped, refused", "n"], losses(fused) or [["nothing", 0]]))
+
     return "\n\n".join(parts)
 
 
@@ -117,11 +135,11 @@ LOSSES = ("drop.", "reject.", "sequence.", "egress.", "signal.")
 
 
 def losses(results: Sequence[dict[str, Any]]) -> list[list[object]]:
-    """Return [what (by whom), how many] for everything that was not used."""
+    """Return [what (source), how many] for everything that was not used."""
     return [
-        [f"{r['scenario']} {name} {source}".rstrip(), n]
-        for r in results
-        for name, by in r["counters"].items()
+        [f"{result['scenario']} {name} {source}".rstrip(), count]
+        for result in results
+        for name, by in result["counters"].items()
         if name.startswith(LOSSES)
-        for source, n in by.items()
+        for source, count in by.items()
     ]

@@ -43,54 +43,60 @@ GHOSTLY = Unsteady(ghosts=0.02)
 class UnsteadyUnit:
     """Stamps the frames of one unit."""
 
-    def __init__(self, how: Unsteady) -> None:
-        self.how = how
+    def __init__(self, unsteady: Unsteady) -> None:
+        self.how = unsteady
         self._stalled_until = 0  # ns
         self._held_back = 0  # frames since it stalled
         self._last_stamp = 0  # ns
         self._ghosts: dict[int, tuple[int, float]] = {}
         self._lost: dict[int, int] = {}
 
-    def stamps(self, t: int, rng: np.random.Generator) -> list[int]:
-        """Return the stamps (ns) under which the frame made at `t` is sent: one, or two where it is sent twice."""
-        how = self.how
-        if how.stall and t >= self._stalled_until and rng.random() < how.stall:
-            self._stalled_until, self._held_back = t + int(how.stall_ms * MS), 0
-        stamp = t
-        if t < self._stalled_until:
-            stamp = self._stalled_until + int(self._held_back * how.burst_ms * MS)
+    def stamps(self, time_ns: int, rng: np.random.Generator) -> list[int]:
+        """Return the stamps (ns) under which the frame made at `time_ns` is sent: one, or two where it is sent
+        twice."""
+        unsteady = self.how
+        if unsteady.stall and time_ns >= self._stalled_until and rng.random() < unsteady.stall:
+            self._stalled_until, self._held_back = time_ns + int(unsteady.stall_ms * MS), 0
+        stamp = time_ns
+        if time_ns < self._stalled_until:
+            stamp = self._stalled_until + int(self._held_back * unsteady.burst_ms * MS)
             self._held_back += 1
 
-        if how.quantum_ms:
-            stamp -= stamp % int(how.quantum_ms * MS)
+        if unsteady.quantum_ms:
+            stamp -= stamp % int(unsteady.quantum_ms * MS)
         else:
             stamp = max(stamp, self._last_stamp)
+
         self._last_stamp = stamp
 
-        if how.twice and rng.random() < how.twice:
+        if unsteady.twice and rng.random() < unsteady.twice:
             return [stamp, stamp + (SECOND_STAMP if rng.random() < 0.5 else 0)]
+
         return [stamp]
 
-    def lost(self, t: int, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def lost(self, time_ns: int, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return bool[n]: which road users the unit does not detect now, for a second or two."""
         if self.how.dropouts:
             for number in ids[rng.random(len(ids)) < self.how.dropouts / FRAME_RATE].tolist():
-                self._lost.setdefault(number, t + int(rng.uniform(1.0, 2.0) * SECOND))
-            self._lost = {number: until for number, until in self._lost.items() if t < until}
+                self._lost.setdefault(number, time_ns + int(rng.uniform(1.0, 2.0) * SECOND))
+            self._lost = {number: until for number, until in self._lost.items() if time_ns < until}
         return np.array([number in self._lost for number in ids.tolist()], bool)
 
     def ghosts(
-        self, t: int, ids: np.ndarray, xy: np.ndarray, heading: np.ndarray, rng: np.random.Generator
+        self, time_ns: int, ids: np.ndarray, xy: np.ndarray, heading: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """Return where ghosts are detected, m, float64[n, 2]: beside road users that are there."""
         if not self.how.ghosts:
             return np.empty((0, 2))
+
         for number in ids[rng.random(len(ids)) < self.how.ghosts / FRAME_RATE].tolist():
-            self._ghosts.setdefault(number, (t + GHOST_DURATION, GHOST_OFFSET * float(rng.choice((-1.0, 1.0)))))
-        self._ghosts = {number: ghost for number, ghost in self._ghosts.items() if t < ghost[0]}
+            self._ghosts.setdefault(number, (time_ns + GHOST_DURATION, GHOST_OFFSET * float(rng.choice((-1.0, 1.0)))))
+        self._ghosts = {number: ghost for number, ghost in self._ghosts.items() if time_ns < ghost[0]}
         places = []
-        for k, number in enumerate(ids.tolist()):
+
+        for index, number in enumerate(ids.tolist()):
             if number in self._ghosts:
                 aside = self._ghosts[number][1]
-                places.append(xy[k] + aside * np.array([-np.sin(heading[k]), np.cos(heading[k])]))
+                places.append(xy[index] + aside * np.array([-np.sin(heading[index]), np.cos(heading[index])]))
+
         return np.reshape(places, (-1, 2))

@@ -26,27 +26,31 @@ class Bounds(NamedTuple):
 
     earliest: float
     latest: float | None
-    next_green: float | None = None  # when the next green of the column begins, where that is certain
+    # When the next green of the column begins, where that is certain
+    next_green: float | None = None
     next_duration: float | None = None  # how long that green lasts, where that is certain
 
 
-UNKNOWN = Bounds(0.0, None)  # of a programme whose phases may come in another order than they stand
+# Of a programme whose phases may come in another order than they stand
+UNKNOWN = Bounds(earliest=0.0, latest=None)
 
 
-def bounds(phases: Sequence[Phase], phase: int, spent: float, column: int) -> Bounds:
-    """Return when the state of a column ends. Phases follow one another in a cycle; `phase` is in force since `spent`
+def bounds(phases: Sequence[Phase], phase: int, elapsed: float, column: int) -> Bounds:
+    """Return when the state of a column ends. Phases follow one another in a cycle; `phase` is in force since `elapsed`
     s.
     """
-    shown = phases[phase].state[column]
-    earliest = max(phases[phase].shortest - spent, 0.0)
-    latest = max(phases[phase].longest - spent, 0.0)
+    letter = phases[phase].state[column]
+    earliest = max(phases[phase].shortest - elapsed, 0.0)
+    latest = max(phases[phase].longest - elapsed, 0.0)
 
-    following = [phases[(phase + k) % len(phases)] for k in range(1, len(phases))]
+    following = [phases[(phase + index) % len(phases)] for index in range(1, len(phases))]
+
     standing = 0
-    while standing < len(following) and same_colour(following[standing].state[column], shown):
+    while standing < len(following) and same_colour(following[standing].state[column], letter):
         earliest += following[standing].shortest
         latest += following[standing].longest
         standing += 1
+
     if standing == len(following):  # the column shows the same for ever
         return UNKNOWN
 
@@ -59,19 +63,23 @@ def _next_green(
     """Return when the next green begins and how long it lasts; `following` begins `earliest` .. `latest` s from now."""
     if earliest != latest:
         return None, None
+
     until, start = earliest, None
     for phase in following:
         green = phase.state[column] in GREEN
         if start is not None and not green:
             return start, until - start
+
         if green and start is None:
             start = until
         if phase.shortest != phase.longest:  # from here on traffic decides
             break
+
         until += phase.longest
+
     return start, None
 
 
-def same_colour(a: str, b: str) -> bool:
-    """Return whether two letters of SUMO are one state of a signal group to those who wait at it."""
-    return a == b or (a in GREEN and b in GREEN)
+def same_colour(first: str, second: str) -> bool:
+    """Return whether two letters of SUMO are one state of a signal group to the vehicles that wait at it."""
+    return first == second or (first in GREEN and second in GREEN)

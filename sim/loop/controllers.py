@@ -50,63 +50,69 @@ class Controller:
         if body.action == "release":
             self._call = None
             return
-        at = float(libsumo.simulation.getTime()) + (body.at - t) / SECOND
-        self._call = PriorityCall(self.columns[body.group], body.action, at)
+        due = float(libsumo.simulation.getTime()) + (body.at - t) / SECOND
+        self._call = PriorityCall(self.columns[body.group], body.action, due)
 
     def step(self) -> None:
         """Do what is asked, or go on the way back to the programme."""
         if self._call is None and abs(self.lateness) < TOLERANCE:
             return
+
         lights = libsumo.trafficlight
         phase, now = lights.getPhase(self.signal), float(libsumo.simulation.getTime())
-        left, spent = float(lights.getNextSwitch(self.signal)) - now, float(lights.getSpentDuration(self.signal))
+        remaining, elapsed = float(lights.getNextSwitch(self.signal)) - now, float(lights.getSpentDuration(self.signal))
         is_new, self._phase = phase != self._phase, phase
         if is_new:
             self._extended = 0.0
 
         state = self.program.phases[phase].state
         if not _is_green(state):
-            return  # transitions protect those who clear the intersection
-        if self._call is None:
-            wanted = self._on_the_way_back(phase, left, spent) if is_new else left
-        else:
-            wanted = self._as_asked(self._call, phase, left, spent, now)
+            # Transitions protect the road users that clear the intersection
+            return
 
-        if abs(wanted - left) > TOLERANCE:
+        if self._call is None:
+            wanted = self._on_the_way_back(phase, remaining, elapsed) if is_new else remaining
+        else:
+            wanted = self._as_asked(self._call, phase, remaining, elapsed, now)
+
+        if abs(wanted - remaining) > TOLERANCE:
             lights.setPhaseDuration(self.signal, wanted)
-            self.lateness += wanted - left
-            self._extended += max(wanted - left, 0.0)
+            self.lateness += wanted - remaining
+            self._extended += max(wanted - remaining, 0.0)
             self.changes += 1
 
-    def _on_the_way_back(self, phase: int, left: float, spent: float) -> float:
+    def _on_the_way_back(self, phase: int, remaining: float, elapsed: float) -> float:
         """Return how long a phase that begins is to last, s: nearer to the programme."""
         share = RETURN_SHARE * self.program.phases[phase].duration
-        return max(left - max(min(self.lateness, share), -share), MIN_GREEN - spent)
+        return max(remaining - max(min(self.lateness, share), -share), MIN_GREEN - elapsed)
 
-    def _as_asked(self, call: PriorityCall, phase: int, left: float, spent: float, now: float) -> float:
+    def _as_asked(self, call: PriorityCall, phase: int, remaining: float, elapsed: float, now: float) -> float:
         """Return how long the phase is to last from now, s, within the controller's limits."""
         phases = self.program.phases
         if phases[phase].state[call.column] in GREEN:
             ends_next = phases[(phase + 1) % len(phases)].state[call.column] not in GREEN
             if call.action == "extend" and ends_next:
-                return max(left, min(call.at - now, left + EXTENSION - self._extended))
-            return left
+                return max(remaining, min(call.at - now, remaining + EXTENSION - self._extended))
+            return remaining
+
         if call.action == "early":
-            late = now + left + self._until_green(phase, call.column) - call.at
-            wanted = max(min(left, left - late), MIN_GREEN - spent, MIN_LEFT)
-            return min(wanted, left)
-        return left
+            late = now + remaining + self._until_green(phase, call.column) - call.at
+            wanted = max(min(remaining, remaining - late), MIN_GREEN - elapsed, MIN_LEFT)
+            return min(wanted, remaining)
+
+        return remaining
 
     def _until_green(self, phase: int, column: int) -> float:
         """Return s from the end of a phase to the next green of a column, with greens between them as short as may
         be.
         """
         phases, total = self.program.phases, 0.0
-        for k in range(1, len(phases)):
-            following = phases[(phase + k) % len(phases)]
+        for index in range(1, len(phases)):
+            following = phases[(phase + index) % len(phases)]
             if following.state[column] in GREEN:
                 return total
             total += min(following.duration, MIN_GREEN) if _is_green(following.state) else following.duration
+
         return total
 
 

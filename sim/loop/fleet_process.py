@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 
 def run(pipe: Connection, host: str, port: int, version: int) -> None:
     """Serve until the traffic process sends None; the answer holds every `Arrival` and the clients' counts."""
-    asyncio.run(_Fleet(pipe, host, port, version).serve())
+    asyncio.run(_Fleet(pipe=pipe, host=host, port=port, version=version).serve())
 
 
 class _Fleet:
@@ -58,10 +58,11 @@ class _Fleet:
             if states is None:
                 self.stopped.set()
                 return
+
             for name, state in states.items():
                 self._task(self._report(name, state))
             now = self.clock.now()
-            for name in [name for name, t in self.last_seen.items() if now - t > SILENCE]:
+            for name in [name for name, value in self.last_seen.items() if now - value > SILENCE]:
                 self._task(self._leave(name))
 
     def _task(self, work: Any) -> None:
@@ -75,6 +76,7 @@ class _Fleet:
             vehicle = Vehicle(name, self.host, self.port, version=self.version)
             self.clients[name] = (vehicle, asyncio.get_running_loop().create_task(self._listen(name, vehicle)))
             return
+
         if not await self.clients[name][0].report(state):
             self.unsent += 1
 
@@ -89,6 +91,7 @@ class _Fleet:
                     t_arrived=self.clock.now(),
                     valid_until=advisory.valid_until,
                 )
+
                 self.arrivals.append(arrival)
                 self.pipe.send((name, advisory))
                 await vehicle.acknowledge(advisory, "applied")

@@ -66,28 +66,33 @@ def run(inbox: Connection, plans: list[GatewayPlan]) -> None:
         )
         for plan in plans
     }
+
     offsets = {plan.name: plan.offset for plan in plans}
 
-    waiting: list[tuple[int, int, Sensed]] = []  # a heap by when each is due; the count keeps their order
+    # A heap by when each is due; the count keeps their order
+    waiting: list[tuple[int, int, Sensed]] = []
     count = 0
     last_poll = 0
+
     running = True
     while running or waiting:
         while inbox.poll(0):
-            item = inbox.recv()
-            if item is None:
+            message = inbox.recv()
+            if message is None:
                 running = False
                 break
             count += 1
-            heapq.heappush(waiting, (item.due, count, item))
+            heapq.heappush(waiting, (message.due, count, message))
 
         now = wall.now()
         while waiting and waiting[0][0] <= now:
             _send(gateways, offsets, heapq.heappop(waiting)[2])
+
         if now - last_poll > POLL_INTERVAL:
             last_poll = now
             for gateway in gateways.values():
                 gateway.poll()
+
         sleep_until(min(waiting[0][0] if waiting else now + IDLE, now + IDLE))
 
     counts = {
@@ -99,10 +104,10 @@ def run(inbox: Connection, plans: list[GatewayPlan]) -> None:
         gateway.close()
 
 
-def _send(gateways: dict[str, Gateway], offsets: dict[str, int], item: Sensed) -> None:
-    gateway, offset = gateways[item.gateway], offsets[item.gateway]
-    if item.columns is not None:
-        gateway.perception(item.rsu, "fused", item.lat, item.lon, item.columns, item.t + offset)
+def _send(gateways: dict[str, Gateway], offsets: dict[str, int], message: Sensed) -> None:
+    gateway, offset = gateways[message.gateway], offsets[message.gateway]
+    if message.columns is not None:
+        gateway.perception(message.rsu, "fused", message.lat, message.lon, message.columns, message.t + offset)
     else:
-        groups = [on_gateway_clock(group, offset) for group in item.groups]
-        gateway.signal(item.rsu, item.intersection, item.revision, groups, item.t + offset)
+        groups = [on_gateway_clock(group, offset) for group in message.groups]
+        gateway.signal(message.rsu, message.intersection, message.revision, groups, message.t + offset)

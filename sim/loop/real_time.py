@@ -37,7 +37,7 @@ LOG_EXCERPT = 800  # characters of the node's log in an error
 
 
 class LoopError(CloudctlError, RuntimeError):
-    """A part of the loop did not start or died; the text says which and why."""
+    """A part of the loop did not start or died; the text names it and the cause."""
 
 
 class LiveLoop:
@@ -55,12 +55,15 @@ class LiveLoop:
         """`view`: the node serves its live page, at the address `page`."""
         self.scenario, self.setup, self.folder = scenario, setup, folder
         folder.mkdir(parents=True, exist_ok=True)
+
         self.record = record or folder / f"{scenario.name}.mcap"
-        if record is None:  # the folder's own, of an earlier run: replaced with all else in it
+        # The folder's own, of an earlier run: replaced with all else in it
+        if record is None:
             self.record.unlink(missing_ok=True)
             self.record.with_suffix(".truth.mcap").unlink(missing_ok=True)
         else:
             self.record = unused(record, WallClock().now())
+
         self.truth_file = TruthFile(self.record.with_suffix(".truth.mcap"), scenario)
         self.broker = broker.start(folder / "broker", prefer=prefer)
         self.node_port = broker.free_port()
@@ -76,6 +79,7 @@ class LiveLoop:
         try:
             plans = self._write_node()
             self._start_node()
+
             with tempfile.TemporaryDirectory() as scratch:
                 tripinfo = Path(scratch) / "trips.xml"
                 sent, received = self._drive(plans, tripinfo, progress)
@@ -107,11 +111,13 @@ class LiveLoop:
             text.append(f'[http]\nbind = "{self._page_bind}"\ntoken = "{self._page_token}"\n')
         offsets = clock_offsets(self.scenario, self.setup)
         plans = []
+
         for name, rsus in self.scenario.gateways.items():
             keys = new_keys()
             units = {rsu.id: rsu for junction in self.scenario.junctions for rsu in junction.rsus if rsu.id in rsus}
             bound = ", ".join(f'"{rsu}" = "{intersection}"' for rsu, intersection in rsus.items())
             text.append(f'\n[[gateway]]\nname = "{name}"\nkey = "{keys.public}"\nrsus = {{ {bound} }}\n')
+
             plans.append(
                 gateways.GatewayPlan(
                     name=name,
@@ -122,6 +128,7 @@ class LiveLoop:
                     offset=offsets[name],
                 )
             )
+
         (folder / "node.toml").touch(0o600)
         (folder / "node.toml").chmod(0o600)  # it holds the live page's token
         (folder / "node.toml").write_text("".join(text))
@@ -133,6 +140,7 @@ class LiveLoop:
         self._node = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         log.close()
         assert self._node.stdout is not None
+
         line = self._node.stdout.readline()
         if b"serving" not in line:
             self._node.wait(5)
@@ -159,6 +167,7 @@ class LiveLoop:
         spawn = multiprocessing.get_context("spawn")
         to_gateways, gateway_end = spawn.Pipe()
         to_fleet, fleet_end = spawn.Pipe()
+
         workers = [
             spawn.Process(target=gateways.run, args=(gateway_end, plans), daemon=True),
             spawn.Process(
@@ -172,7 +181,14 @@ class LiveLoop:
         if not to_fleet.poll(START_TIMEOUT) or to_fleet.recv() != "ready":
             raise LoopError("the vehicle clients' process did not start")
 
-        traffic = Traffic(self.scenario, self.setup.seed, self.setup.step_s, 0, tripinfo, self.setup.arguments)
+        traffic = Traffic(
+            scenario=self.scenario,
+            seed=self.setup.seed,
+            step_s=self.setup.step_s,
+            epoch=0,
+            tripinfo=tripinfo,
+            arguments=self.setup.arguments,
+        )
         try:
             if self.setup.warm_up:
                 traffic.fast_forward(self.setup.warm_up)
@@ -184,11 +200,14 @@ class LiveLoop:
         sent = to_gateways.recv() if to_gateways.poll(START_TIMEOUT) else {}
         to_fleet.send(None)
         received: dict = {}
+
         while to_fleet.poll(START_TIMEOUT):
-            item = to_fleet.recv()
-            if isinstance(item, dict):  # advisories still under way come before the summary
-                received = item
+            message = to_fleet.recv()
+            # Advisories still under way come before the summary
+            if isinstance(message, dict):
+                received = message
                 break
+
         for worker in workers:
             worker.join(5)
         return sent, received
@@ -198,26 +217,34 @@ class LiveLoop:
     ) -> None:
         """Step SUMO in real time, and pass on what is sensed, reported and advised."""
         models = {
-            junction.id: [RsuModel(junction, k, self.setup.noise, self.setup.seed) for k in range(len(junction.rsus))]
+            junction.id: [
+                RsuModel(junction=junction, index=index, noise=self.setup.noise, seed=self.setup.seed)
+                for index in range(len(junction.rsus))
+            ]
             for junction in self.scenario.junctions
         }
-        fleet = Fleet(self.scenario, self.setup.seed, self.setup.penetration)
+
+        fleet = Fleet(scenario=self.scenario, seed=self.setup.seed, penetration=self.setup.penetration)
         total = self.setup.seconds or self.scenario.end - self.scenario.begin
         wall = WallClock()
+        # From here on simulated time is the time of the machine, so that stamps agree with the node's clock
         traffic.epoch += wall.now() // MS * MS
 
         begin = traffic.t
         steps = 0
+
         while (traffic.t - begin) / SECOND < total and not traffic.done:
             traffic.step()
             steps += 1
             sleep_until(traffic.t)
             self.lag.add((wall.now() - traffic.t) / 1000)
 
+            # All that came meanwhile, none waited for: SUMO must not fall behind real time
             while to_fleet.poll(0):
                 name, advisory = to_fleet.recv()
                 if fleet.follow(name, advisory):
                     self.applied[advisory.kind] += 1
+
             fleet.release(traffic.t)
 
             truth = traffic.truth()
@@ -233,9 +260,11 @@ class LiveLoop:
         for junction in self.scenario.junctions:
             gateway = gateway_of(self.scenario, junction)
             around = near(truth, junction)
+
             for model in models[junction.id]:
                 rsu = model.rsu
                 columns = model.observe(around)
+
                 for stamp in model.stamps(truth.t):
                     frame = gateways.Sensed(
                         due=model.departure(stamp) + int(self.setup.extra_delay_ms * MS),
@@ -246,7 +275,9 @@ class LiveLoop:
                         lon=rsu.lon,
                         columns=columns,
                     )
+
                     to_gateways.send(frame)
+
             to_gateways.send(
                 gateways.Sensed(
                     due=truth.t + SIGNAL_DELAY,
@@ -268,6 +299,7 @@ class LiveLoop:
         latency = {name: {**histogram.summary(), "buckets": histogram.counts} for name, histogram in hops.items()}
         late = sum(arrival.t_arrived >= arrival.valid_until for arrival in arrivals)
         by_kind = status["advisories"]
+
         return {
             "scenario": self.scenario.name,
             "seed": self.setup.seed,
@@ -285,7 +317,8 @@ class LiveLoop:
                 "late": late + received.get("expired", 0),
                 "followed": dict(self.applied),
             },
-            "counters": {name: {"": n} for name, n in status["counters"].items()},  # of all sources together
+            # Of all sources together
+            "counters": {name: {"": count} for name, count in status["counters"].items()},
             "gateways": sent,
             "pace_lag_us": self.lag.summary(),
             "recording": str(self.record),
@@ -294,11 +327,13 @@ class LiveLoop:
     def _hops(self, arrivals: list[Arrival]) -> dict[str, Histogram]:
         """Return how long advisories took from one place to the next, us."""
         lines = (self.folder / "published.txt").read_text().splitlines()
-        published = dict(line.split() for line in lines if " " in line)  # the last line may be cut off
+        # The last line may be cut off
+        published = dict(line.split() for line in lines if " " in line)
         hops = {
             name: Histogram()
             for name in ("sensor_to_node", "node_to_published", "published_to_vehicle", "sensor_to_vehicle")
         }
+
         for arrival in arrivals:
             t_published = int(published.get(arrival.advisory, 0))
             if t_published:
@@ -306,4 +341,5 @@ class LiveLoop:
                 hops["published_to_vehicle"].add((arrival.t_arrived - t_published) / 1000)
             hops["sensor_to_node"].add((arrival.t_rx - arrival.t_sensor) / 1000)
             hops["sensor_to_vehicle"].add((arrival.t_arrived - arrival.t_sensor) / 1000)
+
         return hops

@@ -80,9 +80,10 @@ class Loop:
 
         loaded = [junction.code.code for junction in scenario.junctions]
         config = EngineConfig(scenario.gateways, priority=PrioritySettings(trust_declared=True))
-        self.engine = Engine(loaded, config, self.metrics)
+        self.engine = Engine(codes=loaded, config=config, metrics=self.metrics)
         self.recorder = Recorder(record) if record else None
         self.truth_file: TruthFile | None = None
+
         if self.recorder:
             self.truth_file = TruthFile(self.recorder.first.with_suffix(".truth.mcap"), scenario)
             self.recorder.meta("config", msgspec.json.encode(config))
@@ -90,9 +91,13 @@ class Loop:
                 self.recorder.meta("code", codes.dump(code))
 
         self.models = {
-            junction.id: [RsuModel(junction, k, setup.noise, setup.seed) for k in range(len(junction.rsus))]
+            junction.id: [
+                RsuModel(junction=junction, index=index, noise=setup.noise, seed=setup.seed)
+                for index in range(len(junction.rsus))
+            ]
             for junction in scenario.junctions
         }
+
         self.offset = clock_offsets(scenario, setup)
         self.watch = Watch(scenario)
         self.advised: Counter[str] = Counter()
@@ -113,11 +118,20 @@ class Loop:
             outputs = self.outputs or Path(folder)
             tripinfo = outputs / "trips.xml"
             arguments = ("--statistic-output", str(outputs / "statistics.xml"), *self.setup.arguments)
-            traffic = Traffic(self.scenario, self.setup.seed, self.setup.step_s, EPOCH, tripinfo, arguments)
+
+            traffic = Traffic(
+                scenario=self.scenario,
+                seed=self.setup.seed,
+                step_s=self.setup.step_s,
+                epoch=EPOCH,
+                tripinfo=tripinfo,
+                arguments=arguments,
+            )
             try:
                 speed = self._drive(traffic, progress)
             finally:
                 traffic.close()
+
             result: dict[str, object] = {
                 "scenario": self.scenario.name,
                 "seed": self.setup.seed,
@@ -128,7 +142,9 @@ class Loop:
             }
 
         result["speed"] = speed
-        result |= dict.fromkeys(("latency_us", "fusion", "advisories"))  # null without advice: there is no node then
+        # Null without advice: there is no node then
+        result |= dict.fromkeys(("latency_us", "fusion", "advisories"))
+
         if self.setup.advice:
             result |= {
                 "latency_us": {name: histogram.summary() for name, histogram in self.metrics.histograms.items()},
@@ -140,9 +156,11 @@ class Loop:
                 },
                 "counters": self.metrics.by_source(""),
             }
+
         if self.recorder and self.truth_file:
             self.recorder.close()
             self.truth_file.close()
+
         return result
 
     def _drive(self, traffic: Traffic, progress: Callable[[float, float], None]) -> dict[str, float]:
@@ -150,17 +168,22 @@ class Loop:
         setup = self.setup
         total = setup.seconds or self.scenario.end - self.scenario.begin
         start = stopwatch()
+        # Roads are filled before anything is observed: an empty network has no queues to advise about
         if setup.warm_up:
             traffic.fast_forward(setup.warm_up)
 
-        fleet = Fleet(self.scenario, setup.seed, setup.penetration)
+        fleet = Fleet(scenario=self.scenario, seed=setup.seed, penetration=setup.penetration)
         if setup.priority:
-            self.controllers = {j.id: Controller(j, traffic.programs[j.id]) for j in self.scenario.junctions}
+            self.controllers = {
+                junction.id: Controller(junction, traffic.programs[junction.id]) for junction in self.scenario.junctions
+            }
+
         if setup.advice:
             self._register_sensors(traffic.t)
 
         begin = traffic.t
         steps = 0
+
         while not self.is_over(traffic, (traffic.t - begin) / SECOND, total):
             traffic.step()
             steps += 1
@@ -195,16 +218,16 @@ class Loop:
     # --- one step of observation ---
 
     def _observe(self, traffic: Traffic, fleet: Fleet) -> None:
-        t = traffic.t
-        self._deliver(t, fleet)
-        fleet.release(t)
-        if (t - EPOCH) % OBSERVATION_INTERVAL >= round(self.setup.step_s * SECOND):
+        time_ns = traffic.t
+        self._deliver(time_ns, fleet)
+        fleet.release(time_ns)
+        if (time_ns - EPOCH) % OBSERVATION_INTERVAL >= round(self.setup.step_s * SECOND):
             return
 
         truth = traffic.truth()
         for junction in self.scenario.junctions:
             self._sense(junction, truth, traffic)
-        self._report(t, truth, fleet)
+        self._report(time_ns, truth, fleet)
 
         self.on_truth(truth)
         if self.scored:
@@ -212,27 +235,29 @@ class Loop:
         if self.truth_file:
             self.truth_file.note(truth)
 
-    def _report(self, t: int, truth: Truth, fleet: Fleet) -> None:
+    def _report(self, time_ns: int, truth: Truth, fleet: Fleet) -> None:
         """Send what connected vehicles report and request."""
         states = fleet.states(truth)
         for name, state in states.items():
-            self._send(t + REPORT_DELAY, RawMessage("state", name, self._json(state)))
+            self._send(time_ns + REPORT_DELAY, RawMessage("state", name, self._json(state)))
+
         if self.setup.priority:
             for name, request in fleet.requests(truth.t, states).items():
-                self._send(t + REPORT_DELAY, RawMessage("requests", name, self._json(request)))
+                self._send(time_ns + REPORT_DELAY, RawMessage("requests", name, self._json(request)))
 
     def _sense(self, junction: Junction, truth: Truth, traffic: Traffic) -> None:
         """Send what the units of an intersection see, and what its signals show; stamps are on their gateway's
         clock.
         """
         gateway = gateway_of(self.scenario, junction)
-        offset, t = self.offset[gateway], truth.t
+        offset, time_ns = self.offset[gateway], truth.t
         around = near(truth, junction)
 
         for model in self.models[junction.id]:
             rsu = model.rsu
             block = self._encode(pack(model.observe(around)))
-            for stamp in model.stamps(t):
+
+            for stamp in model.stamps(time_ns):
                 body = Perception(
                     version=VERSION,
                     rsu=rsu.id,
@@ -243,6 +268,7 @@ class Loop:
                     lon=rsu.lon,
                     objects=msgspec.Raw(block),
                 )
+
                 departure = model.departure(stamp) + int(self.setup.extra_delay_ms * MS)
                 self._send(departure, RawMessage("perception", gateway, self._encode(body)))
 
@@ -252,19 +278,20 @@ class Loop:
             intersection=junction.id,
             revision=junction.code.code.revision,
             seq=self._next_seq(junction.id),
-            t=t + offset,
+            t=time_ns + offset,
             groups=tuple(on_gateway_clock(group, offset) for group in traffic.groups(junction)),
         )
-        self._send(t + SIGNAL_DELAY, RawMessage("signal", gateway, self._encode(signal)))
 
-    def _register_sensors(self, t: int) -> None:
+        self._send(time_ns + SIGNAL_DELAY, RawMessage("signal", gateway, self._encode(signal)))
+
+    def _register_sensors(self, time_ns: int) -> None:
         for gateway, rsus in self.scenario.gateways.items():
             units = [rsu for junction in self.scenario.junctions for rsu in junction.rsus if rsu.id in rsus]
             for rsu in units:
-                hello = Hello(VERSION, gateway, (rsu.id,), (rsu.sensor,), "sim")
-                self._send(t, RawMessage("hello", gateway, self._encode(hello)))
-            sync = clock_exchange(gateway, t, self.offset[gateway])
-            self._send(t, RawMessage("sync", gateway, self._encode(sync)))
+                hello = Hello(version=VERSION, gateway=gateway, rsus=(rsu.id,), sensors=(rsu.sensor,), software="sim")
+                self._send(time_ns, RawMessage("hello", gateway, self._encode(hello)))
+            sync = clock_exchange(gateway, time_ns, self.offset[gateway])
+            self._send(time_ns, RawMessage("sync", gateway, self._encode(sync)))
 
     def _next_seq(self, stream: str) -> int:
         self._seq[stream] += 1
@@ -289,8 +316,9 @@ class Loop:
                 batch.append(heapq.heappop(self._messages)[2])
             self._step(arrival, batch)
 
-        due = self.engine.next_plan()
-        if due is not None and due <= now:
+        # A node plans by its own timer, too, when no message comes
+        plan_due = self.engine.next_plan()
+        if plan_due is not None and plan_due <= now:
             self._step(now, [])
 
         while self._advisories and self._advisories[0][0] <= now:
@@ -300,14 +328,14 @@ class Loop:
             elif advisory.target.startswith(VEHICLE_TARGET):
                 self.on_advisory(advisory, arrival, fleet)
 
-    def _step(self, t: int, batch: list[RawMessage]) -> None:
+    def _step(self, time_ns: int, batch: list[RawMessage]) -> None:
         self._stage_begin = stopwatch()
-        output = self.engine.step(t, batch, self._time_stage)
+        output = self.engine.step(time_ns, batch, self._time_stage)
         for gateway, kind, body in output.replies:
             if kind == "priority" and body.intersection in self.controllers:
-                self.controllers[body.intersection].ask(body, t + self.offset[gateway])
+                self.controllers[body.intersection].ask(body, time_ns + self.offset[gateway])
 
-        arrival = t + ADVICE_DELAY + int(self.setup.extra_delay_ms * MS)
+        arrival = time_ns + ADVICE_DELAY + int(self.setup.extra_delay_ms * MS)
         for advisory in output.advisories:
             self.advised[advisory.kind] += 1
             self._count += 1
@@ -316,7 +344,7 @@ class Loop:
                 self.metrics.time("sensor_to_vehicle", (arrival - advisory.inputs.t_sensor) / 1000)
 
         if self.recorder:
-            self.recorder.step(t, batch, [encode(advisory) for advisory in output.advisories])
+            self.recorder.step(time_ns, batch, [encode(advisory) for advisory in output.advisories])
 
     def _time_stage(self, name: str) -> None:
         now = stopwatch()
@@ -342,16 +370,17 @@ def on_gateway_clock(group: msgspec.Struct, offset: int) -> msgspec.Struct:
         for name in ("min_end", "max_end", "likely_end", "next_green")
         if getattr(group, name) is not None
     }
+
     return msgspec.structs.replace(group, **times)
 
 
-def clock_exchange(gateway: str, t: int, offset: int) -> msgspec.Struct:
+def clock_exchange(gateway: str, time_ns: int, offset: int) -> msgspec.Struct:
     """Return a complete clock exchange of a gateway whose clock is `offset` ns off, over a path of 2 ms each way."""
-    received = t + 2 * MS
+    received = time_ns + 2 * MS
     return Sync(
         version=VERSION,
         gateway=gateway,
-        t1=t + offset,
+        t1=time_ns + offset,
         t2=received,
         t3=received,
         t4=received + 2 * MS + offset,

@@ -39,6 +39,7 @@ class Noise:
 
 
 SPIKE_MS = 150.0
+# The truth, but for what is occluded
 PERFECT = Noise(
     position=0.01,
     velocity=0.01,
@@ -51,7 +52,7 @@ PERFECT = Noise(
     jitter_ms=0.0,
     spike=0.0,
     clock_ms=0.0,
-)  # the truth, but for what is occluded
+)
 SENSING = {"noisy": Noise(), "perfect": PERFECT, "bursty": Noise(unsteady=BURSTY)}
 
 
@@ -98,7 +99,8 @@ class RsuModel:
         self._pole = (self.rsu.x, self.rsu.y)
         self._last_departure = 0  # ns
         self._unsteady = UnsteadyUnit(noise.unsteady)
-        self._scale = (0.85, 1.0, 1.3)[index % 3]  # of the position's noise: no two units of an intersection are alike
+        # Of the position's noise: no two units of an intersection are alike
+        self._scale = (0.85, 1.0, 1.3)[index % 3]
 
     def observe(self, around: Around) -> dict[str, np.ndarray]:
         """Return the columns of one frame, m east and north of this unit's pole; `around` as `near` gives it.
@@ -113,12 +115,12 @@ class RsuModel:
         detected = in_range & ~self._occluded(around, xy, distance, in_range)
         detected &= rng.random(len(detected)) > noise.miss + noise.far_miss * np.minimum(distance / reach, 1.0) ** 2
         rows = np.flatnonzero(detected)
-        n = len(rows)
+        count = len(rows)
 
         sigma = noise.position * self._scale * (0.7 + 0.6 * distance[rows] / reach)
-        normal = rng.standard_normal((7, n))
+        normal = rng.standard_normal((7, count))
         kinds = around.kind[rows]
-        is_confused = rng.random(n) < noise.confuse
+        is_confused = rng.random(count) < noise.confuse
         kinds[is_confused] = rng.choice(CONFUSED, int(np.count_nonzero(is_confused)))
         size_factor = np.minimum(np.maximum(1 + noise.size * normal[5:7], 0.5), 1.5)
 
@@ -133,46 +135,52 @@ class RsuModel:
             "width": around.width[rows] * size_factor[1],
             "var_x": sigma**2,
             "var_y": sigma**2,
-            "cov_xy": np.zeros(n),
-            "confidence": 0.7 + 0.3 * rng.random(n),
+            "cov_xy": np.zeros(count),
+            "confidence": 0.7 + 0.3 * rng.random(count),
             "class": kinds,
         }
+
         false_detections = int(rng.poisson(noise.clutter))
         if not false_detections:
             return frame
+
         clutter = self._clutter(false_detections)
         return {name: np.concatenate([frame[name], column]) for name, column in clutter.items()}
 
-    def _clutter(self, n: int) -> dict[str, np.ndarray]:
-        """Return `n` detections of nothing, in the order of a frame's columns."""
-        radius, angle = self.rsu.sensor.range * np.sqrt(self._rng.random(n)), 2 * np.pi * self._rng.random(n)
-        unknown = np.full(n, np.nan)
+    def _clutter(self, count: int) -> dict[str, np.ndarray]:
+        """Return `count` detections of nothing, in the order of a frame's columns."""
+        radius, angle = self.rsu.sensor.range * np.sqrt(self._rng.random(count)), 2 * np.pi * self._rng.random(count)
+        unknown = np.full(count, np.nan)
+
         return {
-            "id": np.full(n, CLUTTER_ID),
+            "id": np.full(count, CLUTTER_ID),
             "x": radius * np.cos(angle),
             "y": radius * np.sin(angle),
             "vx": unknown,
             "vy": unknown,
             "heading": unknown,
-            "length": np.full(n, 2.0),
-            "width": np.full(n, 1.0),
-            "var_x": np.full(n, 0.2),
-            "var_y": np.full(n, 0.2),
-            "cov_xy": np.zeros(n),
-            "confidence": 0.3 + 0.4 * self._rng.random(n),
-            "class": np.full(n, int(ObjectClass.UNKNOWN)),
+            "length": np.full(count, 2.0),
+            "width": np.full(count, 1.0),
+            "var_x": np.full(count, 0.2),
+            "var_y": np.full(count, 0.2),
+            "cov_xy": np.zeros(count),
+            "confidence": 0.3 + 0.4 * self._rng.random(count),
+            "class": np.full(count, int(ObjectClass.UNKNOWN)),
         }
 
-    def stamps(self, t: int) -> list[int]:
-        """Return the stamps (ns) under which the frame of `t` is sent: `t` itself, but for a unit that is unsteady."""
-        return self._unsteady.stamps(t, self._rng)
+    def stamps(self, time_ns: int) -> list[int]:
+        """Return the stamps (ns) under which the frame of `time_ns` is sent: `time_ns` itself, but for a unit that is
+        unsteady."""
+        return self._unsteady.stamps(time_ns, self._rng)
 
-    def departure(self, t: int) -> int:
-        """Return when the frame of `t` leaves the unit (ns): late by its processing, never before an earlier one."""
+    def departure(self, time_ns: int) -> int:
+        """Return when the frame of `time_ns` leaves the unit (ns): late by its processing, never before an earlier
+        one."""
         noise = self.noise
         spike = SPIKE_MS if self._rng.random() < noise.spike else 0.0
         delay_ms = noise.delay_ms + self._rng.exponential(noise.jitter_ms) + spike
-        self._last_departure = max(t + int(delay_ms * MS), self._last_departure + MS)
+        self._last_departure = max(time_ns + int(delay_ms * MS), self._last_departure + MS)
+
         return self._last_departure
 
     @staticmethod
@@ -184,10 +192,14 @@ class RsuModel:
             return occluded
 
         bearing = np.arctan2(xy[:, 1], xy[:, 0])
-        for k in occluders:
-            across = around.length[k] / 2 * abs(np.sin(around.heading[k] - bearing[k])) + OCCLUDER_HALF_WIDTH
-            half_angle = np.arctan2(across, distance[k])
-            off = np.abs((bearing - bearing[k] + np.pi) % (2 * np.pi) - np.pi)
-            behind = (distance > distance[k] + SHADOW[0]) & (distance < distance[k] + SHADOW[1])
+        for occluder in occluders:
+            across = (
+                around.length[occluder] / 2 * abs(np.sin(around.heading[occluder] - bearing[occluder]))
+                + OCCLUDER_HALF_WIDTH
+            )
+            half_angle = np.arctan2(across, distance[occluder])
+            off = np.abs((bearing - bearing[occluder] + np.pi) % (2 * np.pi) - np.pi)
+            behind = (distance > distance[occluder] + SHADOW[0]) & (distance < distance[occluder] + SHADOW[1])
             occluded |= (off < half_angle) & behind
+
         return occluded

@@ -47,7 +47,8 @@ class Truth:
     length: np.ndarray  # m
     width: np.ndarray  # m
     kind: np.ndarray  # int64[n], ObjectClass
-    motor: int  # the first `motor` rows are SUMO vehicles (bicycles among them), the rest pedestrians
+    # The first `motor` rows are SUMO vehicles (bicycles among them), the rest pedestrians
+    motor: int
 
 
 class Build(NamedTuple):
@@ -110,13 +111,16 @@ class Traffic:
 
     @property
     def t(self) -> int:
+        """The simulated time, ns since 1970."""
         return self.epoch + round(self.seconds * 1000) * MS
 
     @property
     def done(self) -> bool:
+        """Whether no vehicle is on the road or still to come."""
         return bool(libsumo.simulation.getMinExpectedNumber() <= 0)
 
     def step(self) -> None:
+        """Go on by one step."""
         libsumo.simulationStep()
 
     def fast_forward(self, seconds: float) -> None:
@@ -128,6 +132,7 @@ class Traffic:
         """Return all road users as they are now."""
         vehicles, persons = libsumo.vehicle.getIDList(), libsumo.person.getIDList()
         positions, speeds, angles, builds = [], [], [], []
+
         for api, names in ((libsumo.vehicle, vehicles), (libsumo.person, persons)):
             # Bound once: this loop is most of what a simulated step costs besides SUMO.
             position_of, speed_of, angle_of = api.getPosition, api.getSpeed, api.getAngle
@@ -137,14 +142,15 @@ class Traffic:
                 angles.append(angle_of(name))
                 builds.append(self._builds.get(name) or self._build(api, name))
 
-        n = len(positions)
-        xy = np.array(positions, float).reshape(n, 2)
+        count = len(positions)
+        xy = np.array(positions, float).reshape(count, 2)
         heading = np.radians(90.0 - np.array(angles, float))
-        number, length, width, kind = np.array(builds, float).reshape(n, len(Build._fields)).T
+        number, length, width, kind = np.array(builds, float).reshape(count, len(Build._fields)).T
 
         # SUMO's positions are of the front bumper.
         xy[:, 0] -= np.cos(heading) * (length / 2)
         xy[:, 1] -= np.sin(heading) * (length / 2)
+
         return Truth(
             t=self.t,
             ids=[*vehicles, *persons],
@@ -162,7 +168,7 @@ class Traffic:
         """Return what does not change of a road user that has just appeared."""
         vehicle_class = api.getVehicleClass(name) if api is libsumo.vehicle else "pedestrian"
         kind = KIND_OF_CLASS.get(vehicle_class, ObjectClass.CAR)
-        build = Build(next(self._numbers), api.getLength(name), api.getWidth(name), int(kind))
+        build = Build(number=next(self._numbers), length=api.getLength(name), width=api.getWidth(name), kind=int(kind))
         self._builds[name] = build
         return build
 
@@ -171,6 +177,7 @@ class Traffic:
         return self.programs[junction.id].groups(self.t)
 
     def close(self) -> None:
+        """End SUMO."""
         libsumo.close()
 
 
@@ -181,18 +188,21 @@ TRIP_ATTRIBUTES = {  # SUMO's name of each figure
     "time_loss_s": "timeLoss",
     "depart_delay_s": "departDelay",
 }
-NOT_MOTOR = ("bicycle", "bike", "pedestrian")  # words in the vehicle types of trips that are not motor trips
+# Words in the vehicle types of trips that are not motor trips
+NOT_MOTOR = ("bicycle", "bike", "pedestrian")
 
 
 def trips(tripinfo: Path) -> dict[str, float]:
     """Return means over the finished motor trips of a tripinfo file: the `traffic` figures."""
     sums = dict.fromkeys([*TRIP_ATTRIBUTES, "fuel_g"], 0.0)
-    n = without_stop = 0
+    count = without_stop = 0
+
     for _, trip in ET.iterparse(tripinfo):
         if trip.tag != "tripinfo":
             continue
+
         if not any(word in trip.get("vType", "") for word in NOT_MOTOR):
-            n += 1
+            count += 1
             without_stop += trip.get("waitingCount") == "0"
             for name, attribute in TRIP_ATTRIBUTES.items():
                 sums[name] += float(trip.get(attribute, 0))
@@ -200,7 +210,8 @@ def trips(tripinfo: Path) -> dict[str, float]:
             emissions = trip.find("emissions")
             if emissions is not None:
                 sums["fuel_g"] += float(emissions.get("fuel_abs", 0)) / 1000.0
+
         trip.clear()
 
-    means = {name: value / max(n, 1) for name, value in sums.items()}
-    return {"trips": n, "free_share": without_stop / max(n, 1), **means}
+    means = {name: value / max(count, 1) for name, value in sums.items()}
+    return {"trips": count, "free_share": without_stop / max(count, 1), **means}

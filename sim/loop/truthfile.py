@@ -23,9 +23,11 @@ class TruthFile:
         self.path = self._out.first
 
     def note(self, truth: Truth) -> None:
+        """Write the truth of one step."""
         self._out.truth(truth.t, pack(truth, self._scenario))
 
     def close(self) -> None:
+        """End the file."""
         self._out.close()
 
 
@@ -49,14 +51,15 @@ def moments(recording: Path, truth: Path) -> dict[str, list[Frame]]:
     reader = Recording(recording)
     engine = engine_of(reader)
     coming = iter(enumerate(truths(truth)))
-    _, (t, data) = next(coming, (0, (2**63, b"")))
-    out: dict[str, list[Frame]] = {name: [] for name in engine.intersections}
+    _, (time_ns, data) = next(coming, (0, (2**63, b"")))
+    frames_of: dict[str, list[Frame]] = {name: [] for name in engine.intersections}
+
     for step in reader.steps():
-        while t <= step.t:
+        while time_ns <= step.t:
             record = msgspec.msgpack.decode(data)
-            for name, place in engine.intersections.items():
-                tracks = place.fusion.tracks(t)
-                out[name].append(
+            for name, intersection in engine.intersections.items():
+                tracks = intersection.fusion.tracks(time_ns)
+                frames_of[name].append(
                     frame(
                         np.array(record["id"], np.int64),
                         np.array(record["places"][name]).reshape(-1, 2),
@@ -64,8 +67,11 @@ def moments(recording: Path, truth: Path) -> dict[str, list[Frame]]:
                         np.c_[tracks["x"], tracks["y"]],
                     )
                 )
-            k, (t, data) = next(coming, (0, (2**63, b"")))
-            while k % EVERY and data:
-                k, (t, data) = next(coming, (0, (2**63, b"")))
+
+            channel, (time_ns, data) = next(coming, (0, (2**63, b"")))
+            while channel % EVERY and data:
+                channel, (time_ns, data) = next(coming, (0, (2**63, b"")))
+
         engine.step(step.t, step.batch)
-    return out
+
+    return frames_of

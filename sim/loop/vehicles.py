@@ -27,7 +27,7 @@ MIN_ADVISED_SPEED = 0.5  # m/s; SUMO takes no maximum of 0
 WARNING_BRAKE = 2.0
 CLASS_NAMES = {ObjectClass.BUS: "bus", ObjectClass.TRUCK: "truck"}
 PRIORITY_CLASSES = ("bus",)  # classes that request priority
-ETA = 30 * SECOND  # what a request says of its arrival: soon; the node works out its own
+ETA = 30 * SECOND  # The arrival that a request gives: soon; the node works out its own
 
 
 class Movement(NamedTuple):
@@ -53,7 +53,8 @@ class Following:
     maximum: float = 0.0  # m/s at most now
     target: float = 0.0  # m/s at most in the end
     deceleration: float = 0.0  # m/s^2 by which `maximum` comes down to `target`
-    own_factor: float | None = None  # its share of the limit, while it drives at the limit as advised
+    # Its share of the limit, while it drives at the limit as advised
+    own_factor: float | None = None
 
 
 @dataclass
@@ -78,6 +79,7 @@ class Fleet:
         """Return the reports due at this moment: each connected vehicle twice a second, spread over the half second."""
         slots = REPORT_INTERVAL // OBSERVATION_INTERVAL
         slot = (truth.t // OBSERVATION_INTERVAL) % slots
+
         rows = [
             row
             for row in range(truth.motor)
@@ -96,23 +98,24 @@ class Fleet:
         return {
             truth.ids[row]: VehicleState(
                 t=truth.t,
-                lat=float(lat[i]),
-                lon=float(lon[i]),
+                lat=float(lat[index]),
+                lon=float(lon[index]),
                 speed=float(truth.speed[row]),
-                heading=float(heading[i]),
+                heading=float(heading[index]),
                 kind=CLASS_NAMES.get(ObjectClass(int(truth.kind[row])), "car"),
                 length=float(truth.length[row]),
                 width=float(truth.width[row]),
                 accuracy=ACCURACY,
                 movements=tuple(movement.connection for movement in self._movements_ahead(truth.ids[row])),
             )
-            for i, row in enumerate(rows)
+            for index, row in enumerate(rows)
         }
 
     def _movements_ahead(self, name: str) -> tuple[Movement, ...]:
         """Return the movements still ahead on a vehicle's route, the next first."""
         route = libsumo.vehicle.getRoute(name)
         index = libsumo.vehicle.getRouteIndex(name)
+
         movements = self._movements_of_route.get((route, index))
         if movements is None:
             edges = route[max(index, 0) :]
@@ -120,9 +123,10 @@ class Fleet:
             ahead = [self._movement_of_edges[pair] for pair in pairs if pair in self._movement_of_edges]
             movements = tuple(ahead[:MAX_MOVEMENTS])
             self._movements_of_route[route, index] = movements
+
         return movements
 
-    def requests(self, t: int, states: dict[str, VehicleState]) -> dict[str, VehicleRequest]:
+    def requests(self, time_ns: int, states: dict[str, VehicleState]) -> dict[str, VehicleRequest]:
         """Return the requests for priority that fall due with these reports: each vehicle of PRIORITY_CLASSES once per
         intersection ahead.
         """
@@ -132,12 +136,13 @@ class Fleet:
             if state.kind in PRIORITY_CLASSES and ahead and self._requested.get(name) != ahead[0]:
                 self._requested[name] = ahead[0]
                 requests[name] = VehicleRequest(
-                    t=t,
+                    t=time_ns,
                     id=ahead[0].connection,
                     intersection=ahead[0].intersection,
                     movement=ahead[0].connection,
-                    eta=t + ETA,
+                    eta=time_ns + ETA,
                 )
+
         return requests
 
     def follow(self, name: str, advisory: Advisory) -> bool:
@@ -147,12 +152,14 @@ class Fleet:
             if advisory.kind is AdvisoryKind.GLOSA:
                 self._follow_glosa(name, advisory)
             elif advisory.kind is AdvisoryKind.SIGNAL_STOP:
-                pass  # SUMO's drivers see the signal, and stop at it with their own braking
+                # SUMO's drivers see the signal, and stop at it with their own braking
+                pass
             elif (advisory.severity == 0 or advisory.behaviour == "stop") and speed > WARNING_BRAKE:
                 libsumo.vehicle.slowDown(name, speed - WARNING_BRAKE, 1.0)
         except libsumo.TraCIException:
             self.following.pop(name, None)
             return False
+
         self.applied += 1
         return True
 
@@ -161,8 +168,8 @@ class Fleet:
         keep it or to speed up.
 
         The driver's own maximum speed is lowered, or the own share of the limit raised, and the driver dawdles as
-        before. SUMO's setSpeed would
-        take that away, and a steady speed burns a fifth more in HBEFA4 than one that wavers around it.
+        before. SUMO's setSpeed would take that away, and a steady speed burns a fifth more in HBEFA4 than one that
+        wavers around it.
         """
         vehicles = libsumo.vehicle
         following = self.following.get(name, Following())
@@ -179,6 +186,7 @@ class Fleet:
             vehicles.setMaxSpeed(name, own_maximum)
             own_maximum = None
 
+        # Nothing makes a driver faster than the limit: one that is slower by habit drives at it
         drives_on = advisory.behaviour in ("keep", "speed_up")
         if drives_on and own_factor is None and vehicles.getSpeedFactor(name) < 1.0:
             own_factor = float(vehicles.getSpeedFactor(name))
@@ -196,19 +204,21 @@ class Fleet:
             own_factor=own_factor,
         )
 
-    def release(self, t: int) -> None:
+    def release(self, time_ns: int) -> None:
         """Bring vehicles down to the speed advised, and let go of advice that is no longer valid. Call it every
         step.
         """
-        elapsed = min(t - self._released_at, SECOND) / SECOND
-        self._released_at = t
+        elapsed = min(time_ns - self._released_at, SECOND) / SECOND
+        self._released_at = time_ns
+
         for name, following in self.following.items():
             if following.own_maximum is not None and following.maximum > following.target:
                 following.maximum = max(following.maximum - following.deceleration * elapsed, following.target)
                 with contextlib.suppress(libsumo.TraCIException):  # the vehicle has arrived
                     libsumo.vehicle.setMaxSpeed(name, following.maximum)
 
-        for name in [name for name, following in self.following.items() if following.until < t]:
+        # What is no longer valid no longer binds: the driver's own habits come back
+        for name in [name for name, following in self.following.items() if following.until < time_ns]:
             expired = self.following.pop(name)
             with contextlib.suppress(libsumo.TraCIException):
                 if expired.own_maximum is not None:
@@ -230,4 +240,5 @@ def _movements(scenario: Scenario) -> dict[tuple[str, str], Movement]:
                 edges = source.rpartition("_")[0], target.rpartition("_")[0]
                 movement = Movement(code.code.id, sub_code(code.code.id, code.conn_ids[connection]))
                 movements.setdefault(edges, movement)
+
     return movements

@@ -1,4 +1,5 @@
-"""Fusion against the truth while a run goes: what the node knew at each moment, beside who was there."""
+"""Fusion against the truth while a run goes: what the node knew at each moment, beside the road users that were
+there."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -39,6 +40,7 @@ class Watch:
         self._moment += 1
         if self._moment % EVERY:
             return
+
         moving = truth.kind != ObjectClass.UNKNOWN
         for junction in self.scenario.junctions:
             tracks = engine.intersections[junction.id].fusion.tracks(truth.t)
@@ -71,13 +73,22 @@ def frame(truth_ids: np.ndarray, truth_xy: np.ndarray, track_ids: np.ndarray, tr
     alone_track = np.where(truth_r[:, None] < RADIUS, far, np.inf).min(axis=0, initial=np.inf) > MATCH
     keep_truth = (truth_r < RADIUS) & ~(alone_truth & (truth_r > RADIUS - RIM))
     keep_track = (track_r < RADIUS + RIM) & ~(alone_track & (track_r > RADIUS - RIM))
-    return Frame(truth_ids[keep_truth], truth_xy[keep_truth], track_ids[keep_track], track_xy[keep_track])
+
+    return Frame(
+        truth_ids=truth_ids[keep_truth],
+        truth_xy=truth_xy[keep_truth],
+        track_ids=track_ids[keep_track],
+        track_xy=track_xy[keep_track],
+    )
 
 
 def _joined(series: list[list[Frame]], skip: int) -> Iterable[Frame]:
     """Yield the moments of several intersections as one sequence; ids of different intersections never meet."""
-    for k, frames in enumerate(series):
+    for index, frames in enumerate(series):
         for moment in frames[skip:]:
             yield Frame(
-                moment.truth_ids + k * 10_000_000, moment.truth_xy, moment.track_ids + k * 10_000_000, moment.track_xy
+                truth_ids=moment.truth_ids + index * 10_000_000,
+                truth_xy=moment.truth_xy,
+                track_ids=moment.track_ids + index * 10_000_000,
+                track_xy=moment.track_xy,
             )

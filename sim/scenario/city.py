@@ -38,13 +38,14 @@ def write(folder: Path, net: Path, seed: int = 7) -> Path:
     types = "".join(f'  <vType id="{name}" vClass="{kind}" speedDev="0.1"/>\n' for name, kind, _ in KINDS)
     types += '  <vType id="bicycle" vClass="bicycle"/>\n'
     folder.mkdir(parents=True, exist_ok=True)
-    body = "".join("  " + text.format(n=n) + "\n" for n, (_, text) in enumerate(trips))
+    body = "".join("  " + text.format(n=index) + "\n" for index, (_, text) in enumerate(trips))
     (folder / "city.rou.xml").write_text(f"<routes>\n{types}{body}</routes>\n")
     config = folder / "city.sumocfg"
     config.write_text(
         f'<configuration>\n  <input>\n    <net-file value="{net}"/>\n    <route-files value="city.rou.xml"/>\n '
         f' </input>\n  <time>\n    <begin value="0"/>\n    <end value="{SPAN:.0f}"/>\n  </time>\n</configuration>\n'
     )
+
     return config
 
 
@@ -52,23 +53,25 @@ def _cars(edges: list[Edge], rng: np.random.Generator) -> Iterator[tuple[float, 
     """Yield trips from where roads enter the network to where they leave it."""
     ways = Counter(node for edge in edges if edge.cars for node in {edge.start, edge.end})
     driven = [edge for edge in edges if edge.cars]
+    # A road that ends in the network, with no street to turn into, comes from outside
     entries = [edge for edge in driven if ways[edge.start] <= 2 and not _leads_to(edges, edge.start, edge.end)]
     exits = [edge for edge in driven if ways[edge.end] <= 2 and not _leaves(edges, edge.end, edge.start)]
+
     for entry in entries:
-        for t in _arrivals(CARS * entry.cars, rng):
+        for arrival in _arrivals(CARS * entry.cars, rng):
             end = exits[int(rng.integers(len(exits)))]
             kind = KINDS[int(rng.choice(len(KINDS), p=[share for *_, share in KINDS]))][0]
             if end.end != entry.start:
                 route = f'from="{entry.id}" to="{end.id}" departLane="best"'
-                yield t, f'<trip id="v{{n}}" type="{kind}" depart="{t:.1f}" {route}/>'
+                yield arrival, f'<trip id="v{{n}}" type="{kind}" depart="{arrival:.1f}" {route}/>'
 
 
-def _leads_to(edges: list[Edge], node: str, other: str) -> bool:
-    return any(edge.cars and edge.end == node and edge.start != other for edge in edges)
+def _leads_to(edges: list[Edge], node: str, target: str) -> bool:
+    return any(edge.cars and edge.end == node and edge.start != target for edge in edges)
 
 
-def _leaves(edges: list[Edge], node: str, other: str) -> bool:
-    return any(edge.cars and edge.start == node and edge.end != other for edge in edges)
+def _leaves(edges: list[Edge], node: str, target: str) -> bool:
+    return any(edge.cars and edge.start == node and edge.end != target for edge in edges)
 
 
 def _locals(edges: list[Edge], signals: set[str], rng: np.random.Generator) -> Iterator[tuple[float, str]]:
@@ -77,14 +80,19 @@ def _locals(edges: list[Edge], signals: set[str], rng: np.random.Generator) -> I
         for users, rate in (("bicycles", CYCLISTS), ("walkers", WALKERS)):
             arriving = [edge for edge in edges if edge.end == node and getattr(edge, users)]
             leaving = [edge for edge in edges if edge.start == node and getattr(edge, users)]
-            for t in _arrivals(rate if arriving and leaving else 0.0, rng):
-                a, b = arriving[int(rng.integers(len(arriving)))], leaving[int(rng.integers(len(leaving)))]
-                if b.end == a.start:
+            for arrival in _arrivals(rate if arriving and leaving else 0.0, rng):
+                first, second = arriving[int(rng.integers(len(arriving)))], leaving[int(rng.integers(len(leaving)))]
+                if second.end == first.start:
                     continue  # back the way it came
+
                 if users == "walkers":
-                    yield t, f'<person id="p{{n}}" depart="{t:.1f}"><walk from="{a.id}" to="{b.id}"/></person>'
+                    walk = f'<walk from="{first.id}" to="{second.id}"/>'
+                    yield arrival, f'<person id="p{{n}}" depart="{arrival:.1f}">{walk}</person>'
                 else:
-                    yield t, f'<trip id="b{{n}}" type="bicycle" depart="{t:.1f}" from="{a.id}" to="{b.id}"/>'
+                    yield (
+                        arrival,
+                        f'<trip id="b{{n}}" type="bicycle" depart="{arrival:.1f}" from="{first.id}" to="{second.id}"/>',
+                    )
 
 
 def _arrivals(rate: float, rng: np.random.Generator) -> list[float]:
@@ -92,7 +100,7 @@ def _arrivals(rate: float, rng: np.random.Generator) -> list[float]:
     if rate <= 0.0:
         return []
     times = np.cumsum(rng.exponential(3600.0 / rate, int(2 * rate) + 10))
-    return [float(t) for t in times[times < SPAN]]
+    return [float(arrival) for arrival in times[times < SPAN]]
 
 
 def _read(net: Path) -> tuple[list[Edge], set[str]]:
@@ -110,7 +118,9 @@ def _read(net: Path) -> tuple[list[Edge], set[str]]:
                 bicycles=sum(_carries(lane, "bicycle") for lane in lanes),
                 walkers=sum(_carries(lane, "pedestrian") for lane in lanes),
             )
+
             edges.append(edge)
+
     return edges, signals
 
 

@@ -5,7 +5,7 @@ Every phase keeps its state and its place in the cycle, so signal groups and cle
 programme. One that shows a green and
 no change (yellow, red and yellow), for MIN_STAGE or longer, may last from its own duration or MIN_GREEN, whichever is
 shorter, up to MAX_GREEN (netconvert's
-`--tls.min-dur` and `--tls.max-dur`); every other phase lasts as long as it did, the clearance time of those who walk
+`--tls.min-dur` and `--tls.max-dur`); every other phase lasts as long as it did, the clearance time of pedestrians
 among them. Detectors, gaps and time
 losses are SUMO's defaults.
 
@@ -46,6 +46,7 @@ def with_signals(scenario: Scenario, kind: str, folder: Path) -> Scenario:
                 f"--signals nema: signal {without[0]} of {scenario.net.name} has no ring-barrier programme. "
                 'Give a network whose tlLogic is of type="NEMA", or take actuated or delay_based'
             )
+
         return scenario
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,18 +54,21 @@ def with_signals(scenario: Scenario, kind: str, folder: Path) -> Scenario:
     root = ET.Element("additional")
     root.extend(_responsive(logic, kind) for logic in active.values())
     ET.ElementTree(root).write(file)
+
     return replace(scenario, additional=(*scenario.additional, file))
 
 
 def active_programs(scenario: Scenario) -> dict[str, ET.Element]:
     """Return the tlLogic in force of each signal of a scenario, by its id: the one that is loaded last."""
     signals = {junction.signal for junction in scenario.junctions}
-    found: dict[str, ET.Element] = {}
+    programs: dict[str, ET.Element] = {}
+
     for file in (scenario.net, *scenario.additional):
         for logic in _logics(file):
             if logic.attrib["id"] in signals:
-                found[logic.attrib["id"]] = logic
-    return found
+                programs[logic.attrib["id"]] = logic
+
+    return programs
 
 
 def _logics(file: Path) -> Iterator[ET.Element]:
@@ -77,23 +81,27 @@ def _logics(file: Path) -> Iterator[ET.Element]:
 
 def _responsive(logic: ET.Element, kind: str) -> ET.Element:
     """Return a copy of a programme under control of `kind`."""
-    out = ET.Element("tlLogic", id=logic.attrib["id"], type=kind, programID=kind, offset="0")
+    element = ET.Element("tlLogic", id=logic.attrib["id"], type=kind, programID=kind, offset="0")
     phases = [(float(phase.attrib["duration"]), phase.attrib["state"]) for phase in logic.iter("phase")]
     changeable = 0
-    for k, (duration, state) in enumerate(phases):
+
+    for index, (duration, state) in enumerate(phases):
         shortest, longest = duration, duration
-        if duration >= MIN_STAGE and _is_stage(state, phases[k - 1][1]):
+        if duration >= MIN_STAGE and _is_stage(state, phases[index - 1][1]):
             shortest, longest = min(duration, MIN_GREEN), max(duration, MAX_GREEN)
             changeable += 1
+
         ET.SubElement(
-            out, "phase", duration=f"{duration:g}", minDur=f"{shortest:g}", maxDur=f"{longest:g}", state=state
+            element, "phase", duration=f"{duration:g}", minDur=f"{shortest:g}", maxDur=f"{longest:g}", state=state
         )
+
     if not changeable:
         raise ScenarioError(
             f"--signals {kind}: no phase of signal {logic.attrib['id']} shows a green for {MIN_STAGE:g} s without a"
             " change. Give a network whose programme has one, or take --signals fixed"
         )
-    return out
+
+    return element
 
 
 def _is_stage(state: str, before: str) -> bool:

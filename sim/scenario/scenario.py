@@ -25,7 +25,7 @@ RANGE_M = 120.0
 
 
 class ScenarioError(CloudctlError, ValueError):
-    """A scenario that cannot be run; the text says what to do."""
+    """A scenario that cannot be run; the text gives the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,7 @@ class Junction:
 
     @property
     def id(self) -> str:
+        """The id of its code."""
         return self.code.code.id
 
     def local(self, xy: np.ndarray) -> np.ndarray:
@@ -81,6 +82,7 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
     os.environ.setdefault("PROJ_DATA", str(files("sumo") / "data" / "proj"))
     if not sumocfg.is_file():
         raise ScenarioError(f"{sumocfg} does not exist. Give the .sumocfg of a SUMO scenario")
+
     options = _options(sumocfg)
     if "net-file" not in options:
         raise ScenarioError(f'{sumocfg} names no net-file. A scenario needs <net-file value="..."/> under <input>')
@@ -93,10 +95,11 @@ def load(sumocfg: Path, name: str | None = None, say: Callable[[str], None] = la
         raise ScenarioError(f"{net} has no signalised intersection; cloudctl places roadside units at signals")
 
     shapes = _lane_shapes(net)
-    junctions = tuple(_junction(code, shapes, k) for k, code in enumerate(imported))
+    junctions = tuple(_junction(code, shapes, index) for index, code in enumerate(imported))
     begin, end = _seconds(options.get("begin", "0")), _seconds(options.get("end", "-1"))
     name = name or sumocfg.stem
     gateways = {f"{name}-gateway": {rsu.id: junction.id for junction in junctions for rsu in junction.rsus}}
+
     return Scenario(
         name=name,
         sumocfg=sumocfg,
@@ -136,8 +139,14 @@ def corridor(folder: Path, say: Callable[[str], None] = lambda _: None, flow: fl
 def inputs(sumocfg: Path) -> list[Path]:
     """Return the files a SUMO configuration is made of, itself first, those that exist."""
     options = _options(sumocfg)
-    names = [n for key in ("net-file", "route-files", "additional-files") for n in options.get(key, "").split(",") if n]
-    return [sumocfg, *(file for n in names if (file := (sumocfg.parent / n.strip()).resolve()).is_file())]
+    names = [
+        name
+        for key in ("net-file", "route-files", "additional-files")
+        for name in options.get(key, "").split(",")
+        if name
+    ]
+
+    return [sumocfg, *(file for name in names if (file := (sumocfg.parent / name.strip()).resolve()).is_file())]
 
 
 def _options(sumocfg: Path) -> dict[str, str]:
@@ -159,12 +168,14 @@ def _seconds(text: str) -> float:
 def _lane_shapes(net: Path) -> dict[str, np.ndarray]:
     opener = gzip.open if net.suffix == ".gz" else open
     shapes = {}
+
     with opener(net, "rb") as file:
         for _, lane in ET.iterparse(file):
             if lane.tag == "lane":
                 shapes[lane.attrib["id"]] = np.array(
-                    [[float(v) for v in p.split(",")[:2]] for p in lane.attrib["shape"].split()]
+                    [[float(value) for value in pair.split(",")[:2]] for pair in lane.attrib["shape"].split()]
                 )
+
     return shapes
 
 
@@ -172,12 +183,25 @@ def _junction(code: codes.IntersectionCode, shapes: dict[str, np.ndarray], numbe
     compiled = compile_code(code)
     turn, shift = _frame(compiled, shapes)
     rsus = []
-    for k in range(RSUS):
-        angle = 2 * np.pi * k / RSUS + FIRST_POLE
+
+    for index in range(RSUS):
+        angle = 2 * np.pi * index / RSUS + FIRST_POLE
         x, y = POLE_M * np.cos(angle), POLE_M * np.sin(angle)
-        lat, lon = (float(v) for v in compiled.origin.to_geodetic(x, y))
-        sensor = Sensor("fused", "camera+radar", lat, lon, float(angle), 2 * np.pi, RANGE_M, 10.0)
-        rsus.append(Rsu(id=f"rsu-{number}-{k}", x=float(x), y=float(y), lat=lat, lon=lon, sensor=sensor))
+        lat, lon = (float(value) for value in compiled.origin.to_geodetic(x, y))
+
+        sensor = Sensor(
+            id="fused",
+            type="camera+radar",
+            lat=lat,
+            lon=lon,
+            heading=float(angle),
+            fov=2 * np.pi,
+            range=RANGE_M,
+            hz=10.0,
+        )
+
+        rsus.append(Rsu(id=f"rsu-{number}-{index}", x=float(x), y=float(y), lat=lat, lon=lon, sensor=sensor))
+
     return Junction(code=compiled, signal=_signal_id(code), turn=turn, shift=shift, rsus=tuple(rsus))
 
 

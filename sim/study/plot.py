@@ -58,6 +58,7 @@ def ratios(study: Mapping[str, Any], file: Path) -> None:
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(9.6, 3.6))
         width = GROUP_WIDTH / max(len(rows), 1)
+
         for index, row in enumerate(rows):
             offset = (index - (len(rows) - 1) / 2) * width
             _draw_ratios(axis, row, np.arange(len(LABELS)) + offset, width)
@@ -77,6 +78,7 @@ def _draw_ratios(axis: Axes, row: Mapping[str, Any], positions: np.ndarray, widt
     figures = [row[name] for name in LABELS]
     below = [figure["value"] - figure["low"] for figure in figures]
     above = [figure["high"] - figure["value"] for figure in figures]
+
     axis.bar(
         positions,
         [figure["value"] for figure in figures],
@@ -96,10 +98,11 @@ def _draw_ratios(axis: Axes, row: Mapping[str, Any], positions: np.ndarray, widt
 
 def stops_by_approach(runs: Sequence[tuple[str, Mapping[str, float]]], title: str, file: Path) -> None:
     """Draw the stops per run of each approach that has at least one; `runs` are (adviser, stops by approach)."""
-    approaches = sorted({name for _, stops in runs for name, n in stops.items() if n >= 1}, reverse=True)
+    approaches = sorted({name for _, stops in runs for name, count in stops.items() if count >= 1}, reverse=True)
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(9.6, 1.2 + 0.16 * len(approaches) * max(len(runs), 1)))
         height = GROUP_WIDTH / max(len(runs), 1)
+
         for index, (arm, stops) in enumerate(runs):
             positions = np.arange(len(approaches)) - (index - (len(runs) - 1) / 2) * height
             lengths = [stops.get(name, 0.0) for name in approaches]
@@ -119,8 +122,8 @@ def main_route(routes: Mapping[str, Sequence[str]], net: Net) -> tuple[str, ...]
     approaches = net.approaches
     use: Counter[tuple[str, ...]] = Counter(tuple(route) for route in routes.values())
     weight = {
-        route: n**0.5 * sum(edge in approaches for edge in route) * sum(net.length[edge] for edge in route)
-        for route, n in use.items()
+        route: count**0.5 * sum(edge in approaches for edge in route) * sum(net.length[edge] for edge in route)
+        for route, count in use.items()
     }
     return max(weight, key=lambda route: (weight[route], route), default=())
 
@@ -130,11 +133,13 @@ def lay_out(net: Net, route: Sequence[str]) -> StraightRoute:
     start: dict[str, float] = {}
     stop_lines = []
     position = 0.0
+
     for edge, following in zip(route, [*route[1:], ""], strict=True):
         start[edge] = position
         position += net.length[edge]
 
         links = net.links.get((edge, following), [])
+
         signalled = [link for link in links if link.signal]
         if signalled:
             columns = tuple(sorted({link.column for link in signalled}))
@@ -144,7 +149,8 @@ def lay_out(net: Net, route: Sequence[str]) -> StraightRoute:
         if inner:
             start |= dict.fromkeys(inner, position)
             position += net.length[inner[0]]
-    return StraightRoute(tuple(route), start, tuple(stop_lines), position)
+
+    return StraightRoute(edges=tuple(route), start=start, stop_lines=tuple(stop_lines), length=position)
 
 
 def time_space(
@@ -168,6 +174,7 @@ def time_space(
             _lamps(axis, signals, road, window)
             axis.set(ylabel="along the road, m", xlim=window, ylim=(-5, road.length + 5))
             axis.set_title(arm, loc="left", fontsize=10, color=COLOURS[arm], fontweight="bold")
+
         bar = figure.colorbar(
             drawn, ax=axes[0, 0], location="top", fraction=0.05, pad=0.03, aspect=50, anchor=(1.0, 0.0), shrink=0.35
         )
@@ -190,18 +197,19 @@ def _trajectories(
     edges_driven = np.unique(np.stack([columns["vehicle"][on_road], columns["edge"][on_road]]), axis=1)
     along = np.flatnonzero(np.bincount(edges_driven[0]) > 1)
 
-    t, vehicle, speed = columns["t"], columns["vehicle"], columns["speed"]
-    shown = np.isfinite(position) & (t >= window[0]) & (t <= window[1]) & np.isin(vehicle, along)
-    t, vehicle, position, speed = t[shown], vehicle[shown], position[shown], speed[shown]
-    order = np.lexsort((t, vehicle))
-    t, vehicle, position, speed = t[order], vehicle[order], position[order], speed[order]
+    times, vehicle, speed = columns["t"], columns["vehicle"], columns["speed"]
+    shown = np.isfinite(position) & (times >= window[0]) & (times <= window[1]) & np.isin(vehicle, along)
+    times, vehicle, position, speed = times[shown], vehicle[shown], position[shown], speed[shown]
+    order = np.lexsort((times, vehicle))
+    times, vehicle, position, speed = times[order], vehicle[order], position[order], speed[order]
 
-    is_joined = (vehicle[1:] == vehicle[:-1]) & (np.diff(t) < MAX_TIME_GAP) & (np.diff(position) >= -MAX_STEP_BACK)
-    points = np.c_[t, position]
+    is_joined = (vehicle[1:] == vehicle[:-1]) & (np.diff(times) < MAX_TIME_GAP) & (np.diff(position) >= -MAX_STEP_BACK)
+    points = np.c_[times, position]
     segments = np.stack([points[:-1][is_joined], points[1:][is_joined]], axis=1)
     lines = LineCollection(list(segments), cmap="viridis", norm=plt.Normalize(0, 15), lw=0.8)
     lines.set_array(speed[1:][is_joined])
     axis.add_collection(lines)
+
     return lines
 
 
@@ -209,7 +217,7 @@ def _lamps(axis: Axes, signals: Mapping[str, Any], road: StraightRoute, window: 
     """Draw a bar along each stop line in the colour its signal displays to this road."""
     for stop_line in road.stop_lines:
         changes = signals[stop_line.signal]
-        ends = [*(t for t, _ in changes[1:]), window[1]]
+        ends = [*(time_ns for time_ns, _ in changes[1:]), window[1]]
         for (begin, state), end in zip(changes, ends, strict=True):
             if end < window[0] or begin > window[1]:
                 continue

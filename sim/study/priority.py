@@ -52,20 +52,28 @@ def run(args: argparse.Namespace) -> None:
     """Run the bench from the command line's arguments: runs, table, figures as JSON."""
     if args.seconds <= 0 or args.jobs < 1:
         raise ValueError(f"--seconds {args.seconds} --jobs {args.jobs}: seconds must be above 0, jobs 1 or more")
+
     args.out.mkdir(parents=True, exist_ok=True)
     seeds = numbers(args.seeds)
-    works = [Work(args.sumocfg, seed, args.seconds, priority, args.out) for seed in seeds for priority in (False, True)]
+    works = [
+        Work(source=args.sumocfg, seed=seed, seconds=args.seconds, priority=priority, folder=args.out)
+        for seed in seeds
+        for priority in (False, True)
+    ]
 
     results: dict[tuple[int, bool], dict[str, Any]] = {}
     start = stopwatch()
-    for n, (work, result) in enumerate(pool.each(_one, works, args.jobs), 1):
+
+    for number, (work, result) in enumerate(pool.each(_one, works, args.jobs), 1):
+        # Means over the seeds that SUMO survived would favour one of the two
         if result is None:
             raise RuntimeError(
                 f"SUMO died in seed {work.seed}. Leave it out, or run the scenario in sumo itself to see why"
             )
+
         results[work.seed, work.priority] = result
-        left = (stopwatch() - start) / SECOND / n * (len(works) - n)
-        print(f"priority: {n} of {len(works)} runs, {left:.0f} s left", file=sys.stderr, flush=True)
+        remaining = (stopwatch() - start) / SECOND / number * (len(works) - number)
+        print(f"priority: {number} of {len(works)} runs, {remaining:.0f} s left", file=sys.stderr, flush=True)
 
     figures = judge([results[seed, False] for seed in seeds], [results[seed, True] for seed in seeds])
     print(f"seeds {seeds}, {args.seconds:.0f} s of departures each\n\n{figures_table(figures)}")
@@ -79,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"wrote {file}")
 
 
-def judge(without: list[dict[str, Any]], given: list[dict[str, Any]]) -> dict[str, Any]:
+def judge(without: list[dict[str, Any]], with_priority: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the ratios, with over without priority: of buses, and of all others."""
     buses = {name for run in without for name in run["buses"]}
 
@@ -87,10 +95,10 @@ def judge(without: list[dict[str, Any]], given: list[dict[str, Any]]) -> dict[st
         return [{name: trip for name, trip in run["trips"].items() if (name in buses) == of_buses} for run in runs]
 
     return {
-        "buses": ratio.compare(trips_of(without, True), trips_of(given, True)),
-        "others": ratio.compare(trips_of(without, False), trips_of(given, False)),
-        "requests": sum(run["requests"] for run in given),
-        "countdown": sum(run["countdown"] for run in given),
+        "buses": ratio.compare(trips_of(without, True), trips_of(with_priority, True)),
+        "others": ratio.compare(trips_of(without, False), trips_of(with_priority, False)),
+        "requests": sum(run["requests"] for run in with_priority),
+        "countdown": sum(run["countdown"] for run in with_priority),
     }
 
 
@@ -99,8 +107,11 @@ def figures_table(result: dict[str, Any]) -> str:
     rows = []
     for name in ("buses", "others"):
         figures = result[name]
-        cells = [f"{figures[k]['value']:.3f} ({figures[k]['low']:.3f}-{figures[k]['high']:.3f})" for k in FIGURES]
+        cells = [
+            f"{figures[key]['value']:.3f} ({figures[key]['low']:.3f}-{figures[key]['high']:.3f})" for key in FIGURES
+        ]
         rows.append([name, figures["trips"], *cells])
+
     return table(HEADER, rows)
 
 
@@ -108,6 +119,7 @@ def _one(work: Work) -> dict[str, Any]:
     name = f"{'with' if work.priority else 'without'}-{work.seed}"
     scenario = scenario_of(work.source, work.folder / "input" / name)
     setup = Setup(seed=work.seed, seconds=work.seconds, priority=work.priority)
+
     with tempfile.TemporaryDirectory() as folder:
         loop = PriorityLoop(scenario, setup, Path(folder))
         loop.run()

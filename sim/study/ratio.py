@@ -37,18 +37,21 @@ def compare(base: Sequence[Trips], other: Sequence[Trips]) -> dict[str, Any]:
     without a stop: shares, not ratios.
     """
     pairs = []
-    for a, b in zip(base, other, strict=True):
-        names = common([a, b])
+    for base_trips, other_trips in zip(base, other, strict=True):
+        names = common([base_trips, other_trips])
         if not names:
             raise ValueError("study: no trip ended in both runs of a seed. Give it more --seconds")
-        pairs.append((columns(a, names), columns(b, names)))
+        pairs.append((columns(base_trips, names), columns(other_trips, names)))
 
-    compared: dict[str, Any] = {"trips": int(sum(len(a) for a, _ in pairs)), "seeds": len(pairs)}
+    compared: dict[str, Any] = {"trips": int(sum(len(base_trips) for base_trips, _ in pairs)), "seeds": len(pairs)}
     for column, name in enumerate(FIGURES):
-        means = np.array([[a[:, column].mean(), b[:, column].mean()] for a, b in pairs])
+        means = np.array(
+            [[base_trips[:, column].mean(), other_trips[:, column].mean()] for base_trips, other_trips in pairs]
+        )
         is_share = name == "free_share"
         values = means[:, 1] if is_share else means[:, 1] / np.maximum(means[:, 0], MIN_MEAN)
         low, high = _interval(values) if len(pairs) > 1 else _bootstrap(*pairs[0], column, is_share)
+
         compared[name] = {
             "value": float(values.mean()),
             "low": low,
@@ -57,6 +60,7 @@ def compare(base: Sequence[Trips], other: Sequence[Trips]) -> dict[str, Any]:
             "with": float(means[:, 1].mean()),
             "by_seed": values.tolist(),
         }
+
     return compared
 
 

@@ -38,7 +38,8 @@ GLOSA = {
 }
 MAX_DRAIN = 1800.0  # s after the demand, until the last vehicle of it has arrived
 HALTING_SPEED = 0.1  # m/s: a vehicle below it is stationary, as SUMO counts it
-MOVING_SPEED = 1.5  # m/s: only above it has a vehicle set off again; inching along in a queue is no further stop
+# m/s: only above it has a vehicle set off again; inching along in a queue is no further stop
+MOVING_SPEED = 1.5
 COHORT_STEPS = 50  # between two looks at which vehicles are still on their way
 TRIP = {  # our name: SUMO's in a tripinfo file
     "depart_s": "depart",
@@ -63,10 +64,12 @@ class Job:
     step_s: float
     delay_ms: float
     miss: float | None
-    vehicles: tuple[str, ...] = field(default=(), compare=False)  # all there are, where a share of them gets a device
+    # All there are, where a share of them gets a device
+    vehicles: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:
+        """A name for its files, from what decides its outcome."""
         parts = [self.arm]
         if self.arm != "none":
             parts.append(f"p{self.penetration:g}")
@@ -103,14 +106,18 @@ def digest(source: str, ours: bool, modules: tuple[str, ...] = ("study/seed_run"
     """Return a digest of what decides a run besides its settings: the scenario's files, SUMO, `modules` of the
     simulation that
     measure, and for our advice our own code."""
-    here = Path(__file__).parent.parent
+    package_root = Path(__file__).parent.parent
     demand = ("loop/traffic", "loop/signal_program", "loop/bounds", "scenario/scenario", "scenario/demand")
     names = (*demand, "loop/run", "loop/sensors", "loop/vehicles") if ours else demand
-    files = [here / f"{name}.py" for name in (*names, *modules)]
+    files = [package_root / f"{name}.py" for name in (*names, *modules)]
     files += [] if source == "corridor" else inputs(Path(source))
+
     if ours:
         package = Path(cloudctl.__file__).parent
-        files += sorted(f for f in package.rglob("*") if f.suffix in (".py", ".so") and here not in f.parents)
+        files += sorted(
+            path for path in package.rglob("*") if path.suffix in (".py", ".so") and package_root not in path.parents
+        )
+
     total = hashlib.sha256(repr(libsumo.simulation.getVersion()).encode())
     for file in files:
         total.update(file.read_bytes())
@@ -124,7 +131,8 @@ class Trace:
         self.signals: dict[str, list[tuple[float, str]]] = {junction.signal: [] for junction in scenario.junctions}
         self.routes: dict[str, list[str]] = {}
         self.edges: dict[str, int] = {}
-        self.rows: list[tuple[float, int, int, float, float]] = []  # s, vehicle, edge, m along it, m/s
+        # s, vehicle, edge, m along it, m/s
+        self.rows: list[tuple[float, int, int, float, float]] = []
         self._numbers: dict[str, int] = {}
         self._lanes: dict[str, int] = {}
 
@@ -173,6 +181,7 @@ class Trace:
         by_edge: Counter[int] = Counter()
         by_vehicle: Counter[int] = Counter()
         standing: set[int] = set()
+
         for _, vehicle, edge, _, speed in self.rows:
             if speed < HALTING_SPEED and vehicle not in standing:
                 standing.add(vehicle)
@@ -180,9 +189,10 @@ class Trace:
                 by_vehicle[vehicle] += 1
             elif speed > MOVING_SPEED:
                 standing.discard(vehicle)
+
         return (
-            {name: by_edge[k] for name, k in sorted(self.edges.items()) if by_edge[k]},
-            {name: by_vehicle[k] for name, k in self._numbers.items()},
+            {name: by_edge[edge_id] for name, edge_id in sorted(self.edges.items()) if by_edge[edge_id]},
+            {name: by_vehicle[edge_id] for name, edge_id in self._numbers.items()},
         )
 
 
@@ -195,14 +205,17 @@ class StudyLoop(Loop):
         self._cohort: set[str] | None = None
 
     def is_over(self, traffic: Traffic, done: float, total: float) -> bool:
-        """Return whether all who were to depart within the span have arrived, or were waited for MAX_DRAIN s."""
+        """Return whether all vehicles that were to depart within the span have arrived, or were waited for MAX_DRAIN
+        s."""
         if traffic.done or done >= total + MAX_DRAIN:
             return True
         if done < total:
             return False
+
         if self._cohort is None or round(done / self.setup.step_s) % COHORT_STEPS == 0:
             under_way = {*libsumo.vehicle.getIDList(), *libsumo.simulation.getPendingVehicles()}
             self._cohort = under_way if self._cohort is None else self._cohort & under_way
+
         return not self._cohort
 
     def on_step(self, traffic: Traffic) -> None:
@@ -212,21 +225,23 @@ class StudyLoop(Loop):
 def run(job: Job, folder: Path) -> dict[str, Any]:
     """Run one job; its result is written to `folder`/NAME.json, its trajectories to `folder`/NAME.npz."""
     scenario = scenario_of(job.source, folder / "input" / job.name)
-    ours = job.arm == "ours"
+    is_ours = job.arm == "ours"
+
     setup = Setup(
         seed=job.seed,
         penetration=job.penetration,
-        advice=ours,
+        advice=is_ours,
         seconds=job.seconds,
         step_s=job.step_s,
         noise=Noise() if job.miss is None else Noise(miss=job.miss),
-        extra_delay_ms=job.delay_ms / 2 if ours else 0.0,
+        extra_delay_ms=job.delay_ms / 2 if is_ours else 0.0,
         arguments=device(job),
     )
     with tempfile.TemporaryDirectory() as outputs:
         loop = StudyLoop(scenario, setup, Path(outputs))
         figures = loop.run()
         span = job.seconds or scenario.end - scenario.begin
+
         result: dict[str, Any] = {
             "key": job.key(),
             "scenario": scenario.name,
@@ -247,16 +262,22 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
     }
 
     loop.trace.save(folder / f"{job.name}.npz")
-    whole = folder / f"{job.name}.json"
-    part = whole.with_suffix(".part")
+    file = folder / f"{job.name}.json"
+    part = file.with_suffix(".part")
     part.write_bytes(msgspec.json.encode(result))
-    part.replace(whole)  # a run that was interrupted leaves nothing that looks done
+    # A run that was interrupted leaves nothing that looks done
+    part.replace(file)
+
     return result
 
 
 def refused(metrics: Metrics) -> dict[str, tuple[int, int]]:
     """Return (refused, received) messages, of each kind of which the node refused any."""
-    return {kind: (n, n + metrics.total(f"accept.{kind}")) for kind in TOPICS if (n := metrics.total(f"reject.{kind}"))}
+    return {
+        kind: (rejected, rejected + metrics.total(f"accept.{kind}"))
+        for kind in TOPICS
+        if (rejected := metrics.total(f"reject.{kind}"))
+    }
 
 
 def device(job: Job) -> tuple[str, ...]:
@@ -265,6 +286,7 @@ def device(job: Job) -> tuple[str, ...]:
         return ()
     if job.penetration >= 1.0:
         return (*GLOSA[job.arm], "--device.glosa.probability", "1")
+
     chosen = [name for name in job.vehicles if connected(name, job.seed, job.penetration)]
     return (*GLOSA[job.arm], "--device.glosa.explicit", ",".join(chosen))
 
@@ -275,13 +297,17 @@ def trips(tripinfo: Path, begin: float, end: float) -> dict[str, dict[str, float
     for _, trip in ET.iterparse(tripinfo):
         if trip.tag != "tripinfo":
             continue
+
         figures = {name: float(trip.get(attribute, 0)) for name, attribute in TRIP.items()}
         is_motor = not any(word in trip.get("vType", "") for word in BICYCLES)
         if is_motor and begin <= figures["depart_s"] - figures["depart_delay_s"] < end:
             emissions = trip.find("emissions")
             figures["fuel_g"] = float(emissions.get("fuel_abs", 0)) / 1000 if emissions is not None else 0.0
             finished[trip.attrib["id"]] = figures
-        trip.clear()  # the file of a long run is larger than memory
+
+        # The file of a long run is larger than memory
+        trip.clear()
+
     return finished
 
 
@@ -297,9 +323,11 @@ def statistics(file: Path) -> dict[str, Any]:
         "still_running": ("vehicles", "running"),
         "never_departed": ("vehicles", "waiting"),
     }
+
     counts = {}
     for name, (tag, attribute) in places.items():
         node = root.find(tag)
         if node is not None:
             counts[name] = int(float(node.get(attribute, 0)))
+
     return {"counts": counts}

@@ -34,8 +34,8 @@ def _random_class(rows: Rows, rng: np.random.Generator) -> None:
 
 
 def _often_wrong_class(rows: Rows, rng: np.random.Generator) -> None:
-    wrong = rng.random(len(rows)) < 0.3
-    rows["class"][wrong] = rng.choice((1, 2, 5, 6), int(wrong.sum()))
+    is_wrong = rng.random(len(rows)) < 0.3
+    rows["class"][is_wrong] = rng.choice((1, 2, 5, 6), int(is_wrong.sum()))
 
 
 def _random_confidence(rows: Rows, rng: np.random.Generator) -> None:
@@ -92,4 +92,5 @@ def changed(case: Case, name: str, seed: int = 1) -> Case:
         rows = scan.rows.copy()
         CHANGES[name](rows, rng)
         scans.append(replace(scan, rows=rows))
+
     return replace(case, name=f"{case.name}, {name}", scans=scans)

@@ -42,21 +42,26 @@ def follow(
         fusion.add_source(number, source)
     coming, moments = iter(case.scans), []
     scan = next(coming, None)
-    for t, ids, xy in case.truth:
-        while scan is not None and scan.arrival <= t:
+
+    for time_ns, ids, xy in case.truth:
+        while scan is not None and scan.arrival <= time_ns:
             fusion.update(scan.t, scan.source, scan.rows)
             scan = next(coming, None)
-        moments.append(moment(ids, xy, fusion.tracks(t)))
+        moments.append(moment(ids, xy, fusion.tracks(time_ns)))
+
     return moments, fusion
 
 
 def figures(moments: Moments, match_m: float) -> dict[str, float]:
     """Return every figure of a sequence: those of `score`, `ospa2` and `mean_error_m` of the matched."""
-    out = score(moments, match_m)
-    out["ospa2"] = ospa2(moments)
-    near = [d[d < match_m] for d in (distances(m).min(1) for m in moments if len(m[0]) and len(m[2]))]
-    out["mean_error_m"] = float(np.concatenate(near).mean()) if near else float("nan")
-    return out
+    result = score(moments, match_m)
+    result["ospa2"] = ospa2(moments)
+    near = [
+        nearest[nearest < match_m]
+        for nearest in (distances(current).min(1) for current in moments if len(current[0]) and len(current[2]))
+    ]
+    result["mean_error_m"] = float(np.concatenate(near).mean()) if near else float("nan")
+    return result
 
 
 def scenes(
@@ -67,7 +72,7 @@ def scenes(
         cases = [CASES[name](seed) for seed in seeds]
         runs = [follow(case, config)[0] for case in cases]
         scored = [figures(run, case.match_m) for run, case in zip(runs, cases, strict=True)]
-        yield cases[0].name, {key: median(one.get(key, 0.0) for one in scored) for key in scored[0]}, runs[0]
+        yield cases[0].name, {key: median(figures_.get(key, 0.0) for figures_ in scored) for key in scored[0]}, runs[0]
 
 
 def ablation(names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, dict[str, float], Moments]]:
@@ -75,8 +80,8 @@ def ablation(names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, 
     for name in names:
         for without in ((), *((feature,) for feature in FEATURES)):
             config = FusionConfig(max_tracks=2048, without=without)
-            for scene, found, moments in scenes([name], seeds, config):
-                yield f"{scene}, {'without ' + without[0] if without else 'everything'}", found, moments
+            for scene, figures_, moments in scenes([name], seeds, config):
+                yield f"{scene}, {'without ' + without[0] if without else 'everything'}", figures_, moments
 
 
 def on_mcity(folder: Path) -> Iterator[tuple[str, dict[str, float], Moments]]:
@@ -92,10 +97,10 @@ def on_recording(recording: Path, truth: Path) -> Iterator[tuple[str, dict[str, 
     from ..loop.truthfile import moments
 
     for name, frames in moments(recording, truth).items():
-        yield name, figures(list(frames), 2.0), list(frames)
+        yield name, figures(list(frames), match_m=2.0), list(frames)
 
 
-def plot(rows: Sequence[tuple[str, dict[str, float], Moments]], out: Path) -> None:
+def plot(rows: Sequence[tuple[str, dict[str, float], Moments]], file: Path) -> None:
     """Draw each sequence: truth and tracks from above, the error of the matched over the moments, and what existence is
     worth.
     """
@@ -105,35 +110,52 @@ def plot(rows: Sequence[tuple[str, dict[str, float], Moments]], out: Path) -> No
     from matplotlib import pyplot
 
     sheet, axes = pyplot.subplots(len(rows), 3, figsize=(17, 5 * len(rows)), squeeze=False)
-    for (name, found, moments), (above, error, calibration) in zip(rows, axes, strict=True):
-        some = moments[:: max(len(moments) // 150, 1)]
+    for (name, figures_, moments), (above, error, calibration) in zip(rows, axes, strict=True):
+        sampled = moments[:: max(len(moments) // 150, 1)]
         for column, style in ((1, {"c": "0.7", "s": 9, "label": "truth"}), (3, {"c": "C0", "s": 2, "label": "tracks"})):
-            xy = np.concatenate([np.reshape(m[column], (-1, 2)) for m in some])
+            xy = np.concatenate([np.reshape(current[column], (-1, 2)) for current in sampled])
             above.scatter(xy[:, 0], xy[:, 1], **style)
-        above.set(title=f"{name}: MOTA {found.get('mota', 0):.3f}", xlabel="east, m", ylabel="north, m", aspect="equal")
+
+        above.set(
+            title=f"{name}: MOTA {figures_.get('mota', 0):.3f}", xlabel="east, m", ylabel="north, m", aspect="equal"
+        )
         above.legend(loc="upper right")
-        mean = [float(distances(m).min(1).mean()) if len(m[0]) and len(m[2]) else np.nan for m in moments]
+        mean = [
+            float(distances(current).min(1).mean()) if len(current[0]) and len(current[2]) else np.nan
+            for current in moments
+        ]
         error.plot(np.minimum(mean, 3.0), lw=0.8)
         if moments and len(moments[0]) > 4:
             reliability.draw(calibration, reliability.diagram(moments, match_of(name)))
         error.set(title="mean distance of truth to the nearest track", xlabel="moment", ylabel="m")
+
     sheet.tight_layout()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.savefig(out, dpi=90)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sheet.savefig(file, dpi=90)
     pyplot.close(sheet)
 
 
 def match_of(name: str) -> float:
     """Return within how many metres a track of a sequence is its road user's."""
-    return mcity.MATCH_M if name.startswith("Mcity") else 1.0 if "crowd" in name else 2.0
+    if name.startswith("Mcity"):
+        return mcity.MATCH_M
+    if "crowd" in name:
+        return 1.0
+    return 2.0
 
 
 def lines(rows: Sequence[tuple[str, dict[str, float], Moments]]) -> str:
     """Return the table of scored sequences."""
     cells = [
-        [name, *(found.get(c, float("nan")) for c in COLUMNS), found.get("mean_error_m", float("nan")), int(found["n"])]
-        for name, found, _ in rows
+        [
+            name,
+            *(values.get(column, float("nan")) for column in COLUMNS),
+            values.get("mean_error_m", float("nan")),
+            int(values["n"]),
+        ]
+        for name, values, _ in rows
     ]
+
     return table(HEADER, cells)
 
 
@@ -146,9 +168,11 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--scene {', '.join(sorted(unknown))}: there are {', '.join(CASES)}. Name some of these")
     if args.recording and not args.truth:
         raise ValueError(f"--recording {args.recording}: its truth is needed to score it. Add --truth FILE")
+
     if args.scene or not (args.mcity or args.recording):
         chosen = ablation if args.ablate else scenes
         jobs.append(lambda: chosen(args.scene or list(CASES), args.seeds or HELD_OUT))
+
     if args.mcity:
         jobs.append(lambda: on_mcity(args.mcity))
     if args.recording:
@@ -156,6 +180,7 @@ def run(args: argparse.Namespace) -> None:
     for job in jobs:
         rows += list(job())
     print(lines(rows))
+    # A vendor's detections have no existence
     known = [
         (name, reliability.diagram(moments, match_of(name)))
         for name, _, moments in rows
@@ -163,6 +188,7 @@ def run(args: argparse.Namespace) -> None:
     ]
     if known:
         print("\nof the tracks given out with so much existence, the share that exist\n" + reliability.lines(known))
+
     if args.plot:
         plot(rows, args.plot)
         print(f"wrote {args.plot}")

@@ -66,7 +66,7 @@ class Job:
         """Return what a file must agree with to be used again."""
         source = self.source if self.source == "corridor" else str(scenario_of(self.source, self.folder).sumocfg)
         settings = {name: value for name, value in vars(self).items() if name != "folder"}
-        return settings | {"source": source, "made_from": digest(source, True, MEASURES)}
+        return settings | {"source": source, "made_from": digest(source, ours=True, modules=MEASURES)}
 
 
 class Cached(msgspec.Struct):
@@ -89,16 +89,20 @@ def run(args: argparse.Namespace) -> None:
             f"--train {args.train}: has seeds of --seeds {args.seeds}. Thresholds chosen on a seed say nothing on it:"
             " give others"
         )
+
     if args.seconds <= 0 or args.jobs < 1:
         raise ValueError(f"--seconds {args.seconds} --jobs {args.jobs}: seconds must be above 0, jobs 1 or more")
+
     max_violators = 1.0 - dangers.SHARES["careless"]
     if not 0.0 <= args.violators <= max_violators:
         raise ValueError(
             f"--violators {args.violators}: must be within 0 .. {max_violators:g}, the share of drivers that are not"
             " careless"
         )
+
     signals = list(dict.fromkeys(args.signals.split(",")))
-    for kind in signals:  # a kind that the network cannot have is refused before the first has run for minutes
+    # A kind that the network cannot have is refused before the first has run for minutes
+    for kind in signals:
         programs.with_signals(scenario_of(args.scenario, args.out), kind, args.out / kind)
     results = {kind: _bench(args, kind, train, test) for kind in signals}
     if len(results) > 1:
@@ -118,11 +122,21 @@ def _bench(args: argparse.Namespace, signals: str, train: list[int], test: list[
     print(f"{title}; thresholds chosen on seeds {train}\n\n{figures_table(result)}")
 
     file = folder / "warnings.json"
-    whole = {"scenario": name, "signals": signals, "violators": args.violators, "train": train, "test": test, **result}
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
+
+    results = {
+        "scenario": name,
+        "signals": signals,
+        "violators": args.violators,
+        "train": train,
+        "test": test,
+        **result,
+    }
+
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     plot.curves(result["curves"], result["chosen"], title, folder / "curves.png")
     plot.leads(result["chosen_scores"], title, folder / "leads.png")
     print(f"\nwrote {file}, {folder / 'curves.png'}, {folder / 'leads.png'}")
+
     return result
 
 
@@ -142,7 +156,7 @@ def judge(train: list[Run], test: list[Run]) -> dict[str, Any]:
         "chosen": chosen,
         "chosen_scores": {kind: score.score(test, kind, score.at_least(x)) for kind, x in chosen.items()},
         "all_scores": {kind: score.score(test, kind) for kind in MATCHES},
-        "urgent_scores": {kind: score.score(test, kind, lambda w: w.severity <= 1) for kind in MATCHES},
+        "urgent_scores": {kind: score.score(test, kind, lambda warning: warning.severity <= 1) for kind in MATCHES},
         "curves": {kind: score.curve(test, kind) for kind in MATCHES},
     }
 
@@ -154,6 +168,7 @@ def figures_table(result: dict[str, Any]) -> str:
         rows.append(_row(f"{kind}, all", "", result["all_scores"][kind]))
         rows.append(_row(f"{kind}, urgent", "", result["urgent_scores"][kind]))
         rows.append(_row(f"{kind}, chosen", f"{result['chosen'][kind]:.2f}", result["chosen_scores"][kind]))
+
     return table(HEADER, rows)
 
 
@@ -177,9 +192,9 @@ def _row(name: str, threshold: str, figures: dict[str, Any]) -> list[object]:
         figures["events"],
         figures["warnings"],
         *(_share(figures[key]) for key in shares),
-        _number(figures["lead_median"], 1),
-        _number(figures["false_per_hour"], 2),
-        _number(figures["false_slowed"]["value"], 2),
+        _number(figures["lead_median"], decimals=1),
+        _number(figures["false_per_hour"], decimals=2),
+        _number(figures["false_slowed"]["value"], decimals=2),
     ]
 
 
@@ -188,7 +203,9 @@ def _number(value: float | None, decimals: int) -> str:
 
 
 def _share(share: dict[str, Any]) -> str:
-    return "" if share["value"] is None else f"{share['value']:.2f} ({share['low']:.2f}-{share['high']:.2f})"
+    if share["value"] is None:
+        return ""
+    return f"{share['value']:.2f} ({share['low']:.2f}-{share['high']:.2f})"
 
 
 def _runs(args: argparse.Namespace, signals: str, folder: Path, seeds: list[int]) -> dict[int, Run]:
@@ -209,18 +226,22 @@ def _runs(args: argparse.Namespace, signals: str, folder: Path, seeds: list[int]
 
     runs: dict[int, Run] = {}
     start = stopwatch()
-    for n, (job, file) in enumerate(pool.each(_one, jobs, args.jobs), 1):
+
+    for number, (job, file) in enumerate(pool.each(_one, jobs, args.jobs), 1):
         seed = job.seed
         if file is None:
             raise RuntimeError(f"SUMO died in seed {seed}. Leave it out, or run the scenario in sumo itself to see why")
+
         runs[seed] = loaded(file)
-        left = (stopwatch() - start) / SECOND / n * (len(jobs) - n)
+        remaining = (stopwatch() - start) / SECOND / number * (len(jobs) - number)
+
         print(
-            f"warnings, {args.scenario}, {signals} signals: {n} of {len(jobs)} runs, {left:.0f} s left; "
+            f"warnings, {args.scenario}, {signals} signals: {number} of {len(jobs)} runs, {remaining:.0f} s left; "
             f"seed {seed}: {len(runs[seed].truth)} conflicts, {len(runs[seed].warnings)} messages",
             file=sys.stderr,
             flush=True,
         )
+
     return runs
 
 
@@ -229,8 +250,10 @@ def _one(job: Job) -> Path:
     key = job.key()
     if file.is_file() and msgspec.json.decode(file.read_bytes(), type=Cached).key == key:
         return file
+
     own = job.folder / f"input-{job.seed}"
     scenario = programs.with_signals(scenario_of(job.source, own), job.signals, own)
+
     setup = Setup(
         seed=job.seed,
         penetration=job.penetration,
@@ -238,6 +261,7 @@ def _one(job: Job) -> Path:
         warm_up=job.warm_up,
         noise=SENSING[job.sensing],
     )
+
     part = file.with_suffix(".part")
     part.write_bytes(msgspec.json.encode({"key": key, **seed_run.run(scenario, setup, job.violators)}))
     part.replace(file)
@@ -246,11 +270,17 @@ def _one(job: Job) -> Path:
 
 def loaded(file: Path) -> Run:
     """Return a run from its file."""
-    found = msgspec.json.decode(file.read_bytes(), type=Cached)
-    truth = [(conflict_of(item["conflict"]), bool(item["early"])) for item in found.truth]
-    return Run(found.warnings, tuple(score.with_violators(truth)), found.connected, found.hours)
+    stored = msgspec.json.decode(file.read_bytes(), type=Cached)
+    truth = [(conflict_of(item["conflict"]), bool(item["early"])) for item in stored.truth]
+
+    return Run(
+        warnings=stored.warnings,
+        truth=tuple(score.with_violators(truth)),
+        connected=stored.connected,
+        hours=stored.hours,
+    )
 
 
 def conflict_of(columns: dict[str, Any]) -> Conflict:
     """Return a conflict from JSON, where an infinite measure is null."""
-    return Conflict(**{k: float("inf") if v is None else v for k, v in columns.items()})
+    return Conflict(**{key: float("inf") if column is None else column for key, column in columns.items()})

@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 from ..scenario.scenario import Scenario, inputs
 
-LATE = {"jmDriveAfterRedTime": "4", "jmDriveAfterYellowTime": "6"}  # s: drives on when the red is younger
+# s: drives on when the red is younger
+LATE = {"jmDriveAfterRedTime": "4", "jmDriveAfterYellowTime": "6"}
 RECKLESS = {"jmDriveAfterRedTime": "300", "jmDriveAfterYellowTime": "60", "speedFactor": "1.2"}
 CARELESS = {
     "sigma": "0.9",
@@ -36,7 +37,9 @@ def write_types(scenario: Scenario, file: Path) -> tuple[str, ...]:
     `vehicletype.setParameter` does not make SUMO run reds; a type from a file does.
     """
     types = {"DEFAULT_VEHTYPE": PLAIN}
-    files = [f for f in inputs(scenario.sumocfg) if f.name.endswith(".xml") and not f.name.endswith(".net.xml")]
+    files = [
+        path for path in inputs(scenario.sumocfg) if path.name.endswith(".xml") and not path.name.endswith(".net.xml")
+    ]
     for source in files:
         for _, node in ET.iterparse(source):
             if node.tag == "vType" and node.get("vClass", "passenger") not in UNTOUCHED:
@@ -44,14 +47,16 @@ def write_types(scenario: Scenario, file: Path) -> tuple[str, ...]:
 
     root = ET.Element("additional")
     for node in types.values():
-        for way, changes in WAYS.items():
-            attributes = {k: v for k, v in node.attrib.items() if k not in SPEED_ATTRIBUTES}
+        for manner, changes in WAYS.items():
+            attributes = {key: value for key, value in node.attrib.items() if key not in SPEED_ATTRIBUTES}
             if "speedFactor" not in changes:
-                attributes |= {k: v for k, v in node.attrib.items() if k in SPEED_ATTRIBUTES}
-            ET.SubElement(root, "vType", attributes | changes | {"id": f"{node.attrib['id']}~{way}"})
+                attributes |= {key: value for key, value in node.attrib.items() if key in SPEED_ATTRIBUTES}
+            ET.SubElement(root, "vType", attributes | changes | {"id": f"{node.attrib['id']}~{manner}"})
+
     file.parent.mkdir(parents=True, exist_ok=True)
     ET.ElementTree(root).write(file)
-    additional = [*map(str, scenario.additional), str(file)]  # SUMO takes one list: the scenario's own come along
+    # SUMO takes one list: the scenario's own come along
+    additional = [*map(str, scenario.additional), str(file)]
     return ("--additional-files", ",".join(additional))
 
 
@@ -60,21 +65,22 @@ def shares_of(violators: float) -> dict[str, float]:
     proportion of SHARES.
     """
     more = violators / VIOLATORS
-    return {way: share if way == "careless" else share * more for way, share in SHARES.items()}
+    return {manner: share if manner == "careless" else share * more for manner, share in SHARES.items()}
 
 
 def way_of(name: str, seed: int, shares: Mapping[str, float] = MappingProxyType(SHARES)) -> str | None:
     """Return how a vehicle drives: one of WAYS or None; decided by its name and the seed."""
     draw = zlib.crc32(f"way {seed}:{name}".encode()) / 2**32
-    for way, share in shares.items():
+    for manner, share in shares.items():
         if draw < share:
-            return way
+            return manner
         draw -= share
+
     return None
 
 
-def typed(kind: str, way: str) -> str:
+def typed(kind: str, manner: str) -> str:
     """Return the name of a type in one of WAYS; `kind` as a vehicle has it, which may be a copy of its own
     (TYPE@VEHICLE).
     """
-    return f"{kind.partition('@')[0]}~{way}"
+    return f"{kind.partition('@')[0]}~{manner}"

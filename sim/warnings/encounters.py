@@ -3,7 +3,7 @@ trajectories.
 
 A vehicle is a rectangle, a walker a disc. TTC: the walker keeps its velocity, the vehicle its speed along the path that
 it truly took (Hayward 1972; on a straight line
-instead, a pedestrian who waits at a corner is about to be hit by every vehicle that turns). PET: the least time between
+instead, a pedestrian waiting at a corner is about to be hit by every vehicle that turns). PET: the least time between
 one having been at a place and the other
 being there (Allen 1978), found as the least lag at which their footprints overlap. Two that move the same way (within
 MIN_ANGLE) follow
@@ -18,7 +18,8 @@ from numba import njit
 
 from .ssm import PET, SERIOUS_TTC, Conflict, merge
 
-TTC = SERIOUS_TTC  # s; a car braking for a red at 3 m/s^2 from 50 km/h is 2.3 s from pedestrians who cross: no conflict
+# s; a car braking for a red at 3 m/s^2 from 50 km/h is 2.3 s from crossing pedestrians: no conflict
+TTC = SERIOUS_TTC
 MIN_ANGLE = np.radians(25.0)  # rad between headings below which two follow each other
 MIN_SPEED = 0.5  # m/s; a vehicle slower than this is no danger
 SAME_ENCOUNTER = 5.0  # s; a pair's encounters closer than this are one
@@ -27,59 +28,65 @@ MAX_CYCLIST_RADIUS = 0.8  # m; half of the length, at most
 
 
 @njit(cache=True)
-def overlaps(x: float, y: float, heading: float, at: Any, length: float, width: float, r: float) -> bool:
-    """Return whether a disc of radius `r` at `at` touches a rectangle centred at (x, y), lying along `heading`.
+def overlaps(x: float, y: float, heading: float, position: Any, length: float, width: float, r: float) -> bool:
+    """Return whether a disc of radius `r` at `position` touches a rectangle centred at (x, y), lying along `heading`.
 
     The rectangle is grown by `r` without rounding its corners, which errs by at most 0.41 r.
     """
-    dx, dy = at[0] - x, at[1] - y
-    c, s = np.cos(heading), np.sin(heading)
-    return abs(c * dx + s * dy) < length / 2 + r and abs(c * dy - s * dx) < width / 2 + r
+    dx, dy = position[0] - x, position[1] - y
+    cosine, sine = np.cos(heading), np.sin(heading)
+    return abs(cosine * dx + sine * dy) < length / 2 + r and abs(cosine * dy - sine * dx) < width / 2 + r
 
 
 @njit(cache=True)
-def _ttc(mover: Any, k: int, walker: Any, length: float, width: float, r: float, limit: float) -> float:
+def _ttc(mover: Any, row: int, walker: Any, length: float, width: float, r: float, limit: float) -> float:
     """Return s until the walker, at its velocity now, is touched by the mover on its path at its speed now."""
-    speed, driven = mover[k, 3], 0.0
-    at = np.array([walker[0], walker[1]])
+    speed, driven = mover[row, 3], 0.0
+    position = np.array([walker[0], walker[1]])
     vx, vy = walker[3] * np.cos(walker[2]), walker[3] * np.sin(walker[2])
-    for j in range(k, len(mover)):
-        if j > k:
-            driven += np.hypot(mover[j, 0] - mover[j - 1, 0], mover[j, 1] - mover[j - 1, 1])
-        t = driven / speed
-        if not t < limit:  # nan too: out of reach
+
+    for index in range(row, len(mover)):
+        if index > row:
+            driven += np.hypot(mover[index, 0] - mover[index - 1, 0], mover[index, 1] - mover[index - 1, 1])
+        time_s = driven / speed
+        if not time_s < limit:  # nan too: out of reach
             break
-        at[0], at[1] = walker[0] + vx * t, walker[1] + vy * t
-        if overlaps(mover[j, 0], mover[j, 1], mover[j, 2], at, length, width, r):
-            return t
+
+        position[0], position[1] = walker[0] + vx * time_s, walker[1] + vy * time_s
+        if overlaps(mover[index, 0], mover[index, 1], mover[index, 2], position, length, width, r):
+            return time_s
+
     return np.inf
 
 
 @njit(cache=True)
 def _measure(
     mover: Any, walker: Any, first: int, length: float, width: float, r: float, lags: int, min_angle: float, step: float, min_speed: float,  # noqa: E501
-    limit: float, out: Any,
+    limit: float, figures: Any,
 ) -> None:  # fmt: skip
-    """Fill out[k] = (TTC, PET) at each row of `mover` (x, y, heading, speed); walker row `first + k` is of the same
+    """Fill out[k] = (TTC, PET) at each row of `mover` (x, y, heading, speed); walker row `first + row` is of the same
     moment.
     """
-    m = len(walker)
-    for k in range(len(mover)):
-        out[k, 0] = out[k, 1] = np.inf
-        x, y, heading, speed = mover[k]
+    walker_count = len(walker)
+    for index in range(len(mover)):
+        figures[index, 0] = figures[index, 1] = np.inf
+        x, y, heading, speed = mover[index]
         if not speed >= min_speed:
             continue
+
         for lag in range(-lags, lags + 1):
-            j = first + k + lag
-            if j < 0 or j >= m:
+            walker_row = first + index + lag
+            if walker_row < 0 or walker_row >= walker_count:
                 continue
-            angle = abs((walker[j, 2] - heading + np.pi) % (2 * np.pi) - np.pi)
+
+            angle = abs((walker[walker_row, 2] - heading + np.pi) % (2 * np.pi) - np.pi)
             if not angle >= min_angle:
                 continue
-            if overlaps(x, y, heading, walker[j], length, width, r):
-                out[k, 1] = min(out[k, 1], abs(lag) * step)
+
+            if overlaps(x, y, heading, walker[walker_row], length, width, r):
+                figures[index, 1] = min(figures[index, 1], abs(lag) * step)
             if lag == 0:
-                out[k, 0] = _ttc(mover, k, walker[j], length, width, r, limit)
+                figures[index, 0] = _ttc(mover, index, walker[walker_row], length, width, r, limit)
 
 
 def of_pair(
@@ -91,10 +98,10 @@ def of_pair(
     `begin` is
     the step number of the first row of each; `size` is the vehicle's length and width and the walker's radius, in m.
     """
-    out = np.full((len(mover), 2), np.inf)
+    figures = np.full((len(mover), 2), np.inf)
     lags = int(PET / step)
-    _measure(mover, walker, begin[0] - begin[1], *size, lags, float(MIN_ANGLE), step, MIN_SPEED, TTC, out)
-    return out
+    _measure(mover, walker, begin[0] - begin[1], *size, lags, float(MIN_ANGLE), step, MIN_SPEED, TTC, figures)
+    return figures
 
 
 def conflicts(names: tuple[str, str], measures: np.ndarray, times: np.ndarray, kind: str = "vru") -> list[Conflict]:
@@ -105,10 +112,11 @@ def conflicts(names: tuple[str, str], measures: np.ndarray, times: np.ndarray, k
     if not len(critical):
         return []
 
-    found = []
+    encounters = []
     for span in np.split(critical, np.flatnonzero(np.diff(times[critical]) > SAME_ENCOUNTER) + 1):
         ttc, pet = measures[span].min(axis=0)
         worst = span[np.argmin(measures[span, 0 if ttc < TTC else 1])]
+
         conflict = Conflict(
             kind=kind,
             a=names[0],
@@ -118,8 +126,10 @@ def conflicts(names: tuple[str, str], measures: np.ndarray, times: np.ndarray, k
             ttc=float(ttc) if ttc < TTC else np.inf,
             pet=float(pet) if pet < PET else np.inf,
         )
-        found.append(conflict)
-    return found
+
+        encounters.append(conflict)
+
+    return encounters
 
 
 def radius(is_cyclist: bool, length: float) -> float:
@@ -127,11 +137,11 @@ def radius(is_cyclist: bool, length: float) -> float:
     return min(length / 2, MAX_CYCLIST_RADIUS) if is_cyclist else RADIUS
 
 
-def merged(found: list[Conflict]) -> list[Conflict]:
+def merged(conflicts_found: list[Conflict]) -> list[Conflict]:
     """Return conflicts with those of one vehicle closer than SAME_ENCOUNTER made one: a group on a crossing is met
     once. In order of time.
     """
-    return merge(found, SAME_ENCOUNTER, lambda conflict: conflict.a)
+    return merge(conflicts_found, SAME_ENCOUNTER, lambda conflict: conflict.a)
 
 
 def near_pairs(places: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], reach: float) -> set[tuple[int, int]]:
@@ -143,6 +153,7 @@ def near_pairs(places: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], reac
         vehicles, walkers = np.flatnonzero(~is_walker), np.flatnonzero(is_walker)
         if len(vehicles) and len(walkers):
             gap = np.abs(xy[vehicles][:, None] - xy[walkers][None]).max(axis=2)
-            i, j = np.nonzero(gap < reach)
-            pairs.update(zip(numbers[vehicles[i]].tolist(), numbers[walkers[j]].tolist(), strict=True))
+            rows, columns = np.nonzero(gap < reach)
+            pairs.update(zip(numbers[vehicles[rows]].tolist(), numbers[walkers[columns]].tolist(), strict=True))
+
     return pairs

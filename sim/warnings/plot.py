@@ -35,8 +35,16 @@ def curves(
             recall = [point["recall"]["value"] if point["recall"]["n"] else np.nan for point in warned]
             rate = [max(point["false_per_hour"], MIN_RATE) for point in warned]
             left.plot(rate, recall, color=colour, marker=".", ms=4, lw=1.2, label=kind.replace("_", " "))
-            marked = [k for k, point in enumerate(warned) if point["threshold"] == chosen[kind]]
-            left.plot([rate[k] for k in marked], [recall[k] for k in marked], "o", mfc="none", mec=colour, ms=10)
+            marked = [index for index, point in enumerate(warned) if point["threshold"] == chosen[kind]]
+
+            left.plot(
+                [rate[index] for index in marked],
+                [recall[index] for index in marked],
+                "o",
+                mfc="none",
+                mec=colour,
+                ms=10,
+            )
 
             threshold = [point["threshold"] for point in warned]
             precision = [point["precision"]["value"] for point in warned]

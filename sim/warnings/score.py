@@ -58,21 +58,29 @@ class Run:
     @cached_property
     def warnings_by_vehicle(self) -> dict[str, list[Episode]]:
         """The warnings of any kind, by vehicle."""
-        return by_vehicle(e for kind in MATCHES for e in episodes(w for w in self.warnings if w.kind == kind))
+        return by_vehicle(
+            episode
+            for kind in MATCHES
+            for episode in episodes(warning for warning in self.warnings if warning.kind == kind)
+        )
 
 
 def episodes(received: Iterable[ReceivedWarning]) -> list[Episode]:
     """Return warnings of one kind joined into episodes."""
-    out: list[Episode] = []
+    rows: list[Episode] = []
     last: dict[str, int] = {}
-    for w in sorted(received, key=lambda w: w.arrived):
-        k = last.get(w.vehicle, -1)
-        if k >= 0 and w.arrived <= out[k].end + PAUSE:
-            out[k] = replace(out[k], end=max(out[k].end, w.until))
+
+    for warning in sorted(received, key=lambda warning: warning.arrived):
+        previous = last.get(warning.vehicle, -1)
+        if previous >= 0 and warning.arrived <= rows[previous].end + PAUSE:
+            rows[previous] = replace(rows[previous], end=max(rows[previous].end, warning.until))
         else:
-            last[w.vehicle] = len(out)
-            out.append(Episode(w.vehicle, w.arrived, w.until, w.slowed))
-    return out
+            last[warning.vehicle] = len(rows)
+            rows.append(
+                Episode(vehicle=warning.vehicle, start=warning.arrived, end=warning.until, slowed=warning.slowed)
+            )
+
+    return rows
 
 
 def by_vehicle(warnings: Iterable[Episode]) -> dict[str, list[Episode]]:
@@ -97,8 +105,9 @@ def score(runs: Sequence[Run], kind: str, keep: Callable[[ReceivedWarning], bool
     to_find, justifying = MATCHES[kind]
     counts: Counter[str] = Counter()
     leads: list[float] = []
+
     for run in runs:
-        warnings = episodes(w for w in run.warnings if w.kind == kind and keep(w))
+        warnings = episodes(warning for warning in run.warnings if warning.kind == kind and keep(warning))
         of_vehicle = by_vehicle(warnings)
 
         # precision: which warnings have a conflict that makes them right
@@ -112,20 +121,22 @@ def score(runs: Sequence[Run], kind: str, keep: Callable[[ReceivedWarning], bool
         for conflict, visible in run.truth:
             if conflict.kind not in to_find or not {conflict.a, conflict.b} & run.connected:
                 continue
+
             starts = [episode.start for episode in _warnings_of(conflict, of_vehicle)]
-            found = bool(starts)
+            was_warned = bool(starts)
             counts["events"] += 1
-            counts["found"] += found
+            counts["found"] += was_warned
             counts["found_by_any"] += bool(_warnings_of(conflict, run.warnings_by_vehicle))
             counts["serious"] += conflict.serious
-            counts["serious_found"] += found and conflict.serious
+            counts["serious_found"] += was_warned and conflict.serious
             counts["visible"] += visible
-            counts["visible_found"] += found and visible
-            if found and visible:
+            counts["visible_found"] += was_warned and visible
+            if was_warned and visible:
                 leads.append(conflict.crossed - min(starts))
 
     hours = sum(run.hours for run in runs)
     false = counts["warnings"] - counts["right"]
+
     return {
         "events": counts["events"],
         "warnings": counts["warnings"],
@@ -153,18 +164,22 @@ def _warnings_of(conflict: Conflict, of_vehicle: Mapping[str, Sequence[Episode]]
     ]
 
 
-def share(k: int, n: int) -> dict[str, Any]:
+def share(hits: int, count: int) -> dict[str, Any]:
     """Return k of n as a share with Wilson's 95 % interval; the share is None of nothing."""
-    if not n:
+    if not count:
         return {"k": 0, "n": 0, "value": None, "low": None, "high": None}
-    p, z2 = k / n, Z * Z
-    middle, half = (p + z2 / (2 * n)) / (1 + z2 / n), Z / (1 + z2 / n) * (p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5
-    return {"k": k, "n": n, "value": p, "low": max(middle - half, 0.0), "high": min(middle + half, 1.0)}
+
+    ratio, z2 = hits / count, Z * Z
+    middle, half = (
+        (ratio + z2 / (2 * count)) / (1 + z2 / count),
+        Z / (1 + z2 / count) * (ratio * (1 - ratio) / count + z2 / (4 * count * count)) ** 0.5,
+    )
+    return {"k": hits, "n": count, "value": ratio, "low": max(middle - half, 0.0), "high": min(middle + half, 1.0)}
 
 
 def at_least(threshold: float) -> Callable[[ReceivedWarning], bool]:
     """Return the choice of warnings of some confidence."""
-    return lambda w: w.confidence >= threshold
+    return lambda warning: warning.confidence >= threshold
 
 
 def curve(runs: Sequence[Run], kind: str) -> list[dict[str, Any]]:
@@ -184,6 +199,7 @@ def best(points: Sequence[Mapping[str, Any]]) -> float:
         chosen = max(bearable, key=lambda point: (point["recall"]["value"] or 0.0, point["threshold"]))
     else:
         chosen = min(warned, key=lambda point: (point["false_per_hour"] or 0.0, -point["threshold"]))
+
     return float(chosen["threshold"])
 
 
@@ -199,7 +215,8 @@ def with_violators(truth: Sequence[tuple[Conflict, bool]]) -> list[tuple[Conflic
     renamed = []
     for conflict, early in truth:
         times = [*reds_run.get(conflict.a, ()), *reds_run.get(conflict.b, ())]
-        if conflict.kind == "vehicles" and any(abs(t - conflict.crossed) < HORIZON for t in times):
+        if conflict.kind == "vehicles" and any(abs(time - conflict.crossed) < HORIZON for time in times):
             conflict = replace(conflict, kind="violator")
         renamed.append((conflict, early))
+
     return renamed

@@ -32,10 +32,14 @@ LEADER_RANGE = 60.0  # m
 QUEUE_INTERVAL = 5  # moments between two looks
 
 STATIONARY = 1.0  # m/s; a vehicle slower than this is taken to stand
-REACTION_WINDOW = 5.0  # s after a warning within which a vehicle that slows down is taken to have had to
-MIN_OVERRUN = 3.0  # m beyond a stop line, or beyond where it stood over it: a vehicle that stops sooner is over the line, and ran no red  # noqa: E501
-SETTLING_TIME = 5.0  # s that a node has to find the road users there; what happens before is not counted
-HARD_BRAKING = 6.0  # m/s^2, more than drivers use for what they see in time (CAMP: drivers' last moment, 5 to 6)
+# s after a warning within which a vehicle that slows down is taken to have had to
+REACTION_WINDOW = 5.0
+# m beyond a stop line, or beyond where it stood over it: a vehicle that stops sooner is over the line, and ran no red
+MIN_OVERRUN = 3.0
+# s that a node has to find the road users there; what happens before is not counted
+SETTLING_TIME = 5.0
+# m/s^2, more than drivers use for what they see in time (CAMP: drivers' last moment, 5 to 6)
+HARD_BRAKING = 6.0
 RED_LETTERS = "rR"  # of SUMO's signal states
 
 
@@ -64,7 +68,8 @@ class ReceivedWarning(msgspec.Struct, frozen=True):
     severity: int
     confidence: float
     slowed: bool = (
-        False  # the vehicle halved its speed, unasked, while the warning was in force or within REACTION_WINDOW s after
+        # The vehicle halved its speed, unasked, while the warning was in force or within REACTION_WINDOW s after
+        False
     )
 
 
@@ -105,8 +110,8 @@ class WarningLoop(Loop):
             )
         )
 
-    def _seconds(self, t: int) -> float:
-        return (t - EPOCH) / SECOND + self.scenario.begin + self.setup.warm_up
+    def _seconds(self, time_ns: int) -> float:
+        return (time_ns - EPOCH) / SECOND + self.scenario.begin + self.setup.warm_up
 
     def on_step(self, traffic: Traffic) -> None:
         """Give newly departed drivers their behaviour, and note reds that are run and hard braking."""
@@ -122,9 +127,11 @@ class WarningLoop(Loop):
         lanes = {name: vehicles.getLaneID(name) for name in vehicles.getIDList()}
         self._note_crossings(now, lanes, states)
         self._follow_crossings(now, lanes, states)
+
         for name in lanes:
             if vehicles.getAcceleration(name) < -HARD_BRAKING:
-                self._note_event(self._braking, Conflict("hard_brake", name, "", now, now))
+                self._note_event(self._braking, Conflict(kind="hard_brake", a=name, b="", crossed=now, worst=now))
+
         self._lanes, self._states = lanes, states
 
     def _note_crossings(self, now: float, lanes: dict[str, str], states: dict[str, str]) -> None:
@@ -133,6 +140,7 @@ class WarningLoop(Loop):
             before = self._lanes.get(name, lane)
             if lane == before or before.startswith(":"):
                 continue
+
             link = self._links.get(lane)
             if link and _is_red(self._states, link) and _is_red(states, link):
                 at_line = float(libsumo.vehicle.getDistance(name) - libsumo.vehicle.getLanePosition(name))
@@ -143,20 +151,20 @@ class WarningLoop(Loop):
         changed.
         """
         for name, (since, link, odometer) in list(self._crossings.items()):
-            at = (
-                float(libsumo.vehicle.getDistance(name)) if name in lanes else np.inf
-            )  # inf: it drove on, out of the network
-            if at >= odometer + MIN_OVERRUN:
-                self.events.append(Conflict("red_light", name, "", since, now))
+            # inf: it drove on, out of the network
+            position = float(libsumo.vehicle.getDistance(name)) if name in lanes else np.inf
+            if position >= odometer + MIN_OVERRUN:
+                self.events.append(Conflict(kind="red_light", a=name, b="", crossed=since, worst=now))
                 del self._crossings[name]
                 continue
 
             is_red = _is_red(states, link)
             if is_red and libsumo.vehicle.getSpeed(name) >= STATIONARY:
                 continue  # not decided yet
-            self._note_event(self._over_line, Conflict("over_line", name, "", now, now))
+
+            self._note_event(self._over_line, Conflict(kind="over_line", a=name, b="", crossed=now, worst=now))
             if is_red:
-                self._crossings[name] = LineCrossing(now, link, at)
+                self._crossings[name] = LineCrossing(now, link, position)
             else:
                 del self._crossings[name]
 
@@ -168,6 +176,7 @@ class WarningLoop(Loop):
             self.events.append(event)
         elif event.ttc <= self.events[index].ttc:
             self.events[index] = replace(self.events[index], worst=event.worst, ttc=event.ttc)
+
         ongoing[event.a] = Ongoing(index, event.crossed)
 
     def on_truth(self, truth: Truth) -> None:
@@ -189,12 +198,16 @@ class WarningLoop(Loop):
         found = libsumo.vehicle.getLeader(name, LEADER_RANGE)
         if not found:
             return
+
         leader, gap = found
         if not leader or libsumo.vehicle.getSpeed(leader) > STATIONARY:
             return
+
         ttc = max(gap, 0.0) / speed
         if ttc < MAX_TIME_TO_QUEUE:
-            self._note_event(self._closing_up, Conflict("queue", name, leader, now, now, ttc))
+            self._note_event(
+                self._closing_up, Conflict(kind="queue", a=name, b=leader, crossed=now, worst=now, ttc=ttc)
+            )
 
 
 def _is_red(states: dict[str, str], link: net.Link) -> bool:
@@ -223,9 +236,11 @@ def with_waiting(conflict: Conflict, trails: Trails) -> Conflict:
     t_passed = conflict.crossed - conflict.pet
     if conflict.ttc < ssm.TTC or conflict.drac > ssm.DRAC or conflict.pet >= ssm.PET:
         return conflict
+
     speeds = [trails.speeds(name, t_passed, t_passed) for name in (conflict.a, conflict.b)]
     if any(len(speed) and speed[0] < STATIONARY for speed in speeds):
         return replace(conflict, kind="waited")
+
     return conflict
 
 
@@ -233,33 +248,54 @@ def run(scenario: Scenario, setup: Setup, violators: float = dangers.VIOLATORS) 
     """Run one seed in which `violators` of the drivers run reds; return warnings, truth, and the hours that connected
     vehicles spent near intersections.
 
-    Truth is {conflict, early}: `early` says whether it could be seen early enough to warn in time.
+    Truth is {conflict, early}: `early`: whether it could be seen early enough to warn in time.
     """
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder)
         log = outputs / "ssm.xml"
         arguments = (*dangers.write_types(scenario, outputs / "types.add.xml"), *ssm.ARGUMENTS)
         arguments += ("--device.ssm.file", str(log))
-        loop = WarningLoop(scenario, replace(setup, arguments=arguments), outputs, violators)
+        loop = WarningLoop(
+            scenario=scenario, setup=replace(setup, arguments=arguments), outputs=outputs, violators=violators
+        )
         figures = loop.run()
         logged = ssm.read(log)
 
     trails = loop.trails
-    cyclists = {trails.names[n] for n, (_, _, kind) in trails.sizes.items() if kind == ObjectClass.BICYCLE}
-    in_reach = [c for c in logged if trails.there(c.a, c.crossed) and trails.there(c.b, c.crossed)]
+    cyclists = {trails.names[number] for number, (_, _, kind) in trails.sizes.items() if kind == ObjectClass.BICYCLE}
+    in_reach = [
+        logged_conflict
+        for logged_conflict in logged
+        if trails.there(logged_conflict.a, logged_conflict.crossed)
+        and trails.there(logged_conflict.b, logged_conflict.crossed)
+    ]
     # device.ssm takes cyclists for narrow cars: their conflicts are those of `encounters`
-    of_vehicles = [with_waiting(c, trails) for c in in_reach if not cyclists & {c.a, c.b}]
-    of_one = [c for c in loop.events if c.kind == "queue" or c.a not in cyclists]
-    conflicts = [c for c in (*of_one, *of_vehicles, *trails.meetings()) if c.crossed >= loop.settled]
-    warnings = [w for w in loop.warnings if w.kind != "glosa" and w.arrived >= loop.settled]
+    of_vehicles = [
+        with_waiting(logged_conflict, trails)
+        for logged_conflict in in_reach
+        if not cyclists & {logged_conflict.a, logged_conflict.b}
+    ]
+    of_one = [
+        logged_conflict
+        for logged_conflict in loop.events
+        if logged_conflict.kind == "queue" or logged_conflict.a not in cyclists
+    ]
+    conflicts = [
+        logged_conflict
+        for logged_conflict in (*of_one, *of_vehicles, *trails.meetings())
+        if logged_conflict.crossed >= loop.settled
+    ]
+    warnings = [warning for warning in loop.warnings if warning.kind != "glosa" and warning.arrived >= loop.settled]
 
     return {
         "scenario": scenario.name,
         "seed": setup.seed,
         "hours": loop.exposure_s / 3600.0,
-        "warnings": [msgspec.structs.replace(w, slowed=slowed(trails, w)) for w in warnings],
+        "warnings": [msgspec.structs.replace(warning, slowed=slowed(trails, warning)) for warning in warnings],
         "truth": [{"conflict": conflict, "early": trails.seen_early(conflict)} for conflict in conflicts],
-        "connected": sorted(n for n in trails.names.values() if connected(n, setup.seed, setup.penetration)),
+        "connected": sorted(
+            number for number in trails.names.values() if connected(number, setup.seed, setup.penetration)
+        ),
         "walkers": sorted(cyclists),
         "speed": figures["speed"],
     }

@@ -15,7 +15,8 @@ import numpy as np
 
 TTC, PET, DRAC = 3.0, 2.0, 3.0  # s, s, m/s^2: a conflict
 SERIOUS_TTC, SERIOUS_PET = 1.5, 1.0  # s: a serious one (FHWA-HRT-08-051: 1.5 s for TTC)
-MEETING = frozenset((*range(5, 18), 19, 20, 111))  # encounter types of crossing, merging, oncoming; not of following
+# Encounter types of crossing, merging, oncoming; not of following
+MEETING = frozenset((*range(5, 18), 19, 20, 111))
 FOLLOWING = "1 2 3 4 18"  # left out of the log
 SAME = 10.0  # s; records of a pair closer than this are of one conflict
 ARGUMENTS = (
@@ -46,20 +47,22 @@ class Conflict:
 
     @property
     def serious(self) -> bool:
+        """Whether it is as near as a serious conflict."""
         return self.ttc < SERIOUS_TTC or self.pet < SERIOUS_PET
 
 
 def read(file: Path) -> list[Conflict]:
     """Return the conflicts of an SSM log written with ARGUMENTS, by time."""
-    found: list[Conflict] = []
+    conflicts: list[Conflict] = []
     for _, node in ET.iterparse(file):
         if node.tag != "conflict":
             continue
         conflict = _conflict(node)
         if conflict is not None:
-            found.append(conflict)
+            conflicts.append(conflict)
         node.clear()
-    return merged(found)
+
+    return merged(conflicts)
 
 
 def merged(conflicts: list[Conflict]) -> list[Conflict]:
@@ -71,6 +74,7 @@ def merge(conflicts: list[Conflict], gap: float, key: Callable[[Conflict], Hasha
     """Return conflicts by time, those of one key less than `gap` s apart made one: first crossing, worst measures."""
     merged: list[Conflict] = []
     newest: dict[Hashable, int] = {}
+
     for conflict in sorted(conflicts, key=lambda conflict: conflict.crossed):
         index = newest.get(key(conflict))
         if index is not None and conflict.crossed - max(merged[index].crossed, merged[index].worst) < gap:
@@ -78,6 +82,7 @@ def merge(conflicts: list[Conflict], gap: float, key: Callable[[Conflict], Hasha
         else:
             newest[key(conflict)] = len(merged)
             merged.append(conflict)
+
     return merged
 
 
@@ -99,11 +104,12 @@ def _conflict(node: ET.Element) -> Conflict | None:
     times, types = _values(node, "timeSpan"), _values(node, "typeSpan")
     meeting = np.isin(types, list(MEETING))
     ttc, drac = _values(node, "TTCSpan"), _values(node, "DRACSpan")
-    n = len(times)
-    ttc = np.where(meeting & np.isfinite(ttc), ttc, np.inf) if len(ttc) == n else np.full(n, np.inf)
-    drac = np.where(meeting & np.isfinite(drac), drac, 0.0) if len(drac) == n else np.zeros(n)
+    count = len(times)
+    ttc = np.where(meeting & np.isfinite(ttc), ttc, np.inf) if len(ttc) == count else np.full(count, np.inf)
+    drac = np.where(meeting & np.isfinite(drac), drac, 0.0) if len(drac) == count else np.zeros(count)
 
-    moments = []  # (when a threshold is passed first, when the measure is worst)
+    # (when a threshold is passed first, when the measure is worst)
+    moments = []
     if (ttc < TTC).any():
         moments.append((times[np.argmax(ttc < TTC)], times[np.argmin(ttc)]))
     if (drac > DRAC).any():
@@ -111,15 +117,18 @@ def _conflict(node: ET.Element) -> Conflict | None:
 
     element = node.find("PET")
     pet = np.inf
+
     if element is not None and element.get("value", "NA") != "NA" and int(element.attrib["type"]) in MEETING:
         pet = float(element.attrib["value"])
         if pet < PET:
             moments.append((float(element.attrib["time"]), float(element.attrib["time"])))
+
     if not moments:
         return None
 
     crossed, worst = min(moments, key=lambda moment: moment[0])
     min_ttc = float(ttc.min(initial=np.inf))
+
     return Conflict(
         kind="vehicles",
         a=node.attrib["ego"],
@@ -133,6 +142,6 @@ def _conflict(node: ET.Element) -> Conflict | None:
 
 
 def _values(node: ET.Element, tag: str) -> np.ndarray:
-    found = node.find(tag)
-    text = found.get("values", "") if found is not None else ""
+    element = node.find(tag)
+    text = element.get("values", "") if element is not None else ""
     return np.array([np.nan if word == "NA" else float(word) for word in text.split()])

@@ -13,7 +13,8 @@ from ..scenario.scenario import Scenario
 from .encounters import conflicts, merged, near_pairs, of_pair, radius
 from .ssm import Conflict
 
-REACH = 100.0  # m around an intersection, east-west and north-south, within which conflicts are expected to be seen
+# m around an intersection, east-west and north-south, within which conflicts are expected to be seen
+REACH = 100.0
 WALKERS = (ObjectClass.PEDESTRIAN, ObjectClass.BICYCLE)
 MEETING_DISTANCE = 25.0  # m at which a vehicle and a pedestrian or cyclist may be about to meet
 STEP = 0.1  # s between moments
@@ -26,10 +27,12 @@ class Trails:
 
     scenario: Scenario
     names: dict[int, str] = field(default_factory=dict)
-    sizes: dict[int, tuple[float, float, int]] = field(default_factory=dict)  # length, width (m), class
+    # length, width (m), class
+    sizes: dict[int, tuple[float, float, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._moments: list[tuple[float, np.ndarray, np.ndarray]] = []  # s, numbers, x y heading speed
+        # s, numbers, x y heading speed
+        self._moments: list[tuple[float, np.ndarray, np.ndarray]] = []
         self._tracks: dict[str, tuple[int, np.ndarray]] = {}
 
     def note(self, truth: Truth, now: float) -> list[int]:
@@ -39,29 +42,30 @@ class Trails:
             in_reach |= (np.abs(junction.local(truth.xy)) < REACH).all(axis=1)
         rows = np.flatnonzero(in_reach)
 
-        for k in rows.tolist():
-            number = int(truth.numbers[k])
+        for row in rows.tolist():
+            number = int(truth.numbers[row])
             if number not in self.names:
-                self.names[number] = truth.ids[k]
-                self.sizes[number] = (float(truth.length[k]), float(truth.width[k]), int(truth.kind[k]))
+                self.names[number] = truth.ids[row]
+                self.sizes[number] = (float(truth.length[row]), float(truth.width[row]), int(truth.kind[row]))
 
         columns = np.column_stack([truth.xy[rows], truth.heading[rows], truth.speed[rows]])
         self._moments.append((now, truth.numbers[rows], columns))
-        return [int(k) for k in rows]
+        return [int(row) for row in rows]
 
-    def there(self, name: str, t: float) -> bool:
-        """Return whether a road user was in reach at `t` s."""
-        return len(self.speeds(name, t, t)) > 0
+    def there(self, name: str, time_s: float) -> bool:
+        """Return whether a road user was in reach at `time_s`."""
+        return len(self.speeds(name, time_s, time_s)) > 0
 
     def speeds(self, name: str, begin: float, end: float) -> np.ndarray:
         """Return a road user's speeds (m/s) at the moments from `begin` to `end` s that it was in reach."""
         if not self._tracks:
-            self._tracks = {self.names[n]: track for n, track in self._by_number().items()}
+            self._tracks = {self.names[key]: track for key, track in self._by_number().items()}
         if name not in self._tracks:
             return np.empty(0)
+
         first, rows = self._tracks[name]
-        a, b = (round((t - self._moments[0][0]) / STEP) - first for t in (begin, end))
-        speed = rows[max(a, 0) : max(b + 1, 0), 3]
+        first_row, last_row = (round((time_s - self._moments[0][0]) / STEP) - first for time_s in (begin, end))
+        speed = rows[max(first_row, 0) : max(last_row + 1, 0), 3]
         return speed[np.isfinite(speed)]
 
     def seen_early(self, conflict: Conflict) -> bool:
@@ -73,11 +77,12 @@ class Trails:
         """Return the conflicts of vehicles with pedestrians and cyclists, by time; `a` is the vehicle, `b` the first it
         met.
         """
-        walkers = {n for n, (_, _, kind) in self.sizes.items() if kind in WALKERS}
-        places = [(m[1], m[2][:, :2], np.isin(m[1], list(walkers))) for m in self._moments]
+        walkers = {key for key, (_, _, kind) in self.sizes.items() if kind in WALKERS}
+        places = [(moment[1], moment[2][:, :2], np.isin(moment[1], list(walkers))) for moment in self._moments]
         tracks = self._by_number()
 
         found: list[Conflict] = []
+
         for vehicle, walker in sorted(near_pairs(places, MEETING_DISTANCE)):
             first, vehicle_rows = tracks[vehicle]
             walker_first, walker_rows = tracks[walker]
@@ -87,19 +92,21 @@ class Trails:
             measures = of_pair(vehicle_rows, walker_rows, (first, walker_first), size, STEP)
             times = self._moments[0][0] + STEP * (first + np.arange(len(vehicle_rows)))
             found += conflicts((self.names[vehicle], self.names[walker]), measures, times)
+
         return merged(found)
 
     def _by_number(self) -> dict[int, tuple[int, np.ndarray]]:
         """Return, for each road user, the first moment and the rows from then on; nan while out of reach."""
-        found: defaultdict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
-        for k, (_, numbers, columns) in enumerate(self._moments):
+        rows_of: defaultdict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+        for index, (_, numbers, columns) in enumerate(self._moments):
             for number, row in zip(numbers.tolist(), columns, strict=True):
-                found[number].append((k, row))
+                rows_of[number].append((index, row))
 
         tracks = {}
-        for number, rows in found.items():
+        for number, rows in rows_of.items():
             first, last = rows[0][0], rows[-1][0]
             track = np.full((last - first + 1, 4), np.nan)
-            track[[k - first for k, _ in rows]] = [row for _, row in rows]
+            track[[index - first for index, _ in rows]] = [row for _, row in rows]
             tracks[number] = (first, track)
+
         return tracks

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_twin import concerned
+from planner_twin_conflicts import concerned
 from stage import GREEN, RED, Stage
 
 from cloudctl.codes import CompiledCode

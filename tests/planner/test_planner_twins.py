@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_twin import along, crossings, held_up, leader, meetings, movements, nearest_hazards, passes
+from planner_twin_conflicts import meetings
+from planner_twin_hazards import nearest_hazards
+from planner_twin_walkers import crossings
+from planner_twin_ways import along, held_up, leader, movements, passes
 from random_worlds import random_world
 
 from cloudctl.clock import SECOND

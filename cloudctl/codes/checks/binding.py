@@ -11,7 +11,8 @@ from ..rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, binds
 from ..terms import NON_MOTOR_USES
 
 NARROWING_FIELDS = ("classes", "except_classes", "plates", "fuels", "except_fuels")
-VEHICLE_RULE_KINDS = ("bus_lane", "tidal_lane", "speed_min")  # kinds that are about vehicles on a road
+# Kinds that are about vehicles on a road
+VEHICLE_RULE_KINDS = ("bus_lane", "tidal_lane", "speed_min")
 
 
 def binding_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
@@ -103,6 +104,7 @@ def _binds_someone(rule: Rule) -> bool:
         vehicle = Vehicle(kind, automated, plate=plates[0], fuel=fuel, dangerous_goods=dangerous)
         if binds(rule, vehicle) and _can_break(rule, vehicle):
             return True
+
     return False
 
 

@@ -1,4 +1,4 @@
-"""Checks of every number and text of a code by its type: what no reader can hold, and ids that cannot be told apart or
+"""Checks of every number and text of a code by its type: what no reader can hold, and ids that look alike or
 quoted."""
 
 import re
@@ -18,8 +18,10 @@ FIELD_BOUNDS: dict[str, tuple[int, int]] = {
     "offset_ms": (-86_400_000, 86_400_000),  # a day: no programme is longer
     "revision": (1, 2**31 - 1),  # the compiled arrays and most databases hold it as int32
 }
-MAX_COORDINATE = 2**53  # 1e-7 degree; where a point may lie is measured later, with whole numbers that a float64 holds
-MAX_TEXT_LENGTH = 4_000  # characters of one text: a regulation's paragraph; a code is published retained, whole
+# 1e-7 degree; where a point may lie is measured later, with whole numbers that a float64 holds
+MAX_COORDINATE = 2**53
+# Characters of one text: a regulation's paragraph; a code is published retained, whole
+MAX_TEXT_LENGTH = 4_000
 MAX_ID_LENGTH = 64  # characters
 ID = re.compile(r"[^\W_][\w.:\-]*", re.ASCII)
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -58,6 +60,7 @@ def _is_suspect(code: IntersectionCode) -> bool:
         *(("priority", rule.priority) for rule in code.rules),
         *(("offset_ms", plan.offset_ms) for plan in code.plans),
     ]
+
     bounded += [("channels", channel) for group in code.signal_groups for channel in group.channels]
     return SUSPECT_JSON.search(data) is not None or not all(
         FIELD_BOUNDS.get(field, INT64)[0] <= value <= FIELD_BOUNDS.get(field, INT64)[1] for field, value in bounded
@@ -70,28 +73,29 @@ def _fault(entity: str, field: str, value: object, rule: str, remedy: str) -> Fi
 
 def shown(value: object) -> str:
     """Return a value as a finding shows it: at most 40 characters, a number of many digits by its size."""
-    text = (
-        f"{value:.6g}"
-        if isinstance(value, float)
-        else f"{value:.6e}"
-        if isinstance(value, int) and abs(value) > 10**25 and abs(value) < 10**300
-        else repr(value)
-    )
+    if isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, int) and abs(value) > 10**25 and abs(value) < 10**300:
+        text = f"{value:.6e}"
+    else:
+        text = repr(value)
+
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _fields(item: Struct, entity: str, path: str) -> Iterator[Finding]:
-    for field in item.__struct_fields__:
-        yield from _value(getattr(item, field), entity, field, f"{path}{field}")
+def _fields(struct: Struct, entity: str, path: str) -> Iterator[Finding]:
+    for field in struct.__struct_fields__:
+        yield from _value(getattr(struct, field), entity, field, f"{path}{field}")
 
 
 def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
     """Yield the faults of one value; of a table, those of each row."""
     if isinstance(value, tuple) and value and isinstance(value[0], Struct):
-        for k, row in enumerate(value):
+        for index, row in enumerate(value):
             row_id = getattr(row, "id", None)
             row_name = f"group {row_id}" if isinstance(row_id, int) else row_id or entity
-            yield from _fields(row, row_name, "" if row_id else f"{path}[{k}].")
+            yield from _fields(row, row_name, "" if row_id else f"{path}[{index}].")
+    # Lines have thousands of points: one finding for the first that is misplaced, not one for each
     elif isinstance(value, tuple) and field in ("points", "axis", "polygon"):
         misplaced = next((point for point in value if max(map(abs, point)) > MAX_COORDINATE), None)
         if misplaced is not None:
@@ -99,10 +103,11 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
                 entity, path, misplaced, "is no place: coordinates are 1e-7 degree", "check order, unit and datum"
             )
     elif isinstance(value, tuple):
-        for item in value:
-            yield from _value(item, entity, field, path)
+        for element in value:
+            yield from _value(element, entity, field, path)
     elif isinstance(value, Struct):
         yield from _fields(value, entity, f"{path}.")
+    # To Python a bool is an int
     elif isinstance(value, bool) or value is None:
         return
     elif isinstance(value, int):
@@ -110,11 +115,11 @@ def _value(value: Any, entity: str, field: str, path: str) -> Iterator[Finding]:
         if not low <= value <= high:
             yield _fault(entity, path, value, f"must be a whole number within {low} .. {high}", "correct it")
     elif isinstance(value, str) and (len(value) > MAX_TEXT_LENGTH or UNPRINTABLE.search(value)):
-        rule = (
-            f"a text has at most {MAX_TEXT_LENGTH} characters"
-            if len(value) > MAX_TEXT_LENGTH
-            else "holds a character that cannot be printed"
-        )
+        if len(value) > MAX_TEXT_LENGTH:
+            rule = f"a text has at most {MAX_TEXT_LENGTH} characters"
+        else:
+            rule = "holds a character that cannot be printed"
+
         yield _fault(
             entity,
             path,

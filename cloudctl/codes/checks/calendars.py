@@ -11,8 +11,10 @@ from ..rule import ON_HOLIDAYS, ON_MAKE_UP_DAYS, Calendar, Rule
 from ..when import SECOND, is_day_within
 from .meaning import FIRST_TIME, LAST_TIME
 
-MAX_SOLAR_OFFSET_H = 3.5  # h between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h
-SAMPLE_YEARS = (date(2024, 1, 1), date(2029, 1, 1))  # within which every date of the year falls on most weekdays
+# H between a place's mean solar time and its clocks: west China keeps Beijing time at 3.1 h
+MAX_SOLAR_OFFSET_H = 3.5
+# Within which every date of the year falls on most weekdays
+SAMPLE_YEARS = (date(2024, 1, 1), date(2029, 1, 1))
 MAX_SEARCHED_DAYS = 4_000  # days that a rule is looked for in force
 # Names of the time zone files of a machine that are no place's clock
 NON_PLACE_ZONES = (
@@ -30,6 +32,7 @@ def calendar_faults(code: IntersectionCode, rule: Rule) -> Iterator[Finding]:
 
     faults = [*_days(rule, calendar), *_minutes(rule, calendar), *_zone(code, rule, calendar)]
     yield from faults
+
     if not any(fault.severity == Severity.ERROR for fault in faults) and not _ever_in_force(rule, calendar):
         yield fault(
             entity=rule.id,
@@ -70,8 +73,9 @@ def _days(rule: Rule, calendar: Calendar) -> Iterator[Finding]:
                 remedy="take one of these words",
             )
 
+    # Days of one year may not run backwards; MM-DD may, over New Year
     ranges = [("dates", calendar.dates)] if calendar.dates is not None else []
-    ranges += [(f"date_ranges[{k}]", days) for k, days in enumerate(calendar.date_ranges)]
+    ranges += [(f"date_ranges[{index}]", days) for index, days in enumerate(calendar.date_ranges)]
     for field, (first, last) in ranges:
         if not (is_day(first) and is_day(last)) and not (_is_day_of_year(first) and _is_day_of_year(last)):
             yield fault(
@@ -125,11 +129,9 @@ def _meant_clock_times(start: int, end: int) -> str:
         certainly_hhmm = (
             reads_as_hhmm and any(number % 100 == 30 for number in (start, end)) and (start % 60, end % 60) != (0, 0)
         )
-        return (
-            f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}"
-            if certainly_hhmm and end // 100 < 24
-            else ""
-        )
+        if certainly_hhmm and end // 100 < 24:
+            return f"{start // 100}:{start % 100:02d} to {end // 100}:{end % 100:02d}"
+        return ""
 
     if max(start, end) <= 24 and end - start != 1:
         return f"{start}:00 to {end}:00"
@@ -156,12 +158,13 @@ def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Fi
             rule="is not a time zone",
             remedy="give a name such as Asia/Shanghai",
         )
+
         return
 
     utc_offsets = [datetime(2026, month, 1, tzinfo=UTC).astimezone(zone).utcoffset() or timedelta() for month in (1, 7)]
     solar_h = code.ref_lon_e7 / 1.5e8
-    offset_h = min(abs((shift.total_seconds() / 3600 - solar_h + 12) % 24 - 12) for shift in utc_offsets)
 
+    offset_h = min(abs((shift.total_seconds() / 3600 - solar_h + 12) % 24 - 12) for shift in utc_offsets)
     if offset_h > MAX_SOLAR_OFFSET_H:
         yield fault(
             entity=rule.id,
@@ -177,11 +180,12 @@ def _zone(code: IntersectionCode, rule: Rule, calendar: Calendar) -> Iterator[Fi
 def _ever_in_force(rule: Rule, calendar: Calendar) -> bool:
     """Return whether a rule may be in force on any day."""
     ranges = (*((calendar.dates,) if calendar.dates is not None else ()), *calendar.date_ranges)
-    if any(t is not None and not FIRST_TIME <= t <= LAST_TIME for t in (rule.valid_from, rule.valid_to)):
+    if any(limit is not None and not FIRST_TIME <= limit <= LAST_TIME for limit in (rule.valid_from, rule.valid_to)):
         return True  # reported with the time
 
     start, end = (
-        None if t is None else datetime.fromtimestamp(t // SECOND, UTC).date() for t in (rule.valid_from, rule.valid_to)
+        None if limit is None else datetime.fromtimestamp(limit // SECOND, UTC).date()
+        for limit in (rule.valid_from, rule.valid_to)
     )
     if not ranges and start is None and end is None:
         ranges = (("2024-01-01", "2024-02-01"),) if not calendar.month_days else (("2024-01-01", "2028-12-31"),)
@@ -191,7 +195,8 @@ def _ever_in_force(rule: Rule, calendar: Calendar) -> bool:
         for first, last in ranges
         if len(first) == 10
     ]
-    if len(windows) < len(ranges) or not ranges:  # every year, or without dates: what its validity leaves
+    # Every year, or without dates: what its validity leaves
+    if len(windows) < len(ranges) or not ranges:
         windows.append(
             (
                 start or SAMPLE_YEARS[0],
@@ -200,23 +205,23 @@ def _ever_in_force(rule: Rule, calendar: Calendar) -> bool:
         )
 
     for first, last in windows:
-        for k in range(min((last - first).days + 1, MAX_SEARCHED_DAYS)):
-            if _may_hold(calendar, first + timedelta(k), ranges):
+        for index in range(min((last - first).days + 1, MAX_SEARCHED_DAYS)):
+            if _may_hold(calendar, first + timedelta(index), ranges):
                 return True
 
     return not windows
 
 
-def over_faults(code: IntersectionCode, t: int) -> Iterator[Finding]:
-    """Yield a warning for each rule that is over for good at `t` ns: its validity has ended, or all its dates are
+def over_faults(code: IntersectionCode, time_ns: int) -> Iterator[Finding]:
+    """Yield a warning for each rule that is over for good at `time_ns`: its validity has ended, or all its dates are
     past."""
-    today = datetime.fromtimestamp(t // SECOND, UTC).date()
+    today = datetime.fromtimestamp(time_ns // SECOND, UTC).date()
     for rule in code.rules:
-        ranges = (
-            ()
-            if rule.calendar is None
-            else (*((rule.calendar.dates,) if rule.calendar.dates is not None else ()), *rule.calendar.date_ranges)
-        )
+        if rule.calendar is None:
+            ranges = ()
+        else:
+            ranges = (*((rule.calendar.dates,) if rule.calendar.dates is not None else ()), *rule.calendar.date_ranges)
+
         ends = [] if rule.valid_to is None else [datetime.fromtimestamp(rule.valid_to // SECOND, UTC).date()]
         if ranges and all(len(last) == 10 for _, last in ranges):
             ends.append(max(date.fromisoformat(last) for _, last in ranges))

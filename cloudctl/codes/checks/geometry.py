@@ -16,9 +16,11 @@ from ..polylines import F8, arc_lengths, arc_lengths_of_all
 
 MAX_GAP = 3.0  # m between a lane's end and the path that leaves it
 MAX_REACH = 5000.0  # m from the reference point
-MAX_OVERRUN = 0.5  # m a stop line may lie beyond the end of its lane, or a conflict point beyond the end of its path
+# m a stop line may lie beyond the end of its lane, or a conflict point beyond the end of its path
+MAX_OVERRUN = 0.5
 MAX_CONFLICT_GAP = 12.0  # m between the places of one conflict point on its two paths
-MIN_WRONG_SIDE_OFFSET = 1.5  # m by which a lane must lie on the wrong side of its neighbour: half of one
+# m by which a lane must lie on the wrong side of its neighbour: half of one
+MIN_WRONG_SIDE_OFFSET = 1.5
 MIN_DIRECTED_LENGTH = 5.0  # m
 FOLD_COSINE = 0.94  # rad from a full turn back (cosine below -0.94) between two segments of a line
 
@@ -27,13 +29,13 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the faults of lines and places; references must hold."""
     origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
-    degenerate_lines = [item for item in items if len(item.points) < 2]
 
-    for item in degenerate_lines:
+    degenerate_lines = [entity for entity in items if len(entity.points) < 2]
+    for entity in degenerate_lines:
         yield fault(
-            entity=item.id,
+            entity=entity.id,
             field="points",
-            value=f"{len(item.points)} points",
+            value=f"{len(entity.points)} points",
             rule="a line has two points at least",
             remedy="survey it anew",
         )
@@ -51,7 +53,9 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
     if degenerate_lines or degenerate_walks:
         return
 
-    lines = dict(zip((item.id for item in items), local_lines(origin, [item.points for item in items]), strict=True))
+    lines = dict(
+        zip((entity.id for entity in items), local_lines(origin, [entity.points for entity in items]), strict=True)
+    )
     along = dict(zip(lines, arc_lengths_of_all(list(lines.values())), strict=True))
     yield from _line_faults(lines, along)
     yield from _joints(code, lines)
@@ -88,8 +92,8 @@ def _line_faults(lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> Ite
 def _folded(name: str, line: F8) -> Iterator[Finding]:
     directions = np.diff(line, axis=0)
     lengths = np.hypot(directions[:, 0], directions[:, 1])
-    directions = directions[lengths > 1.0] / lengths[lengths > 1.0, None]
 
+    directions = directions[lengths > 1.0] / lengths[lengths > 1.0, None]
     if len(directions) > 1 and float((directions[1:] * directions[:-1]).sum(axis=1).min()) < -FOLD_COSINE:
         yield fault(
             entity=name,
@@ -123,7 +127,7 @@ def _sides(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dic
     """Yield lanes that lie to the left of the one numbered before them: advice to change left would lead to the right.
 
     Both ends must lie there by more than ASIDE: lanes that cross over, or lie one above the other, are no wrong
-    numbering. A lane shorter than MIN_DIRECTED has no direction to tell left from right by."""
+    numbering. A lane shorter than MIN_DIRECTED has no direction that would make a left and a right."""
     by_link: dict[str, list[Lane]] = {}
     for lane in code.lanes:
         by_link.setdefault(lane.link, []).append(lane)
@@ -136,8 +140,8 @@ def _sides(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dic
         for left, right in pairwise(lanes):
             if (
                 min(
-                    _offset_to_left(lines[left.id], lines[right.id], 0, 1),
-                    _offset_to_left(lines[left.id], lines[right.id], -2, -1),
+                    _offset_to_left(lines[left.id], lines[right.id], first=0, second=1),
+                    _offset_to_left(lines[left.id], lines[right.id], first=-2, second=-1),
                 )
                 > MIN_WRONG_SIDE_OFFSET
             ):
@@ -160,7 +164,10 @@ def _offset_to_left(a: F8, b: F8, first: int, second: int) -> float:
     end = 0 if first == 0 else -1
     (x, y), (px, py) = a[end].tolist(), b[end].tolist()
     segment_length = hypot(x1 - x0, y1 - y0)
-    return ((x1 - x0) * (py - y) - (y1 - y0) * (px - x)) / segment_length if segment_length > 0.01 else 0.0
+    if segment_length <= 0.01:
+        return 0.0
+
+    return float(((x1 - x0) * (py - y) - (y1 - y0) * (px - x)) / segment_length)
 
 
 def _stop_lines(code: IntersectionCode, arc_lengths_of_all: dict[str, F8]) -> Iterator[Finding]:
@@ -181,7 +188,7 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all:
         _places(code, lines, arc_lengths_of_all),
         {name: float(along[-1]) for name, along in arc_lengths_of_all.items()},
     )
-    for k, conflict in enumerate(code.conflicts):
+    for index, conflict in enumerate(code.conflicts):
         for field, s, path in (("s_a", conflict.s_a, conflict.a), ("s_b", conflict.s_b, conflict.b)):
             path_length = path_lengths[path]
             if not -MAX_OVERRUN <= s <= path_length + MAX_OVERRUN:
@@ -193,7 +200,7 @@ def _conflicts(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all:
                     remedy="compute conflict points anew",
                 )
 
-        gap = hypot(*(positions[2 * k] - positions[2 * k + 1]).tolist())
+        gap = hypot(*(positions[2 * index] - positions[2 * index + 1]).tolist())
         if gap > MAX_CONFLICT_GAP:
             yield fault(
                 entity=f"{conflict.a}/{conflict.b}",
@@ -217,6 +224,7 @@ def _places(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: di
             strict=False,
         )
     )
+
     offsets = np.concatenate([along + offset_of_path[name] for name, along in arc_lengths_of_all.items()])
     points = np.concatenate(list(lines.values()))
 
@@ -225,6 +233,7 @@ def _places(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: di
         for conflict in code.conflicts
         for path, s in ((conflict.a, conflict.s_a), (conflict.b, conflict.s_b))
     ]
+
     return np.stack([np.interp(positions, offsets, points[:, 0]), np.interp(positions, offsets, points[:, 1])], axis=1)
 
 
@@ -244,12 +253,12 @@ def _areas(code: IntersectionCode, origin: Origin) -> Iterator[Finding]:
             )
 
     areas: list[Crosswalk | Zone] = [*(crosswalk for crosswalk in code.crosswalks if crosswalk.polygon), *code.zones]
-    for item in areas:
-        if len(item.polygon) < 3:
+    for area in areas:
+        if len(area.polygon) < 3:
             yield fault(
-                entity=item.id,
+                entity=area.id,
                 field="polygon",
-                value=f"{len(item.polygon)} points",
+                value=f"{len(area.polygon)} points",
                 rule="an area has three corners at least",
                 remedy="draw its outline",
             )

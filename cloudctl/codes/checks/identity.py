@@ -115,7 +115,8 @@ def _words(code: IntersectionCode) -> Iterator[Finding]:
         *code.lanes,
         *code.connections,
     ]
-    rows += [(item.id, "alias.kind", alias.kind, ALIAS_KINDS) for item in named for alias in item.alias]
+
+    rows += [(aliased.id, "alias.kind", alias.kind, ALIAS_KINDS) for aliased in named for alias in aliased.alias]
     for entity, field, value, allowed in rows:
         if value not in allowed:
             yield fault(

@@ -16,21 +16,16 @@ from ..polylines import M_PER_E7, distance, length
 from ..terms import KMH_PER_MPS
 
 # ns: 1990 and 2200, within which codes, rules and devices have their times
-FIRST_TIME, LAST_TIME = (
-    631_152_000_000_000_000,
-    7_258_118_400_000_000_000,
-)
+FIRST_TIME, LAST_TIME = 631_152_000_000_000_000, 7_258_118_400_000_000_000
 OTHER_TIME_UNITS = (("seconds", 10**9), ("milliseconds", 10**6), ("microseconds", 10**3))
 # m from the reference point: what is surveyed at the intersection, nodes beside it, zones as large as a city
-MAX_SITE_DISTANCE, MAX_NODE_DISTANCE, MAX_ZONE_DISTANCE = (
-    5_000.0,
-    50_000.0,
-    200_000.0,
-)
+MAX_SITE_DISTANCE, MAX_NODE_DISTANCE, MAX_ZONE_DISTANCE = 5_000.0, 50_000.0, 200_000.0
 # m that a reference point may lie from the cell of its city code: a code stays when its geometry is corrected
 MAX_REFERENCE_SHIFT = 20_000.0
-ROUND_SPEEDS = (20.0, 30.0, 40.0)  # m/s: 72, 108 and 144 km/h, which no sign shows; as km/h each is common
-MIN_PHASE_MS, MAX_PHASE_MS = 500, 86_400_000  # ms; a programme that is always the same has one phase of a day
+# m/s: 72, 108 and 144 km/h, which no sign shows; as km/h each is common
+ROUND_SPEEDS = (20.0, 30.0, 40.0)
+# ms; a programme that is always the same has one phase of a day
+MIN_PHASE_MS, MAX_PHASE_MS = 500, 86_400_000
 MIN_AREA = 0.5  # m^2 of a zone
 MAX_STOP_TO_END = 100.0  # m from a stop line to the end of its lane
 MAX_CROSSWALK_LENGTH = 100.0  # m; the widest avenues have some 80 m from kerb to kerb
@@ -46,6 +41,7 @@ def meaning_faults(code: IntersectionCode) -> Iterator[Finding]:
             *((device.id, "installed", device.installed) for device in code.devices),
         ]
     )
+
     yield from _cell(code)
     for entity, field, points, reach in _located(code):
         yield from _too_far(code, entity, field, points, reach)
@@ -74,14 +70,15 @@ def plausibility_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield speeds, phases and zones that cannot be meant; references must hold."""
     yield from _times(
         [
-            (rule.id, field, t)
+            (rule.id, field, time_ns)
             for rule in code.rules
-            for field, t in (("valid_from", rule.valid_from), ("valid_to", rule.valid_to))
+            for field, time_ns in (("valid_from", rule.valid_from), ("valid_to", rule.valid_to))
         ]
     )
+
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
-    for item in items:
-        yield from _round_speed(item.id, "speed", item.speed)
+    for entity in items:
+        yield from _round_speed(entity.id, "speed", entity.speed)
 
     for rule in code.rules:
         if rule.kind in ("speed_max", "speed_min") and rule.value is not None:
@@ -141,20 +138,21 @@ def _misplaced(code: IntersectionCode) -> Iterator[Finding]:
 
 
 def _times(rows: list[tuple[str, str, int | None]]) -> Iterator[Finding]:
-    for entity, field, t in rows:
-        if t is not None and not FIRST_TIME <= t <= LAST_TIME:
+    for entity, field, time_ns in rows:
+        if time_ns is not None and not FIRST_TIME <= time_ns <= LAST_TIME:
             remedy = next(
                 (
                     f"it reads as {name}: multiply by {factor}"
                     for name, factor in OTHER_TIME_UNITS
-                    if FIRST_TIME <= t * factor <= LAST_TIME
+                    if FIRST_TIME <= time_ns * factor <= LAST_TIME
                 ),
                 "give ns since 1970 (UTC), or leave it out",
             )
+
             yield fault(
                 entity=entity,
                 field=field,
-                value=t,
+                value=time_ns,
                 rule="is no time from 1990 to 2200 in ns since 1970 (UTC)",
                 remedy=remedy,
             )
@@ -173,11 +171,10 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
     shift = distance(reference, cell_centre)
     if shift > MAX_REFERENCE_SHIFT:
         swapped = distance((reference[1], reference[0]), cell_centre) < MAX_REFERENCE_SHIFT
-        remedy = (
-            "latitude and longitude are swapped"
-            if swapped
-            else "check order, unit and datum, or take a city code of this place"
-        )
+        if swapped:
+            remedy = "latitude and longitude are swapped"
+        else:
+            remedy = "check order, unit and datum, or take a city code of this place"
 
         yield fault(
             entity="code",
@@ -191,8 +188,9 @@ def _cell(code: IntersectionCode) -> Iterator[Finding]:
 def _located(code: IntersectionCode) -> Iterator[tuple[str, str, Iterable[Point], float]]:
     """Yield what has a place: entity, field, points, and how far from the reference point they may lie."""
     items: list[Lane | Connection] = [*code.lanes, *code.connections]
-    for item in items:
-        yield item.id, "points", item.points[:1], MAX_SITE_DISTANCE  # the rest of a line is measured with its geometry
+    for entity in items:
+        # The rest of a line is measured with its geometry
+        yield entity.id, "points", entity.points[:1], MAX_SITE_DISTANCE
 
     for crosswalk in code.crosswalks:
         yield crosswalk.id, "axis", crosswalk.axis, MAX_SITE_DISTANCE
@@ -214,6 +212,7 @@ def _too_far(
     """Yield the first point of an entity that lies too far away, or where no place is."""
     reference = (code.ref_lat_e7, code.ref_lon_e7)
     reach_e7 = reach / M_PER_E7
+
     for point in points:
         if abs(point[0] - reference[0]) < reach_e7 / 2 and abs(point[1] - reference[1]) < reach_e7 / 2:
             continue  # near enough, whatever the latitude
@@ -223,17 +222,16 @@ def _too_far(
             continue
 
         swapped = distance(reference, (point[1], point[0])) <= reach
-        remedy = (
-            "latitude and longitude are swapped: points are [lat_e7, lon_e7]"
-            if swapped
-            else "check the order (lat, lon), the unit (1e-7 degree) and the datum"
-        )
+        if swapped:
+            remedy = "latitude and longitude are swapped: points are [lat_e7, lon_e7]"
+        else:
+            remedy = "check the order (lat, lon), the unit (1e-7 degree) and the datum"
 
-        rule = (
-            "is no place: latitude is within 90 degrees"
-            if abs(point[0]) > 900_000_000
-            else f"is {distance_m / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
-        )
+        if abs(point[0]) > 900_000_000:
+            rule = "is no place: latitude is within 90 degrees"
+        else:
+            rule = f"is {distance_m / 1000:.1f} km from the reference point, more than {reach / 1000:g} km"
+
         yield fault(entity=entity, field=field, value=f"{point[0]}, {point[1]}", rule=rule, remedy=remedy)
         return
 
@@ -253,10 +251,12 @@ def _round_speed(entity: str, field: str, speed: float) -> Iterator[Finding]:
 def _zones(code: IntersectionCode) -> Iterator[Finding]:
     lines = [*(lane.points for lane in code.lanes), *(connection.points for connection in code.connections)]
     entities_with_rules = {target.entity for rule in code.rules for target in rule.targets}
+
     for zone in code.zones:
         if len(zone.polygon) < 3:
             continue  # reported with its outline
 
+        # All sides are compared with one another, n^2 steps: outlines of very many corners are left out
         area = _area(zone.polygon)
         if len(zone.polygon) <= MAX_CORNERS and _crosses_itself(zone.polygon):
             yield fault(
@@ -276,13 +276,13 @@ def _zones(code: IntersectionCode) -> Iterator[Finding]:
                 remedy="draw it around the area, corner by corner",
             )
 
+        # Swapped or shifted coordinates put a zone beside the road, where it would silently hold for nothing
         if not any(next(inside_spans(line, zone.polygon), None) for line in lines):
             severity = Severity.ERROR if zone.id in entities_with_rules else Severity.WARNING
-            remedy = (
-                "correct its outline: points are [lat_e7, lon_e7]"
-                if severity == Severity.ERROR
-                else "correct its outline, or drop it"
-            )
+            if severity == Severity.ERROR:
+                remedy = "correct its outline: points are [lat_e7, lon_e7]"
+            else:
+                remedy = "correct its outline, or drop it"
 
             yield fault(
                 entity=zone.id,
@@ -299,8 +299,8 @@ def _area(polygon: tuple[Point, ...]) -> float:
     """Return m^2 (shoelace)."""
     lat0, lon0 = polygon[0]
     twice = sum(
-        (a[1] - lon0) * (b[0] - lat0) - (b[1] - lon0) * (a[0] - lat0)
-        for a, b in zip(polygon, (*polygon[1:], polygon[0]), strict=True)
+        (first[1] - lon0) * (second[0] - lat0) - (second[1] - lon0) * (first[0] - lat0)
+        for first, second in zip(polygon, (*polygon[1:], polygon[0]), strict=True)
     )
     return abs(twice) / 2 * M_PER_E7**2 * cos(radians(min(abs(lat0) / 1e7, 89.0)))
 
@@ -308,10 +308,10 @@ def _area(polygon: tuple[Point, ...]) -> float:
 def _crosses_itself(polygon: tuple[Point, ...]) -> bool:
     sides = list(zip(polygon, (*polygon[1:], polygon[0]), strict=True))
     return any(
-        _segments_cross(*sides[i], *sides[j])
-        for i in range(len(sides))
-        for j in range(i + 2, len(sides))
-        if i or j < len(sides) - 1
+        _segments_cross(*sides[index], *sides[other])
+        for index in range(len(sides))
+        for other in range(index + 2, len(sides))
+        if index or other < len(sides) - 1
     )
 
 

@@ -50,15 +50,20 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
             remedy="give the rule an id of its own, as R20",
         )
 
+    yield from _repeated_conflicts(code)
+
+
+def _repeated_conflicts(code: IntersectionCode) -> Iterator[Finding]:
+    """Yield conflicts of a connection with itself, and pairs of connections that stand twice."""
     pairs: set[tuple[str, str]] = set()
     for conflict in code.conflicts:
         pair = (min(conflict.a, conflict.b), max(conflict.a, conflict.b))
         if conflict.a == conflict.b or pair in pairs:
-            rule = (
-                "a connection does not conflict with itself"
-                if conflict.a == conflict.b
-                else "the pair stands twice among conflicts"
-            )
+            if conflict.a == conflict.b:
+                rule = "a connection does not conflict with itself"
+            else:
+                rule = "the pair stands twice among conflicts"
+
             yield fault(
                 entity=f"{conflict.a}/{conflict.b}",
                 field="b",
@@ -72,17 +77,17 @@ def reference_faults(code: IntersectionCode) -> Iterator[Finding]:
 
 def _ids_by_kind(code: IntersectionCode) -> dict[str, list[object]]:
     return {
-        "node": [n.id for n in code.nodes],
-        "link": [n.id for n in code.links],
-        "lane": [n.id for n in code.lanes],
-        "connection": [n.id for n in code.connections],
-        "group": [n.id for n in code.signal_groups],
-        "crosswalk": [n.id for n in code.crosswalks],
-        "zone": [n.id for n in code.zones],
-        "device": [n.id for n in code.devices],
-        "rule": [n.id for n in code.rules],
-        "plan": [n.id for n in code.plans],
-        "stop line": [n.lane for n in code.stop_lines],
+        "node": [node.id for node in code.nodes],
+        "link": [node.id for node in code.links],
+        "lane": [node.id for node in code.lanes],
+        "connection": [node.id for node in code.connections],
+        "group": [node.id for node in code.signal_groups],
+        "crosswalk": [node.id for node in code.crosswalks],
+        "zone": [node.id for node in code.zones],
+        "device": [node.id for node in code.devices],
+        "rule": [node.id for node in code.rules],
+        "plan": [node.id for node in code.plans],
+        "stop line": [node.lane for node in code.stop_lines],
     }
 
 

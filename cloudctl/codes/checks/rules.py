@@ -19,9 +19,11 @@ VALUE_LIMITS = {
     "speed_min": (0.5, 33.4),
     "school_zone": (0.5, 16.7),  # 60 km/h: GB 5768.4 has 30 km/h, none is above 60
     "construction": (0.5, 27.8),  # 100 km/h: works on a motorway, GB 5768.4 has 80 at the most
-    "height_max": (1.0, 7.0),  # vehicles are 4 m high (GB 1589), the highest gauges beside overhead lines below 7 m
+    # Vehicles are 4 m high (GB 1589), the highest gauges beside overhead lines below 7 m
+    "height_max": (1.0, 7.0),
     "width_max": (1.0, 10.0),
-    "mass_max": (0.5, 100.0),  # articulated vehicles have 49 t (GB 1589), signs for special transports below 100 t
+    # Articulated vehicles have 49 t (GB 1589), signs for special transports below 100 t
+    "mass_max": (0.5, 100.0),
     "axle_max": (0.5, 30.0),
     "toll": (0.0, 10_000.0),
     "emission_zone": (1.0, 7.0),
@@ -34,6 +36,7 @@ def rule_faults(code: IntersectionCode) -> Iterator[Finding]:
         connection.id: length(connection.points) for connection in code.connections
     }
     has_sound_tidal_rules = True
+
     for rule in code.rules:
         faults = [
             *_value_faults(rule),
@@ -42,6 +45,7 @@ def rule_faults(code: IntersectionCode) -> Iterator[Finding]:
             *_span_faults(rule, length_of),
             *calendar_faults(code, rule),
         ]
+
         yield from faults
         has_sound_tidal_rules &= rule.kind != "tidal_lane" or not any(
             fault.severity == Severity.ERROR for fault in faults
@@ -85,6 +89,7 @@ def _value_faults(rule: Rule) -> Iterator[Finding]:
                 # JSON has no infinite number: such a value would be lost where the code is written.
                 severity=Severity.WARNING if isfinite(rule.value) else Severity.ERROR,
             )
+
         return
 
     low, high = VALUE_LIMITS[rule.kind]
@@ -97,6 +102,7 @@ def _value_faults(rule: Rule) -> Iterator[Finding]:
             remedy=f"give the limit in {VALUED[rule.kind]}",
             severity=Severity.WARNING,
         )
+
         return
 
     if rule.value is None or not (isfinite(rule.value) and low <= rule.value <= high):
@@ -191,6 +197,7 @@ def _targets_without_lanes(code: IntersectionCode) -> Iterator[Finding]:
         {crosswalk.id for crosswalk in code.crosswalks},
     )
     link_ids = {link.id for link in code.links}
+
     for rule in code.rules:
         names = [target.entity for target in rule.targets]
         for name in names:
@@ -250,6 +257,7 @@ def _span_faults(rule: Rule, length_of: dict[str, float]) -> Iterator[Finding]:
                 rule="only lanes and connections have an s",
                 remedy="drop the span, or name the lane",
             )
+
             continue
 
         path_length = length_of[target.entity]
@@ -270,20 +278,35 @@ def _contradictions(code: IntersectionCode) -> Iterator[Finding]:
     link_of_lane = {lane.id: lane.link for lane in code.lanes}
     minimum_limits = [rule for rule in code.rules if rule.kind == "speed_min" and rule.value is not None]
     maximum_limits = [rule for rule in code.rules if rule.kind == "speed_max" and rule.value is not None]
-    pairs = [(a, b) for a in minimum_limits for b in maximum_limits if (a.value or 0) > (b.value or 0)]
+
+    pairs = [
+        (first, second)
+        for first in minimum_limits
+        for second in maximum_limits
+        if (first.value or 0) > (second.value or 0)
+    ]
 
     pairs += [
-        (a, b)
-        for a, b in combinations(code.rules, 2)
-        if a.kind == b.kind and a.value != b.value and a.kind in VALUED and a.sign and a.sign == b.sign
+        (first, second)
+        for first, second in combinations(code.rules, 2)
+        if first.kind == second.kind
+        and first.value != second.value
+        and first.kind in VALUED
+        and first.sign
+        and first.sign == second.sign
     ]
-    for a, b in pairs:
-        if _rank(a) == _rank(b) and _overlap(a, b, link_of_lane) and a.calendar == b.calendar:
+    # Of different rank, place or time, one of the two decides, and nothing is contradicted
+    for first, second in pairs:
+        if (
+            _rank(first) == _rank(second)
+            and _overlap(first, second, link_of_lane)
+            and first.calendar == second.calendar
+        ):
             yield fault(
-                entity=a.id,
+                entity=first.id,
                 field="value",
-                value=a.value,
-                rule=f"contradicts {b.id} ({b.kind} {b.value}) at the same place, time and rank",
+                value=first.value,
+                rule=f"contradicts {second.id} ({second.kind} {second.value}) at the same place, time and rank",
                 remedy="give one of them a higher priority, or correct its value",
             )
 
@@ -292,8 +315,8 @@ def _rank(rule: Rule) -> tuple[bool, int, tuple[str, ...], tuple[str, ...]]:
     return rule.temporary, rule.priority, rule.classes, rule.except_classes
 
 
-def _overlap(a: Rule, b: Rule, link_of_lane: dict[str, str]) -> bool:
-    entities_a, entities_b = ({target.entity for target in rule.targets} for rule in (a, b))
+def _overlap(first: Rule, second: Rule, link_of_lane: dict[str, str]) -> bool:
+    entities_a, entities_b = ({target.entity for target in rule.targets} for rule in (first, second))
     links = {link_of_lane.get(name, name) for name in entities_a}, {link_of_lane.get(name, name) for name in entities_b}
     return bool(
         entities_a & entities_b or links[0] & entities_b or entities_a & links[1] or "code" in entities_a | entities_b

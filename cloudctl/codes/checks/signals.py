@@ -13,6 +13,7 @@ def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
         crosswalk.group for crosswalk in code.crosswalks
     }
     channels: dict[int, int] = {}
+
     for group in code.signal_groups:
         name = f"group {group.id}"
         if group.id not in used_groups:
@@ -65,6 +66,7 @@ def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the faults of listed exceptions: a pair of two groups, once, that conflicts, with its reason."""
     conflicting = _conflicting(code)
     listed_pairs: set[tuple[int, int]] = set()
+
     for exception in code.signal_exceptions:
         name, pair = (
             f"exception {exception.a}/{exception.b}",
@@ -114,10 +116,11 @@ def _conflicting(code: IntersectionCode) -> dict[tuple[int, int], Conflict]:
 
 
 def _plans(code: IntersectionCode) -> Iterator[Finding]:
-    index_of_group = {group.id: k for k, group in enumerate(code.signal_groups)}
+    index_of_group = {group.id: index for index, group in enumerate(code.signal_groups)}
     excepted_pairs = {
         (min(exception.a, exception.b), max(exception.a, exception.b)) for exception in code.signal_exceptions
     }
+    # Exceptions state why two groups may show green together all the same
     conflicting_pairs = {pair: conflict for pair, conflict in _conflicting(code).items() if pair not in excepted_pairs}
 
     for plan in code.plans:
@@ -131,13 +134,14 @@ def _plans(code: IntersectionCode) -> Iterator[Finding]:
             )
 
         for number, phase in enumerate(plan.phases):
-            for (a, b), conflict in conflicting_pairs.items():
-                if phase.shows[index_of_group[a]] == "G" and phase.shows[index_of_group[b]] == "G":
+            for (first_group, second_group), conflict in conflicting_pairs.items():
+                if phase.shows[index_of_group[first_group]] == "G" and phase.shows[index_of_group[second_group]] == "G":
                     yield fault(
                         entity=f"plan {plan.id} phase {number}",
                         field="shows",
                         value=phase.shows,
-                        rule=f"groups {a} and {b} show protected green, but {conflict.a} and {conflict.b} conflict",
+                        rule=f"groups {first_group} and {second_group} show protected green, but {conflict.a} and "
+                        f"{conflict.b} conflict",
                         remedy="separate them, or make the one that yields permissive (g)",
                     )
 

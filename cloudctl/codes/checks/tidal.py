@@ -29,8 +29,10 @@ Mask = NDArray[np.bool_]
 MAX_STRIP_OFFSET = 1.2  # m between the middle lines of lanes that are one strip of road
 MAX_OPPOSITE_COSINE = -0.7  # cosine between their directions
 FIRST_DAY, LAST_DAY = date(1990, 1, 1).toordinal(), date(2199, 12, 31).toordinal()
-EXAMPLES_FROM = date(2026, 1, 1).toordinal()  # an example from then on is named rather than an earlier one
-ORDINARY, HOLIDAY = 0, -1  # kinds of day; 1 .. 5: a weekend day that is worked for a Monday .. Friday
+# An example from then on is named rather than an earlier one
+EXAMPLES_FROM = date(2026, 1, 1).toordinal()
+# kinds of day; 1 .. 5: a weekend day that is worked for a Monday .. Friday
+ORDINARY, HOLIDAY = 0, -1
 KINDS = (ORDINARY, HOLIDAY, 1, 2, 3, 4, 5)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 ALWAYS_OPEN = Rule(id="", kind="tidal_lane", targets=())  # of a lane without rules
@@ -46,13 +48,15 @@ def tidal_faults(code: IntersectionCode) -> Iterator[Finding]:
         if not stated and (lane.revocable or other.revocable):
             continue  # the signals decide its direction
 
+        # A lane without a mandatory rule is always open: advice closes nothing
         opening = [[rule for rule in rules_of[name] if rule.mandatory] or [ALWAYS_OPEN] for name in (lane.id, other.id)]
-        common = next((common for a, b in product(*opening) if (common := common_time(a, b))), "")
+        common = next((common for first, second in product(*opening) if (common := common_time(first, second))), "")
         if not common:
             continue
 
         severity = Severity.ERROR if stated else Severity.WARNING
         entity = stated[0].id if stated else lane.id
+
         yield fault(
             entity=entity,
             field="targets" if stated else "points",
@@ -85,13 +89,13 @@ def _opposite_pairs(code: IntersectionCode) -> Iterator[tuple[Lane, Lane]]:
     north_east = np.array([line.max(axis=0) for line in lines]) + MAX_STRIP_OFFSET
     yielded: set[tuple[int, int]] = set()
 
-    for k, line in enumerate(lines):
+    for index, line in enumerate(lines):
         midpoint = _middle(line)
-        for j in np.flatnonzero(((south_west <= midpoint) & (midpoint <= north_east)).all(axis=1)).tolist():
-            pair = (min(k, j), max(k, j))
-            if j != k and pair not in yielded and lies_against(line, lines[j]):
+        for other in np.flatnonzero(((south_west <= midpoint) & (midpoint <= north_east)).all(axis=1)).tolist():
+            pair = (min(index, other), max(index, other))
+            if other != index and pair not in yielded and lies_against(line, lines[other]):
                 yielded.add(pair)
-                yield lanes[k], lanes[j]
+                yield lanes[index], lanes[other]
 
 
 def _middle(line: F8) -> F8:
@@ -134,30 +138,38 @@ def almanac() -> Almanac:
     days = (ordinal - date(1970, 1, 1).toordinal()).astype("datetime64[D]")
     months = days.astype("datetime64[M]")
     of_month = (days - months).astype(np.int64) + 1
-    return Almanac(ordinal, (ordinal - 1) % 7 + 1, of_month, (months.astype(np.int64) % 12 + 1) * 100 + of_month)
+
+    return Almanac(
+        ordinal=ordinal,
+        weekday=(ordinal - 1) % 7 + 1,
+        of_month=of_month,
+        of_year=(months.astype(np.int64) % 12 + 1) * 100 + of_month,
+    )
 
 
-def common_time(a: Rule, b: Rule) -> str:
+def common_time(first: Rule, other: Rule) -> str:
     """Return a time at which both rules are in force, in words, whichever days are holidays or made up; "" where there
     is none. Calendars must be sound."""
     if (
-        a.calendar is None
-        and b.calendar is None
-        and (a.valid_from, a.valid_to, b.valid_from, b.valid_to) == (None,) * 4
+        first.calendar is None
+        and other.calendar is None
+        and (first.valid_from, first.valid_to, other.valid_from, other.valid_to) == (None,) * 4
     ):
         return "always"
 
-    zones = [rule.calendar.tz for rule in (a, b) if rule.calendar is not None]
+    zones = [rule.calendar.tz for rule in (first, other) if rule.calendar is not None]
     if len(zones) == 2 and shifts_of((zones[0],)).rows.tolist() != shifts_of((zones[1],)).rows.tolist():
         return f"at times that cannot be compared: one calendar is of {zones[0]}, the other of {zones[1]}"
 
     zone = ZoneInfo(zones[0] if zones else "UTC")
-    local_rules = [_LocalRule(rule, zone) for rule in (a, b)]
-    kinds = KINDS if any(asks_for_days(rule.calendar) for rule in (a, b)) else (ORDINARY,)
+    local_rules = [_LocalRule(rule, zone) for rule in (first, other)]
 
+    # Holidays and make-up days are not known here, so every combination of kinds of days must be free of conflict
+    kinds = KINDS if any(asks_for_days(rule.calendar) for rule in (first, other)) else (ORDINARY,)
     for today, yesterday in product(
         kinds, kinds if any(local.is_past_midnight for local in local_rules) else (ORDINARY,)
     ):
+        # A common span begins where one of the two begins: at a minute of the day, or when a rule comes into force
         for minute in sorted({0}.union(*(local.starts for local in local_rules))):
             open_days = local_rules[0].days_at(minute, 0, today, yesterday) & local_rules[1].days_at(
                 minute, 0, today, yesterday
@@ -184,6 +196,7 @@ def _example_text(days: Mask, minute: int, today: int, yesterday: int) -> str:
     day = date.fromordinal(int(later[0] if len(later) else ordinals[-1]))
     kind = _kind_in_words(today) and f", if it is {_kind_in_words(today)}"
     before = _kind_in_words(yesterday) and f", if the day before is {_kind_in_words(yesterday)}"
+
     return f"on {day:%A %Y-%m-%d} at {minute // 60:02d}:{minute % 60:02d}{kind}{before}"
 
 
@@ -199,7 +212,7 @@ class _LocalRule:
         self.starts = {start for start, _ in self.calendar.minutes}
         self.is_past_midnight = any(end < start for start, end in self.calendar.minutes)
         self.first, self.last = (
-            None if t is None else _local_second(t, zone) for t in (rule.valid_from, rule.valid_to)
+            None if time_ns is None else _local_second(time_ns, zone) for time_ns in (rule.valid_from, rule.valid_to)
         )
         self.begins = [] if self.first is None else [divmod(self.first, 86_400)]
         self._days: dict[int, Mask] = {}
@@ -233,9 +246,9 @@ class _LocalRule:
         return self._days[kind]
 
 
-def _local_second(t: int, zone: ZoneInfo) -> int:
+def _local_second(time_ns: int, zone: ZoneInfo) -> int:
     """Return local seconds since day 0 of the calendar."""
-    second = min(max(t // SECOND, 0), 7_258_118_400)
+    second = min(max(time_ns // SECOND, 0), 7_258_118_400)
     local = datetime.fromtimestamp(second, zone)
     return local.toordinal() * 86_400 + local.hour * 3600 + local.minute * 60 + local.second
 

@@ -17,6 +17,7 @@ def topology_faults(code: IntersectionCode) -> Iterator[Finding]:
     yield from _numbers(code)
     lanes_with_stop_line = {line.lane for line in code.stop_lines}
     signalled_lanes = {connection.from_lane for connection in code.connections if connection.group and connection.inner}
+
     # Pedestrians wait at the kerb: no line stands there
     pedestrian_lanes = {lane.id for lane in code.lanes if lane.use == LaneUse.PEDESTRIAN}
 
@@ -70,6 +71,7 @@ def _ingresses(code: IntersectionCode, role_of_lane: dict[str, str]) -> Iterator
                 rule="an ingress leads through the intersection",
                 remedy="add its connections, or drop it",
             )
+        # One lane without a movement may be a bay for parking or a lane that ends: doubtful, not wrong
         elif link.role == LinkRole.INGRESS:
             for lane in lanes:
                 if lane.id not in lanes_with_movements:

@@ -23,7 +23,8 @@ def validate(code: IntersectionCode) -> list[Finding]:
     """
     out_of_bounds = list(bound_faults(code))
     if any(finding.severity == Severity.ERROR for finding in out_of_bounds):
-        return out_of_bounds  # no other check counts with numbers of any size
+        # No other check counts with numbers of any size
+        return out_of_bounds
 
     early = [*out_of_bounds, *value_faults(code), *meaning_faults(code), *reference_faults(code)]
     if any(finding.severity == Severity.ERROR for finding in early):
@@ -37,6 +38,7 @@ def validate(code: IntersectionCode) -> list[Finding]:
         *rule_faults(code),
         *plausibility_faults(code),
     ]
+
     return sorted(findings, key=lambda finding: finding.severity)
 
 

@@ -24,7 +24,7 @@ class View:
     """Metres east-north -> pixels of the drawing."""
 
     def __init__(self, code: CompiledCode) -> None:
-        paths = [_path(code, code.n_lanes + int(k)) for k in np.flatnonzero(code.conn_inner)]
+        paths = [_path(code, code.n_lanes + int(index)) for index in np.flatnonzero(code.conn_inner)]
         points = np.concatenate(paths) if paths else code.path_xy
         south_west, north_east = points.min(axis=0), points.max(axis=0)
         self.middle = (south_west + north_east) / 2
@@ -75,18 +75,18 @@ def show_svg(code: IntersectionCode) -> str:
     )
 
 
-def _path(code: CompiledCode, k: int) -> F8:
-    return code.path_xy[code.path_start[k] : code.path_start[k + 1]]
+def _path(code: CompiledCode, path: int) -> F8:
+    return code.path_xy[code.path_start[path] : code.path_start[path + 1]]
 
 
 def _roads(code: CompiledCode, view: View) -> list[str]:
     """Draw the ground that movements run over, so that lanes are seen to meet."""
     elements = []
-    for k in range(code.n_conns):
-        width = min(code.lane_width[code.conn_from[k]], code.lane_width[code.conn_to[k]]) * view.scale
-        colour = ROAD_COLOUR if code.conn_inner[k] else COLOUR_OF_USE[int(code.lane_use[code.conn_from[k]])]
+    for index in range(code.n_conns):
+        width = min(code.lane_width[code.conn_from[index]], code.lane_width[code.conn_to[index]]) * view.scale
+        colour = ROAD_COLOUR if code.conn_inner[index] else COLOUR_OF_USE[int(code.lane_use[code.conn_from[index]])]
         elements.append(
-            f'<polyline points="{view.line(_path(code, code.n_lanes + k))}" fill="none" stroke="{colour}" '
+            f'<polyline points="{view.line(_path(code, code.n_lanes + index))}" fill="none" stroke="{colour}" '
             f'stroke-width="{width:.1f}" stroke-linejoin="round"/>'
         )
 
@@ -95,15 +95,14 @@ def _roads(code: CompiledCode, view: View) -> list[str]:
 
 def _lanes(code: CompiledCode, view: View) -> list[str]:
     elements = []
-    for k in range(code.n_lanes):
-        points, width = view.line(_path(code, k)), code.lane_width[k] * view.scale
+    for index in range(code.n_lanes):
+        points, width = view.line(_path(code, index)), code.lane_width[index] * view.scale
         elements.append(f'<polyline points="{points}" fill="none" stroke="{EDGE_COLOUR}" stroke-width="{width:.1f}"/>')
-
         elements.append(
-            f'<polyline points="{points}" fill="none" stroke="{COLOUR_OF_USE[int(code.lane_use[k])]}" '
+            f'<polyline points="{points}" fill="none" stroke="{COLOUR_OF_USE[int(code.lane_use[index])]}" '
             f'stroke-width="{max(width - 1.6, 0.5):.1f}">'
-            f"<title>{escape(code.lane_ids[k])}: {code.code.lanes[k].use}, {code.lane_width[k]:.2f} m, "
-            f"{code.lane_speed[k] * KMH_PER_MPS:.0f} km/h"
+            f"<title>{escape(code.lane_ids[index])}: {code.code.lanes[index].use}, {code.lane_width[index]:.2f} m, "
+            f"{code.lane_speed[index] * KMH_PER_MPS:.0f} km/h"
             f"</title></polyline>"
         )
 
@@ -112,10 +111,10 @@ def _lanes(code: CompiledCode, view: View) -> list[str]:
 
 def _crosswalks(code: CompiledCode, view: View) -> list[str]:
     elements = []
-    for k, name in enumerate(code.cross_ids):
-        axis, group = code.cross_axis[k].reshape(2, 2), int(code.cross_group[k])
+    for index, name in enumerate(code.cross_ids):
+        axis, group = code.cross_axis[index].reshape(2, 2), int(code.cross_group[index])
         tooltip = f"{name}: signal group {code.group_ids[group]}" if group >= 0 else f"{name}: no signal"
-        outline = code.cross_xy[code.cross_start[k] : code.cross_start[k + 1]]
+        outline = code.cross_xy[code.cross_start[index] : code.cross_start[index + 1]]
         colour = GROUP_COLOURS[group % len(GROUP_COLOURS)] if group >= 0 else EDGE_COLOUR
         elements.append(
             f'<polygon points="{view.line(outline)}" fill="{ROAD_COLOUR}" stroke="{colour}" '
@@ -123,7 +122,7 @@ def _crosswalks(code: CompiledCode, view: View) -> list[str]:
         )
         elements.append(
             f'<polyline points="{view.line(axis)}" stroke="#fff" '
-            f'stroke-width="{code.cross_width[k] * view.scale * 0.86:.1f}" '
+            f'stroke-width="{code.cross_width[index] * view.scale * 0.86:.1f}" '
             f'stroke-dasharray="{0.45 * view.scale:.1f} {0.6 * view.scale:.1f}" pointer-events="none"/>'
         )
 
@@ -146,9 +145,11 @@ def _zones(code: CompiledCode, view: View) -> list[str]:
 
 def _movements(code: CompiledCode, view: View) -> list[str]:
     elements = []
-    for k in np.flatnonzero(code.conn_inner).tolist():
-        line, group = _path(code, code.n_lanes + k), int(code.conn_group[k])
-        tooltip = f"{code.conn_ids[k]}: {code.lane_ids[code.conn_from[k]]} to {code.lane_ids[code.conn_to[k]]}"
+    for index in np.flatnonzero(code.conn_inner).tolist():
+        line, group = _path(code, code.n_lanes + index), int(code.conn_group[index])
+        tooltip = (
+            f"{code.conn_ids[index]}: {code.lane_ids[code.conn_from[index]]} to {code.lane_ids[code.conn_to[index]]}"
+        )
         tooltip += f", signal group {code.group_ids[group]}" if group >= 0 else ", no signal"
         elements.append(
             f'<polyline points="{view.line(line)}" fill="none" {stroke(group)} stroke-width="2.4" '
@@ -168,15 +169,15 @@ def _movements(code: CompiledCode, view: View) -> list[str]:
 
 def _conflicts(code: CompiledCode, view: View) -> list[str]:
     elements = []
-    for k in range(code.n_conns):
-        points_of_path = slice(code.path_start[code.n_lanes + k], code.path_start[code.n_lanes + k + 1])
-        for entry in range(code.conf_start[k], code.conf_start[k + 1]):
-            if code.conf_other[entry] < k:
+    for index in range(code.n_conns):
+        points_of_path = slice(code.path_start[code.n_lanes + index], code.path_start[code.n_lanes + index + 1])
+        for entry in range(code.conf_start[index], code.conf_start[index + 1]):
+            if code.conf_other[entry] < index:
                 continue
 
             point = points_along(code.path_xy[points_of_path], code.path_s[points_of_path], float(code.conf_s[entry]))
             ((x, y),) = view.xy(point[None])
-            tooltip = f"{code.conn_ids[k]} and {code.conn_ids[code.conf_other[entry]]}"
+            tooltip = f"{code.conn_ids[index]} and {code.conn_ids[code.conf_other[entry]]}"
             fill = "#fff" if code.conf_type[entry] == 0 else INK_COLOUR
             elements.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.7" fill="{fill}" '
@@ -188,24 +189,30 @@ def _conflicts(code: CompiledCode, view: View) -> list[str]:
 
 def _stops(code: CompiledCode, view: View) -> list[str]:
     elements = []
-    for k in np.flatnonzero(~np.isnan(code.lane_stop_s)).tolist():
-        line = _path(code, k)
+    for index in np.flatnonzero(~np.isnan(code.lane_stop_s)).tolist():
+        line = _path(code, index)
         lengths = arc_lengths(line)
-        s = min(float(code.lane_stop_s[k]), float(lengths[-1]))
+        s = min(float(code.lane_stop_s[index]), float(lengths[-1]))
         label_point, point = points_along(line, lengths, max(s - 6.0, 0.0)), points_along(line, lengths, s)
         direction = (point - points_along(line, lengths, max(s - 1.0, 0.0))) / max(min(s, 1.0), 1e-6)
-        side = np.array([-direction[1], direction[0]]) * code.lane_width[k] / 2
+        side = np.array([-direction[1], direction[0]]) * code.lane_width[index] / 2
         elements.append(
             f'<polyline points="{view.line(np.array([point - side, point + side]))}" stroke="{INK_COLOUR}" '
             'stroke-width="3.5"/>'
         )
         ((x, y),) = view.xy(label_point[None])
+
         rotation = -np.degrees(np.arctan2(direction[1], direction[0]))
-        rotation = rotation - 180 if rotation > 90 else rotation + 180 if rotation < -90 else rotation
-        font = min(code.lane_width[k] * view.scale * 0.5, 13.0)
+        # Names are never drawn upside down
+        if rotation > 90:
+            rotation = rotation - 180
+        elif rotation < -90:
+            rotation = rotation + 180
+
+        font = min(code.lane_width[index] * view.scale * 0.5, 13.0)
         elements.append(
             f'<text text-anchor="middle" dominant-baseline="central" fill="{INK_COLOUR}" font-size="{font:.1f}" '
-            f'transform="translate({x:.1f} {y:.1f}) rotate({rotation:.0f})">{escape(code.lane_ids[k])}</text>'
+            f'transform="translate({x:.1f} {y:.1f}) rotate({rotation:.0f})">{escape(code.lane_ids[index])}</text>'
         )
 
     return elements
@@ -223,11 +230,12 @@ def _limits(code: CompiledCode, view: View) -> list[str]:
         line = _path(code, int(vehicle_lanes[-1] if len(vehicle_lanes) else lanes[-1]))
         lengths = arc_lengths(line)
         pixels = view.xy(points_along(line, lengths, np.linspace(lengths[-1], max(lengths[-1] - 40, 0.0), 41)))
-        inside = pixels[((pixels > 24) & (pixels < DRAWING_PX - 24)).all(axis=1)]
 
+        inside = pixels[((pixels > 24) & (pixels < DRAWING_PX - 24)).all(axis=1)]
         if len(inside):
             x, y = inside[-1]
-            if lengths[-1] < 20:  # a short lane: beside its name there is no room
+            # A short lane: beside its name there is no room
+            if lengths[-1] < 20:
                 direction_back = pixels[-1] - pixels[0]
                 x, y = pixels[-1] + direction_back / max(float(np.hypot(*direction_back)), 1e-9) * 20
 

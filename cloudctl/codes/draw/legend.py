@@ -47,8 +47,9 @@ def legend(code: IntersectionCode, compiled: CompiledCode, x: float) -> list[str
         f"{len(code.lanes)} lanes, {int(compiled.conn_inner.sum())} movements, {len(code.conflicts)} conflicts, "
         f"{len(code.crosswalks)} crosswalks",
     ]
+
     elements = [f'<text x="{x}" y="28" font-size="13" font-weight="700">{escape(code.id)}</text>']
-    elements += [f'<text x="{x}" y="{50 + 20 * k}">{escape(text)}</text>' for k, text in enumerate(lines)]
+    elements += [f'<text x="{x}" y="{50 + 20 * index}">{escape(text)}</text>' for index, text in enumerate(lines)]
 
     elements += [
         f'<circle cx="{x + 8}" cy="118" r="3.5" fill="#fff" stroke="#1d2733"/><text x="{x + 26}" y="122">paths '
@@ -57,18 +58,21 @@ def legend(code: IntersectionCode, compiled: CompiledCode, x: float) -> list[str
         f'<path d="M{x} 140h18" {stroke(-1)} stroke-width="2.4"/><text x="{x + 26}" y="144">movement without a '
         "signal</text>",
     ]
+
     plan = code.plans[0] if code.plans else None
-    title = "signal groups" + (f", programme {plan.id}: {sum(p.ms for p in plan.phases) / 1000:g} s" if plan else "")
+    title = "signal groups" + (
+        f", programme {plan.id}: {sum(phase.ms for phase in plan.phases) / 1000:g} s" if plan else ""
+    )
     elements.append(f'<text x="{x}" y="178" font-weight="700">{escape(title)}</text>')
     line_height = min(24.0, (1080.0 - 215.0) / max(len(code.signal_groups), 1))
 
-    for k, group in enumerate(code.signal_groups):
-        y = 200 + line_height * k
+    for index, group in enumerate(code.signal_groups):
+        y = 200 + line_height * index
         elements.append(
-            f'<path d="M{x} {y - 4:.0f}h18" {stroke(k)} stroke-width="4"/><text x="{x + 24}" '
+            f'<path d="M{x} {y - 4:.0f}h18" {stroke(index)} stroke-width="4"/><text x="{x + 24}" '
             f'y="{y:.0f}">{group.id} {escape(group.kind)}</text>'
         )
-        elements += _bar(plan, k, x + 124, y - 12) if plan else []
+        elements += _bar(plan, index, x + 124, y - 12) if plan else []
 
     return elements
 
@@ -76,6 +80,7 @@ def legend(code: IntersectionCode, compiled: CompiledCode, x: float) -> list[str
 def _bar(plan: Plan, group: int, x: float, y: float) -> list[str]:
     cycle = sum(phase.ms for phase in plan.phases)
     elements = []
+
     for phase in plan.phases:
         width = BAR_PX * phase.ms / cycle
         elements.append(

@@ -87,7 +87,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         if value and isinstance(value[0], list | tuple) and len(value) > 2:
             return f"{len(value)} points"
+
         if value and isinstance(value[0], dict):
-            return "; ".join(" ".join(str(v) for v in item.values() if v not in (None, "", [], ())) for item in value)
-        return ", ".join(str(v) for v in value)
+            return "; ".join(
+                " ".join(str(part) for part in item.values() if part not in (None, "", [], ())) for item in value
+            )
+
+        return ", ".join(str(part) for part in value)
+
     return "" if value is None else str(value)

@@ -37,7 +37,8 @@ WEEKDAY_NAMES = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"]
 PLATE_BEFORE_END = 18.0  # m before the end of a lane that a plate stands
 # m from the reference point: where plates of rules on the whole intersection stand, off its roads
 WHOLE_CODE_SPOTS = np.array([-28.0, 28.0])
-DRAWING_PX, EDGE_PX = 1080.0, 24.0  # px of the drawing; of its edge, within which the middle of no plate stands
+# px of the drawing; of its edge, within which the middle of no plate stands
+DRAWING_PX, EDGE_PX = 1080.0, 24.0
 LIST_TOP_PX, LINE_PX, MAX_LINE_LENGTH = 215.0, 17.0, 58  # px, px, characters
 
 
@@ -61,16 +62,19 @@ def rule_plates(code: CompiledCode, view: PixelView) -> list[str]:
                 x, y = (min(max(float(points_along), EDGE_PX), DRAWING_PX - EDGE_PX) for points_along in (px, py))
                 is_outside = (x, y) != (px, py)
                 cell = (round(x / 30), round(y / 16))
-                y += 16 * plates_in_cell.get(cell, 0)  # several rules of one place stand one below the other
+                # Several rules of one place stand one below the other
+                y += 16 * plates_in_cell.get(cell, 0)
                 plates_in_cell[cell] = plates_in_cell.get(cell, 0) + 1
                 plate = _plate_text(rule)
 
-                if is_outside:  # the drawing: it stands at its edge, with how far away it is
+                # The drawing: it stands at its edge, with how far away it is
+                if is_outside:
                     plate += f" at {float(np.hypot(*spot)):.0f} m"
                     y = max(y - EDGE_PX / 2, EDGE_PX)  # beside the limit that stands there
 
                 x = min(max(x, 3.3 * len(plate) + 6), DRAWING_PX - 3.3 * len(plate) - 6)
                 width = 8 + 6.5 * len(plate)
+
                 elements.append(
                     f'<g><title>{escape(f"{rule.id}: {rule_in_words(rule)}")}</title><rect x="{x - width / 2:.0f}" '
                     f'y="{y - 8:.0f}" width="{width:.0f}" height="15" rx="3" fill="#fff" stroke="#c22" '
@@ -90,14 +94,15 @@ def rule_list(rules: tuple[Rule, ...], x: float, groups: int) -> list[str]:
 
     elements = [f'<text x="{x}" y="{y:.0f}" font-weight="700">rules</text>']
     shown = rules if len(rules) <= line_count else rules[: line_count - 1]
+
     lines = [f"{rule.id} {rule_in_words(rule)}" for rule in shown] + (
         [f"and {len(rules) - len(shown)} more"] if len(shown) < len(rules) else []
     )
 
-    for k, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, 1):
         shortened = line if len(line) <= MAX_LINE_LENGTH else line[: MAX_LINE_LENGTH - 1] + "…"
         elements.append(
-            f'<text x="{x}" y="{y + LINE_PX * k:.0f}" '
+            f'<text x="{x}" y="{y + LINE_PX * number:.0f}" '
             f'font-size="12"><title>{escape(line)}</title>{escape(shortened)}</text>'
         )
 
@@ -107,13 +112,13 @@ def rule_list(rules: tuple[Rule, ...], x: float, groups: int) -> list[str]:
 def rule_in_words(rule: Rule) -> str:
     """Return a rule in words: kind, value, users, place, times."""
     unit = VALUED.get(rule.kind, "")
-    value = (
-        ""
-        if rule.value is None
-        else f" {rule.value * KMH_PER_MPS:.0f} km/h"
-        if unit == "m/s"
-        else f" {rule.value:g} {unit}"
-    )
+    if rule.value is None:
+        value = ""
+    elif unit == "m/s":
+        value = f" {rule.value * KMH_PER_MPS:.0f} km/h"
+    else:
+        value = f" {rule.value:g} {unit}"
+
     places = ", ".join(_place(target) for target in rule.targets[:6]) + (
         f" and {len(rule.targets) - 6} more" if len(rule.targets) > 6 else ""
     )
@@ -124,6 +129,7 @@ def rule_in_words(rule: Rule) -> str:
         for word, target in (("from", rule.valid_from), ("until", rule.valid_to))
         if target is not None
     )
+
     return (
         f"{rule.kind.replace('_', ' ')}{value}{_whom(rule)} on "
         f"{places}{times}{', temporary' if rule.temporary else ''}{'' if rule.mandatory else ', advisory'}"
@@ -142,6 +148,7 @@ def _whom(rule: Rule) -> str:
         *rule.fuels,
         *(f"plates ending {' '.join(map(str, rule.plates))}" for _ in rule.plates[:1]),
     ]
+
     excepted_subjects = [*rule.except_classes, *rule.except_fuels]
     return (f" for {', '.join(named_subjects)}" if named_subjects else "") + (
         f" but {', '.join(excepted_subjects)}" if excepted_subjects else ""
@@ -153,11 +160,11 @@ HOLIDAYS = {"as_weekday": "", "never": ", not on holidays", "only": ", on holida
 
 def _when(calendar: Calendar) -> str:
     """Return a calendar in words."""
-    days = (
-        ""
-        if len(set(calendar.weekdays)) == 7 or calendar.holidays == "only"
-        else " " + " ".join(WEEKDAY_NAMES[day - 1] for day in calendar.weekdays)
-    )
+    if len(set(calendar.weekdays)) == 7 or calendar.holidays == "only":
+        days = ""
+    else:
+        days = " " + " ".join(WEEKDAY_NAMES[day - 1] for day in calendar.weekdays)
+
     minutes = "".join(
         f" {start // 60:02d}:{start % 60:02d}-{end // 60:02d}:{end % 60:02d}" for start, end in calendar.minutes
     )
@@ -180,14 +187,16 @@ def _when(calendar: Calendar) -> str:
 def _plate_text(rule: Rule) -> str:
     sign = SYMBOL_OF_KIND.get(rule.kind, rule.kind)
     if rule.value is None:
-        subjects = (
-            [*rule.classes[:1], *(f"…{' …'.join(map(str, rule.plates))}" for _ in rule.plates[:1])]
-            if rule.kind in ("turn_ban", "no_entry", "lane_use")
-            else []
-        )
+        if rule.kind in ("turn_ban", "no_entry", "lane_use"):
+            subjects = [*rule.classes[:1], *(f"…{' …'.join(map(str, rule.plates))}" for _ in rule.plates[:1])]
+        else:
+            subjects = []
         return " ".join([sign, *subjects])
 
-    return f"{sign} {rule.value * KMH_PER_MPS:.0f}" if VALUED.get(rule.kind) == "m/s" else f"{sign} {rule.value:g}"
+    if VALUED.get(rule.kind) == "m/s":
+        return f"{sign} {rule.value * KMH_PER_MPS:.0f}"
+
+    return f"{sign} {rule.value:g}"
 
 
 def _plate_positions(code: CompiledCode, target: Target) -> list[F8]:
@@ -196,37 +205,35 @@ def _plate_positions(code: CompiledCode, target: Target) -> list[F8]:
     if name == "code":
         return [WHOLE_CODE_SPOTS]
 
-    path_of_lane = {lane.id: k for k, lane in enumerate(code.code.lanes)}
-    path_of_connection = {c.id: code.n_lanes + k for k, c in enumerate(code.code.connections)}
+    path_of_lane = {lane.id: index for index, lane in enumerate(code.code.lanes)}
+    path_of_connection = {connection.id: code.n_lanes + index for index, connection in enumerate(code.code.connections)}
     if name in path_of_lane or name in path_of_connection:
-        k = path_of_lane.get(name, path_of_connection.get(name, 0))
-        line = code.path_xy[code.path_start[k] : code.path_start[k + 1]]
+        index = path_of_lane.get(name, path_of_connection.get(name, 0))
+        line = code.path_xy[code.path_start[index] : code.path_start[index + 1]]
         lengths = arc_lengths(line)
         path_length = float(lengths[-1])
 
         if target.s_from is not None or target.s_to is not None:
             s = ((target.s_from or 0.0) + min(target.s_to if target.s_to is not None else path_length, path_length)) / 2
         else:
-            s = (
-                path_length / 2
-                if name in path_of_connection
-                else PLATE_BEFORE_END
-                if code.lane_role[k] == 2
-                else path_length - PLATE_BEFORE_END
-            )
+            if name in path_of_connection:
+                s = path_length / 2
+            elif code.lane_role[index] == 2:
+                s = PLATE_BEFORE_END
+            else:
+                s = path_length - PLATE_BEFORE_END
 
         return [points_along(line, lengths, min(max(s, 0.0), path_length))]
 
-    link_index = {link.id: k for k, link in enumerate(code.code.links)}
+    # The plate of a link stands on its middle lane
+    link_index = {link.id: index for index, link in enumerate(code.code.links)}
     if name in link_index:
         lanes_of_link = np.flatnonzero(code.lane_link == link_index[name])
-        return (
-            _plate_positions(
+        if len(lanes_of_link):
+            return _plate_positions(
                 code, Target(code.lane_ids[int(lanes_of_link[len(lanes_of_link) // 2])], target.s_from, target.s_to)
             )
-            if len(lanes_of_link)
-            else []
-        )
+        return []
 
     zone = next((candidate for candidate in code.code.zones if candidate.id == name), None)
     if zone is not None:

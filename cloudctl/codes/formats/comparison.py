@@ -12,7 +12,8 @@ from .differences import Pairing, max_offset
 from .messages.kept_out import classes_by_lane, refused_classes
 
 TOLERANCE = 0.03  # m: a MAP counts in cm, a code in about as much
-STOP_TOLERANCE = 0.05  # m along the lane; a stop line stands on whole cm of a lane whose points do, too
+# m along the lane; a stop line stands on whole cm of a lane whose points do, too
+STOP_TOLERANCE = 0.05
 
 
 class Comparison:
@@ -34,20 +35,20 @@ class Comparison:
         if before == after:
             return ""
 
-        a, b = local_lines(self.origin, [before, after])
+        first, second = local_lines(self.origin, [before, after])
         if (
-            max_offset(b, a) <= TOLERANCE
-            and max_offset(a, b) <= TOLERANCE
-            and np.hypot(*(a[0] - b[0])) <= TOLERANCE
-            and np.hypot(*(a[-1] - b[-1])) <= TOLERANCE
+            max_offset(second, first) <= TOLERANCE
+            and max_offset(first, second) <= TOLERANCE
+            and np.hypot(*(first[0] - second[0])) <= TOLERANCE
+            and np.hypot(*(first[-1] - second[-1])) <= TOLERANCE
         ):
-            return "rounded" if len(a) <= len(b) else "thinned"
+            return "rounded" if len(first) <= len(second) else "thinned"
 
         if (
             stop is not None
-            and max_offset(b, a) <= TOLERANCE
-            and np.hypot(*(points_along(a, arc_lengths(a), stop) - b[-1])) <= STOP_TOLERANCE
-            and np.hypot(*(a[0] - b[0])) <= TOLERANCE
+            and max_offset(second, first) <= TOLERANCE
+            and np.hypot(*(points_along(first, arc_lengths(first), stop) - second[-1])) <= STOP_TOLERANCE
+            and np.hypot(*(first[0] - second[0])) <= TOLERANCE
         ):
             return "shortened"
 
@@ -56,27 +57,28 @@ class Comparison:
     def _paired_connections(self) -> dict[str, Connection]:
         """Return the connection that was read back for each of the code: of the same lanes, first those with the same
         turn and group."""
-        left = list(self.back.connections)
-        out: dict[str, Connection] = {}
+        unpaired = list(self.back.connections)
+        pairs: dict[str, Connection] = {}
         ends = self.pairing.lanes | self.pairing.exits
 
         for strict in (True, False):
-            for c in self.code.connections:
-                lanes = self.pairing.lanes.get(c.from_lane), ends.get(c.to_lane)
-                if c.id in out or not c.inner:
+            for connection in self.code.connections:
+                lanes = self.pairing.lanes.get(connection.from_lane), ends.get(connection.to_lane)
+                if connection.id in pairs or not connection.inner:
                     continue
 
-                found = next(
+                partner = next(
                     (
-                        o
-                        for o in left
-                        if (o.from_lane, o.to_lane) == lanes and (not strict or (o.turn, o.group) == (c.turn, c.group))
+                        candidate
+                        for candidate in unpaired
+                        if (candidate.from_lane, candidate.to_lane) == lanes
+                        and (not strict or (candidate.turn, candidate.group) == (connection.turn, connection.group))
                     ),
                     None,
                 )
-                if found is not None:
-                    left.remove(found)
-                    out[c.id] = found
+                if partner is not None:
+                    unpaired.remove(partner)
+                    pairs[connection.id] = partner
 
-        self.further = left
-        return out
+        self.further = unpaired
+        return pairs

@@ -68,7 +68,8 @@ def _import_j2735(tree: dict[str, Any], adm: str) -> Imported:
 # Formats in XML, by root element; MAP messages in JSON or XML, by the standard that `messages.tree` knows them by.
 XML_IMPORTERS = {"net": _import_sumo, "osm": _import_lanelet2, "OpenDRIVE": _import_opendrive}
 MAP_IMPORTERS = {"YD/T 3709": _import_ydt, "J2735": _import_j2735}
-OTHER_SUMO_FILES = ("routes", "configuration", "sumoConfiguration", "additional")  # root elements; they are no maps
+# root elements; they are no maps
+OTHER_SUMO_FILES = ("routes", "configuration", "sumoConfiguration", "additional")
 KNOWN_FORMATS = (
     "SUMO network, Lanelet2 OSM, OpenDRIVE, MAP of J2735 or MAPEM (UPER, hex, JSON or XML), MAP of YD/T 3709 (JSON or "
     "XML), or a digital code (JSON, GeoJSON, compact)"
@@ -114,6 +115,7 @@ def read_any(
     if head[:1] == b"<":
         options = ImportOptions(name=name, adm=adm, origin=origin, unsignalised=unsignalised, progress=progress)
         return _import_xml(data, options)
+
     if head[:1] == b"{":
         return _import_json(data, name, adm or DEFAULT_ADM)
     if data[:2] == b"C1":
@@ -128,6 +130,7 @@ def _import_xml(data: bytes, options: ImportOptions) -> Imported:
 
     if root in XML_IMPORTERS:
         return XML_IMPORTERS[root](data, options)
+
     if root:
         raise _unknown_format(
             options.name, data, f"is a SUMO file of <{root}>, not of a network", "give the .net.xml it goes with"
@@ -228,7 +231,6 @@ def _import_message(data: bytes, name: str, adm: str) -> Imported:
     from .messages.uper import FRAME_MESSAGES, frame_id
 
     number = frame_id(data)
-
     if number is not None and number != 18:
         raise _unknown_format(
             name,

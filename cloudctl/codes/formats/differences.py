@@ -25,7 +25,9 @@ class Difference(Struct, frozen=True, order=True):
     after: str = ""
 
     def __str__(self) -> str:
-        return f"{self.entity}: {self.before} -> {self.after}" if self.after else f"{self.entity} {self.before}".strip()
+        if self.after:
+            return f"{self.entity}: {self.before} -> {self.after}"
+        return f"{self.entity} {self.before}".strip()
 
 
 @dataclass
@@ -38,41 +40,41 @@ class Pairing:
 
 
 def declared_losses(
-    found: list[Difference], table: Mapping[tuple[str, str], str], where: str, remedy: str
+    differences: list[Difference], table: Mapping[tuple[str, str], str], where: str, remedy: str
 ) -> list[Finding]:
     """Return the losses of an export, a line a kind. Raises CodeError for differences that the table does not have."""
-    other = [d for d in found if (d.field, d.what) not in table]
+    other = [difference for difference in differences if (difference.field, difference.what) not in table]
     if other:
         rule = f"would not come back from {where} as it is: {{}}"
         raise CodeError(
             f"export to {where}",
             [
                 Finding(
-                    entity=d.entity,
-                    field=d.field,
-                    value=d.before or "none",
-                    rule=rule.format(f"{d.what} {d.after}".strip()),
+                    entity=difference.entity,
+                    field=difference.field,
+                    value=difference.before or "none",
+                    rule=rule.format(f"{difference.what} {difference.after}".strip()),
                     severity=Severity.ERROR,
                     remedy=remedy,
                 )
-                for d in other[:MAX_LISTED_DIFFERENCES]
+                for difference in other[:MAX_LISTED_DIFFERENCES]
             ],
         )
 
     groups: dict[tuple[str, str], list[Difference]] = {}
-    for d in found:
-        groups.setdefault((d.field, d.what), []).append(d)
+    for difference in differences:
+        groups.setdefault((difference.field, difference.what), []).append(difference)
 
     return [
         Finding(
             entity="code",
             field=name,
-            value=f"{len(rows)} {what}, first {rows[0]}"[:160],
-            rule=table[name, what],
+            value=f"{len(rows)} {change}, first {rows[0]}"[:160],
+            rule=table[name, change],
             severity=Severity.WARNING,
             remedy="publish the digital code itself beside it",
         )
-        for (name, what), rows in groups.items()
+        for (name, change), rows in groups.items()
     ]
 
 
@@ -97,6 +99,6 @@ def lost_aliases(field: str, entity: str, before: tuple[Alias, ...], after: tupl
 
 def max_offset(points: F8, line: F8) -> float:
     """Return how far (m) points are from a line, at most."""
-    a, d = line[:-1], np.diff(line, axis=0)
-    along = np.clip(((points[:, None] - a) * d).sum(axis=2) / np.maximum((d**2).sum(axis=1), 1e-12), 0, 1)
-    return float(np.hypot(*np.moveaxis(points[:, None] - a - along[..., None] * d, 2, 0)).min(axis=1).max())
+    starts, steps = line[:-1], np.diff(line, axis=0)
+    along = np.clip(((points[:, None] - starts) * steps).sum(axis=2) / np.maximum((steps**2).sum(axis=1), 1e-12), 0, 1)
+    return float(np.hypot(*np.moveaxis(points[:, None] - starts - along[..., None] * steps, 2, 0)).min(axis=1).max())

@@ -188,7 +188,7 @@ def export_code(
 
 def own_number(code: IntersectionCode, kind: str) -> Number:
     """Return the number that a code's alias gives it. Raises CodeError without one."""
-    alias = next((a.value for a in code.alias if a.kind == kind), None)
+    alias = next((entry.value for entry in code.alias if entry.kind == kind), None)
     if alias is None:
         raise refuse(
             where=code.id,
@@ -269,6 +269,7 @@ def _ydt_export(code: IntersectionCode, number: Number, modules: Modules | None)
         {name: lane_of_alias[key] for name, key in keys.items() if key in lane_of_alias}
         for keys in (writer.keys, writer.exits)
     )
+
     proved = _proved(
         code=code,
         read_back=read_back,

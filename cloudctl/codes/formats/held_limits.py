@@ -44,7 +44,8 @@ def limits_held(
             lowest = min(lowest, rule.value)
             if (
                 rule.kind == "speed_max" and rule.kind not in usual
-            ):  # it decides while it holds, also where it allows more
+                # It decides while it holds, also where it allows more
+            ):
                 at_times.append(rule.value)
 
     plain = usual.get("speed_max", speed)

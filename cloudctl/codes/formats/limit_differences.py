@@ -39,8 +39,8 @@ def limit_differences(compared: Comparison) -> Iterator[Difference]:
                 *(
                     min(s, length)
                     for side, name in ((0, lane.id), (1, other.id))
-                    for p in rules[side][name]
-                    for s in (p.s_from, p.s_to)
+                    for placement in rules[side][name]
+                    for s in (placement.s_from, placement.s_to)
                 ),
             }
         )
@@ -51,15 +51,15 @@ def limit_differences(compared: Comparison) -> Iterator[Difference]:
             s = (low + high) / 2
             yield from _limits_at(compared, lane, other, s)
 
-    for c in compared.code.connections:
-        found = compared.connections.get(c.id)
-        if found is not None:
+    for connection in compared.code.connections:
+        partner = compared.connections.get(connection.id)
+        if partner is not None:
             yield from _caps(
                 "connections.speed",
-                c.id,
-                (compared.code, rules[0][c.id], c.speed),
-                (compared.back, rules[1][found.id], found.speed),
-                None,
+                connection.id,
+                (compared.code, rules[0][connection.id], connection.speed),
+                (compared.back, rules[1][partner.id], partner.speed),
+                s=None,
             )
 
 
@@ -114,18 +114,23 @@ def _caps(
         )
 
 
-def _lowest(code: IntersectionCode, found: list[RulePlacement], speed: float, kind: str, s: float | None) -> float:
+def _lowest(code: IntersectionCode, placements: list[RulePlacement], speed: float, kind: str, s: float | None) -> float:
     """Return the lowest cap, at any time, for a class at a place; at any place without `s`."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
-    rules = [code.rules[p.rule] for p in found if s is None or p.s_from <= s <= p.s_to]
+    rules = [
+        code.rules[placement.rule] for placement in placements if s is None or placement.s_from <= s <= placement.s_to
+    ]
 
     return min(
         [
             speed,
             *(
-                r.value
-                for r in rules
-                if r.kind in SPEED_CAP_KINDS and r.value is not None and r.mandatory and binds(r, vehicle) is not False
+                rule.value
+                for rule in rules
+                if rule.kind in SPEED_CAP_KINDS
+                and rule.value is not None
+                and rule.mandatory
+                and binds(rule, vehicle) is not False
             ),
         ]
     )

@@ -39,50 +39,55 @@ def _all_differences(compared: Comparison) -> Iterator[Difference]:
 
 def _head_differences(compared: Comparison) -> Iterator[Difference]:
     """Yield what differs of the code itself: reference point, name, revision, control, validity."""
-    a, b = compared.code, compared.back
-    if (a.ref_lat_e7, a.ref_lon_e7) != (b.ref_lat_e7, b.ref_lon_e7):
+    first, second = compared.code, compared.back
+    if (first.ref_lat_e7, first.ref_lon_e7) != (second.ref_lat_e7, second.ref_lon_e7):
         yield Difference(
             field="ref",
             what="changed",
             entity="code",
-            before=f"{a.ref_lat_e7}, {a.ref_lon_e7}",
-            after=f"{b.ref_lat_e7}, {b.ref_lon_e7}",
+            before=f"{first.ref_lat_e7}, {first.ref_lon_e7}",
+            after=f"{second.ref_lat_e7}, {second.ref_lon_e7}",
         )
 
     for name in ("id", "name", "revision", "control", "accuracy_cm", "valid_from", "valid_to"):
-        if getattr(a, name) != getattr(b, name):
+        if getattr(first, name) != getattr(second, name):
             yield Difference(
-                field=name, what="changed", entity="code", before=str(getattr(a, name)), after=str(getattr(b, name))
+                field=name,
+                what="changed",
+                entity="code",
+                before=str(getattr(first, name)),
+                after=str(getattr(second, name)),
             )
 
-    yield from lost_aliases("alias", "code", a.alias, b.alias)
+    yield from lost_aliases("alias", "code", first.alias, second.alias)
     yield from _lost_tables(compared)
 
 
 def _lost_tables(compared: Comparison) -> Iterator[Difference]:
     """Yield the parts for which a message has no place: nodes, plans, zones, devices, exceptions, names of links."""
-    a, b = compared.code, compared.back
-    for node in a.nodes:
+    first, second = compared.code, compared.back
+    for node in first.nodes:
         if not any(
-            (node.lat_e7, node.lon_e7, node.control, node.alias) == (n.lat_e7, n.lon_e7, n.control, n.alias)
-            for n in b.nodes
+            (node.lat_e7, node.lon_e7, node.control, node.alias)
+            == (other.lat_e7, other.lon_e7, other.control, other.alias)
+            for other in second.nodes
         ):
             yield Difference(field="nodes", what="lost", entity=node.id)
 
-    for plan in a.plans:
+    for plan in first.plans:
         yield Difference(field="plans", what="lost", entity=plan.id)
 
-    for zone in a.zones:
+    for zone in first.zones:
         yield Difference(field="zones", what="lost", entity=zone.id)
 
-    for device in a.devices:
+    for device in first.devices:
         yield Difference(field="devices", what="lost", entity=device.id)
 
-    for excepted in a.signal_exceptions:
+    for excepted in first.signal_exceptions:
         yield Difference(field="signal_exceptions", what="lost", entity=f"{excepted.a}/{excepted.b}")
 
-    used = {lane.link for lane in a.lanes if lane.id in compared.pairing.lanes}
-    for link in a.links:
+    used = {lane.link for lane in first.lanes if lane.id in compared.pairing.lanes}
+    for link in first.links:
         if link.id in used:
             yield from lost_aliases("links.alias", link.id, link.alias, ())
             if {link.upstream, link.downstream} - {"", "N0"}:
@@ -92,7 +97,7 @@ def _lost_tables(compared: Comparison) -> Iterator[Difference]:
 
 
 def _lane_differences(compared: Comparison) -> Iterator[Difference]:
-    led = {c.to_lane for c in compared.code.connections if c.inner}
+    led = {connection.to_lane for connection in compared.code.connections if connection.inner}
     for lane in compared.code.lanes:
         link = compared.roles[0][lane.link]
         other = compared.back_lanes.get(compared.pairing.lanes.get(lane.id, ""))
@@ -127,8 +132,8 @@ def _lane_changes(compared: Comparison, lane: Lane, other: Lane) -> Iterator[Dif
     for name in ("number", "width_cm", "use", "revocable"):
         before, after = getattr(lane, name), getattr(other, name)
         if before != after:
-            what = "closed" if name == "use" and not compared.let_in[1][other.id] else "changed"
-            yield Difference(field=f"lanes.{name}", what=what, entity=lane.id, before=str(before), after=str(after))
+            change = "closed" if name == "use" and not compared.let_in[1][other.id] else "changed"
+            yield Difference(field=f"lanes.{name}", what=change, entity=lane.id, before=str(before), after=str(after))
 
     yield from _access_differences(compared, lane, other)
     for use in sorted({*lane.shared} - {*other.shared, lane.use}):
@@ -149,12 +154,12 @@ def _lane_changes(compared: Comparison, lane: Lane, other: Lane) -> Iterator[Dif
 
     yield from lost_aliases("lanes.alias", lane.id, lane.alias, other.alias)
     stop = next((line.s for line in compared.code.stop_lines if line.lane == lane.id), None)
-    what = compared.line_change(lane.points, other.points, stop)
 
-    if what:
+    change = compared.line_change(lane.points, other.points, stop)
+    if change:
         yield Difference(
             field="lanes.points",
-            what=what,
+            what=change,
             entity=lane.id,
             before=f"{len(lane.points)} points",
             after=f"{len(other.points)} points",
@@ -174,53 +179,68 @@ def _access_differences(compared: Comparison, lane: Lane, other: Lane) -> Iterat
 
 
 def _connection_differences(compared: Comparison) -> Iterator[Difference]:
-    for c in compared.code.connections:
-        other = compared.connections.get(c.id)
-        if not c.inner:
-            yield Difference(field="connections.joints", what="lost", entity=c.id)
+    for connection in compared.code.connections:
+        other = compared.connections.get(connection.id)
+        if not connection.inner:
+            yield Difference(field="connections.joints", what="lost", entity=connection.id)
         elif other is None:
-            yield Difference(field="connections", what="cut", entity=c.id, before=f"{c.from_lane} > {c.to_lane}")
+            yield Difference(
+                field="connections",
+                what="cut",
+                entity=connection.id,
+                before=f"{connection.from_lane} > {connection.to_lane}",
+            )
         else:
             for name in ("turn", "group"):
-                if getattr(c, name) != getattr(other, name):
+                if getattr(connection, name) != getattr(other, name):
                     yield Difference(
                         field=f"connections.{name}",
                         what="changed",
-                        entity=c.id,
-                        before=str(getattr(c, name)),
+                        entity=connection.id,
+                        before=str(getattr(connection, name)),
                         after=str(getattr(other, name)),
                     )
 
-            if c.waits != other.waits:
+            if connection.waits != other.waits:
                 yield Difference(
                     field="connections.waits",
                     what="changed",
-                    entity=c.id,
-                    before=str(c.waits),
+                    entity=connection.id,
+                    before=str(connection.waits),
                     after=str(other.waits),
                 )
 
-            yield from lost_aliases("connections.alias", c.id, c.alias, other.alias)
-            what = compared.line_change(c.points, other.points)
-            if what:
-                yield Difference(field="connections.points", what="redrawn" if what == "moved" else what, entity=c.id)
+            yield from lost_aliases("connections.alias", connection.id, connection.alias, other.alias)
+            change = compared.line_change(connection.points, other.points)
+            if change:
+                yield Difference(
+                    field="connections.points", what="redrawn" if change == "moved" else change, entity=connection.id
+                )
 
-    for c in compared.further:
-        yield Difference(field="connections", what="added", entity=c.id, before=f"{c.from_lane} > {c.to_lane}")
+    for connection in compared.further:
+        yield Difference(
+            field="connections",
+            what="added",
+            entity=connection.id,
+            before=f"{connection.from_lane} > {connection.to_lane}",
+        )
 
 
 def _conflict_differences(compared: Comparison) -> Iterator[Difference]:
     def rows(code: IntersectionCode, names: dict[str, str]) -> dict[tuple[str, str], tuple[object, ...]]:
-        out: dict[tuple[str, str], tuple[object, ...]] = {}
-        for c in code.conflicts:
-            a, b = names.get(c.a, ""), names.get(c.b, "")
-            row = (c.kind, round(c.s_a), round(c.s_b), c.a_yields, c.b_yields)
-            out[min((a, b), (b, a))] = row if a <= b else (c.kind, row[2], row[1], row[4], row[3])
-        return out
+        rows_of_pair: dict[tuple[str, str], tuple[object, ...]] = {}
+        for conflict in code.conflicts:
+            first, second = names.get(conflict.a, ""), names.get(conflict.b, "")
+            row = (conflict.kind, round(conflict.s_a), round(conflict.s_b), conflict.a_yields, conflict.b_yields)
+            rows_of_pair[min((first, second), (second, first))] = (
+                row if first <= second else (conflict.kind, row[2], row[1], row[4], row[3])
+            )
+
+        return rows_of_pair
 
     before, after = (
-        rows(compared.code, {c.id: c.id for c in compared.code.connections}),
-        rows(compared.back, {o.id: name for name, o in compared.connections.items()}),
+        rows(compared.code, {conflict.id: conflict.id for conflict in compared.code.connections}),
+        rows(compared.back, {connection.id: name for name, connection in compared.connections.items()}),
     )
     for pair, row in before.items():
         if after.get(pair) != row:
@@ -238,7 +258,10 @@ def _conflict_differences(compared: Comparison) -> Iterator[Difference]:
 
 def _group_differences(compared: Comparison) -> Iterator[Difference]:
     others = {group.id: group for group in compared.back.signal_groups}
-    used = {c.group for c in compared.code.connections} | {walk.group for walk in compared.code.crosswalks}
+    used = {connection.group for connection in compared.code.connections} | {
+        walk.group for walk in compared.code.crosswalks
+    }
+
     for group in compared.code.signal_groups:
         other = others.pop(group.id, None)
         if other is None:
@@ -278,8 +301,12 @@ def _stop_line_differences(compared: Comparison) -> Iterator[Difference]:
                 before=f"{line.s}",
             )
         else:
-            a, b = local_lines(compared.origin, [lanes[line.lane].points, compared.back_lanes[name].points])
-            off = float(np.hypot(*(points_along(a, arc_lengths(a), line.s) - points_along(b, arc_lengths(b), s))))
+            first, second = local_lines(compared.origin, [lanes[line.lane].points, compared.back_lanes[name].points])
+            off = float(
+                np.hypot(
+                    *(points_along(first, arc_lengths(first), line.s) - points_along(second, arc_lengths(second), s))
+                )
+            )
             if off > STOP_TOLERANCE:
                 yield Difference(
                     field="stop_lines", what="moved", entity=line.lane, before=f"{line.s}", after=f"{off:.2f} m off"
@@ -307,9 +334,9 @@ def _crosswalk_differences(compared: Comparison) -> Iterator[Difference]:
                     after=str(getattr(other, name)),
                 )
 
-        what = compared.line_change(walk.axis, other.axis)
-        if what:
-            yield Difference(field="crosswalks.axis", what=what, entity=walk.id)
+        change = compared.line_change(walk.axis, other.axis)
+        if change:
+            yield Difference(field="crosswalks.axis", what=change, entity=walk.id)
 
         if walk.polygon:
             yield Difference(field="crosswalks.polygon", what="lost", entity=walk.id)

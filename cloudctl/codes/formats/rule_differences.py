@@ -13,10 +13,10 @@ from .messages.speed_limits import SPEED_STEP, narrowing_fields
 def rule_differences(compared: Comparison) -> Iterator[Difference]:
     """Yield rules that did not come back at each place, and those that came in addition; plain limits are compared
     by `_limits`."""
-    paths = compared.pairing.lanes | {name: c.id for name, c in compared.connections.items()}
+    paths = compared.pairing.lanes | {name: connection.id for name, connection in compared.connections.items()}
     before, after = (
         _rule_rows(compared.code, {name: name for name in paths}),
-        _rule_rows(compared.back, {b: a for a, b in paths.items()}),
+        _rule_rows(compared.back, {path: key for key, path in paths.items()}),
     )
     for rule, rows in before:
         if not any(rows <= others and _same_rule(rule, other) for other, others in after):
@@ -33,18 +33,18 @@ def _rule_rows(code: IntersectionCode, names: dict[str, str]) -> list[tuple[Rule
     """Return each rule but plain limits with the places where it holds, by the other code's names: (lane or connection,
     from, to), whole m."""
     rows: dict[int, set[tuple[str, float, float]]] = {}
-    for path, found in rule_placements(code).items():
-        for place in found:
+    for path, placements in rule_placements(code).items():
+        for placement in placements:
             if path in names:
-                rows.setdefault(place.rule, set()).add(
+                rows.setdefault(placement.rule, set()).add(
                     (
                         names[path],
-                        round(place.s_from),
-                        min(place.s_to, 1e6) if place.s_to == float("inf") else round(place.s_to),
+                        round(placement.s_from),
+                        min(placement.s_to, 1e6) if placement.s_to == float("inf") else round(placement.s_to),
                     )
                 )
 
-    return [(rule, rows.get(k, set())) for k, rule in enumerate(code.rules) if not _is_compared(rule)]
+    return [(rule, rows.get(index, set())) for index, rule in enumerate(code.rules) if not _is_compared(rule)]
 
 
 def _is_compared(rule: Rule) -> bool:
@@ -54,12 +54,12 @@ def _is_compared(rule: Rule) -> bool:
     )
 
 
-def _same_rule(a: Rule, b: Rule) -> bool:
+def _same_rule(first: Rule, second: Rule) -> bool:
     """Return whether two rules ask for the same of the same at the same times."""
-    values = a.value == b.value or (
-        a.value is not None and b.value is not None and abs(a.value - b.value) <= SPEED_STEP
+    values = first.value == second.value or (
+        first.value is not None and second.value is not None and abs(first.value - second.value) <= SPEED_STEP
     )
-    return values and _asked(a) == _asked(b)
+    return values and _asked(first) == _asked(second)
 
 
 def _asked(rule: Rule) -> list[object]:
@@ -69,6 +69,7 @@ def _asked(rule: Rule) -> list[object]:
         for field in rule.__struct_fields__
         if field not in ("id", "targets", "value", "priority", "authority", "sign", "text")
     ]
+
     return [frozenset(row) if isinstance(row, tuple) else row for row in rows]
 
 

@@ -37,7 +37,9 @@ def assumed_base(prev: IntersectionCode, new: IntersectionCode) -> IntersectionC
         plans=tuple(plan for plan in prev.plans if plan.id in plan_ids),
         zones=tuple(zone for zone in prev.zones if zone.id in zones),
         devices=tuple(device for device in prev.devices if device.id in devices),
-        signal_exceptions=tuple(e for e in prev.signal_exceptions if e in new.signal_exceptions),
+        signal_exceptions=tuple(
+            exception for exception in prev.signal_exceptions if exception in new.signal_exceptions
+        ),
         rules=tuple(rule for rule in prev.rules if repeats_lanes(prev, rule)),
         valid_from=new.valid_from,
         valid_to=new.valid_to,

@@ -73,9 +73,9 @@ def with_later_edits(
             code = _with_added(table, item, before, code, notes)
 
         since = f"since revision {last.code.revision} was announced ({last.path.name})"
-        for what in _other_edits(before, item.code):
+        for edit in _other_edits(before, item.code):
             notes.kept(
-                what, f"was edited by hand {since}, which keeps it as it was: edit it there too, if the edit is to last"
+                edit, f"was edited by hand {since}, which keeps it as it was: edit it there too, if the edit is to last"
             )
 
         losses += [replace(loss, entity=f"{item.path.name} {loss.entity}") for loss in notes]
@@ -89,6 +89,7 @@ def _with_added(
     """Return the announced code with the rows that a hand added to one table of the earlier one."""
     rows_before, rows_announced = ({row.id: row for row in getattr(owner, table)} for owner in (before, code))
     added: list[Any] = []
+
     for row in getattr(item.code, table):
         if row.id in rows_before or rows_announced.get(row.id) == row:
             continue

@@ -91,6 +91,7 @@ def _in_order(base: IntersectionCode, fresh: IntersectionCode) -> IntersectionCo
     the plans follow."""
     changes: dict[str, object] = {}
     for table in ("nodes", "links", "lanes", "connections", "crosswalks", "zones", "devices", "rules", "plans"):
-        place = {row.id: k for k, row in enumerate(getattr(base, table))}
-        changes[table] = tuple(sorted(getattr(fresh, table), key=lambda row: place.get(row.id, len(place))))
+        position = {row.id: index for index, row in enumerate(getattr(base, table))}
+        changes[table] = tuple(sorted(getattr(fresh, table), key=lambda row: position.get(row.id, len(position))))
+
     return replace(fresh, **changes)

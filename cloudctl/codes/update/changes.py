@@ -73,6 +73,7 @@ def changes(before: IntersectionCode, after: IntersectionCode) -> list[str]:
         _other_tables,
         _fields,
     )
+
     lines = [line for part in parts for line in part(compared)]
 
     if compared.renumbered:
@@ -143,6 +144,7 @@ def _fields(compared: Compared) -> Iterator[str]:
                     or (field == "number" and later.link in compared.recounted)
                 ):
                     continue
+
                 names_of_change.setdefault(
                     (WORD_OF_TABLE[table], field, text(value_before), text(value_after)), []
                 ).append(name)
@@ -180,8 +182,6 @@ def _within(moved_m: float | None, tolerance: float) -> bool:
 
 def _max_distance(earlier: tuple[Any, ...], later: tuple[Any, ...]) -> float | None:
     """Return the farthest that a point has moved, m; None where there are more or fewer now."""
-    return (
-        max((distance(before, after) for before, after in zip(earlier, later, strict=True)), default=0.0)
-        if len(earlier) == len(later)
-        else None
-    )
+    if len(earlier) == len(later):
+        return max((distance(before, after) for before, after in zip(earlier, later, strict=True)), default=0.0)
+    return None

@@ -15,7 +15,8 @@ from .rename import ID_TABLES, Numbering, named_rules, with_ids, with_unique_ids
 from .settle import same_points
 from .words import Names
 
-NEW_ID_MARK = "*"  # behind the id of something new that has the id of something else in the earlier code
+# Behind the id of something new that has the id of something else in the earlier code
+NEW_ID_MARK = "*"
 MIN_POINTS = 4  # that must agree for a map to have moved as a whole
 MIN_SHARE_ALIKE = 0.8  # share of them
 
@@ -65,11 +66,11 @@ def _same_names(before: IntersectionCode, after: IntersectionCode, matches: Matc
     """Return the later code in the earlier one's ids; what is new keeps its own, marked where it was another's."""
     names: dict[str, dict[str, str]] = {}
     for table in ID_TABLES:
-        used_ids = {item.id for item in getattr(before, table)}
+        used_ids = {entity.id for entity in getattr(before, table)}
         old_id_of: dict[str, str] = getattr(matches, table)
         names[table] = {
-            item.id: old_id_of.get(item.id) or (item.id + NEW_ID_MARK if item.id in used_ids else item.id)
-            for item in getattr(after, table)
+            entity.id: old_id_of.get(entity.id) or (entity.id + NEW_ID_MARK if entity.id in used_ids else entity.id)
+            for entity in getattr(after, table)
         }
 
     used_groups = {group.id for group in before.signal_groups}
@@ -78,6 +79,7 @@ def _same_names(before: IntersectionCode, after: IntersectionCode, matches: Matc
         for group in after.signal_groups
     }
     after = with_ids(after, names, groups)
+    # Equal rules are matched first, so that those with other values are matched among the rest
     unchanged_rules = tuple(rule for rule in after.rules if rule in before.rules)
     kept_ids = {rule.id for rule in unchanged_rules}
     numbering = Numbering()
@@ -90,8 +92,8 @@ def _same_names(before: IntersectionCode, after: IntersectionCode, matches: Matc
     return replace(after, rules=(*unchanged_rules, *renamed))
 
 
-def _rows(a: IntersectionCode, b: IntersectionCode, table: str) -> dict[str, tuple[Any, Any]]:
-    old, new = {row.id: row for row in getattr(a, table)}, {row.id: row for row in getattr(b, table)}
+def _rows(first: IntersectionCode, second: IntersectionCode, table: str) -> dict[str, tuple[Any, Any]]:
+    old, new = {row.id: row for row in getattr(first, table)}, {row.id: row for row in getattr(second, table)}
     return {name: (old.get(name), new.get(name)) for name in {**old, **new}}
 
 
@@ -100,14 +102,14 @@ def only_on_side(rows: dict[str, tuple[Any, Any]], side: int = 0) -> list[str]:
     return [name for name, row in rows.items() if row[side] and not row[1 - side]]
 
 
-def _whole_shift(a: IntersectionCode, b: IntersectionCode) -> tuple[int, int] | None:
+def _whole_shift(first: IntersectionCode, second: IntersectionCode) -> tuple[int, int] | None:
     """Return by how much (1e-7 degree) all lanes and movements have moved alike; None where they have not."""
     steps = [
-        (q[0] - p[0], q[1] - p[1])
+        (moved[0] - point[0], moved[1] - point[1])
         for step_table in ("lanes", "connections")
-        for x, y in _rows(a, b, step_table).values()
+        for x, y in _rows(first, second, step_table).values()
         if x and y and len(x.points) == len(y.points)
-        for p, q in zip(x.points, y.points, strict=True)
+        for point, moved in zip(x.points, y.points, strict=True)
     ]
     if len(steps) < MIN_POINTS:
         return None

@@ -16,6 +16,7 @@ def signal_changes(compared: Compared) -> Iterator[str]:
     yield from _groups(compared)
 
     groups_changed: dict[tuple[int, int], list[str]] = {}
+
     for table in ("connections", "crosswalks"):
         for name, (a, b) in compared.rows[table].items():
             if a and b and a.group != b.group:
@@ -26,17 +27,26 @@ def signal_changes(compared: Compared) -> Iterator[str]:
 
     yield from _plans(compared)
 
-    exceptions_a, exceptions_b = ({pair(e): e for e in code.signal_exceptions} for code in (compared.a, compared.b))
+    exceptions_a, exceptions_b = (
+        {pair(exception): exception for exception in code.signal_exceptions} for code in (compared.a, compared.b)
+    )
     for key in {**exceptions_a, **exceptions_b}:
         before, after = exceptions_a.get(key), exceptions_b.get(key)
         if before != after:
-            word = "removed" if after is None else "added" if before is None else "changed"
+            if after is None:
+                word = "removed"
+            elif before is None:
+                word = "added"
+            else:
+                word = "changed"
+
             yield f"signal exception {key[0]}/{key[1]} {word}: {text((after or exceptions_a[key]).reason)}"
 
 
 def _groups(compared: Compared) -> Iterator[str]:
     old, new = ({group.id: group for group in code.signal_groups} for code in (compared.a, compared.b))
     channel_changes = []
+
     for number in {**old, **new}:
         earlier, later = old.get(number), new.get(number)
         if earlier is None or later is None:
@@ -57,6 +67,7 @@ def _groups(compared: Compared) -> Iterator[str]:
 def _plans(compared: Compared) -> Iterator[str]:
     old, new = ({plan.id: plan for plan in code.plans} for code in (compared.a, compared.b))
     common_groups = {group.id for group in compared.a.signal_groups} & {group.id for group in compared.b.signal_groups}
+
     for name in {**old, **new}:
         earlier, later = old.get(name), new.get(name)
         if earlier is None or later is None:
@@ -96,6 +107,7 @@ def rule_changes(compared: Compared) -> Iterator[str]:
         if earlier == later:
             continue
 
+        # The change of a lane's speed is listed with the lane: its rule would only repeat it
         if (earlier is None or repeats_lanes(compared.a, earlier)) and (
             later is None or repeats_lanes(compared.b, later)
         ):
@@ -104,11 +116,12 @@ def rule_changes(compared: Compared) -> Iterator[str]:
             yield f"{_rule(later)} added: {_terms(later)}"
         elif earlier is not None and later is None:
             has_lost_place = all(target.entity not in entities for target in earlier.targets)
-            reason = (
-                f"lost its place: {_targets(earlier.targets)} {'is' if len(earlier.targets) == 1 else 'are'} gone"
-                if has_lost_place
-                else f"removed: it was {_terms(earlier)}"
-            )
+            if has_lost_place:
+                reason = (
+                    f"lost its place: {_targets(earlier.targets)} {'is' if len(earlier.targets) == 1 else 'are'} gone"
+                )
+            else:
+                reason = f"removed: it was {_terms(earlier)}"
 
             yield f"{_rule(earlier)} {reason}"
         elif earlier is not None and later is not None:
@@ -123,10 +136,13 @@ def _phase_times(times: list[list[Any]]) -> str:
         return ""
 
     different = [
-        f"phase {k} {before[0] / 1000:g} -> {after[0] / 1000:g} s" if before[0] != after[0] else f"phase {k} bounds"
-        for k, (before, after) in enumerate(zip(*times, strict=True), 1)
+        f"phase {number} {before[0] / 1000:g} -> {after[0] / 1000:g} s"
+        if before[0] != after[0]
+        else f"phase {number} bounds"
+        for number, (before, after) in enumerate(zip(*times, strict=True), 1)
         if before != after
     ]
+
     return f" ({listed(different)})"
 
 
@@ -138,13 +154,13 @@ def _shown(code: IntersectionCode, plan: Any, groups: set[int]) -> list[list[tup
     ]
 
 
-def _recoloured(a: IntersectionCode, x: Any, b: IntersectionCode, y: Any, groups: set[int]) -> list[str]:
+def _recoloured(first: IntersectionCode, x: Any, second: IntersectionCode, y: Any, groups: set[int]) -> list[str]:
     def letters(code: IntersectionCode, plan: Any) -> dict[int, str]:
         rows = _shown(code, plan, groups)
-        return {g: "".join(dict(row).get(g, "") for row in rows) for g in groups}
+        return {group: "".join(dict(row).get(group, "") for row in rows) for group in groups}
 
-    old, new = letters(a, x), letters(b, y)
-    return [str(g) for g in sorted(groups) if old[g] != new[g]]
+    old, new = letters(first, x), letters(second, y)
+    return [str(group) for group in sorted(groups) if old[group] != new[group]]
 
 
 def _entities(code: IntersectionCode) -> set[str]:

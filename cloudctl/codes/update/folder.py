@@ -69,7 +69,7 @@ class CodeFolder:
             raise CodeError(str(self.path), errors)
 
         for filed in files.values():
-            filed.sort(key=lambda item: item.code.revision)
+            filed.sort(key=lambda revision: revision.code.revision)
 
         return files
 
@@ -104,7 +104,7 @@ class CodeFolder:
 
     def latest(self) -> list[Filed]:
         """Return the last revision of each code, in the order of the files."""
-        return sorted((filed[-1] for filed in self.files.values()), key=lambda item: _file_number(item.path))
+        return sorted((filed[-1] for filed in self.files.values()), key=lambda revision: _file_number(revision.path))
 
     def gone(self) -> list[IntersectionCode]:
         """Return intersections that were here and are gone, taken out or deleted: as they stood last, as far as that
@@ -142,16 +142,16 @@ class CodeFolder:
     def put(self, path: Path, code: IntersectionCode) -> None:
         """Write a code to a file of the folder, whole before the old one goes."""
         _write_whole(path, dump(code))
-        filed = [item for item in self.files.get(code.id, []) if item.path != path]
-        self.files[code.id] = sorted([*filed, Filed(path, code)], key=lambda item: item.code.revision)
+        filed = [revision for revision in self.files.get(code.id, []) if revision.path != path]
+        self.files[code.id] = sorted([*filed, Filed(path, code)], key=lambda revision: revision.code.revision)
 
     def shelve(self, filed: Filed) -> Path:
         """Keep a revision in the folder's history and take its file out of what a node loads; return where it is
         now."""
         target = self.keep_revision(filed)
         filed.path.unlink()
-        remaining = [item for item in self.files[filed.code.id] if item.path != filed.path]
 
+        remaining = [file for file in self.files[filed.code.id] if file.path != filed.path]
         if remaining:
             self.files[filed.code.id] = remaining
         else:
@@ -179,16 +179,17 @@ class CodeFolder:
     def free_file(self, taken: set[Path]) -> Path:
         """Return the file for one more code: numbered after all that are or were just now here."""
         numbers = [
-            _file_number(path)[0] for path in (*taken, *(item.path for filed in self.files.values() for item in filed))
+            _file_number(path)[0]
+            for path in (*taken, *(revision.path for filed in self.files.values() for revision in filed))
         ]
-        return self.path / f"{max((k for k in numbers if k < UNNUMBERED_FILE), default=-1) + 1}.json"
+        return self.path / f"{max((number for number in numbers if number < UNNUMBERED_FILE), default=-1) + 1}.json"
 
 
 def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
     """Yield where one city code stands for two intersections, or one revision for two contents."""
     filed_of_id: dict[str, list[Filed]] = {}
-    for item in filed:
-        code, path = item.code, item.path
+    for code_file in filed:
+        code, path = code_file.code, code_file.path
         for other in filed_of_id.setdefault(code.id, []):
             if not same_intersection(other.code, code):
                 yield Finding(
@@ -203,6 +204,7 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                         "gives it a code of its own"
                     ),
                 )
+
                 break
 
             if other.code.revision == code.revision and dump(other.code) != dump(code):
@@ -217,9 +219,10 @@ def identity_clashes(filed: Sequence[Filed]) -> Iterator[Finding]:
                         "shows how they differ"
                     ),
                 )
+
                 break
 
-        filed_of_id[code.id].append(item)
+        filed_of_id[code.id].append(code_file)
 
 
 UNNUMBERED_FILE = 10**9

@@ -17,9 +17,11 @@ MAX_END_SHIFT = 1.5  # m by which a lane's end at the intersection may have move
 MIN_LIKENESS = 0.5  # share of lanes' ends that must agree in two versions of a map
 # the share that is needed by (of one map or one official number, called the same): names as "J0" stand in many maps
 REQUIRED_LIKENESS = {(True, True): 0.2, (True, False): MIN_LIKENESS, (False, True): 0.5, (False, False): 0.8}
-MAX_SAME_NAME_DISTANCE = 30.0  # m between reference points that suffice where both are called the same
+# m between reference points that suffice where both are called the same
+MAX_SAME_NAME_DISTANCE = 30.0
 NAMING_ALIAS_KINDS = ("sumo_tl", "sumo", "lanelet2", "opendrive", "j2735", "ydt3709", "ga1049")
-OFFICIAL_KINDS = ("j2735", "ydt3709")  # numbers that an authority gave: another number is another intersection
+# Numbers that an authority gave: another number is another intersection
+OFFICIAL_KINDS = ("j2735", "ydt3709")
 MAX_SHIFT_DIFFERENCE = 0.03  # m by which lanes of a map that moved as a whole may differ in how far
 
 
@@ -39,13 +41,13 @@ def lane_ends_at_intersection(code: IntersectionCode) -> F8:
     return np.array(rows, float).reshape(-1, 3)
 
 
-def likeness(a: F8, b: F8) -> float:
+def likeness(first: F8, second: F8) -> float:
     """Return the share of lanes' ends (`lane_ends_at_intersection`) of the intersection with fewer that the other has
     too."""
-    if not len(a) or not len(b):
+    if not len(first) or not len(second):
         return 0.0
 
-    fewer, more = (a, b) if len(a) <= len(b) else (b, a)
+    fewer, more = (first, second) if len(first) <= len(second) else (second, first)
     gap = fewer[:, None, :2] - more[None, :, :2]
     gap = gap * [M_PER_E7, M_PER_E7 * np.cos(np.radians(fewer[0, 0] / 1e7))]
     agree = (np.hypot(gap[..., 0], gap[..., 1]) <= MAX_END_SHIFT) & (fewer[:, None, 2] == more[None, :, 2])
@@ -75,17 +77,20 @@ def pair_up(
     )
     names_before, names_after = [names_elsewhere(code) for code in before], [names_elsewhere(code) for code in after]
     distances = _apart(before, after)
+    # A name counts in full only within one source, or where an authority gave it; else lanes must lie on each other
     cost = np.full((len(before), len(after)), BARRED_COST)
 
-    for i, j in _candidates(distances, names_before, names_after):
-        shares_name = bool(names_before[i] & names_after[j])
-        alike = likeness(ends_before[i], ends_after[j])
-        certain = same_source[i] or any(alias.kind in OFFICIAL_KINDS for alias in names_before[i] & names_after[j])
+    for index, other in _candidates(distances, names_before, names_after):
+        shares_name = bool(names_before[index] & names_after[other])
+        alike = likeness(ends_before[index], ends_after[other])
+        certain = same_source[index] or any(
+            alias.kind in OFFICIAL_KINDS for alias in names_before[index] & names_after[other]
+        )
         required = REQUIRED_LIKENESS[certain, shares_name]
-        if alike >= required or (shares_name and certain and distances[i, j] <= MAX_SAME_NAME_DISTANCE):
-            cost[i, j] = -alike - 0.5 * shares_name
+        if alike >= required or (shares_name and certain and distances[index, other] <= MAX_SAME_NAME_DISTANCE):
+            cost[index, other] = -alike - 0.5 * shares_name
 
-    return {j: i for i, j in assign(cost)}
+    return {other: index for index, other in assign(cost)}
 
 
 def same_intersection(first: IntersectionCode, second: IntersectionCode) -> bool:
@@ -100,6 +105,7 @@ def same_intersection(first: IntersectionCode, second: IntersectionCode) -> bool
         or likeness(lane_ends_at_intersection(first), lane_ends_at_intersection(second)) >= MIN_LIKENESS
     ):
         return True
+
     if {alias.kind for alias in names_a} & {alias.kind for alias in names_b}:
         return False
 
@@ -112,20 +118,25 @@ def same_intersection(first: IntersectionCode, second: IntersectionCode) -> bool
 
 def _apart(before: Sequence[IntersectionCode], after: Sequence[IntersectionCode]) -> F8:
     """Return m between the reference points, float64[n, m]."""
-    a, b = (np.array([(code.ref_lat_e7, code.ref_lon_e7) for code in codes], float) for codes in (before, after))
-    gap = (a[:, None] - b[None]) * M_PER_E7
-    return np.asarray(np.hypot(gap[..., 0], gap[..., 1] * np.cos(np.radians(a[:, None, 0] / 1e7))))
+    first, second = (
+        np.array([(code.ref_lat_e7, code.ref_lon_e7) for code in codes], float) for codes in (before, after)
+    )
+    gap = (first[:, None] - second[None]) * M_PER_E7
+    return np.asarray(np.hypot(gap[..., 0], gap[..., 1] * np.cos(np.radians(first[:, None, 0] / 1e7))))
 
 
 def _candidates(distances: F8, old: Sequence[set[Alias]], new: Sequence[set[Alias]]) -> list[tuple[int, int]]:
     """Return the pairs that are near each other or called the same."""
-    pairs = {(int(i), int(j)) for i, j in zip(*np.nonzero(distances <= MAX_PAIR_DISTANCE), strict=True)}
+    pairs = {(int(row), int(column)) for row, column in zip(*np.nonzero(distances <= MAX_PAIR_DISTANCE), strict=True)}
     indices_of_alias: dict[Alias, list[int]] = {}
-    for i, names in enumerate(old):
-        for alias in names:
-            indices_of_alias.setdefault(alias, []).append(i)
 
-    pairs |= {(i, j) for j, names in enumerate(new) for alias in names for i in indices_of_alias.get(alias, ())}
+    for row, names in enumerate(old):
+        for alias in names:
+            indices_of_alias.setdefault(alias, []).append(row)
+
+    pairs |= {
+        (row, column) for column, names in enumerate(new) for alias in names for row in indices_of_alias.get(alias, ())
+    }
     return sorted(pairs)
 
 
@@ -169,6 +180,7 @@ def shifted(code: IntersectionCode, step: Point) -> IntersectionCode:
         for crosswalk in code.crosswalks
     )
     changes["zones"] = tuple(replace(zone, polygon=shifted_line(zone.polygon)) for zone in code.zones)
+
     for table in ("nodes", "devices"):
         changes[table] = tuple(
             replace(row, lat_e7=row.lat_e7 + step[0], lon_e7=row.lon_e7 + step[1]) for row in getattr(code, table)

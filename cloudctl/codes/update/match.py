@@ -28,12 +28,7 @@ MAX_MOVED = 30.0  # m a lane may have moved to be the same by its alias
 MIN_OVERLAP = 0.5  # of the shorter of two lanes that must lie beside the other
 ALIAS_COST = ID_COST = 1.0  # m; another alias, another id (where ids count)
 # m; other turns, use, role; one is a part of the other
-TURN_COST, USE_COST, ROLE_COST, PARTIAL_COST = (
-    1.0,
-    1.0,
-    3.0,
-    0.5,
-)
+TURN_COST, USE_COST, ROLE_COST, PARTIAL_COST = 1.0, 1.0, 3.0, 0.5
 # m within which two are the same without an alias
 MAX_NODE_SHIFT, MAX_CROSSWALK_SHIFT, MAX_ZONE_SHIFT, MAX_DEVICE_SHIFT = (
     15.0,
@@ -67,10 +62,11 @@ def match(
     lanes = _lanes(before, after, origin, id_cost)
     links = _links(before, after, lanes)
     connections = _connections(before, after, lanes)
+
     crosswalks = _items(
         before.crosswalks,
         after.crosswalks,
-        lambda a, b: _apart_either_way(a.axis, b.axis),
+        lambda first, second: _apart_either_way(first.axis, second.axis),
         MAX_CROSSWALK_SHIFT,
         id_cost,
     )
@@ -93,20 +89,23 @@ def match(
     )
 
 
-def alias_cost(a: Sequence[Alias], b: Sequence[Alias]) -> float:
+def alias_cost(first: Sequence[Alias], second: Sequence[Alias]) -> float:
     """Return 0 where two share an alias or have none of one kind, ALIAS_COST where they are called otherwise in the
     same words."""
-    if set(a) & set(b):
+    if set(first) & set(second):
         return 0.0
-    return ALIAS_COST if {alias.kind for alias in a} & {alias.kind for alias in b} else 0.0
+    return ALIAS_COST if {alias.kind for alias in first} & {alias.kind for alias in second} else 0.0
 
 
 def assign(cost: F8) -> list[tuple[int, int]]:
     """Return the (row, column) pairs of least cost in all, without those that are barred."""
     if not cost.size:
         return []
+
     rows, columns = linear_sum_assignment(cost)
-    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if cost[i, j] < BARRED_COST]
+    return [
+        (int(row), int(column)) for row, column in zip(rows, columns, strict=True) if cost[row, column] < BARRED_COST
+    ]
 
 
 def lane_shapes(code: IntersectionCode, origin: Origin) -> list[Shape]:
@@ -121,31 +120,35 @@ def _lanes(before: IntersectionCode, after: IntersectionCode, origin: Origin, id
     roles_old, roles_new = _roles(before), _roles(after)
     cost = np.full((len(shapes_before), len(shapes_after)), BARRED_COST)
 
-    for i, a in enumerate(before.lanes):
-        for j, b in enumerate(after.lanes):
-            shares_name = bool(set(a.alias) & set(b.alias)) or (id_cost > 0 and a.id == b.id)
-            if not (boxes_near[i, j] or shares_name):
+    for row, lane in enumerate(before.lanes):
+        for column, other_lane in enumerate(after.lanes):
+            shares_name = bool(set(lane.alias) & set(other_lane.alias)) or (id_cost > 0 and lane.id == other_lane.id)
+            if not (boxes_near[row, column] or shares_name):
                 continue
 
-            nearness = compare(shapes_before[i], shapes_after[j])
+            nearness = compare(shapes_before[row], shapes_after[column])
             max_distance = MAX_MOVED if shares_name else MAX_LANE_OFFSET
             if nearness.distance > max_distance or nearness.overlap < MIN_OVERLAP * min(
-                shapes_before[i].size, shapes_after[j].size
+                shapes_before[row].size, shapes_after[column].size
             ):
                 continue
 
-            cost[i, j] = nearness.distance + _lane_penalty(a, b) + id_cost * (a.id != b.id)
-            cost[i, j] += ROLE_COST * (roles_old[a.id] != roles_new[b.id])
-            cost[i, j] += TURN_COST * _unlikeness(turns_old.get(a.id, set()), turns_new.get(b.id, set()))
-            cost[i, j] += PARTIAL_COST * (
-                1.0 - nearness.overlap / max(shapes_before[i].size, shapes_after[j].size, 1e-9)
+            cost[row, column] = (
+                nearness.distance + _lane_penalty(lane, other_lane) + id_cost * (lane.id != other_lane.id)
+            )
+            cost[row, column] += ROLE_COST * (roles_old[lane.id] != roles_new[other_lane.id])
+            cost[row, column] += TURN_COST * _unlikeness(
+                turns_old.get(lane.id, set()), turns_new.get(other_lane.id, set())
+            )
+            cost[row, column] += PARTIAL_COST * (
+                1.0 - nearness.overlap / max(shapes_before[row].size, shapes_after[column].size, 1e-9)
             )
 
-    return {after.lanes[j].id: before.lanes[i].id for i, j in assign(cost)}
+    return {after.lanes[column].id: before.lanes[row].id for row, column in assign(cost)}
 
 
-def _lane_penalty(a: Lane, b: Lane) -> float:
-    return alias_cost(a.alias, b.alias) + USE_COST * (a.use != b.use)
+def _lane_penalty(first: Lane, second: Lane) -> float:
+    return alias_cost(first.alias, second.alias) + USE_COST * (first.use != second.use)
 
 
 def _roles(code: IntersectionCode) -> dict[str, str]:
@@ -162,8 +165,8 @@ def _turns(code: IntersectionCode) -> dict[str, set[str]]:
     return turns_of_lane
 
 
-def _unlikeness(a: set[str], b: set[str]) -> float:
-    return 1.0 - len(a & b) / len(a | b) if a | b else 0.0
+def _unlikeness(first: set[str], second: set[str]) -> float:
+    return 1.0 - len(first & second) / len(first | second) if first | second else 0.0
 
 
 def _links(before: IntersectionCode, after: IntersectionCode, lanes: dict[str, str]) -> dict[str, str]:
@@ -171,23 +174,23 @@ def _links(before: IntersectionCode, after: IntersectionCode, lanes: dict[str, s
     link_of = {lane.id: lane.link for lane in before.lanes}
     votes = Counter((link_of[lanes[lane.id]], lane.link) for lane in after.lanes if lane.id in lanes)
     index_before, index_after = (
-        {link.id: k for k, link in enumerate(before.links)},
-        {link.id: k for k, link in enumerate(after.links)},
+        {link.id: index for index, link in enumerate(before.links)},
+        {link.id: index for index, link in enumerate(after.links)},
     )
     cost = np.full((len(index_before), len(index_after)), BARRED_COST)
 
-    for (a, b), count in votes.items():
-        if a in index_before and b in index_after:
-            cost[index_before[a], index_after[b]] = -float(count)
+    for (old, new), count in votes.items():
+        if old in index_before and new in index_after:
+            cost[index_before[old], index_after[new]] = -float(count)
 
-    for link, i in zip(before.links, index_before.values(), strict=True):
-        for other, j in zip(after.links, index_after.values(), strict=True):
+    for link, old_row in zip(before.links, index_before.values(), strict=True):
+        for other, new_row in zip(after.links, index_after.values(), strict=True):
             if set(link.alias) & set(other.alias) and link.role == other.role:
-                cost[i, j] = min(cost[i, j], 0.0) - 0.5
-            elif cost[i, j] < BARRED_COST and link.role == other.role:
-                cost[i, j] -= 0.25
+                cost[old_row, new_row] = min(cost[old_row, new_row], 0.0) - 0.5
+            elif cost[old_row, new_row] < BARRED_COST and link.role == other.role:
+                cost[old_row, new_row] -= 0.25
 
-    return {after.links[j].id: before.links[i].id for i, j in assign(cost)}
+    return {after.links[new_row].id: before.links[old_row].id for old_row, new_row in assign(cost)}
 
 
 def _connections(before: IntersectionCode, after: IntersectionCode, lanes: dict[str, str]) -> dict[str, str]:
@@ -209,27 +212,28 @@ def _groups(
     before: IntersectionCode, after: IntersectionCode, connections: dict[str, str], crosswalks: dict[str, str]
 ) -> dict[int, int]:
     """Return the group that most of a group's movements and crosswalks had."""
-    group_before: dict[str, int] = {c.id: c.group for c in before.connections} | {
+    group_before: dict[str, int] = {connection.id: connection.group for connection in before.connections} | {
         crosswalk.id: crosswalk.group for crosswalk in before.crosswalks
     }
     old_id_of = connections | crosswalks
     votes: Counter[tuple[int, int]] = Counter()
-    users: list[Connection | Crosswalk] = [*after.connections, *after.crosswalks]
 
-    for item in users:
-        if item.group and item.id in old_id_of and group_before[old_id_of[item.id]]:
-            votes[group_before[old_id_of[item.id]], item.group] += 1
+    users: list[Connection | Crosswalk] = [*after.connections, *after.crosswalks]
+    for user in users:
+        if user.group and user.id in old_id_of and group_before[old_id_of[user.id]]:
+            votes[group_before[old_id_of[user.id]], user.group] += 1
 
     index_before, index_after = (
-        {g.id: k for k, g in enumerate(before.signal_groups)},
-        {g.id: k for k, g in enumerate(after.signal_groups)},
+        {signal_group.id: index for index, signal_group in enumerate(before.signal_groups)},
+        {signal_group.id: index for index, signal_group in enumerate(after.signal_groups)},
     )
     cost = np.full((len(index_before), len(index_after)), BARRED_COST)
-    for (a, b), count in votes.items():
-        if a in index_before and b in index_after:
-            cost[index_before[a], index_after[b]] = -float(count) - 0.1 * (a == b)
 
-    return {after.signal_groups[j].id: before.signal_groups[i].id for i, j in assign(cost)}
+    for (old, new), count in votes.items():
+        if old in index_before and new in index_after:
+            cost[index_before[old], index_after[new]] = -float(count) - 0.1 * (old == new)
+
+    return {after.signal_groups[new_row].id: before.signal_groups[old_row].id for old_row, new_row in assign(cost)}
 
 
 def _nodes(before: IntersectionCode, after: IntersectionCode, id_cost: float) -> dict[str, str]:
@@ -240,7 +244,11 @@ def _nodes(before: IntersectionCode, after: IntersectionCode, id_cost: float) ->
     new = [node for node in after.nodes if node.id != own_new or not old_id_of]
 
     return old_id_of | _items(
-        old, new, lambda a, b: distance((a.lat_e7, a.lon_e7), (b.lat_e7, b.lon_e7)), MAX_NODE_SHIFT, id_cost
+        old,
+        new,
+        lambda first, second: distance((first.lat_e7, first.lon_e7), (second.lat_e7, second.lon_e7)),
+        MAX_NODE_SHIFT,
+        id_cost,
     )
 
 
@@ -257,34 +265,36 @@ def _items(
 ) -> dict[str, str]:
     """Return which of a few things are the same: near each other, or called the same and not far away."""
     cost = np.full((len(old), len(new)), BARRED_COST)
-    for i, a in enumerate(old):
-        for j, b in enumerate(new):
-            shares_name = bool(set(a.alias) & set(b.alias)) or (id_cost > 0 and a.id == b.id)
-            distance_m = distance_of(a, b)
+    for row, earlier in enumerate(old):
+        for column, later in enumerate(new):
+            shares_name = bool(set(earlier.alias) & set(later.alias)) or (id_cost > 0 and earlier.id == later.id)
+            distance_m = distance_of(earlier, later)
             if distance_m <= (max(MAX_MOVED, max_distance) if shares_name else max_distance):
-                cost[i, j] = distance_m + alias_cost(a.alias, b.alias) + id_cost * (a.id != b.id)
+                cost[row, column] = (
+                    distance_m + alias_cost(earlier.alias, later.alias) + id_cost * (earlier.id != later.id)
+                )
 
-    return {new[j].id: old[i].id for i, j in assign(cost)}
+    return {new[column].id: old[row].id for row, column in assign(cost)}
 
 
-def _apart_either_way(a: Sequence[Point], b: Sequence[Point]) -> float:
-    if not (a and b):
+def _apart_either_way(first: Sequence[Point], second: Sequence[Point]) -> float:
+    if not (first and second):
         return BARRED_COST
-    as_drawn = distance(a[0], b[0]) + distance(a[-1], b[-1])
-    reversed_ = distance(a[0], b[-1]) + distance(a[-1], b[0])
+    as_drawn = distance(first[0], second[0]) + distance(first[-1], second[-1])
+    reversed_ = distance(first[0], second[-1]) + distance(first[-1], second[0])
     return min(as_drawn, reversed_) / 2
 
 
-def _zones_apart(a: Any, b: Any) -> float:
-    return (
-        distance(_centre(a.polygon), _centre(b.polygon))
-        if a.kind == b.kind and a.polygon and b.polygon
-        else BARRED_COST
-    )
+def _zones_apart(first: Any, second: Any) -> float:
+    if first.kind == second.kind and first.polygon and second.polygon:
+        return distance(_centre(first.polygon), _centre(second.polygon))
+    return BARRED_COST
 
 
-def _devices_apart(a: Any, b: Any) -> float:
-    return distance((a.lat_e7, a.lon_e7), (b.lat_e7, b.lon_e7)) if a.kind == b.kind else BARRED_COST
+def _devices_apart(first: Any, second: Any) -> float:
+    if first.kind == second.kind:
+        return distance((first.lat_e7, first.lon_e7), (second.lat_e7, second.lon_e7))
+    return BARRED_COST
 
 
 def _centre(points: Iterable[Point]) -> Point:

@@ -23,7 +23,8 @@ Key = Hashable
 FIELDS_MERGED_APART = frozenset(
     ("id", "revision", "alias", "rules", "plans", "stop_lines", "conflicts", "signal_exceptions")
 )
-FIELDS_WITHOUT_NOTE = ("number",)  # they follow from other changes: no line in the report where both changed them
+# They follow from other changes: no line in the report where both changed them
+FIELDS_WITHOUT_NOTE = ("number",)
 
 
 class Notes(list[Loss]):
@@ -42,7 +43,8 @@ class MergeInputs(NamedTuple):
     """The three codes that become one, in the same ids."""
 
     last_import: IntersectionCode
-    current: IntersectionCode  # the code as it stands: the last import, and what was changed by hand since
+    # The code as it stands: the last import, and what was changed by hand since
+    current: IntersectionCode
     new_import: IntersectionCode
 
 
@@ -90,6 +92,7 @@ def merged(inputs: MergeInputs, name_rule: Callable[[], str]) -> tuple[Intersect
             name_rule=name_rule,
         ),
     )
+
     _note_empty_zones(notes, inputs.current, code)
     return _without_empty_zones(notes, code), notes
 
@@ -104,12 +107,14 @@ def _merged_table(
     """Return the merged rows of one table: in the order of the code as it stands, new ones at the end."""
     last_import, current, new_import = ({key(row): row for row in getattr(code, table)} for code in inputs)
     rows = []
+
     for name, row in current.items():
         title = f"{kind} {_text(name)}"
         if name in new_import:
             rows.append(_merged_row(notes, title, last_import.get(name), row, new_import[name]))
         elif name not in last_import:
             rows.append(row)  # written by hand
+        # Conflicts are computed: none is written by hand
         elif last_import[name] != row and kind != "conflict":
             fields = ", ".join(
                 name_of_field
@@ -119,6 +124,7 @@ def _merged_table(
             notes.lost(title, f"is no longer in the source; what was written by hand goes with it: {fields}")
 
     for name, row in new_import.items():
+        # Deletion by hand is an edit, too
         if name not in current and name in last_import:
             if last_import[name] != row:
                 notes.kept(
@@ -182,6 +188,7 @@ def _merged_aliases(
     """Return the source's aliases, without those taken out by hand, and those added by hand."""
     if tuple(last_import) == tuple(new_import):
         return tuple(current)
+
     removed = [alias for alias in last_import if alias not in current]
     added = [alias for alias in current if alias not in last_import and alias not in new_import]
     return (*(alias for alias in new_import if alias not in removed), *added)
@@ -266,7 +273,7 @@ def _with_phases_for_groups(notes: Notes, inputs: MergeInputs, groups: tuple[Sig
 def _phases_for_groups(code: IntersectionCode, group_ids: list[int], plan_of_id: dict[str, Plan]) -> tuple[Plan, ...]:
     """Return the plans of a code with phases that show a state of each group of `group_ids`. A group that the code does
     not have shows what it shows in the plan of the same id in `plan_of_id`, or red where there is none."""
-    index_of_group = {group.id: k for k, group in enumerate(code.signal_groups)}
+    index_of_group = {group.id: index for index, group in enumerate(code.signal_groups)}
     plans = []
     for plan in code.plans:
         other = plan_of_id.get(plan.id)
@@ -277,14 +284,16 @@ def _phases_for_groups(code: IntersectionCode, group_ids: list[int], plan_of_id:
                 if other is not None and len(other.phases) == len(plan.phases)
                 else "R" * len(group_ids)
             )
+
             shows = "".join(
                 (
                     phase.shows[index_of_group[group]]
                     if group in index_of_group and index_of_group[group] < len(phase.shows)
-                    else default_letters[k]
+                    else default_letters[index]
                 )
-                for k, group in enumerate(group_ids)
+                for index, group in enumerate(group_ids)
             )
+
             phases.append(replace(phase, shows=shows))
 
         plans.append(replace(plan, phases=tuple(phases)))
@@ -297,7 +306,9 @@ def _without_dangling(notes: Notes, code: IntersectionCode) -> IntersectionCode:
     nodes, links = ids_of(code.nodes) | {""}, ids_of(code.links)
     lanes = _with_known_parts(notes, "lane", code.lanes, lambda lane: [lane.link], links)
     lane_ids = ids_of(lanes)
-    connections = _with_known_parts(notes, "connection", code.connections, lambda c: [c.from_lane, c.to_lane], lane_ids)
+    connections = _with_known_parts(
+        notes, "connection", code.connections, lambda connection: [connection.from_lane, connection.to_lane], lane_ids
+    )
     connection_ids = ids_of(connections)
     groups = {group.id for group in code.signal_groups} | {0}
 
@@ -310,12 +321,12 @@ def _without_dangling(notes: Notes, code: IntersectionCode) -> IntersectionCode:
             for link in code.links
         ),
         lanes=lanes,
-        connections=tuple(_with_known_group(notes, c, groups) for c in connections),
-        conflicts=tuple(c for c in code.conflicts if {c.a, c.b} <= connection_ids),
+        connections=tuple(_with_known_group(notes, connection, groups) for connection in connections),
+        conflicts=tuple(connection for connection in code.conflicts if {connection.a, connection.b} <= connection_ids),
         stop_lines=tuple(line for line in code.stop_lines if line.lane in lane_ids),
         crosswalks=tuple(_with_known_group(notes, walk, groups) for walk in code.crosswalks),
         signal_exceptions=_with_known_parts(
-            notes, "signal exception", code.signal_exceptions, lambda e: [e.a, e.b], groups
+            notes, "signal exception", code.signal_exceptions, lambda exception: [exception.a, exception.b], groups
         ),
     )
 
@@ -359,10 +370,11 @@ def _note_empty_zones(notes: Notes, before: IntersectionCode, after: Intersectio
 def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCode:
     """Return the code without rules on zones that cover no lane and no movement: a node would refuse it whole."""
     lines = [
-        points for points in (*(lane.points for lane in code.lanes), *(c.points for c in code.connections)) if points
+        points
+        for points in (*(lane.points for lane in code.lanes), *(connection.points for connection in code.connections))
+        if points
     ]
     zones_with_rules = {target.entity for rule in code.rules for target in rule.targets}
-
     empty_zones = {
         zone.id
         for zone in code.zones
@@ -370,6 +382,7 @@ def _without_empty_zones(notes: Notes, code: IntersectionCode) -> IntersectionCo
         and zone.polygon
         and not any(next(inside_spans(line, zone.polygon), None) for line in lines)
     }
+
     rules = []
     for rule in code.rules:
         targets = tuple(target for target in rule.targets if target.entity not in empty_zones)

@@ -43,7 +43,8 @@ def next_file(
     own, else in its place."""
     stem = filed.path.stem.partition("-r")[0]
     if valid_from is not None:
-        folder.keep_revision(filed)  # to find what is written by hand into the one in force until then
+        # To find what is written by hand into the one in force until then
+        folder.keep_revision(filed)
         return filed.path.with_name(f"{stem}-r{code.revision}.json"), replace(code, valid_from=valid_from)
 
     if "-r" not in filed.path.stem:

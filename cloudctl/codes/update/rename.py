@@ -44,6 +44,7 @@ def with_unique_ids(code: IntersectionCode) -> tuple[IntersectionCode, list[str]
     code spoilt by hand."""
     changes: dict[str, Any] = {}
     repeated_ids: list[str] = []
+
     for field in code.__struct_fields__:
         rows = getattr(code, field)
         if isinstance(rows, tuple) and rows and hasattr(rows[0], "id"):
@@ -65,8 +66,8 @@ class Numbering:
         """Take into account every id that codes use."""
         for code in codes:
             for table in (*ID_TABLES, "rules"):
-                for item in getattr(code, table):
-                    match = NUMBERED_ID.fullmatch(item.id)
+                for entity in getattr(code, table):
+                    match = NUMBERED_ID.fullmatch(entity.id)
                     if match:
                         self._raise(match[1], int(match[2]))
 
@@ -86,7 +87,7 @@ class Numbering:
         CodeError."""
         number = self.highest.get(GROUP_LETTER, 0) + 1
         if number > MAX_GROUP:
-            free_numbers = [k for k in range(1, MAX_GROUP + 1) if k not in taken_numbers]
+            free_numbers = [index for index in range(1, MAX_GROUP + 1) if index not in taken_numbers]
             if not free_numbers:
                 raise refuse(
                     where=where,
@@ -112,7 +113,8 @@ def renamed(
     for table in ID_TABLES:
         old_id_of: dict[str, str] = getattr(matches, table)
         names[table] = {
-            item.id: old_id_of.get(item.id) or numbering.next(LETTER_OF_TABLE[table]) for item in getattr(code, table)
+            entity.id: old_id_of.get(entity.id) or numbering.next(LETTER_OF_TABLE[table])
+            for entity in getattr(code, table)
         }
 
     groups = _group_numbers(code, matches.groups, numbering, groups_fixed)
@@ -127,6 +129,7 @@ def _group_numbers(
 
     number_of: dict[int, int] = {}
     taken_numbers = set(old_number_of.values())
+
     for group in code.signal_groups:
         number_of[group.id] = old_number_of.get(group.id) or numbering.next_group(taken_numbers, code.id)
         taken_numbers.add(number_of[group.id])
@@ -144,12 +147,12 @@ def with_ids(code: IntersectionCode, names: dict[str, dict[str, str]], groups: d
         return groups.get(number, number)
 
     # The source knows no columns: the channel is the group's number
-    channels_follow_ids = all(g.channels == (g.id,) for g in code.signal_groups)
+    channels_follow_ids = all(signal_group.channels == (signal_group.id,) for signal_group in code.signal_groups)
     new_id_of = {old: new for table in ID_TABLES for old, new in names[table].items()}
 
     return replace(
         code,
-        nodes=tuple(replace(n, id=name("nodes", n.id)) for n in code.nodes),
+        nodes=tuple(replace(node, id=name("nodes", node.id)) for node in code.nodes),
         links=tuple(
             replace(
                 link,
@@ -162,25 +165,37 @@ def with_ids(code: IntersectionCode, names: dict[str, dict[str, str]], groups: d
         lanes=tuple(replace(lane, id=name("lanes", lane.id), link=name("links", lane.link)) for lane in code.lanes),
         connections=tuple(
             replace(
-                c,
-                id=name("connections", c.id),
-                from_lane=name("lanes", c.from_lane),
-                to_lane=name("lanes", c.to_lane),
-                group=group(c.group),
+                connection,
+                id=name("connections", connection.id),
+                from_lane=name("lanes", connection.from_lane),
+                to_lane=name("lanes", connection.to_lane),
+                group=group(connection.group),
             )
-            for c in code.connections
+            for connection in code.connections
         ),
-        conflicts=tuple(replace(c, a=name("connections", c.a), b=name("connections", c.b)) for c in code.conflicts),
+        conflicts=tuple(
+            replace(connection, a=name("connections", connection.a), b=name("connections", connection.b))
+            for connection in code.conflicts
+        ),
         signal_groups=tuple(
-            replace(g, id=group(g.id), channels=(group(g.id),) if channels_follow_ids else g.channels)
-            for g in code.signal_groups
+            replace(
+                signal_group,
+                id=group(signal_group.id),
+                channels=(group(signal_group.id),) if channels_follow_ids else signal_group.channels,
+            )
+            for signal_group in code.signal_groups
         ),
         stop_lines=tuple(replace(line, lane=name("lanes", line.lane)) for line in code.stop_lines),
-        crosswalks=tuple(replace(w, id=name("crosswalks", w.id), group=group(w.group)) for w in code.crosswalks),
+        crosswalks=tuple(
+            replace(crosswalk, id=name("crosswalks", crosswalk.id), group=group(crosswalk.group))
+            for crosswalk in code.crosswalks
+        ),
         zones=tuple(replace(z, id=name("zones", z.id)) for z in code.zones),
-        devices=tuple(replace(d, id=name("devices", d.id)) for d in code.devices),
+        devices=tuple(replace(device, id=name("devices", device.id)) for device in code.devices),
         rules=tuple(_with_targets(rule, new_id_of) for rule in code.rules),
-        signal_exceptions=tuple(replace(e, a=group(e.a), b=group(e.b)) for e in code.signal_exceptions),
+        signal_exceptions=tuple(
+            replace(exception, a=group(exception.a), b=group(exception.b)) for exception in code.signal_exceptions
+        ),
     )
 
 
@@ -202,25 +217,27 @@ def named_rules(
     its own."""
     unassigned = {rule.id: rule for rule in before}
     id_of_index: dict[int, str] = {}
+
     for same_rule in (_same_terms, _same_kind, *([_same_id] if keep_own_ids else [])):
         pairs = [
-            (_common_targets(old, rule), old.id, k)
-            for k, rule in enumerate(after)
-            if k not in id_of_index
+            (_common_targets(old, rule), old.id, index)
+            for index, rule in enumerate(after)
+            if index not in id_of_index
             for old in unassigned.values()
             if same_rule(old, rule)
         ]
-        for _, name, k in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
-            if name in unassigned and k not in id_of_index:
-                id_of_index[k] = name
+        # Most common places first; ids and order break ties, so that the same input always gives the same ids
+        for _, name, index in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
+            if name in unassigned and index not in id_of_index:
+                id_of_index[index] = name
                 del unassigned[name]
 
     used_ids = {rule.id for rule in before}
-    own_ids = {k: rule.id for k, rule in enumerate(after) if keep_own_ids and rule.id not in used_ids}
+    own_ids = {index: rule.id for index, rule in enumerate(after) if keep_own_ids and rule.id not in used_ids}
     terms = {rule.id: rule for rule in before}
     rows = [
-        replace(rule, id=id_of_index.get(k) or own_ids.get(k) or numbering.next(LETTER_OF_TABLE["rules"]))
-        for k, rule in enumerate(after)
+        replace(rule, id=id_of_index.get(index) or own_ids.get(index) or numbering.next(LETTER_OF_TABLE["rules"]))
+        for index, rule in enumerate(after)
     ]
 
     return tuple(
@@ -239,12 +256,12 @@ def _in_order(before: tuple[Target, ...], after: tuple[Target, ...]) -> tuple[Ta
         next((old for old in targets_of_entity.get(target.entity, ()) if _same_span(old, target)), target)
         for target in after
     ]
-    index_of_target = {target: k for k, target in enumerate(before)}
+    index_of_target = {target: index for index, target in enumerate(before)}
     return tuple(sorted(settled, key=lambda target: index_of_target.get(target, len(index_of_target))))
 
 
-def _same_span(a: Target, b: Target) -> bool:
-    ends = ((a.s_from, b.s_from), (a.s_to, b.s_to))
+def _same_span(target: Target, other: Target) -> bool:
+    ends = ((target.s_from, other.s_from), (target.s_to, other.s_to))
     return all(
         first == second or (first is not None and second is not None and abs(first - second) <= MAX_SPAN_DIFFERENCE)
         for first, second in ends
@@ -255,17 +272,20 @@ def _terms(rule: Rule) -> Any:
     return replace(rule, id="", targets=())
 
 
-def _same_terms(a: Rule, b: Rule) -> bool:
-    return bool(_terms(a) == _terms(b))
+def _same_terms(first: Rule, second: Rule) -> bool:
+    return bool(_terms(first) == _terms(second))
 
 
-def _same_kind(a: Rule, b: Rule) -> bool:
-    return bool(_terms(replace(a, value=None)) == _terms(replace(b, value=None))) and _common_targets(a, b) > 0
+def _same_kind(first: Rule, second: Rule) -> bool:
+    return (
+        bool(_terms(replace(first, value=None)) == _terms(replace(second, value=None)))
+        and _common_targets(first, second) > 0
+    )
 
 
-def _same_id(a: Rule, b: Rule) -> bool:
-    return a.id == b.id
+def _same_id(first: Rule, second: Rule) -> bool:
+    return first.id == second.id
 
 
-def _common_targets(a: Rule, b: Rule) -> int:
-    return len({target.entity for target in a.targets} & {target.entity for target in b.targets})
+def _common_targets(first: Rule, second: Rule) -> int:
+    return len({target.entity for target in first.targets} & {target.entity for target in second.targets})

@@ -14,8 +14,8 @@ MAX_END_DISTANCE = 0.1  # m from a lane's end at which a stop line is taken to s
 
 def road_changes(compared: Compared) -> Iterator[str]:
     """Yield links and lanes that came and went, and how the lanes beside them are numbered now."""
-    yield from _came_and_went(compared, compared.names_a, "removed", 0)
-    yield from _came_and_went(compared, compared.names_b, "added", 1)
+    yield from _came_and_went(compared, compared.names_a, "removed", side=0)
+    yield from _came_and_went(compared, compared.names_b, "added", side=1)
 
     numbered = [
         f"{name} {earlier.number} -> {later.number}"
@@ -45,6 +45,7 @@ def _movements_with(compared: Compared, lane: str, side: int) -> str:
         for row in compared.rows["connections"].values()
         if row[side] and not row[1 - side] and lane in (row[side].from_lane, row[side].to_lane)
     ]
+
     return f", with movements {listed(connections)}" if connections else ""
 
 
@@ -84,10 +85,10 @@ def geometry_changes(compared: Compared) -> Iterator[str]:
 def limit_changes(compared: Compared) -> Iterator[str]:
     """Yield changed limits, the lanes and movements of one change together."""
     speeds: dict[tuple[float, float], tuple[list[str], list[str]]] = {}
-    for k, table in enumerate(("lanes", "connections")):
+    for index, table in enumerate(("lanes", "connections")):
         for name, (earlier, later) in compared.rows[table].items():
             if earlier and later and earlier.speed != later.speed:
-                speeds.setdefault((earlier.speed, later.speed), ([], []))[k].append(name)
+                speeds.setdefault((earlier.speed, later.speed), ([], []))[index].append(name)
 
     for (speed_before, speed_after), (lanes, connections) in sorted(speeds.items()):
         places = [f"{noun} {listed(names)}" for noun, names in (("lanes", lanes), ("movements", connections)) if names]
@@ -100,6 +101,7 @@ def movement_changes(compared: Compared) -> Iterator[str]:
     for names, word, side in ((compared.names_a, "removed", 0), (compared.names_b, "added", 1)):
         lanes, links = set(only_on_side(compared.rows["lanes"], side)), set(only_on_side(compared.rows["links"], side))
         with_roads = []
+
         for name in only_on_side(compared.rows["connections"], side):
             row = compared.rows["connections"][name][side]
             changed_lanes = {row.from_lane, row.to_lane} & lanes
@@ -115,12 +117,13 @@ def movement_changes(compared: Compared) -> Iterator[str]:
 def stop_line_changes(compared: Compared) -> Iterator[str]:
     """Yield stop lines that moved, came or went otherwise than with their lanes."""
     old, new = ({line.lane: line for line in code.stop_lines} for code in (compared.a, compared.b))
-    lanes_gone, lanes_new = only_on_side(compared.rows["lanes"]), only_on_side(compared.rows["lanes"], 1)
+    lanes_gone, lanes_new = only_on_side(compared.rows["lanes"]), only_on_side(compared.rows["lanes"], side=1)
     following = []
 
     for lane in {**old, **new}:
         earlier, later = old.get(lane), new.get(lane)
         if earlier and later and earlier.s != later.s:
+            # A stop line at the end of a lane moves with it, which is listed with the lane
             if lane in compared.bent and _at_end(compared.names_a, earlier) and _at_end(compared.names_b, later):
                 following.append(lane)
             else:
@@ -144,10 +147,14 @@ def _at_end(names: Names, line: StopLine) -> bool:
 def conflict_changes(compared: Compared) -> Iterator[str]:
     """Yield conflicts that came or went otherwise than with their movements, and changes of the right of way; points
     that moved with their paths in one line."""
-    old, new = ({pair(c): c for c in code.conflicts} for code in (compared.a, compared.b))
-    changed_connections = {*only_on_side(compared.rows["connections"]), *only_on_side(compared.rows["connections"], 1)}
+    old, new = ({pair(conflict): conflict for conflict in code.conflicts} for code in (compared.a, compared.b))
+    changed_connections = {
+        *only_on_side(compared.rows["connections"]),
+        *only_on_side(compared.rows["connections"], side=1),
+    }
     moved, max_shift = 0, 0.0
-    yielding: dict[str, list[tuple[str, bool]]] = {}  # movement -> the others, and whether it yields to each now
+    # movement -> the others, and whether it yields to each now
+    yielding: dict[str, list[tuple[str, bool]]] = {}
 
     for key in {**old, **new}:
         earlier, later = old.get(key), new.get(key)
@@ -199,6 +206,7 @@ def _right_of_way_lines(yielding: dict[str, list[tuple[str, bool]]]) -> Iterator
             for movement, entries in yielding.items()
         }
         rows = {movement: others for movement, others in rows.items() if others}
+
         if is_few:
             yield from (f"{movement} {words} {listed(others)}" for movement, others in rows.items())
         elif rows:

@@ -59,6 +59,7 @@ class Relocation:
             return None
         if _unchanged(self.old[lane], self.new[lane]):
             return s
+
         return _moved(self.old[lane], self.new[lane], s)
 
     def of(self, target: Target) -> list[Target]:
@@ -89,11 +90,12 @@ class Relocation:
         if _unchanged(old, self.new[name]):
             return [target]
 
-        own_part = (
-            self._whole_lane_now(target)
-            if target.s_from is None and target.s_to is None
-            else _span(old, self.new[name], target)
-        )
+        own_part: Target | None
+        if target.s_from is None and target.s_to is None:
+            own_part = self._whole_lane_now(target)
+        else:
+            own_part = _span(old, self.new[name], target)
+
         return ([own_part] if own_part is not None else []) + [
             piece for other in self.added for piece in self._part_along(old, first, last, other)
         ]
@@ -189,8 +191,8 @@ def _shapes(origin: Origin, rows: Sequence[Any]) -> dict[str, Shape]:
     }
 
 
-def _unchanged(a: Shape, b: Shape) -> bool:
-    return a.xy.shape == b.xy.shape and bool((a.xy == b.xy).all())
+def _unchanged(first: Shape, second: Shape) -> bool:
+    return first.xy.shape == second.xy.shape and bool((first.xy == second.xy).all())
 
 
 def _rounded(s: float | None) -> float | None:
@@ -253,6 +255,7 @@ def merge_rules(
     never given."""
     imported_before, imported_now = {rule.id: rule for rule in last_import}, {rule.id: rule for rule in new_import}
     rules: list[Rule] = []
+
     for rule in current:
         if rule.id not in imported_before:
             rules += relocated(notes, rule, relocation)
@@ -266,6 +269,7 @@ def merge_rules(
                 )
             rules += moved
 
+    # A rule that was deleted by hand stays deleted, but for places that the source has added since
     rule_ids = {rule.id for rule in current}
     for rule in new_import:
         if rule.id not in rule_ids and rule.id in imported_before:
@@ -286,6 +290,7 @@ def relocated(notes: MergeNotes, rule: Rule, relocation: Relocation) -> list[Rul
     """Return a rule written by hand at its place now, or an empty list and a note where it has none."""
     targets: list[Target] = []
     lost_places = []
+
     for target in rule.targets:
         targets_now = relocation.of(target)
         targets += targets_now
@@ -313,6 +318,7 @@ def rule_text(rule: Rule) -> str:
     tree = msgspec.to_builtins(rule)
     tree["targets"] = [{key: value for key, value in target.items() if value is not None} for target in tree["targets"]]
     defaults = msgspec.to_builtins(Rule(id=rule.id, kind=rule.kind, targets=()))
+
     return msgspec.json.encode(
         {
             key: value

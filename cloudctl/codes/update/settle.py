@@ -32,42 +32,44 @@ def settled(base: IntersectionCode, new: IntersectionCode) -> IntersectionCode:
     same."""
     origin = Origin(base.ref_lat_e7 / 1e7, base.ref_lon_e7 / 1e7)
     new = _reference(base, new)
+
     for table, line_field in (
         ("lanes", "points"),
         ("connections", "points"),
         ("crosswalks", "axis"),
         ("zones", "polygon"),
     ):
-        row_of_id = {item.id: item for item in getattr(base, table)}
+        row_of_id = {entity.id: entity for entity in getattr(base, table)}
         rows = tuple(
-            _line(origin, row_of_id[item.id], item, line_field) if item.id in row_of_id else item
-            for item in getattr(new, table)
+            _line(origin, row_of_id[entity.id], entity, line_field) if entity.id in row_of_id else entity
+            for entity in getattr(new, table)
         )
         new = replace(new, **{table: rows})
 
     for table in ("nodes", "devices"):
-        row_of_id = {item.id: item for item in getattr(base, table)}
+        row_of_id = {entity.id: entity for entity in getattr(base, table)}
         rows = tuple(
-            _place(row_of_id[item.id], item, MAX_LINE_SHIFT) if item.id in row_of_id else item
-            for item in getattr(new, table)
+            _place(row_of_id[entity.id], entity, MAX_LINE_SHIFT) if entity.id in row_of_id else entity
+            for entity in getattr(new, table)
         )
         new = replace(new, **{table: rows})
 
     for table in ("nodes", "links", "lanes", "connections", "crosswalks", "zones", "devices"):
-        row_of_id = {item.id: item for item in getattr(base, table)}
+        row_of_id = {entity.id: entity for entity in getattr(base, table)}
         rows = tuple(
-            _in_order(row_of_id[item.id], item) if item.id in row_of_id else item for item in getattr(new, table)
+            _in_order(row_of_id[entity.id], entity) if entity.id in row_of_id else entity
+            for entity in getattr(new, table)
         )
         new = replace(new, **{table: rows})
 
     new = _in_order(base, new)
-    stop_line_of_lane = {line_field.lane: line_field for line_field in base.stop_lines}
+    stop_line_of_lane = {line.lane: line for line in base.stop_lines}
+
     lines = tuple(
-        stop_line_of_lane[line_field.lane]
-        if line_field.lane in stop_line_of_lane
-        and abs(stop_line_of_lane[line_field.lane].s - line_field.s) <= MAX_STOP_SHIFT
-        else line_field
-        for line_field in new.stop_lines
+        stop_line_of_lane[line.lane]
+        if line.lane in stop_line_of_lane and abs(stop_line_of_lane[line.lane].s - line.s) <= MAX_STOP_SHIFT
+        else line
+        for line in new.stop_lines
     )
 
     return replace(new, stop_lines=lines, conflicts=_conflicts(base, new))
@@ -97,38 +99,39 @@ def _reference(base: IntersectionCode, new: IntersectionCode) -> IntersectionCod
     return replace(new, ref_lat_e7=old[0], ref_lon_e7=old[1], nodes=nodes)
 
 
-def _line(origin: Origin, old: Any, item: Any, field: str) -> Any:
+def _line(origin: Origin, old: Any, entity: Any, field: str) -> Any:
     changes: dict[str, Any] = {}
-    before, after = getattr(old, field), getattr(item, field)
+    before, after = getattr(old, field), getattr(entity, field)
     if before != after and same_points(origin, before, after):
         changes[field] = before
-    if hasattr(old, "width_cm") and abs(old.width_cm - item.width_cm) <= MAX_WIDTH_CHANGE_CM:
+    if hasattr(old, "width_cm") and abs(old.width_cm - entity.width_cm) <= MAX_WIDTH_CHANGE_CM:
         changes["width_cm"] = old.width_cm
-    return replace(item, **changes) if changes else item
+    return replace(entity, **changes) if changes else entity
 
 
-def same_points(origin: Origin, a: tuple[Point, ...], b: tuple[Point, ...]) -> bool:
+def same_points(origin: Origin, before: tuple[Point, ...], after: tuple[Point, ...]) -> bool:
     """Return whether two lines on the globe are the same within the tolerance."""
-    if min(len(a), len(b)) < 2:
-        return a == b
-    first, second = local_lines(origin, [a, b])
+    if min(len(before), len(after)) < 2:
+        return before == after
+    first, second = local_lines(origin, [before, after])
     return same_line(shape_of(first), shape_of(second), MAX_LINE_SHIFT)
 
 
-def _in_order(old: Any, item: Any) -> Any:
+def _in_order(old: Any, entity: Any) -> Any:
     """Return an entity with its aliases and further uses in the order they had, where they are the same."""
     changes = {}
     for field in ("alias", "shared"):
-        before, after = getattr(old, field, ()), getattr(item, field, ())
+        before, after = getattr(old, field, ()), getattr(entity, field, ())
         if before != after and sorted(before) == sorted(after):
             changes[field] = before
-    return replace(item, **changes) if changes else item
+
+    return replace(entity, **changes) if changes else entity
 
 
-def _place(old: Any, item: Any, tolerance: float) -> Any:
-    if distance((old.lat_e7, old.lon_e7), (item.lat_e7, item.lon_e7)) > tolerance:
-        return item
-    return replace(item, lat_e7=old.lat_e7, lon_e7=old.lon_e7)
+def _place(old: Any, entity: Any, tolerance: float) -> Any:
+    if distance((old.lat_e7, old.lon_e7), (entity.lat_e7, entity.lon_e7)) > tolerance:
+        return entity
+    return replace(entity, lat_e7=old.lat_e7, lon_e7=old.lon_e7)
 
 
 def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict, ...]:
@@ -141,8 +144,8 @@ def _conflicts(base: IntersectionCode, new: IntersectionCode) -> tuple[Conflict,
         for conflict in new.connections
         if conflict.id in points_of_path
     }
-    conflicts = []
 
+    conflicts = []
     for conflict in new.conflicts:
         old = conflict_of_pair.get(pair(conflict))
         if old is not None:
@@ -164,14 +167,17 @@ def _step(before: tuple[Point, ...], after: tuple[Point, ...]) -> Point | None:
     """Return by how much (1e-7 degree) a line has moved as a whole; None where it is another line."""
     if len(before) != len(after):
         return None
+
     step = (after[0][0] - before[0][0], after[0][1] - before[0][1])
-    is_uniform = all(_alike(step, (b[0] - a[0], b[1] - a[1])) for a, b in zip(before, after, strict=True))
+    is_uniform = all(
+        _alike(step, (second[0] - first[0], second[1] - first[1])) for first, second in zip(before, after, strict=True)
+    )
     return step if is_uniform else None
 
 
-def _alike(a: Point | None, b: Point | None) -> bool:
+def _alike(first: Point | None, second: Point | None) -> bool:
     """Return whether two steps are the same but for rounding."""
-    return a is not None and b is not None and max(abs(a[0] - b[0]), abs(a[1] - b[1])) <= 2
+    return first is not None and second is not None and max(abs(first[0] - second[0]), abs(first[1] - second[1])) <= 2
 
 
 def pair(row: Any) -> tuple[Any, Any]:
@@ -183,6 +189,7 @@ def oriented(conflict: Conflict, like: Conflict) -> Conflict:
     """Return a conflict with the same movement first as in `like`."""
     if conflict.a == like.a:
         return conflict
+
     return Conflict(
         a=conflict.b,
         b=conflict.a,

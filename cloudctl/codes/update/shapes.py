@@ -70,27 +70,27 @@ def project(points: F8, line: Shape) -> Projection:
     )
 
 
-def compare(a: Shape, b: Shape) -> Nearness:
+def compare(first: Shape, second: Shape) -> Nearness:
     """Return how two lines lie to each other; the shorter may lie along a part of the longer."""
-    on_a, on_b = project(b.samples, a), project(a.samples, b)
+    on_a, on_b = project(second.samples, first), project(first.samples, second)
     overlap = min(float(on_a.s[-1] - on_a.s[0]), float(on_b.s[-1] - on_b.s[0]))
     return Nearness(min(float(on_a.distance.mean()), float(on_b.distance.mean())), max(overlap, 0.0))
 
 
-def same_line(a: Shape, b: Shape, tolerance: float) -> bool:
+def same_line(first: Shape, second: Shape, tolerance: float) -> bool:
     """Return whether two lines are the same within `tolerance` m, however their points are spread."""
-    if float(np.hypot(*(a.xy[[0, -1]] - b.xy[[0, -1]]).T).max()) > tolerance:
+    if float(np.hypot(*(first.xy[[0, -1]] - second.xy[[0, -1]]).T).max()) > tolerance:
         return False
-    max_distance = max(float(project(b.xy, a).distance.max()), float(project(a.xy, b).distance.max()))
-    return max_distance <= tolerance and abs(a.size - b.size) <= 2 * tolerance + 0.001 * a.size
+    max_distance = max(float(project(second.xy, first).distance.max()), float(project(first.xy, second).distance.max()))
+    return max_distance <= tolerance and abs(first.size - second.size) <= 2 * tolerance + 0.001 * first.size
 
 
 def boxes(shapes: list[Shape]) -> F8:
     """Return the bounding box of each line, float64[n, 4]: west, south, east, north."""
-    return np.array([[*s.xy.min(axis=0), *s.xy.max(axis=0)] for s in shapes]).reshape(-1, 4)
+    return np.array([[*shape.xy.min(axis=0), *shape.xy.max(axis=0)] for shape in shapes]).reshape(-1, 4)
 
 
-def near_boxes(a: F8, b: F8, reach: float) -> NDArray[np.bool_]:
-    """Return bool[n, m]: which boxes of `a` and `b` come within `reach` m."""
-    gaps = np.maximum(a[:, None, :2] - b[None, :, 2:], b[None, :, :2] - a[:, None, 2:]).max(axis=2)
+def near_boxes(first: F8, second: F8, reach: float) -> NDArray[np.bool_]:
+    """Return bool[n, m]: which boxes of `first` and `second` come within `reach` m."""
+    gaps = np.maximum(first[:, None, :2] - second[None, :, 2:], second[None, :, :2] - first[:, None, 2:]).max(axis=2)
     return np.asarray(gaps <= reach)

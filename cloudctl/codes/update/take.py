@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -19,13 +18,14 @@ from ..findings import Finding, Loss, LossKind, Severity, refuse
 from ..model import IntersectionCode
 from ..polylines import distance
 from ..report import Imported
-from .by_hand import carry_forward, parts_by_hand
+from .by_hand import carry_forward
 from .carry import Carried, carry
 from .changes import changes
 from .folder import CodeFolder, Filed, is_code
 from .likeness import common_shift, pair_up, shifted
 from .outcome import ImportOutcome, TakenCode, next_file
 from .rename import Numbering
+from .retiring import retire, take_out_replaced
 from .take_codes import take_digital_codes
 
 NAME_SEPARATOR = "#"  # between a map's name and its number, where several are called the same
@@ -41,7 +41,8 @@ class _CodePlan:
     gone: IntersectionCode | None = None  # or the one that was taken out
     carried: Carried | None = None
     unchanged: bool = False
-    left: Sequence[Finding] = ()  # why the next revision is not written: what a node would refuse it for
+    # Why the next revision is not written: what a node would refuse it for
+    left: Sequence[Finding] = ()
 
 
 def import_into_folder(
@@ -51,11 +52,11 @@ def import_into_folder(
 
     `source`: the name of the map (None: the file's name); `valid_from`: when changed codes take effect, in ISO 8601
     with a zone, or ns since 1970."""
-    t, valid_from_ns = WallClock().now(), time_of(valid_from)
+    time_ns, valid_from_ns = WallClock().now(), time_of(valid_from)
     with CodeFolder.opened(out) as folder:
         if is_code(file.read_bytes()):
-            return take_digital_codes(folder, imported, t)
-        return take_import(folder, imported, source or file.name, t, valid_from_ns, certain=source is not None)
+            return take_digital_codes(folder, imported, time_ns)
+        return take_import(folder, imported, source or file.name, time_ns, valid_from_ns, certain=source is not None)
 
 
 def time_of(text: str | None) -> int | None:
@@ -82,9 +83,14 @@ def time_of(text: str | None) -> int | None:
 
 
 def take_import(
-    folder: CodeFolder, imported: Imported, source: str, t: int, valid_from: int | None = None, certain: bool = False
+    folder: CodeFolder,
+    imported: Imported,
+    source: str,
+    time_ns: int,
+    valid_from: int | None = None,
+    certain: bool = False,
 ) -> ImportOutcome:
-    """Bring the codes of an import into a folder, at `t` ns. `source`: the name of the map; `valid_from` (ns): when
+    """Bring the codes of an import into a folder, at `time_ns`. `source`: the name of the map; `valid_from` (ns): when
     changed codes take effect; `certain`: the file is a version of the map `source`, even if nothing of that is in it.
 
     Raises CodeError, before anything is written, where a code cannot be brought in.
@@ -103,7 +109,7 @@ def take_import(
     stale = _codes_no_longer_there(
         folder=folder, plans=plans, asked_source=asked_source, source=source, certain=certain, outcome=outcome
     )
-    issued = [_issued_code(folder, plan, t) for plan in plans]
+    issued = [_issued_code(folder, plan, time_ns) for plan in plans]
     folder.save()
     names_taken: set[Path] = set()
 
@@ -121,9 +127,9 @@ def take_import(
         )
 
     for filed in stale:
-        _retire(folder, filed, t, outcome)
+        retire(folder, filed, time_ns, outcome)
 
-    _take_out_replaced(folder, [plan.filed.code.id for plan in plans if plan.filed], t, outcome)
+    take_out_replaced(folder, [plan.filed.code.id for plan in plans if plan.filed], time_ns, outcome)
     folder.save()
     return outcome
 
@@ -132,28 +138,30 @@ def _plan_codes(folder: CodeFolder, imported: Imported, source: str, outcome: Im
     """Return for each code of the import what was there before."""
     plans = [_CodePlan(code, content_hash(replace(code, id=""))) for code in imported]
     current = folder.latest()
-    filed_of_digest = {folder.registry[item.code.id].digest: item for item in current}
+    filed_of_digest = {folder.registry[filed_code.code.id].digest: filed_code for filed_code in current}
 
     for plan in plans:
         plan.filed = filed_of_digest.pop(plan.digest, None)
         plan.unchanged = plan.filed is not None
 
+    # Codes that are equal to the byte need no geometry to be recognised
     used_ids = {plan.filed.code.id for plan in plans if plan.filed}
-    remaining = [item for item in current if item.code.id not in used_ids]
+    remaining = [filed_code for filed_code in current if filed_code.code.id not in used_ids]
     pending = [plan for plan in plans if plan.filed is None]
 
     if not pending:
         return plans
 
-    earlier = [item.code for item in remaining] + folder.gone()
+    earlier = [filed_code.code for filed_code in remaining] + folder.gone()
     _lay_on_last_import(folder, pending, earlier, imported, outcome)
-    same_source = [_is_named(folder.registry[code.id].source, source) for code in earlier]
 
-    for j, i in pair_up(earlier, [plan.new for plan in pending], same_source).items():
-        if i < len(remaining):
-            pending[j].filed = remaining[i]
+    # What is not equal to the byte is paired by where its lanes lie
+    same_source = [_is_named(folder.registry[code.id].source, source) for code in earlier]
+    for new_index, old_index in pair_up(earlier, [plan.new for plan in pending], same_source).items():
+        if old_index < len(remaining):
+            pending[new_index].filed = remaining[old_index]
         else:
-            pending[j].gone = earlier[i]
+            pending[new_index].gone = earlier[old_index]
 
     return plans
 
@@ -232,11 +240,10 @@ def _new_faults(plan: _CodePlan) -> list[Finding]:
         return []
 
     faults = _errors(plan.carried.code)
-    return (
-        faults
-        if faults and not _errors(plan.filed.code) and not _errors(replace(plan.new, id=plan.filed.code.id))
-        else []
-    )
+    if faults and not _errors(plan.filed.code) and not _errors(replace(plan.new, id=plan.filed.code.id)):
+        return faults
+
+    return []
 
 
 def _errors(code: IntersectionCode) -> list[Finding]:
@@ -253,7 +260,7 @@ def _codes_no_longer_there(
     """
     used_ids = {plan.filed.code.id for plan in plans if plan.filed}
     latest = folder.latest()
-    source_of = {item.code.id: folder.registry[item.code.id].source for item in latest}
+    source_of = {filed_code.code.id: folder.registry[filed_code.code.id].source for filed_code in latest}
     codes_of_source, codes_met = Counter(source_of.values()), Counter(source_of[name] for name in used_ids)
     same_map = {name for name, count in codes_met.items() if 2 * count >= codes_of_source[name] or name == source}
 
@@ -261,30 +268,30 @@ def _codes_no_longer_there(
         same_map.add(source)
 
     absent = []
-    for item in latest:
-        source_of_code = source_of[item.code.id]
-        if item.code.id in used_ids:
+    for filed_code in latest:
+        source_of_code = source_of[filed_code.code.id]
+        if filed_code.code.id in used_ids:
             continue
 
         if source_of_code in same_map and source_of_code:
-            absent.append(item)
+            absent.append(filed_code)
         elif not source_of_code and codes_met[source_of_code]:
             outcome.removed.append(
-                f"{item.path}: {item.code.id} is not in this file, and of which map it is was not kept: it stays. "
-                "Take it away if it is gone"
+                f"{filed_code.path}: {filed_code.code.id} is not in this file, and of which map it is was not kept: it "
+                "stays. Take it away if it is gone"
             )
         elif source_of_code and (
             codes_met[source_of_code] or (_is_named(source_of_code, asked_source) and not codes_met[source])
         ):
             outcome.removed.append(
-                f"{item.path}: {item.code.id} is of {source_of_code}, and not in this file: it stays. If the file "
-                f"takes the place of {source_of_code}, say so with --source {source_of_code}"
+                f"{filed_code.path}: {filed_code.code.id} is of {source_of_code}, and not in this file: it stays. If "
+                f"the file takes the place of {source_of_code}, say so with --source {source_of_code}"
             )
 
     return absent
 
 
-def _issued_code(folder: CodeFolder, plan: _CodePlan, t: int) -> IntersectionCode:
+def _issued_code(folder: CodeFolder, plan: _CodePlan, time_ns: int) -> IntersectionCode:
     """Return the code to write, its city code given for ever."""
     if (plan.unchanged or plan.left) and plan.filed is not None:
         return plan.filed.code
@@ -295,7 +302,9 @@ def _issued_code(folder: CodeFolder, plan: _CodePlan, t: int) -> IntersectionCod
 
     city_code, new = parse_code(plan.new.id), plan.new
     try:
-        name = folder.registry.allocate(city_code.adm, city_code.kind, new.ref_lat_e7, new.ref_lon_e7, t, new.name)
+        name = folder.registry.allocate(
+            city_code.adm, city_code.kind, new.ref_lat_e7, new.ref_lon_e7, time_ns, new.name
+        )
     except CityCodeError as error:
         raise refuse(
             where=new.name,
@@ -326,7 +335,7 @@ def _write_code(
     entry = folder.registry[code.id]
     if plan.unchanged and plan.filed is not None:
         entry.source = source
-        return TakenCode(plan.filed.path, code, "unchanged")
+        return TakenCode(path=plan.filed.path, code=code, state="unchanged")
 
     if plan.left and plan.filed is not None:
         remedy = "the file stays as it was: correct what was written by hand, or the map, and import again"
@@ -339,18 +348,22 @@ def _write_code(
             for fault in plan.left
         ]
 
-        return TakenCode(plan.filed.path, code, "left as it was: a node would refuse the next revision")
+        return TakenCode(path=plan.filed.path, code=code, state="left as it was: a node would refuse the next revision")
 
     if plan.filed is None:
         path = folder.free_file(files_taken)
         files_taken.add(path)
         state = "new" if plan.gone is None else f"is back, revision {code.revision}"
-        result = TakenCode(path, code, state, changes(plan.gone, code) if plan.gone is not None else [])
+        result = TakenCode(
+            path=path, code=code, state=state, lines=changes(plan.gone, code) if plan.gone is not None else []
+        )
     elif plan.carried is not None and plan.carried.changed:
         path, code = next_file(folder, plan.filed, code, valid_from)
-        result = TakenCode(path, code, f"revision {code.revision}", changes(plan.filed.code, code))
+        result = TakenCode(
+            path=path, code=code, state=f"revision {code.revision}", lines=changes(plan.filed.code, code)
+        )
     else:
-        path, result = plan.filed.path, TakenCode(plan.filed.path, plan.filed.code, "unchanged")
+        path, result = plan.filed.path, TakenCode(path=plan.filed.path, code=plan.filed.code, state="unchanged")
 
     if result.state != "unchanged":
         folder.put(path, code)
@@ -361,31 +374,3 @@ def _write_code(
 
     entry.source, entry.digest, entry.revision, entry.retired = source, plan.digest, result.code.revision, None
     return result
-
-
-def _retire(folder: CodeFolder, filed: Filed, t: int, outcome: ImportOutcome) -> None:
-    name = filed.code.id
-    outcome.losses += [
-        replace(loss, entity=f"{filed.path.name} {loss.entity}")
-        for loss in parts_by_hand(filed.code, folder.last_import(name))
-    ]
-    for item in list(folder.files[name]):
-        kept_file = folder.shelve(item)
-        outcome.removed.append(
-            f"{item.path}: {name} ({item.code.name}) is no longer in the map: taken out, kept as {kept_file}"
-        )
-
-    folder.registry[name].revision = filed.code.revision
-    folder.registry.retire(name, t)
-
-
-def _take_out_replaced(folder: CodeFolder, touched_ids: list[str], t: int, outcome: ImportOutcome) -> None:
-    """Take out the revisions that a later one has followed already."""
-    for name in touched_ids:
-        filed = folder.files.get(name, [])
-        for item, successor in pairwise(list(filed)):
-            if successor.code.valid_from is None or successor.code.valid_from <= t:
-                outcome.removed.append(
-                    f"{item.path}: revision {item.code.revision} was followed by revision "
-                    f"{successor.code.revision}: taken out, kept as {folder.shelve(item)}"
-                )

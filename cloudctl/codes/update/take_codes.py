@@ -19,29 +19,34 @@ from .outcome import ImportOutcome, TakenCode, next_file
 MAX_SAME_CODE_DISTANCE = 100.0
 
 
-def take_digital_codes(folder: CodeFolder, imported: Imported, t: int) -> ImportOutcome:
-    """Bring digital codes, which have their city codes already, into a folder at `t` ns. Raises CodeError.
+def take_digital_codes(folder: CodeFolder, imported: Imported, time_ns: int) -> ImportOutcome:
+    """Bring digital codes, which have their city codes already, into a folder at `time_ns`. Raises CodeError.
 
     A city code that stands for another intersection there is replaced by a new one; a known revision with another
     content is refused."""
     outcome = ImportOutcome()
-    plans = [(code, *_place_of(folder, code, t, outcome)) for code in imported]
+    plans = [(code, *_place_of(folder, code, time_ns, outcome)) for code in imported]
     folder.save()
     files_taken: set[Path] = set()
 
     for given, code, filed in plans:
         entry = folder.registry[code.id]
         entry.revision, entry.retired = code.revision, None
+
         if filed is None:
             path = folder.free_file(files_taken)
             files_taken.add(path)
-            outcome.taken.append(TakenCode(path, code, "new" if code.id == given.id else f"new, as {code.id}"))
+            outcome.taken.append(
+                TakenCode(path=path, code=code, state="new" if code.id == given.id else f"new, as {code.id}")
+            )
         elif dump(filed.code) == dump(code):
-            outcome.taken.append(TakenCode(filed.path, code, "unchanged"))
+            outcome.taken.append(TakenCode(path=filed.path, code=code, state="unchanged"))
             continue
         else:
             path, code = next_file(folder, filed, code, code.valid_from)
-            outcome.taken.append(TakenCode(path, code, f"revision {code.revision}", changes(filed.code, code)))
+            outcome.taken.append(
+                TakenCode(path=path, code=code, state=f"revision {code.revision}", lines=changes(filed.code, code))
+            )
 
         folder.put(path, code)
 
@@ -50,7 +55,7 @@ def take_digital_codes(folder: CodeFolder, imported: Imported, t: int) -> Import
 
 
 def _place_of(
-    folder: CodeFolder, code: IntersectionCode, t: int, outcome: ImportOutcome
+    folder: CodeFolder, code: IntersectionCode, time_ns: int, outcome: ImportOutcome
 ) -> tuple[IntersectionCode, Filed | None]:
     """Return a whole code under the city code that it has in this folder, and what stands there under it."""
     filed_here = folder.files.get(code.id)
@@ -70,8 +75,9 @@ def _place_of(
 
     entry = folder.registry.get(code.id)
     position = (code.ref_lat_e7, code.ref_lon_e7)
+
     if not filed_here and entry is None:
-        folder.registry.adopt(code.id, *position, t, code.name)
+        folder.registry.adopt(code.id, *position, time_ns, code.name)
         return code, None
 
     if (
@@ -83,7 +89,7 @@ def _place_of(
         return code, None
 
     parts = parse_code(code.id)
-    name = folder.registry.allocate(parts.adm, parts.kind, *position, t, code.name)
+    name = folder.registry.allocate(parts.adm, parts.kind, *position, time_ns, code.name)
 
     outcome.losses.append(
         Loss(
@@ -92,4 +98,5 @@ def _place_of(
             detail=f"stands for another intersection in {folder.path}: here it is {name}",
         )
     )
+
     return replace(code, id=name), None

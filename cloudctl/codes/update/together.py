@@ -29,39 +29,45 @@ def faults_together(filed: Sequence[Filed]) -> list[Finding]:
 
 def _standing_twice(filed: Sequence[Filed]) -> Iterable[Finding]:
     """Yield intersections that stand twice, under two city codes: their lanes reach them at the same places."""
-    ends = [lane_ends_at_intersection(item.code) for item in filed]
+    ends = [lane_ends_at_intersection(filed_code.code) for filed_code in filed]
     cells: dict[tuple[int, int], list[int]] = {}
-    for k, item in enumerate(filed):
-        row, column = item.code.ref_lat_e7 // CELL_E7, item.code.ref_lon_e7 // CELL_E7
-        neighbours = [
-            j for north in (-1, 0, 1) for east in (-1, 0, 1) for j in cells.get((row + north, column + east), ())
-        ]
-        cells.setdefault((row, column), []).append(k)
 
-        for j in neighbours:
-            other = filed[j]
-            if other.code.id != item.code.id and (
-                likeness(ends[j], ends[k]) >= MIN_LIKENESS or _share_a_name(other.code, item.code)
+    for index, filed_code in enumerate(filed):
+        row, column = filed_code.code.ref_lat_e7 // CELL_E7, filed_code.code.ref_lon_e7 // CELL_E7
+        neighbours = [
+            other_index
+            for north in (-1, 0, 1)
+            for east in (-1, 0, 1)
+            for other_index in cells.get((row + north, column + east), ())
+        ]
+
+        cells.setdefault((row, column), []).append(index)
+
+        for other_index in neighbours:
+            other = filed[other_index]
+            if other.code.id != filed_code.code.id and (
+                likeness(ends[other_index], ends[index]) >= MIN_LIKENESS or _share_a_name(other.code, filed_code.code)
             ):
                 yield Finding(
-                    entity=item.code.id,
+                    entity=filed_code.code.id,
                     field="id",
-                    value=f"{item.path} ({item.code.name})",
+                    value=f"{filed_code.path} ({filed_code.code.name})",
                     rule=f"is the intersection of {other.path} too, which has another city code, {other.code.id}: a "
                     "node would serve it twice",
                     severity=Severity.WARNING,
                     remedy="take one of the files away; import later maps of the place with the --source of the "
                     "one that stays",
                 )
+
                 break
 
 
-def _share_a_name(a: IntersectionCode, b: IntersectionCode) -> bool:
+def _share_a_name(first: IntersectionCode, second: IntersectionCode) -> bool:
     """Return whether two codes near each other have one name elsewhere, or lie on one point: versions of a map, however
     their lanes moved."""
-    distance_m = distance((a.ref_lat_e7, a.ref_lon_e7), (b.ref_lat_e7, b.ref_lon_e7))
+    distance_m = distance((first.ref_lat_e7, first.ref_lon_e7), (second.ref_lat_e7, second.ref_lon_e7))
     return distance_m <= MAX_SAME_POINT_DISTANCE or (
-        distance_m <= MAX_PAIR_DISTANCE and bool(names_elsewhere(a) & names_elsewhere(b))
+        distance_m <= MAX_PAIR_DISTANCE and bool(names_elsewhere(first) & names_elsewhere(second))
     )
 
 
@@ -72,6 +78,7 @@ def load_all(paths: Iterable[Path]) -> list[IntersectionCode]:
     errors = list(identity_clashes(filed))
     if errors:
         raise CodeError("digital codes", errors)
+
     return [item.code for item in filed]
 
 
@@ -81,11 +88,11 @@ def _numbers(filed: Sequence[Filed]) -> Iterable[Finding]:
     first_of_number: dict[str, Filed] = {}
     for item in filed:
         for alias in item.code.alias:
-            other = (
-                first_of_number.setdefault(f"{alias.kind} {alias.value}", item)
-                if alias.kind in OFFICIAL_KINDS
-                else item
-            )
+            if alias.kind in OFFICIAL_KINDS:
+                other = first_of_number.setdefault(f"{alias.kind} {alias.value}", item)
+            else:
+                other = item
+
             if other.code.id != item.code.id:
                 yield Finding(
                     entity=item.code.id,

@@ -19,8 +19,10 @@ BEARING_DISTANCE = 40.0  # m from the intersection, where it shows from which si
 MAX_LISTED, MAX_PAIRS = 12, 4  # names in one line, and pairs of names; the rest is counted
 MAX_REDRAWN_OFFSET = 0.03  # m; a line that lies within is drawn anew, not moved
 MAX_END_SHIFT = 0.05  # m by which an end must move to be worth a word
-MAX_UNEVEN_SHIFT = 0.015  # m by which points may differ in how far they moved and the line has moved as a whole
-MIN_SIDEWAYS_SHARE = 0.9  # share of a movement that is across the lane from which it is to the left or right
+# m by which points may differ in how far they moved and the line has moved as a whole
+MAX_UNEVEN_SHIFT = 0.015
+# Share of a movement that is across the lane from which it is to the left or right
+MIN_SIDEWAYS_SHARE = 0.9
 WORD_OF_ROLE = {"ingress": "approach", "egress": "exit", "upstream": "upstream road"}
 
 
@@ -59,11 +61,11 @@ class Names:
             return word
 
         line = lines[0]
-        s = (
-            max(line.size - BEARING_DISTANCE, 0.0)
-            if link.role == LinkRole.INGRESS
-            else min(BEARING_DISTANCE, line.size)
-        )
+        if link.role == LinkRole.INGRESS:
+            s = max(line.size - BEARING_DISTANCE, 0.0)
+        else:
+            s = min(BEARING_DISTANCE, line.size)
+
         x, y = points_along(line.xy, line.along, s) - self._middle
 
         return f"{COMPASS[round(float(np.degrees(np.arctan2(y, x))) / 45) % 8]} {word}"
@@ -99,10 +101,11 @@ def motion(old: Shape, new: Shape) -> str:
         return uniform
 
     on_old, on_new = project(new.samples, old), project(old.samples, new)
+    # The ends are left out: a line that was lengthened would seem to have moved sideways there
     between = (on_old.s > MAX_END_SHIFT) & (on_old.s < old.size - MAX_END_SHIFT)
     parts = []
-    lateral = float(on_old.distance[between].max()) if between.any() else float(on_old.distance.max())
 
+    lateral = float(on_old.distance[between].max()) if between.any() else float(on_old.distance.max())
     if lateral >= MAX_REDRAWN_OFFSET:
         left = float(on_old.left[between].mean()) if between.any() else float(on_old.left.mean())
         is_even = bool(between.any()) and lateral - float(on_old.distance[between].min()) < 0.1

@@ -51,7 +51,8 @@ class Accounts:
         self.source, self.remedy = source, remedy
         self.ignored = {**IGNORED_IN_ANY_XML, **ignored}
         self.losses: set[Loss] = set()
-        self._groups: dict[tuple[str, str, str], list[Any]] = {}  # (what, entity, detail) -> [count, first example]
+        # (what, entity, detail) -> [count, first example]
+        self._groups: dict[tuple[str, str, str], list[Any]] = {}
         self._further_count = 0
         self._open_records: list[Record] = []
 
@@ -91,6 +92,7 @@ class Accounts:
         depth, element_depth = 0, 1
         root: XmlRecord | None = None
         root_node: ET.Element | None = None
+
         for event, node in ET.iterparse(file, ("start", "end")):
             if event == "start":
                 depth += 1
@@ -100,6 +102,7 @@ class Accounts:
                     root_node, root = node, XmlRecord(accounts=self, node=node, parent=None, whole=False)
                     self._open_records.append(root)
                     yield root
+
                 continue
 
             depth -= 1
@@ -129,7 +132,8 @@ class Accounts:
                 self._enter_element(record)
                 continue
 
-            pending += reversed(record.unsettled())  # in the order of the file: the first example is the first
+            # In the order of the file: the first example is the first
+            pending += reversed(record.unsettled())
 
     def unused(self, record: Record, kind: str, name: str, value: object) -> None:
         """Enter one value that nothing read, unless it is ignored. `kind`: attribute, key or text."""
@@ -137,6 +141,7 @@ class Accounts:
         for key in (f"@{name}", f"{record.tag}@{name}", f"{path}@{name}"):
             if key in self.ignored:
                 return
+
         self.enter(
             LossKind.DROPPED, f"{path}@{name}", f"{kind} {name} is not read", f"{name}={shown(value)} of {record}"
         )
@@ -161,6 +166,7 @@ class Accounts:
             Loss(what=what, entity=entity, detail=detail, count=count, example=example)
             for (what, entity, detail), (count, example) in self._groups.items()
         }
+
         if self._further_count:
             lines.add(
                 Loss(

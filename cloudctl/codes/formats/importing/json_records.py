@@ -40,9 +40,10 @@ class JsonRecord(Record):
         if isinstance(value, Mapping):
             return JsonRecord(accounts=self.accounts, tag=key, tree=value, parent=self, depth=depth + 1)
         if isinstance(value, list):
-            return [self._wrapped(key, item, depth + 1) for item in value]
+            return [self._wrapped(key, element, depth + 1) for element in value]
         if isinstance(value, tuple):  # a choice of ASN.1: (name, value)
-            return tuple(self._wrapped(key, item, depth + 1) for item in value)
+            return tuple(self._wrapped(key, element, depth + 1) for element in value)
+
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -73,6 +74,7 @@ class JsonRecord(Record):
             return JsonRecord(accounts=self.accounts, tag=name, tree={}, parent=self)
         if not isinstance(value, JsonRecord):
             raise self.refuse(name, shown(value), "must be an object")
+
         return value
 
     def rows(self, name: str, *types: str) -> list["JsonRecord"]:
@@ -81,12 +83,19 @@ class JsonRecord(Record):
         items = self.get(name)
         if isinstance(items, JsonRecord):
             type_name = next((key for key in types if key in items), None)
-            items = items.get(type_name) if type_name is not None else items if items.values else None
+            if type_name is not None:
+                items = items.get(type_name)
+            elif not items.values:
+                items = None
 
-        items = [] if items is None else items if isinstance(items, list) else [items]
-        for item in items:
-            if not isinstance(item, JsonRecord):
-                raise self.refuse(name, shown(item), "must be a list of objects")
+        if items is None:
+            items = []
+        elif not isinstance(items, list):
+            items = [items]
+
+        for element in items:
+            if not isinstance(element, JsonRecord):
+                raise self.refuse(name, shown(element), "must be a list of objects")
 
         return items
 
@@ -115,12 +124,14 @@ class JsonRecord(Record):
 
 def _is_empty(value: Any) -> bool:
     if isinstance(value, JsonRecord):
-        return all(_is_empty(item) for item in value.values.values())
-    return value == "" or (isinstance(value, list) and all(_is_empty(item) for item in value))
+        return all(_is_empty(element) for element in value.values.values())
+    return value == "" or (isinstance(value, list) and all(_is_empty(element) for element in value))
 
 
 def _records(value: Any) -> list[JsonRecord]:
     """Return the records in a value: itself, or those of its list or choice."""
     if isinstance(value, JsonRecord):
         return [value]
-    return [record for item in value for record in _records(item)] if isinstance(value, list | tuple) else []
+    if isinstance(value, list | tuple):
+        return [record for element in value for record in _records(element)]
+    return []

@@ -83,6 +83,7 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
         "bike": "bicycle" in users,
         "pedestrian": "pedestrian" in users,
     }
+
     uses = [use for use, is_allowed in allowed_by_use.items() if is_allowed]
     motor_users = tuple(name for name in MOTOR_CLASSES if name in users)
 
@@ -96,11 +97,9 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
 
     if "car" in users:
         missing = tuple(name for name in MOTOR_CLASSES if name not in users)
-        return (
-            Permit(use=use, shared=shared, kind="no_entry", classes=missing, text=text)
-            if missing
-            else Permit(use, shared)
-        )
+        if missing:
+            return Permit(use=use, shared=shared, kind="no_entry", classes=missing, text=text)
+        return Permit(use, shared)
 
     named_classes = tuple(name for name in CLASSES if name in users)
     if use == LaneUse.BUS:
@@ -113,7 +112,8 @@ def _permit(users: frozenset[str], text: str, stated: bool) -> Permit:
         )
 
     if use in (LaneUse.BIKE, LaneUse.PEDESTRIAN):
-        return Permit(use, shared)  # the use excludes the others: these are no motor vehicles
+        # The use excludes the others: these are no motor vehicles
+        return Permit(use, shared)
     # Only users without a class of ours: closed to all others, and a rule without classes is a closure
     if not named_classes:
         return Permit(use=use, shared=shared, kind="closure", classes=(), text=text)
@@ -134,14 +134,14 @@ def permit_rules(first: int, permits: Iterable[tuple[str, Permit]]) -> tuple[Rul
 
     return tuple(
         Rule(
-            id=f"R{k}",
+            id=f"R{number}",
             kind=kind,
             targets=tuple(targets[kind, classes, text, fuels]),
             classes=classes,
             text=text,
             fuels=fuels,
         )
-        for k, (kind, classes, text, fuels) in enumerate(sorted(targets), first)
+        for number, (kind, classes, text, fuels) in enumerate(sorted(targets), first)
     )
 
 
@@ -150,7 +150,7 @@ def span_rules(target: Target, part_permit: Permit, lane_permit: Permit) -> list
     gives the lane's use."""
     rules = [
         Rule(id="", kind=rule.kind, targets=(target,), classes=rule.classes, text=rule.text, fuels=rule.fuels)
-        for rule in permit_rules(1, [("", part_permit)])
+        for rule in permit_rules(first=1, permits=[("", part_permit)])
     ]
     if (
         not part_permit.kind
@@ -233,8 +233,8 @@ def numbered(first: int, rules: Iterable[Rule]) -> tuple[Rule, ...]:
     for rule in rules:
         targets_of_rule.setdefault(replace(rule, id="", targets=()), []).extend(rule.targets)
     return tuple(
-        replace(rule, id=f"R{k}", targets=tuple(targets))
-        for k, (rule, targets) in enumerate(targets_of_rule.items(), first)
+        replace(rule, id=f"R{number}", targets=tuple(targets))
+        for number, (rule, targets) in enumerate(targets_of_rule.items(), first)
     )
 
 

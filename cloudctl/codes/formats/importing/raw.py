@@ -53,7 +53,8 @@ class RawCode:
     ref: Point
     lanes: list[RawLane] = field(default_factory=list)
     moves: list[RawMove] = field(default_factory=list)
-    walks: list[tuple[F8, int, int, tuple[Alias, ...]]] = field(default_factory=list)  # axis, width cm, group, alias
+    # Axis, width cm, group, alias
+    walks: list[tuple[F8, int, int, tuple[Alias, ...]]] = field(default_factory=list)
     # (movement, movement) -> the first yields; None: guessed from the turns
     yields: dict[tuple[int, int], bool] | None = None
     # Pairs whose right of way the source gives; that of the others is guessed

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_SHOWN_LENGTH = 80  # characters of an example or a value in a line
-MAX_DEPTH = 200  # of records within records: deeper than any map, and far from the interpreter's own limit
+# Of records within records: deeper than any map, and far from the interpreter's own limit
+MAX_DEPTH = 200
 # Values by which a person finds a record again, the best first
 IDENTIFYING_NAMES = (
     "id",
@@ -68,6 +69,7 @@ class Record:
             and not any(_is_plain(outer.values.get(name)) for name in IDENTIFYING_NAMES)
         ):
             outer = outer.parent
+
         return f"{self.tag}{own}" + (f" in {outer}" if outer is not None and outer.parent is not None else "")
 
     def __contains__(self, name: str) -> bool:
@@ -118,6 +120,7 @@ class Record:
         for word in words:
             if word not in allowed:
                 self.unknown(name, word, "left out")
+
         return tuple(word for word in words if word in allowed)
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -196,15 +199,14 @@ class XmlRecord(Record):
         self._text = (node.text or "").strip() if whole else ""
         self._text_used = False
 
-        self._records = (
-            [
+        if whole:
+            self._records = [
                 XmlRecord(accounts=accounts, node=child, parent=self, depth=depth + 1)
                 for child in node
                 if isinstance(child.tag, str)
             ]
-            if whole
-            else []
-        )
+        else:
+            self._records = []
 
     def get(self, name: str, default: str = "") -> str:
         """Return an attribute; `default` where there is none."""

@@ -18,8 +18,8 @@ def write_map(
     """Return a MAP in UPER: bare, in a J2735 frame, or as the MAPEM of a `station`. Raises CodeError naming field and
     limit.
 
-    `intersection` and `region` are the registry's 16-bit numbers. What of the code it does not carry,
-    `export.export_code` says."""
+    `intersection` and `region` are the registry's 16-bit numbers. `export.export_code` lists what of the code it
+    does not carry."""
     return encode_map(
         map_tree(code, intersection, region, trajectories=station is not None), frame=frame, station=station
     )

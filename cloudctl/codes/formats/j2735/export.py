@@ -8,7 +8,7 @@ rules, and the roads before an approach. A MAPEM has the paths of up to four con
 lanes, for readers that know no other; each lane whose limit differs has it at its nodes."""
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from ...polylines import F8, arc_lengths, points_along
 from ...rule import Rule
 from ...terms import DEFAULT_SPEED, LaneUse, LinkRole
 from ...versions import wire_revision
-from ..importing.build import to_points
 from ..messages.kept_out import refused_classes
 from ..messages.lane_types import always, standing_rules, write_use
 from ..messages.limit_profile import limit_parts, lowest, whole_lane_only
@@ -29,11 +28,8 @@ from ..messages.speed_limits import CAR_LIMIT, speed_steps
 from ..messages.thinning import thinned
 from ..messages.tree import is_plain_name
 from .fields import (
-    MAX_NODE_DISTANCE,
-    WIDTH_DIFFERENCES,
     bits_of,
     crosswalk_row,
-    delta_of,
     limit_error,
     limit_rows,
     most_common_width,
@@ -41,6 +37,7 @@ from .fields import (
     with_further_points,
 )
 from .lanes import TRAJECTORY_EXTENSION
+from .nodes import MAX_NODES, Nodes, node_list
 
 TURN_BITS = {"straight": 0x800, "left": 0x400, "right": 0x200, "u": 0x100}
 USER_TYPES = {
@@ -49,24 +46,12 @@ USER_TYPES = {
     "bicycle": "equippedBicycle",
     "pedestrian": "pedestrians",
 }
-MAX_LANES, MAX_NODES, MAX_CONNECTIONS_PER_LANE, MAX_APPROACHES = 255, 63, 16, 15
+MAX_LANES, MAX_CONNECTIONS_PER_LANE, MAX_APPROACHES = 255, 16, 15
 # Paths a lane, numbers of connections, and the region whose extension holds them
-MAX_TRAJECTORIES_PER_LANE, MAX_CONNECTION_ID, ADD_GRP_C_REGION = (
-    4,
-    255,
-    3,
-)
-MIN_NODE_GAP = 0.02  # m; a stop line, or the end of a limit, nearer than this to another point stands at that point
+MAX_TRAJECTORIES_PER_LANE, MAX_CONNECTION_ID, ADD_GRP_C_REGION = 4, 255, 3
+# m; a stop line, or the end of a limit, nearer than this to another point stands at that point
+MIN_NODE_GAP = 0.02
 MAX_STOP_TO_END = 0.02  # m; a stop line nearer than this to the end of its lane is at its end
-
-
-class _Nodes(NamedTuple):
-    """A lane as it is written: m of the reference point from the intersection outwards, m along the lane, and which is
-    the stop line."""
-
-    xy: F8
-    s: F8
-    stop: int | None
 
 
 class MapWriter:
@@ -78,15 +63,15 @@ class MapWriter:
         # Of connections that have a path
         self.ids = iter(range(1, MAX_CONNECTION_ID + 1)) if trajectories else iter(())
         self.roles = {link.id: link.role for link in code.links}
-        self.entered_lanes = {c.to_lane for c in code.connections if c.inner}
+        self.entered_lanes = {connection.to_lane for connection in code.connections if connection.inner}
         self.lanes = [
             lane for lane in code.lanes if self.roles[lane.link] != LinkRole.UPSTREAM or lane.id in self.entered_lanes
         ]
         self.doubled_lanes = [
             lane for lane in self.lanes if self.roles[lane.link] == LinkRole.INGRESS and lane.id in self.entered_lanes
         ]
-        self.numbers = {lane.id: k for k, lane in enumerate(self.lanes, 1)}
-        self.exits = {lane.id: len(self.lanes) + k for k, lane in enumerate(self.doubled_lanes, 1)}
+        self.numbers = {lane.id: number for number, lane in enumerate(self.lanes, 1)}
+        self.exits = {lane.id: len(self.lanes) + number for number, lane in enumerate(self.doubled_lanes, 1)}
         self.stops = {line.lane: line.s for line in code.stop_lines}
         self.parts = {name: whole_lane_only(parts) for name, parts in limit_parts(code).items()}
         self.reserved = standing_rules(code)
@@ -104,6 +89,7 @@ class MapWriter:
         self.common_width = most_common_width(
             [lane.width_cm for lane in self.lanes] + [walk.width_cm for walk in code.crosswalks]
         )
+        # The lowest: a reader that knows no limits of lanes must not be led too fast
         self.common_speed = min(
             (
                 part.limits[CAR_LIMIT]
@@ -113,6 +99,7 @@ class MapWriter:
             ),
             default=DEFAULT_SPEED,
         )
+
         intersection_id = {"id": intersection} if region is None else {"region": region, "id": intersection}
 
         geometry = {
@@ -127,11 +114,15 @@ class MapWriter:
             geometry["name"] = code.name
 
         tree = {"msgIssueRevision": 0, "layerType": "intersectionData", "layerID": 0, "intersections": [geometry]}
+        # A MAP bans through classes of users that a connection is restricted to; each set is listed once
         allowed_sets = dict.fromkeys(allowed for _, allowed in self.bans.values())
         if allowed_sets:
             tree["restrictionList"] = [
-                {"id": k, "users": [("basicType", USER_TYPES[name]) for name in allowed] or [("basicType", "none")]}
-                for k, allowed in enumerate(allowed_sets, 1)
+                {
+                    "id": number,
+                    "users": [("basicType", USER_TYPES[name]) for name in allowed] or [("basicType", "none")],
+                }
+                for number, allowed in enumerate(allowed_sets, 1)
             ]
 
         return tree
@@ -141,6 +132,7 @@ class MapWriter:
             zip(self.numbers, local_lines(self.origin, [lane.points for lane in self.lanes]), strict=True)
         )
         approaches = self._approaches()
+
         lane_rows = [
             self._lane(
                 lane,
@@ -151,17 +143,20 @@ class MapWriter:
             )
             for lane in self.lanes
         ]
+
         lane_rows += [
-            self._lane(lane, self.exits[lane.id], False, approaches, line_of_lane[lane.id])
+            self._lane(lane, self.exits[lane.id], ingress=False, approaches=approaches, line=line_of_lane[lane.id])
             for lane in self.doubled_lanes
         ]
         axes = local_lines(self.origin, [crosswalk.axis for crosswalk in self.code.crosswalks])
 
-        for k, (crosswalk, axis) in enumerate(zip(self.code.crosswalks, axes, strict=True), len(lane_rows) + 1):
-            nodes = _Nodes(with_further_points(axis[thinned(axis, MAX_NODES)]), np.empty(0), None)
+        for number, (crosswalk, axis) in enumerate(zip(self.code.crosswalks, axes, strict=True), len(lane_rows) + 1):
+            nodes = Nodes(with_further_points(axis[thinned(axis, MAX_NODES)]), np.empty(0), stop=None)
             lane_rows.append(
                 crosswalk_row(
-                    k, crosswalk.group, self._node_list(crosswalk.id, nodes, crosswalk.width_cm - self.common_width, {})
+                    number,
+                    crosswalk.group,
+                    node_list(self.origin, crosswalk.id, nodes, crosswalk.width_cm - self.common_width, {}),
                 )
             )
 
@@ -174,6 +169,7 @@ class MapWriter:
             + [(False, lane.link) for lane in self.doubled_lanes]
         )
         numbers: dict[tuple[bool, str], int] = {}
+
         for ingress in (True, False):
             keys = [key for key in used if key[0] == ingress]
             if len(keys) > MAX_APPROACHES:
@@ -183,7 +179,7 @@ class MapWriter:
                     f"a MAP has {MAX_APPROACHES} approaches at most ({'ingress' if ingress else 'egress'})",
                 )
 
-            numbers |= {key: k for k, key in enumerate(keys, 1)}
+            numbers |= {key: number for number, key in enumerate(keys, 1)}
 
         return numbers
 
@@ -199,14 +195,23 @@ class MapWriter:
             "ingressApproach" if ingress else "egressApproach": approaches[ingress, lane.link],
             "laneAttributes": {
                 "directionalUse": (2 if ingress else 1, 2),
-                "sharedWith": (bits_of(written.sharing, SHARING_FLAGS, 10), 10),
+                "sharedWith": (bits_of(written.sharing, SHARING_FLAGS, size=10), 10),
                 "laneType": (written.kind, (bits_of(written.flags, flags, size), size)),
             },
-            "nodeList": self._node_list(
-                lane.id, nodes, lane.width_cm - self.common_width, self._limits_at(lane, nodes, ingress)
+            "nodeList": node_list(
+                self.origin, lane.id, nodes, lane.width_cm - self.common_width, self._limits_at(lane, nodes, ingress)
             ),
         }
-        connections = [c for c in self.code.connections if c.inner and c.from_lane == lane.id] if ingress else []
+
+        if ingress:
+            connections = [
+                connection
+                for connection in self.code.connections
+                if connection.inner and connection.from_lane == lane.id
+            ]
+        else:
+            connections = []
+
         if len(connections) > MAX_CONNECTIONS_PER_LANE:
             raise limit_error(
                 f"{lane.id}.connections", len(connections), f"a MAP holds {MAX_CONNECTIONS_PER_LANE} connections a lane"
@@ -215,19 +220,19 @@ class MapWriter:
         if connections:
             ids = self._trajectories(row, lane, connections)
             classes = list(dict.fromkeys(allowed for _, allowed in self.bans.values()))
-            row["maneuvers"] = (sum({TURN_BITS[c.turn] for c in connections}), 12)
+            row["maneuvers"] = (sum({TURN_BITS[connection.turn] for connection in connections}), 12)
 
             row["connectsTo"] = [
                 {
                     "connectingLane": {
-                        "lane": self.exits.get(c.to_lane, self.numbers[c.to_lane]),
-                        "maneuver": (TURN_BITS[c.turn], 12),
+                        "lane": self.exits.get(connection.to_lane, self.numbers[connection.to_lane]),
+                        "maneuver": (TURN_BITS[connection.turn], 12),
                     }
                 }
-                | ({"signalGroup": c.group} if c.group else {})
-                | ({"userClass": 1 + classes.index(self.bans[c.id][1])} if c.id in self.bans else {})
-                | ({"connectionID": ids[c.id]} if c.id in ids else {})
-                for c in connections
+                | ({"signalGroup": connection.group} if connection.group else {})
+                | ({"userClass": 1 + classes.index(self.bans[connection.id][1])} if connection.id in self.bans else {})
+                | ({"connectionID": ids[connection.id]} if connection.id in ids else {})
+                for connection in connections
             ]
 
         return row
@@ -247,19 +252,21 @@ class MapWriter:
                 break
 
             (line,) = local_lines(self.origin, [connection.points])
-            nodes = _Nodes(with_further_points(line[thinned(line, MAX_NODES)]), np.empty(0), None)
-            limits = (
-                {0: {CAR_LIMIT: self._limit(connection)}}
-                if speed_steps(self._limit(connection)) != speed_steps(self._limit(lane))
-                else {}
-            )
-            _, node_rows = self._node_list(connection.id, nodes, 0, limits)
+            nodes = Nodes(with_further_points(line[thinned(line, MAX_NODES)]), np.empty(0), stop=None)
+
+            if speed_steps(self._limit(connection)) != speed_steps(self._limit(lane)):
+                limits = {0: {CAR_LIMIT: self._limit(connection)}}
+            else:
+                limits = {}
+
+            _, node_rows = node_list(self.origin, connection.id, nodes, width_difference=0, limits=limits)
             row.setdefault("regional", []).append(
                 {
                     "regionId": ADD_GRP_C_REGION,
                     "regExtValue": (TRAJECTORY_EXTENSION, {"nodes": node_rows, "connectionID": number}),
                 }
             )
+
             ids[connection.id] = number
 
         return ids
@@ -267,11 +274,12 @@ class MapWriter:
     def _limit(self, path: Lane | Connection) -> float:
         return lowest(self.parts[path.id])[CAR_LIMIT]
 
-    def _lane_nodes(self, lane: Lane, line: F8, ingress: bool) -> _Nodes:
+    def _lane_nodes(self, lane: Lane, line: F8, ingress: bool) -> Nodes:
         """Return the nodes of a lane: its points, its stop line, and where a limit begins or ends; fewer of the points
         where they are too many."""
         lengths = arc_lengths(line)
         end, stop = float(lengths[-1]), self.stops.get(lane.id) if ingress else None
+
         required_s = [part.s_to for part in self.parts[lane.id][:-1]] + (
             [stop] if stop is not None and stop < end - MAX_STOP_TO_END else []
         )
@@ -292,14 +300,15 @@ class MapWriter:
             xy, s = xy[::-1], s[::-1]
 
         at_stop = int(np.abs(s - stop).argmin()) if stop is not None and stop < end - MAX_STOP_TO_END else None
-        return _Nodes(xy, s, at_stop)
+        return Nodes(xy, s, at_stop)
 
-    def _limits_at(self, lane: Lane, nodes: _Nodes, ingress: bool) -> dict[int, dict[str, float]]:
+    def _limits_at(self, lane: Lane, nodes: Nodes, ingress: bool) -> dict[int, dict[str, float]]:
         """Return the limits that change at a node, going outwards from the intersection; none of them can be ended but
         by the limit of all."""
         limits_of_node: dict[int, dict[str, float]] = {}
         running = {CAR_LIMIT: self.common_speed}
-        for k, (start, end) in enumerate(pairwise(nodes.s.tolist())):
+
+        for index, (start, end) in enumerate(pairwise(nodes.s.tolist())):
             part = part_at(self.parts[lane.id], (start + end) / 2)
             changed = {
                 name: speed
@@ -313,65 +322,10 @@ class MapWriter:
                 if name not in part.limits and speed_steps(running[name]) != speed_steps(part.limits[CAR_LIMIT])
             }
             if changed:
-                limits_of_node[k] = changed
+                limits_of_node[index] = changed
                 running |= changed
 
         return limits_of_node
-
-    def _node_list(
-        self, name: str, nodes: _Nodes, width_difference: int, limits: dict[int, dict[str, float]]
-    ) -> tuple[str, list[dict[str, Any]]]:
-        """Return the node list: whole cm, each from the one before, so that rounding does not add up; a first node far
-        off in degrees."""
-        if not 2 <= len(nodes.xy) <= MAX_NODES:
-            raise limit_error(
-                f"{name}.points",
-                len(nodes.xy),
-                f"a MAP holds 2 .. {MAX_NODES} nodes a lane, also without those within 2 cm of the line "
-                "through the others",
-            )
-
-        if not WIDTH_DIFFERENCES[0] <= width_difference <= WIDTH_DIFFERENCES[1]:
-            raise limit_error(
-                f"{name}.width_cm", width_difference, "a MAP holds widths within 5.11 m of the common one"
-            )
-
-        first, counted_from = self._first_node(nodes.xy[0])
-        deltas = [
-            first,
-            *(
-                delta_of(*step)
-                for step in np.diff(np.rint((nodes.xy - counted_from) * 100).astype(np.int64), axis=0).tolist()
-            ),
-        ]
-        rows = []
-
-        for k, delta in enumerate(deltas):
-            attributes: dict[str, Any] = {}
-            if k == nodes.stop:
-                attributes["localNode"] = ["stopLine"]
-
-            if k in limits:
-                attributes["data"] = [("speedLimits", limit_rows(limits[k]))]
-
-            if k == 0 and width_difference:
-                attributes["dWidth"] = width_difference
-
-            rows.append({"delta": delta} | ({"attributes": attributes} if attributes else {}))
-
-        return "nodes", rows
-
-    def _first_node(self, xy: F8) -> tuple[tuple[str, dict[str, int]], F8]:
-        """Return the first node, and the place from which the steps to the others are counted, m of the reference
-        point."""
-        if float(np.abs(xy).max()) < MAX_NODE_DISTANCE:
-            x, y = np.rint(xy * 100).astype(np.int64).tolist()
-            return delta_of(x, y), np.zeros(2)
-
-        ((lat, lon),) = to_points(self.origin, xy[None])
-        return ("node-LatLon", {"lon": lon, "lat": lat}), np.array(
-            [float(v) for v in self.origin.to_local(lat / 1e7, lon / 1e7)]
-        )
 
     def _bans(self) -> dict[str, tuple[Rule, tuple[str, ...]]]:
         """Return, by connection, a turn ban that restriction classes carry, and the classes that it lets pass, in
@@ -388,5 +342,5 @@ class MapWriter:
                     if target.s_from is None and target.s_to is None:
                         bans.setdefault(target.entity, (rule, tuple(sorted(rule.except_classes))))
 
-        through_intersection = {c.id for c in self.code.connections if c.inner}
+        through_intersection = {connection.id for connection in self.code.connections if connection.inner}
         return {name: ban for name, ban in bans.items() if name in through_intersection}

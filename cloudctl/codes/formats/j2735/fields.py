@@ -28,7 +28,7 @@ limit_error = partial(export_limit_error, "MAP")
 
 def most_common_width(widths: list[int]) -> int:
     """Return the width that most lanes have, or the nearest to it from which every lane differs by what a MAP can
-    say."""
+    hold."""
     most_common = max(set(widths), key=lambda width: (widths.count(width), -width))
     low, high = max(widths) - WIDTH_DIFFERENCES[1], min(widths) - WIDTH_DIFFERENCES[0]
     return min(max(most_common, low), high) if low <= high else most_common
@@ -49,6 +49,7 @@ def limit_rows(limits: dict[str, float]) -> list[dict[str, Any]]:
             raise limit_error(
                 "speed", limits[str(row["type"])], f"a MAP counts limits in steps of 0.02 m/s, 1 .. {MAX_STEPS}"
             )
+
     return rows
 
 
@@ -57,9 +58,11 @@ def with_further_points(values: F8, line: F8 | None = None) -> F8:
     points likewise."""
     line = values if line is None else line
     pieces = [values[:1]]
-    for k, (start, end) in enumerate(pairwise(line)):
+
+    for index, (start, end) in enumerate(pairwise(line)):
         count = int(np.abs(end - start).max() // MAX_NODE_DISTANCE) + 1
-        pieces.append(values[k] + (values[k + 1] - values[k]) * np.arange(1, count + 1)[:, None] / count)
+        pieces.append(values[index] + (values[index + 1] - values[index]) * np.arange(1, count + 1)[:, None] / count)
+
     return np.concatenate(pieces)
 
 

@@ -26,6 +26,7 @@ from ..messages.lane_types import USE_OF_LANE_TYPE, LaneAccess, read_lane_type, 
 from ..messages.names import DIRECTION_FLAGS
 from ..messages.speed_limits import CAR_LIMIT, read_limits
 from ..messages.tree import MALFORMED, plain_map, unwrapped
+from .approaches import approach_of, leave_out_blind_approaches
 from .lanes import (
     NodeLine,
     Trajectory,
@@ -66,6 +67,7 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Impor
 
         classes = restriction_classes(record)
         codes, errors, serials = list[IntersectionCode](), list[CodeError](), dict[str, int]()
+
         for number, row in enumerate(intersections):
             try:
                 raw = _Intersection(
@@ -99,6 +101,7 @@ def import_map(data: bytes | dict[str, Any], *, adm: str = DEFAULT_ADM) -> Impor
             )
             for error in errors
         }
+
         return accounts.imported(codes)
 
 
@@ -140,36 +143,37 @@ class _Intersection:
             )
 
         self._read_lines()
-        for k, lane in enumerate(self.lanes):
-            if k in self.lines:
-                self._lane(lane, self.lines[k])
+        for index, lane in enumerate(self.lanes):
+            if index in self.lines:
+                self._lane(lane, self.lines[index])
 
         for lane, key in self.entrances:
             self._connections(lane, key, own_number)
 
-        self._leave_out_blind_approaches()
+        leave_out_blind_approaches(raw)
         return raw
 
     def _read_lines(self) -> None:
         """Read the nodes of each lane; what cannot be read is left out, with the reason."""
         origin = self.origin = Origin(self.raw.ref[0] / 1e7, self.raw.ref[1] / 1e7)
         line_of_number: dict[int, NodeLine] = {}
-        for k, lane in enumerate(self.lanes):
+
+        for index, lane in enumerate(self.lanes):
             try:
                 line = read_nodes(lane, origin)
                 if line is not None:
-                    self.lines[k] = line
+                    self.lines[index] = line
                     line_of_number.setdefault(round(lane.number("laneID")), line)
             except CodeError as error:
                 lane.leave_out(f"left out: {error.findings[0]}")
 
-        for k, lane in enumerate(self.lanes):
-            if k not in self.lines and not lane.left_out:
+        for index, lane in enumerate(self.lanes):
+            if index not in self.lines and not lane.left_out:
                 line = computed_line(lane, line_of_number)
                 if line is None:
                     lane.leave_out("left out: is computed with turning or scaling, or from a lane that is not there")
                 else:
-                    self.lines[k] = line
+                    self.lines[index] = line
 
     def _lane(self, lane: JsonRecord, line: NodeLine) -> None:
         number = round(lane.number("laneID"))
@@ -190,6 +194,7 @@ class _Intersection:
 
         ingress, egress = direction.flag("ingressPath"), direction.flag("egressPath")
         width = self.width + line.wider_cm
+
         if lane_type == "crosswalk":
             for name in ("ingressApproach", "egressApproach"):
                 lane.ignore(name, "a crosswalk belongs to no road")
@@ -215,7 +220,7 @@ class _Intersection:
             )
 
         for leads_in in [direction for direction, leads in ((True, ingress), (False, egress)) if leads]:
-            self._add_lane(lane, number, line, use, width, leads_in)
+            self._add_lane(lane, number, line=line, use=use, width=width, ingress=leads_in)
 
     def _add_lane(
         self, lane: JsonRecord, number: int, line: NodeLine, use: LaneAccess, width: int, ingress: bool
@@ -223,7 +228,7 @@ class _Intersection:
         """Add one lane in one direction, with its rules."""
         raw, key = self.raw, self._key(number)
         spans = spans_of(line, ingress, self.limits)
-        approach = self._approach(lane, "ingressApproach" if ingress else "egressApproach", number)
+        approach = approach_of(lane, "ingressApproach" if ingress else "egressApproach", number)
 
         raw.lanes.append(
             RawLane(
@@ -251,16 +256,6 @@ class _Intersection:
         else:
             self.exits.setdefault(number, []).append(key)
 
-    @staticmethod
-    def _approach(lane: JsonRecord, name: str, number: int) -> str:
-        """Return the approach of a lane; one of its own where the message gives none, or no number."""
-        approach = lane.get(name)
-        if isinstance(approach, int) or (isinstance(approach, str) and approach.isdecimal()):
-            return str(approach)
-        if approach is not None:
-            lane.unknown(name, approach, "the lane stands by itself")
-        return f"lane {number}"
-
     def _key(self, number: int) -> str:
         """Return a name of its own for a lane: its number, and which of that number it is."""
         count = 1
@@ -283,6 +278,7 @@ class _Intersection:
     def _connections(self, lane: JsonRecord, start: str, own_number: int) -> None:
         lane_turns = read_turns(lane.child("maneuvers"))
         trajectories = read_trajectories(lane, self.origin)
+
         for connection in lane.rows("connectsTo"):
             try:
                 movement = self._connection(connection, start, own_number, lane_turns, trajectories)
@@ -368,27 +364,6 @@ class _Intersection:
             connection.unknown(
                 "userClass", number, "there is no such restriction class: the connection is closed to all"
             )
+
         allowed = self.classes.get(number, ())
         self.raw.rules.append(Rule(id="", kind="turn_ban", targets=(Target(movement),), except_classes=allowed))
-
-    def _leave_out_blind_approaches(self) -> None:
-        """Leave out the driven lanes of roads in which nothing leads through the intersection: no code may hold
-        them."""
-        raw = self.raw
-        lanes_with_movements = {movement.start for movement in raw.moves}
-        for approach in sorted(
-            {lane.approach for lane in raw.lanes if lane.role == LinkRole.INGRESS and lane.use != LaneUse.PEDESTRIAN}
-        ):
-            lanes = [lane for lane in raw.lanes if lane.approach == approach and lane.role == LinkRole.INGRESS]
-            if not any(lane.key in lanes_with_movements for lane in lanes):
-                raw.losses.add(
-                    Loss(
-                        what=LossKind.DROPPED,
-                        entity=raw.name,
-                        detail=f"approach {approach} leads nowhere: its lanes are left out",
-                    )
-                )
-                dropped_keys = {lane.key for lane in lanes}
-                raw.lanes = [lane for lane in raw.lanes if lane.key not in dropped_keys]
-                # Each has one target yet
-                raw.rules = [rule for rule in raw.rules if rule.targets[0].entity not in dropped_keys]

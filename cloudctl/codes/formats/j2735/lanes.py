@@ -60,30 +60,31 @@ def _read_line(owner: JsonRecord, nodes: list[JsonRecord], origin: Origin) -> No
 
     position, points, stops, limits = np.zeros(2), list[F8](), list[int](), list[Limits]()
     width_difference = 0
-    for k, node in enumerate(nodes):
+
+    for index, node in enumerate(nodes):
         name, delta = node.child("delta").one()
         if name not in DELTA_CHOICES or not isinstance(delta, JsonRecord):
             raise node.refuse("delta", name, f"must be one of {', '.join(DELTA_CHOICES)}", "correct the sender")
 
         if name == "node-LatLon":
             position = np.array(
-                [float(v) for v in origin.to_local(delta.number("lat") / 1e7, delta.number("long") / 1e7)]
+                [float(value) for value in origin.to_local(delta.number("lat") / 1e7, delta.number("long") / 1e7)]
             )
         else:
             position = position + np.array([delta.number("x"), delta.number("y")]) / 100
 
         points.append(position)
         attributes = node.child("attributes")
-        if k == 0:
+        if index == 0:
             width_difference = round(attributes.number("dWidth", 0))
 
         if _marks_stop(attributes):
-            stops.append(k)
+            stops.append(index)
 
         # In one, so that doubles are found
         limits.append(read_limits([row for data in attributes.rows("data") for row in data.rows("speedLimits")]))
 
-    return NodeLine(np.array(points), width_difference, stops, limits)
+    return NodeLine(xy=np.array(points), wider_cm=width_difference, stops=stops, limits=limits)
 
 
 class Trajectory(NamedTuple):
@@ -131,6 +132,7 @@ def computed_line(lane: JsonRecord, lines: dict[int, NodeLine]) -> NodeLine | No
     base = lines.get(int(computed.number("referenceLaneId", -1)))
     if base is None or any(computed.get(name) for name in ("rotateXY", "scaleXaxis", "scaleYaxis")):
         return None
+
     shift = [_offset(computed.child(name)) for name in ("offsetXaxis", "offsetYaxis")]
     return base._replace(xy=base.xy + shift)
 
@@ -147,9 +149,9 @@ def spans_of(line: NodeLine, ingress: bool, intersection_limits: Limits) -> list
     spans: list[Span] = []
     running = intersection_limits
 
-    for k in range(len(lengths) - 1):
-        running = running | line.limits[k]
-        start, end = float(lengths[k]), float(lengths[k + 1])
+    for index in range(len(lengths) - 1):
+        running = running | line.limits[index]
+        start, end = float(lengths[index]), float(lengths[index + 1])
         if ingress:
             start, end = float(lengths[-1]) - end, float(lengths[-1]) - start
 
@@ -167,6 +169,7 @@ def stop_of(lane: JsonRecord, line: NodeLine) -> float:
         lane.unknown("localNode", f"stopLine at {len(line.stops)} nodes", "the one next to the intersection is taken")
     if not line.stops or line.stops[0] == 0:
         return inf
+
     lengths = arc_lengths(line.xy)
     return round(float(lengths[-1] - lengths[line.stops[0]]), 2)
 
@@ -203,7 +206,8 @@ def limit_rules(raw: RawCode, key: str, spans: list[Span]) -> Iterator[Rule]:
                 or value != span.limits.get(CAR_LIMIT)
                 or all(other.limits.get(name, value) == value for other in spans)
             ):
-                yield from limit_rule(raw, name, target, value)  # else it is how a part of a lane ends such a limit
+                # Else it is how a part of a lane ends such a limit
+                yield from limit_rule(raw, name, target, value)
 
 
 def _merged_spans(spans: list[Span], name: str) -> list[Span]:

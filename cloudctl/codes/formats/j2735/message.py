@@ -10,8 +10,11 @@ from ..messages.uper import decode, is_pdu, read_pdu, unframe
 def read_message(data: bytes) -> dict[str, Any]:
     if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"<"):
         return load_tree(data, "MAP")
-    with suppress(ValueError):  # what is not hex text is the bytes themselves
+
+    # What is not hex text is the bytes themselves
+    with suppress(ValueError):
         data = bytes.fromhex(data.strip().decode())
     if data[:2] == b"\x00\x12":
         return decode(*unframe(data))
+
     return read_pdu("MAPEM", data) if is_pdu("MAPEM", data) else decode("MapData", data)

@@ -11,7 +11,8 @@ PEDESTRIAN_TYPES = (
     "audioDisabilities",
     "otherUnknownDisabilities",
 )
-CLASSES_OF_USER_TYPE: dict[str, tuple[str, ...]] = {  # of restriction classes, and the classes of rules that they are
+# Of restriction classes, and the classes of rules that they are
+CLASSES_OF_USER_TYPE: dict[str, tuple[str, ...]] = {
     "none": (),
     "equippedTransit": ("bus",),
     "equippedTaxis": ("taxi",),

@@ -129,13 +129,14 @@ class Users(NamedTuple):
         users = self.against if backward else self.along
         refused = _merge_cars(_split_cars(ROAD_USERS) - _split_cars(users))
 
-        text = (
-            "for " + ", ".join(sorted(users)) + " only"
-            if len(users) <= len(refused)
-            else "not for " + ", ".join(sorted(refused))
-        )
+        if len(users) <= len(refused):
+            text = "for " + ", ".join(sorted(users)) + " only"
+        else:
+            text = "not for " + ", ".join(sorted(refused))
+
         granted = permit_of(users, text if self.stated else "", stated=self.stated)
-        if "car" in granted.users:  # a lane for vehicles: buses are some of them
+        # A lane for vehicles: buses are some of them
+        if "car" in granted.users:
             granted = granted._replace(shared=tuple(use for use in granted.shared if use != LaneUse.BUS))
 
         return granted
@@ -178,7 +179,8 @@ def _with_participants(
     refused: frozenset[str] = frozenset()
     reserved = False
 
-    for name, value in sorted(participant_tags, key=lambda row: row[0].count(":")):  # vehicle before vehicle:bus
+    # Vehicle before vehicle:bus
+    for name, value in sorted(participant_tags, key=lambda row: row[0].count(":")):
         classes = CLASSES_OF_PARTICIPANT.get(name.rpartition(":")[2])
         is_understood = value.lower() in (*TRUE_VALUES, *FALSE_VALUES)
         if classes is None or not is_understood:
@@ -249,6 +251,7 @@ def read_limits(tags: Tags) -> list[Limit]:
     """Return the limits that a lanelet's own tags give."""
     limits = []
     for name, text in tags.with_prefix("speed_limit"):
+        # `speed_limit_mandatory=no` is a recommendation, which a code has no field for
         if name.startswith("_mandatory"):
             if text.lower() in FALSE_VALUES:
                 tags.accounts.enter(

@@ -11,24 +11,28 @@ def intersection_clusters(lanelet_map: LaneletMap) -> list[list[Lanelet]]:
     crossings_of = _crossings(lanelet_map.lanelets)
     candidates = [
         lanelet
-        for k, lanelet in enumerate(lanelet_map.lanelets)
-        if lanelet.before and lanelet.after and (_forks_or_merges(lanelet) or crossings_of[k])
+        for index, lanelet in enumerate(lanelet_map.lanelets)
+        if lanelet.before and lanelet.after and (_forks_or_merges(lanelet) or crossings_of[index])
     ]
-    index_of_candidate = {id(lanelet): k for k, lanelet in enumerate(candidates)}
-    index_in_map = {id(lanelet): k for k, lanelet in enumerate(lanelet_map.lanelets)}
+
+    index_of_candidate = {id(lanelet): index for index, lanelet in enumerate(candidates)}
+    index_in_map = {id(lanelet): index for index, lanelet in enumerate(lanelet_map.lanelets)}
     first_of_id: dict[str, int] = {}  # the two directions of one lanelet
     pairs: list[tuple[int, int]] = []
 
-    for k, lanelet in enumerate(candidates):
+    for index, lanelet in enumerate(candidates):
+        # Lanelets that fork, merge or cross belong together
         related = (
             [other for preceding in lanelet.before for other in preceding.after]
             + [other for following in lanelet.after for other in following.before]
-            + [lanelet_map.lanelets[j] for j in crossings_of[index_in_map[id(lanelet)]]]
+            + [lanelet_map.lanelets[row] for row in crossings_of[index_in_map[id(lanelet)]]]
         )
-        pairs += [(k, index_of_candidate[id(other)]) for other in related if id(other) in index_of_candidate]
-        pairs.append((k, first_of_id.setdefault(lanelet.id, k)))
 
-    clusters = [[candidates[k] for k in rows] for rows in connected_components(len(candidates), pairs)]
+        pairs += [(index, index_of_candidate[id(other)]) for other in related if id(other) in index_of_candidate]
+        pairs.append((index, first_of_id.setdefault(lanelet.id, index)))
+
+    clusters = [[candidates[index] for index in rows] for rows in connected_components(len(candidates), pairs)]
+    # Lanelets that only fork or merge are a road that widens, and no intersection
     return [group for group in clusters if any(crossings_of[index_in_map[id(lanelet)]] for lanelet in group)]
 
 
@@ -40,23 +44,25 @@ def _crossings(lanelets: list[Lanelet]) -> list[list[int]]:
         np.array([extreme(lanelet.middle, axis=0) for lanelet in lanelets]).reshape(-1, 2)
         for extreme in (np.min, np.max)
     )
-    for k, lanelet in enumerate(lanelets):
+
+    for index, lanelet in enumerate(lanelets):
         overlapping = (
             np.flatnonzero(
-                (south_west[k + 1 :] <= north_east[k]).all(axis=1) & (north_east[k + 1 :] >= south_west[k]).all(axis=1)
+                (south_west[index + 1 :] <= north_east[index]).all(axis=1)
+                & (north_east[index + 1 :] >= south_west[index]).all(axis=1)
             )
-            + k
+            + index
             + 1
         )
-        for j in overlapping.tolist():
-            other = lanelets[j]
+        for row in overlapping.tolist():
+            other = lanelets[row]
             if (
                 lanelet.id != other.id
                 and _have_separate_ends(lanelet, other)
                 and lines_cross(lanelet.middle, other.middle)
             ):
-                crossings_of[k].append(j)
-                crossings_of[j].append(k)
+                crossings_of[index].append(row)
+                crossings_of[row].append(index)
 
     return crossings_of
 
@@ -67,9 +73,9 @@ def _forks_or_merges(lanelet: Lanelet) -> bool:
     )
 
 
-def _have_separate_ends(a: Lanelet, b: Lanelet) -> bool:
+def _have_separate_ends(first: Lanelet, second: Lanelet) -> bool:
     """Return whether two lanelets neither begin nor end together."""
     return not (
-        {id(lanelet) for lanelet in a.before} & {id(lanelet) for lanelet in b.before}
-        or {id(lanelet) for lanelet in a.after} & {id(lanelet) for lanelet in b.after}
+        {id(lanelet) for lanelet in first.before} & {id(lanelet) for lanelet in second.before}
+        or {id(lanelet) for lanelet in first.after} & {id(lanelet) for lanelet in second.after}
     )

@@ -31,8 +31,10 @@ EDGE_TYPES = (
     "",
 )
 READ_ELSEWHERE = ("stop_line", "zebra", "traffic_light", "traffic_sign", "light_bulbs", "centerline")
+READ_ROLES = {"left", "right", "regulatory_element", "centerline"}
 PLAIN_TYPES = ("stop_line", "zebra", "light_bulbs", "centerline")
-MAX_CENTRE_LINE_OFFSET = 1.5  # m by which a centre line that is drawn may end off the middle between the bounds
+# m by which a centre line that is drawn may end off the middle between the bounds
+MAX_CENTRE_LINE_OFFSET = 1.5
 
 
 def read_lanelet2(root: XmlRecord, origin: Point | None) -> LaneletMap:
@@ -93,9 +95,11 @@ def _report_ways(lanelet_map: LaneletMap, osm: OsmMap) -> None:
 
 
 def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
+    """Take in a lanelet: a crosswalk, or a lane for each direction in which it may be used."""
     name = tags.get("name") or tags.id
     bounds = [[osm.lines[ref] for ref in tags.refs(side) if ref in osm.lines] for side in ("left", "right")]
-    for role in sorted({role for role, _, _ in tags.members} - {"left", "right", "regulatory_element", "centerline"}):
+
+    for role in sorted({role for role, _, _ in tags.members} - READ_ROLES):
         lanelet_map.accounts.enter(
             LossKind.DROPPED, "lanelet", f"members in the role {role} are not read", f"lanelet {name}"
         )
@@ -105,41 +109,22 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
         return
 
     left, right = _in_driving_direction(_joined_lines(bounds[0]), _joined_lines(bounds[1]))
-    count = max(len(left), len(right), 12)
-    left_points, right_points = (
-        points_along(line, arc_lengths(line), np.linspace(0, arc_lengths(line)[-1], count)) for line in (left, right)
-    )
-    middle, width = (left_points + right_points) / 2, float(np.median(np.hypot(*(left_points - right_points).T)))
+    middle, width = _middle_and_width(left, right)
     middle = _centre_line(lanelet_map, osm, tags, middle)
     rules = tags.refs("regulatory_element")
 
     if tags.get("subtype") == "crosswalk":
-        for key in ("one_way", "location", "region", "speed_limit"):
-            tags.ignore(key, "people on foot walk both ways, and have no limit")
-        for _ in tags.with_prefix("participant:"):
-            pass
-        lanelet_map.walks.append(Walk(name, middle[[0, -1]], width, rules))
+        _ignore_traffic_tags(tags)
+        lanelet_map.walks.append(Walk(id=name, axis=middle[[0, -1]], width=width, rules=rules))
         return
 
-    limits, default = read_limits(tags), default_speed(tags)
+    tagged_limits, default = read_limits(tags), default_speed(tags)
     turn = tags.choice("turn_direction", {word: word for word in TURNS}, "")
     users = read_users(tags)
-
     if users is None:
         return
 
-    signed_limits = [lanelet_map.regulations.speeds[ref] for ref in rules if ref in lanelet_map.regulations.speeds]
-    if signed_limits:
-        if any(not limit.classes and abs(limit.speed - min(signed_limits)) > 0.05 for limit in limits):
-            lanelet_map.accounts.enter(
-                LossKind.DIFFERS,
-                "lanelet",
-                "a sign and the tag give different limits: that of the sign is taken, as the format has it",
-                f"lanelet {name}",
-            )
-
-        limits = [Limit(min(signed_limits)), *(limit for limit in limits if limit.classes)]
-
+    limits = _limits_with_signs(lanelet_map, name, rules, tagged_limits)
     if users.along:
         lanelet_map.lanelets.append(
             Lanelet(
@@ -158,7 +143,6 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
         )
 
     if users.against:
-        permit = users.permit(True)
         lanelet_map.lanelets.append(
             Lanelet(
                 id=tags.id,
@@ -167,7 +151,7 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
                 right=left[::-1],
                 middle=middle[::-1],
                 width_m=width,
-                permit=permit,
+                permit=users.permit(True),
                 limits=limits,
                 usual=default,
                 rules=rules,
@@ -175,12 +159,42 @@ def _lanelet(lanelet_map: LaneletMap, osm: OsmMap, tags: Tags) -> None:
             )
         )
 
+        detail = "lanelets for both directions become a lane each way, on the same ground"
+        lanelet_map.accounts.enter(LossKind.DIFFERS, "lanelet", detail, f"lanelet {name}")
+
+
+def _middle_and_width(left: F8, right: F8) -> tuple[F8, float]:
+    """Return the line between two bounds, and the median of the distance between them, m."""
+    count = max(len(left), len(right), 12)
+    left_points, right_points = (
+        points_along(line, arc_lengths(line), np.linspace(0, arc_lengths(line)[-1], count)) for line in (left, right)
+    )
+    return (left_points + right_points) / 2, float(np.median(np.hypot(*(left_points - right_points).T)))
+
+
+def _ignore_traffic_tags(tags: Tags) -> None:
+    """Account for the tags of a crosswalk that are about vehicles."""
+    for key in ("one_way", "location", "region", "speed_limit"):
+        tags.ignore(key, "people on foot walk both ways, and have no limit")
+    for _ in tags.with_prefix("participant:"):
+        pass
+
+
+def _limits_with_signs(lanelet_map: LaneletMap, name: str, rules: list[str], tagged_limits: list[Limit]) -> list[Limit]:
+    """Return the limits of a lanelet: a sign that it names takes the place of its tag, as the format has it."""
+    signed_limits = [lanelet_map.regulations.speeds[ref] for ref in rules if ref in lanelet_map.regulations.speeds]
+    if not signed_limits:
+        return tagged_limits
+
+    if any(not limit.classes and abs(limit.speed - min(signed_limits)) > 0.05 for limit in tagged_limits):
         lanelet_map.accounts.enter(
             LossKind.DIFFERS,
             "lanelet",
-            "lanelets for both directions become a lane each way, on the same ground",
+            "a sign and the tag give different limits: that of the sign is taken, as the format has it",
             f"lanelet {name}",
         )
+
+    return [Limit(min(signed_limits)), *(limit for limit in tagged_limits if limit.classes)]
 
 
 def _joined_lines(lines: list[F8]) -> F8:
@@ -196,6 +210,7 @@ def _joined_lines(lines: list[F8]) -> F8:
                 (joined[0], line[-1]),
             )
         ]
+
         smallest = int(np.argmin(gaps))
         joined = joined[::-1] if smallest > 1 else joined
         joined = np.concatenate([joined, (line[::-1] if smallest % 2 else line)[1:]])
@@ -209,7 +224,8 @@ def _in_driving_direction(left: F8, right: F8) -> tuple[F8, F8]:
     if np.hypot(*(left[0] - right[-1])) + np.hypot(*(left[-1] - right[0])) < gap_as_drawn:
         right = right[::-1]
 
-    outline = np.concatenate([right, left[::-1]])  # anticlockwise when the left bound is on the left
+    # Anticlockwise when the left bound is on the left
+    outline = np.concatenate([right, left[::-1]])
     x, y = outline.T
     area = float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
 
@@ -248,18 +264,24 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
             centre = corners.mean(axis=0)
             axis = np.linalg.svd(corners - centre)[2][0]
             along, across = (corners - centre) @ axis, (corners - centre) @ np.array([-axis[1], axis[0]])
+
             lanelet_map.walks.append(
-                Walk(name, np.array([centre + axis * along.min(), centre + axis * along.max()]), float(np.ptp(across)))
+                Walk(
+                    id=name,
+                    axis=np.array([centre + axis * along.min(), centre + axis * along.max()]),
+                    width=float(np.ptp(across)),
+                )
             )
         else:
             edges.append((name, line[[0, -1]]))
 
     pairs = sorted(
         (width, name_a, name_b)
-        for k, name_a in enumerate(edges)
-        for name_b in edges[k + 1 :]
+        for index, name_a in enumerate(edges)
+        for name_b in edges[index + 1 :]
         if (width := _edge_distance(name_a[1], name_b[1])) is not None
     )
+
     used_edges: set[str] = set()
     for width, (name_a, edge), (name_b, other_edge) in pairs:
         if used_edges & {name_a, name_b}:
@@ -269,7 +291,7 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
         if np.hypot(*(edge[0] - other_edge[0])) > np.hypot(*(edge[0] - other_edge[1])):
             other_edge = other_edge[::-1]
 
-        lanelet_map.walks.append(Walk(f"{name_a} {name_b}", (edge + other_edge) / 2, width))
+        lanelet_map.walks.append(Walk(id=f"{name_a} {name_b}", axis=(edge + other_edge) / 2, width=width))
         lanelet_map.losses.add(
             Loss(
                 what=LossKind.GUESSED,
@@ -285,10 +307,10 @@ def _add_zebras(lanelet_map: LaneletMap, lines: dict[str, F8]) -> None:
             )
 
 
-def _edge_distance(a: F8, b: F8) -> float | None:
+def _edge_distance(first: F8, second: F8) -> float | None:
     """Return m between two edges that run side by side, None for others."""
-    direction_a, direction_b = a[1] - a[0], b[1] - b[0]
-    distance = float(np.hypot(*(b.mean(axis=0) - a.mean(axis=0))))
+    direction_a, direction_b = first[1] - first[0], second[1] - second[0]
+    distance = float(np.hypot(*(second.mean(axis=0) - first.mean(axis=0))))
     sine = abs(float(direction_a[0] * direction_b[1] - direction_a[1] * direction_b[0])) / max(
         float(np.hypot(*direction_a) * np.hypot(*direction_b)), 1e-9
     )

@@ -38,6 +38,7 @@ def turn_exchanged(lanelet_map: LaneletMap) -> None:
 
     any_turned = False
     pending = [(joins_turned(lanelet), lanelet) for lanelet in isolated]
+
     for joined_ends in (2, 1):
         for lanelet in [lanelet for number, lanelet in pending if number == joined_ends]:
             if joins(
@@ -45,6 +46,7 @@ def turn_exchanged(lanelet_map: LaneletMap) -> None:
             ) or not joins_turned(lanelet):
                 continue
 
+            # Its neighbours are tested against it as it lies now
             begins.drop(lanelet, lanelet.left[0])
             ends.drop(lanelet, lanelet.left[-1])
             lanelet.left, lanelet.right, lanelet.middle = lanelet.right[::-1], lanelet.left[::-1], lanelet.middle[::-1]
@@ -86,10 +88,11 @@ class _Ends:
         column, row = _cell(left)
         nearby = [
             entry
-            for i in (column - 1, column, column + 1)
-            for j in (row - 1, row, row + 1)
-            for entry in self.cells.get((i, j), ())
+            for near_column in (column - 1, column, column + 1)
+            for near_row in (row - 1, row, row + 1)
+            for entry in self.cells.get((near_column, near_row), ())
         ]
+
         return [
             lanelet
             for lanelet, left_end, right_end in nearby
@@ -103,7 +106,7 @@ def _cell(point: F8) -> tuple[int, int]:
 
 def find_neighbours(lanelets: list[Lanelet]) -> None:
     """Find which lanelets follow which: both bounds end where both bounds begin."""
-    index_of = {id(lanelet): k for k, lanelet in enumerate(lanelets)}
+    index_of = {id(lanelet): index for index, lanelet in enumerate(lanelets)}
     begins = _Ends((lanelet, lanelet.left[0], lanelet.right[0]) for lanelet in lanelets)
     for lanelet in lanelets:
         lanelet.before, lanelet.after = [], []

@@ -13,8 +13,10 @@ from ...polylines import F8
 from ..importing.accounting import Accounts, Record, XmlRecord
 from ..sumo.reader import E_TOWN
 
-MAX_UNPLACED_DEG = 0.5  # degrees about 0, 0 within which a map is taken not to be placed on the globe
-MAX_RELATIVE_DIFFERENCE = 0.01  # part of a distance by which degrees and local metres of one map may differ
+# degrees about 0, 0 within which a map is taken not to be placed on the globe
+MAX_UNPLACED_DEG = 0.5
+# Part of a distance by which degrees and local metres of one map may differ
+MAX_RELATIVE_DIFFERENCE = 0.01
 MAX_ABSOLUTE_DIFFERENCE = 2.0  # m by which they may differ besides
 NODE_TAGS = {  # that are read, or carry nothing about traffic
     "local_x": "read",
@@ -86,7 +88,7 @@ def read_osm(root: XmlRecord, origin: Point | None) -> OsmMap:
     """Return what a file holds; `origin` is where its 0, 0 lies, for a map that is not placed. Raises CodeError."""
     accounts = root.accounts
     position_of_node, place = _points(root, origin)
-    osm_map = OsmMap(place, {}, {}, [])
+    osm_map = OsmMap(place=place, lines={}, ways={}, relations=[])
 
     for element in _present(root, "way"):
         points = []
@@ -96,7 +98,7 @@ def read_osm(root: XmlRecord, origin: Point | None) -> OsmMap:
             else:
                 node_ref.unknown("ref", node_ref.get("ref"), "no point of the file: left out of its line")
 
-        tags = Tags(accounts, "way", element, [])
+        tags = Tags(accounts=accounts, kind="way", element=element, members=[])
         if len(points) > 1:
             osm_map.ways[tags.id], osm_map.lines[tags.id] = tags, np.array(points)
         else:
@@ -108,6 +110,7 @@ def read_osm(root: XmlRecord, origin: Point | None) -> OsmMap:
         "way": osm_map.lines,
         "relation": {element.get("id") for element in relations},
     }
+
     for element in relations:
         members = []
         for member in element.children("member"):
@@ -116,7 +119,7 @@ def read_osm(root: XmlRecord, origin: Point | None) -> OsmMap:
                 member.unknown("ref", member.get("ref"), f"no {kind} of the file, or one that was left out")
             members.append((member.get("role"), kind, member.get("ref")))
 
-        osm_map.relations.append(Tags(accounts, "relation", element, members))
+        osm_map.relations.append(Tags(accounts=accounts, kind="relation", element=element, members=members))
 
     return osm_map
 
@@ -164,6 +167,7 @@ def _points(root: XmlRecord, origin: Point | None) -> tuple[dict[str, F8], Origi
             remedy="export the map with its points",
         )
 
+    # Editors of Lanelet2 write local metres beside degrees, and often leave the degrees at 0 or at a wrong zone
     if len(local) == len(texts) and (len(degrees) < len(local) or not _same_places(degrees, local)):
         return _by_metres(root.accounts, local, origin)
 
@@ -196,6 +200,7 @@ def _same_places(degrees: dict[str, tuple[float, float]], local: dict[str, tuple
     degree_table, metres = (np.array([rows[name] for name in local]) for rows in (degrees, local))
     if np.abs(degree_table[:, 0]).max() >= 88 or np.abs(degree_table[:, 1]).max() > 180:
         return False
+
     positions = np.stack(Origin(*degree_table[0].tolist()).to_local(degree_table[:, 0], degree_table[:, 1]), axis=1)
     distances_m, distances_deg = np.hypot(*(metres - metres[0]).T), np.hypot(*(positions - positions[0]).T)
     return bool(
@@ -227,6 +232,7 @@ def _by_metres(
             detail="its degrees are not used: local_x, local_y, and --at, say where it lies",
         )
     )
+
     return dict(zip(local, positions, strict=True)), Origin(origin[0] / 1e7, origin[1] / 1e7)
 
 
@@ -235,6 +241,7 @@ def _by_degrees(
 ) -> tuple[dict[str, F8], Origin]:
     degree_table = np.array(list(degrees.values()))
     degree_origin = place = Origin(*(round(float(value), 7) for value in degree_table.mean(axis=0)))
+
     if np.abs(degree_table).max() > MAX_UNPLACED_DEG:
         if origin is not None:
             accounts.losses.add(
@@ -245,7 +252,10 @@ def _by_degrees(
                 )
             )
     else:
-        degree_origin, place = Origin(0.0, 0.0), E_TOWN if origin is None else Origin(origin[0] / 1e7, origin[1] / 1e7)
+        degree_origin, place = (
+            Origin(lat=0.0, lon=0.0),
+            E_TOWN if origin is None else Origin(origin[0] / 1e7, origin[1] / 1e7),
+        )
         if origin is None:
             accounts.losses.add(
                 Loss(

@@ -13,7 +13,8 @@ from .osm import OsmMap, Tags
 # Signs by their type, small letters: a German number (de274-30), or a text with the value at its end (cn-40).
 GERMAN_LIMIT = re.compile(r"(?:de)?274(?:\.1)?-(\d+)")
 AMERICAN_LIMIT = re.compile(r"(?:us[-_ ]?)?r2-1[-_ ](\d+)")
-PLAIN_LIMIT = re.compile(r"(?:(?!de)[a-z]{2}[-_ ])?(\d+)")  # German signs have their number after the country
+# German signs have their number after the country
+PLAIN_LIMIT = re.compile(r"(?:(?!de)[a-z]{2}[-_ ])?(\d+)")
 # Sub-types of a head -> whether it is for pedestrians, whose lights have no yellow.
 IS_PEDESTRIAN_HEAD = {
     "red_green": True,
@@ -58,7 +59,8 @@ class Regulations:
     lights: list[Lights] = field(default_factory=list)
     stop_lines: list[F8] = field(default_factory=list)
     speeds: dict[str, float] = field(default_factory=dict)  # element -> limit, m/s
-    yields: list[tuple[set[str], set[str]]] = field(default_factory=list)  # lanelets that yield, to which
+    # Lanelets that yield, to which
+    yields: list[tuple[set[str], set[str]]] = field(default_factory=list)
     giving_way: set[str] = field(default_factory=set)  # elements with a stop or yield sign
     all_stop: set[str] = field(default_factory=set)  # lanelets of all-way stops
 
@@ -67,15 +69,18 @@ def read_regulations(osm: OsmMap) -> Regulations:
     """Return what the regulatory elements state."""
     regulations = Regulations()
     regulations.stop_lines += [osm.lines[name] for name, tags in osm.ways.items() if tags.get("type") == "stop_line"]
+
     for element in osm.relations:
         if element.get("type") == "regulatory_element":
             _read_element(regulations, osm, element)
+
     return regulations
 
 
 def _read_element(regulations: Regulations, osm: OsmMap, element: Tags) -> None:
     kind = element.get("subtype")
     lines = [osm.lines[ref] for ref in element.refs("ref_line") if ref in osm.lines]
+
     if element.flag("dynamic"):
         element.accounts.enter(
             LossKind.DIFFERS,
@@ -84,6 +89,7 @@ def _read_element(regulations: Regulations, osm: OsmMap, element: Tags) -> None:
             f"element {element.id}",
         )
 
+    # Right of way under a signal is a fallback by nature; a limit that is one is not
     if element.flag("fallback") and kind not in ("right_of_way", "traffic_light"):
         element.accounts.enter(
             LossKind.DIFFERS, f"element {kind}", "is a fallback: taken as in force", f"element {element.id}"
@@ -93,7 +99,9 @@ def _read_element(regulations: Regulations, osm: OsmMap, element: Tags) -> None:
         heads = [osm.ways[ref] for ref in element.refs("refers") if ref in osm.ways]
         names = [head.get("name") or head.id for head in heads]
         walking = [head.choice("subtype", IS_PEDESTRIAN_HEAD, False) for head in heads]
-        regulations.lights.append(Lights(element.id, names, lines, bool(walking) and all(walking)))
+        regulations.lights.append(
+            Lights(id=element.id, names=names, lines=lines, walking=bool(walking) and all(walking))
+        )
     elif kind in ("speed_limit", "traffic_sign"):
         _read_sign(regulations, osm, element, lines)
     elif kind == "right_of_way":
@@ -172,6 +180,7 @@ def _sign_type(sign: Tags) -> str:
     value_tag = next((key for key in ("sign_type", "value", "speed_limit") if key in sign), "")
     if sign_speed(subtype) is not None or not value_tag:
         return subtype
+
     text = sign.get(value_tag).strip()
     return f"{text} km/h" if value_tag != "sign_type" and text.isdecimal() else text
 
@@ -198,6 +207,7 @@ def sign_speed(sign_type: str, plain: bool = True) -> float | None:
             and not (plain and int(match[1]) <= MAX_PLAIN_LIMIT and int(match[1]) % 5 == 0)
         ):
             return None
+
         if match:
             return speed_of(f"{match[1]} {unit}")
 

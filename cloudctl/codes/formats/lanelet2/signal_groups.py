@@ -18,8 +18,8 @@ MAX_LIGHT_DISTANCE = 150.0  # m from the middle to a stop line that its light ma
 
 def chain_line(chain: list[Lanelet]) -> F8:
     points = np.concatenate([lanelet.middle for lanelet in chain])
-    kept = np.concatenate([[True], np.hypot(*np.diff(points, axis=0).T) > 0.05])
-    return np.asarray(points[kept])
+    is_kept = np.concatenate([[True], np.hypot(*np.diff(points, axis=0).T) > 0.05])
+    return np.asarray(points[is_kept])
 
 
 def stop_position(xy: F8, lines: list[F8]) -> float | None:
@@ -39,6 +39,7 @@ def stop_position(xy: F8, lines: list[F8]) -> float | None:
             ),
         )
     ]
+
     return float(np.floor(max(crossing_positions) * 100) / 100) if crossing_positions else None
 
 
@@ -59,7 +60,8 @@ class SignalGroups:
     ) -> None:
         self.raw = raw
         self.lanes: dict[str, str] = {}  # lane -> light
-        self.served_lanelets: dict[str, set[str]] = {}  # lane -> lanelets of its movements that have its light
+        # lane -> lanelets of its movements that have its light
+        self.served_lanelets: dict[str, set[str]] = {}
         self.used_lights: set[str] = set()  # lights that are groups of this intersection
         lines = {key: chain_line(chain) for key, chain in chains.items()}
         centre = np.mean([lanelet.middle.mean(axis=0) for lanelet in members], axis=0)
@@ -74,11 +76,11 @@ class SignalGroups:
                 line for line in light.lines if np.hypot(*(line.mean(axis=0) - centre)) < MAX_LIGHT_DISTANCE
             ]
 
-            lanes_crossed = (
-                []
-                if lanes_naming or is_named_inside or light.walking
-                else [key for key in chains if stop_position(lines[key], lines_nearby) is not None]
-            )
+            if lanes_naming or is_named_inside or light.walking:
+                lanes_crossed = []
+            else:
+                lanes_crossed = [key for key in chains if stop_position(lines[key], lines_nearby) is not None]
+
             if lanes_naming or is_named_inside or lanes_crossed:
                 lights_here.append(light)
 
@@ -153,7 +155,7 @@ def _group_numbers(lights: list[Lights]) -> dict[str, int]:
     file."""
     trailing_numbers = [re.search(r"(\d+)\s*$", light.names[0]) if light.names else None for light in lights]
     numbers = [int(match[1]) for match in trailing_numbers if match]
-    are_usable = len(set(numbers)) == len(lights) and all(1 <= k <= 255 for k in numbers)
+    are_usable = len(set(numbers)) == len(lights) and all(1 <= group_number <= 255 for group_number in numbers)
     return {
         light.id: number
         for light, number in zip(lights, numbers if are_usable else range(1, len(lights) + 1), strict=True)

@@ -36,7 +36,7 @@ def read_flags(value: Any, names: tuple[str, ...], size: int, depth: int = 0) ->
         if isinstance(value, dict):
             if {"value"} <= set(map(squeezed, map(str, value))) <= {"value", "length", "size"}:
                 return read_flags(
-                    next(item for key, item in value.items() if squeezed(str(key)) == "value"), names, size, depth + 1
+                    next(flag for key, flag in value.items() if squeezed(str(key)) == "value"), names, size, depth + 1
                 )
             return _from_object(value, names)
 
@@ -55,7 +55,7 @@ def read_flags(value: Any, names: tuple[str, ...], size: int, depth: int = 0) ->
 
 def read_bits(value: Any, size: int) -> list[bool]:
     """Return a bit string without names, bit by bit. Raises ValueError for what is none of that size."""
-    names = tuple(f"bit {k}" for k in range(size))
+    names = tuple(f"bit {index}" for index in range(size))
     flags = read_flags(value, names, size)
     if unread_flags(flags, names):
         raise ValueError(f"is no bit string of {size} bits")
@@ -76,13 +76,14 @@ def _from_list(value: Sequence[Any], names: tuple[str, ...], size: int, depth: i
     if _is_sized(value, size):
         return _flags_set(f"{value[0]:0{value[1]}b}", names)
 
-    truths = [_as_truth(item) if item != "" else item for item in value]
-    if len(value) == size and all(isinstance(item, bool) for item in truths):
-        return _flags_set("".join("1" if item else "0" for item in truths), names)
-    if all(isinstance(item, str) and _standard_name(item, names) in names for item in value):
-        return dict.fromkeys((_standard_name(item, names) for item in value), True)
-    if all(isinstance(item, dict) for item in value):
-        return {name: item for row in value for name, item in read_flags(row, names, size, depth + 1).items()}
+    # The forms are tested from the strictest to the loosest: a list of names may hold one that looks like a number
+    truths = [_as_truth(element) if element != "" else element for element in value]
+    if len(value) == size and all(isinstance(element, bool) for element in truths):
+        return _flags_set("".join("1" if element else "0" for element in truths), names)
+    if all(isinstance(element, str) and _standard_name(element, names) in names for element in value):
+        return dict.fromkeys((_standard_name(element, names) for element in value), True)
+    if all(isinstance(element, dict) for element in value):
+        return {name: element for row in value for name, element in read_flags(row, names, size, depth + 1).items()}
     if len(value) == 1 and isinstance(value[0], str | list | tuple):
         return read_flags(value[0], names, size, depth + 1)
 
@@ -92,15 +93,15 @@ def _from_list(value: Sequence[Any], names: tuple[str, ...], size: int, depth: i
 def _is_sized(value: Sequence[Any], size: int) -> bool:
     """Return whether a list is (number, size). ASN.1 decoders give tuples; in a list of two flags the second is 0 or 1,
     which is no size here."""
-    if len(value) != 2 or not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+    if len(value) != 2 or not all(isinstance(element, int) and not isinstance(element, bool) for element in value):
         return False
     number, own_size = int(value[0]), int(value[1])
     return (isinstance(value, tuple) or own_size >= size) and 0 < own_size <= MAX_BITS and 0 <= number < 1 << own_size
 
 
 def _from_object(value: dict[Any, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    rows = {_standard_name(str(key), names): _as_truth(item) for key, item in value.items()}
-    return {name: item for name, item in rows.items() if item is not False and item is not None}
+    rows = {_standard_name(str(key), names): _as_truth(flag) for key, flag in value.items()}
+    return {name: flag for name, flag in rows.items() if flag is not False and flag is not None}
 
 
 def _standard_name(word: str, names: tuple[str, ...]) -> str:
@@ -110,7 +111,7 @@ def _standard_name(word: str, names: tuple[str, ...]) -> str:
 
 
 def _flags_set(bits: str, names: tuple[str, ...]) -> dict[str, Any]:
-    return {names[k] if k < len(names) else f"bit {k}": True for k, on in enumerate(bits) if on == "1"}
+    return {names[index] if index < len(names) else f"bit {index}": True for index, on in enumerate(bits) if on == "1"}
 
 
 def _as_truth(value: Any) -> Any:
@@ -120,6 +121,7 @@ def _as_truth(value: Any) -> Any:
         value = next(iter(value), "")
     if value is None or isinstance(value, bool):
         return value
+
     return TRUTH_VALUES.get(str(value).strip().lower(), value)
 
 
@@ -137,6 +139,7 @@ def _bit_text(value: Any, size: int) -> str:
 
     text = "".join(str(value).split()).lower()
     notation = ""
+
     if text[:1] == "'" and text[-2:] in ("'b", "'h"):  # as ASN.1 writes values
         notation, text = text[-1], text[1:-2]
     elif text[:2] in ("0x", "0b") and len(text) - 2 >= size // 4:
@@ -150,7 +153,8 @@ def _bit_text(value: Any, size: int) -> str:
         raise ValueError(f"is not of {size} bits")
 
     bits = f"{int(text, 16):0{len(text) * 4}b}"
-    if len(bits) not in ((size + 7) // 8 * 8, (size + 3) // 4 * 4) or "1" in bits[size:]:  # whole bytes, or half ones
+    # Whole bytes, or half ones
+    if len(bits) not in ((size + 7) // 8 * 8, (size + 3) // 4 * 4) or "1" in bits[size:]:
         raise ValueError(f"is not of {size} bits")
 
     return bits[:size]

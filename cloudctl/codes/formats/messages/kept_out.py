@@ -52,6 +52,7 @@ def refused_classes(code: IntersectionCode) -> dict[str, frozenset[str]]:
         lane = lanes.get(path)
         uses = (lane.use, *lane.shared) if lane is not None else ("vehicle",)
         deciding = {DECIDING_CLASS[use] for use in uses}
+
         refused_by_path[path] = frozenset(
             name
             for placement in placements

@@ -63,7 +63,8 @@ CLASS_OF_RESTRICTION = {
 }
 HIGH_OCCUPANCY, NOT_PUBLIC = "high-occupancy vehicles", "not for public use"
 UNREADABLE_ACCESS = "the users of the lane are not understood"
-RESERVING_RULE_KINDS = ("bus_lane", "lane_use", "closure")  # rules that keep others, or everyone, off a lane
+# rules that keep others, or everyone, off a lane
+RESERVING_RULE_KINDS = ("bus_lane", "lane_use", "closure")
 
 
 TURN_FLAGS = {
@@ -93,6 +94,7 @@ def read_lane_type(attributes: JsonRecord) -> tuple[str, JsonRecord]:
         raise attributes.refuse("laneType", name, f"must be one of {', '.join(LANE_TYPES)}", "correct the sender")
     if not isinstance(flags, JsonRecord):
         raise attributes.refuse("laneType", f"{name} {flags}", "must be a bit string", "correct the sender")
+
     return name, flags
 
 
@@ -125,6 +127,7 @@ def read_use(kind: str, flags: JsonRecord, sharing: JsonRecord) -> LaneAccess:
     if kind == "sidewalk" and flags.flag("bicyleUseAllowed"):
         uses.append(LaneUse.BIKE)
 
+    # Only a vehicle lane has restrictions; on others the same bits have other meanings
     restricted = [name for name in CLASS_OF_RESTRICTION if kind == "vehicle" and flags.flag(name)]
     if kind in ("bikeLane", "sidewalk") and sharing.flag(TAXI_SHARING) and "vehicle" not in uses:
         sharing.unknown(
@@ -143,6 +146,7 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
     shared with."""
     own_use = USE_OF_LANE_TYPE[kind]
     sharing_classes = {name for use in uses for name in CLASSES_SHARING[use]} | ({"taxi"} if taxis else set())
+
     if own_use == LaneUse.TRAM:
         named = sharing_classes | {"tram"}
         return LaneAccess(
@@ -155,13 +159,14 @@ def _access(kind: str, restricted: Sequence[str], uses: tuple[str, ...], taxis: 
     if own_use != LaneUse.VEHICLE or not restricted:
         return LaneAccess(own_use, tuple(use for use in uses if use != own_use))
 
-    text = (
-        HIGH_OCCUPANCY
-        if "hovLaneUseOnly" in restricted
-        else NOT_PUBLIC
-        if restricted == ["restrictedFromPublicUse"]
-        else ""
-    )
+    if "hovLaneUseOnly" in restricted:
+        text = HIGH_OCCUPANCY
+    elif restricted == ["restrictedFromPublicUse"]:
+        text = NOT_PUBLIC
+    else:
+        text = ""
+
+    # A bus lane that taxis share is a lane_use rule: `bus_lane` would keep the taxis out
     granted = permit_of({CLASS_OF_RESTRICTION[name] for name in restricted} | sharing_classes, text, stated=False)
     own_use = "bus" if "restrictedToBusUse" in restricted else "vehicle"
     kind_of_rule = "lane_use" if granted.kind == "bus_lane" and own_use != LaneUse.BUS else granted.kind
@@ -193,14 +198,15 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
     admits a class that is refused. Where every one of them would, the lane is written as not for public use."""
     kind = {"bike": "bikeLane", "pedestrian": "sidewalk", "tram": "trackedVehicle"}.get(lane.use, "vehicle")
     uses = tuple(use for use in dict.fromkeys(USE_OF_SHARING.values()) if use in lane.shared and use != lane.use)
-    # Those whom no rule keeps out
+    # The users that no rule keeps out
     unrefused_uses = tuple(use for use in uses if refused.isdisjoint(CLASSES_OF_USE[use]))
     own_flags = ("restrictedToBusUse",) if lane.use == LaneUse.BUS else ()
 
     for rule in rules if kind in ("vehicle", "trackedVehicle") else ():
         for restricted, shared, taxis in _ways_to_write(kind, own_flags, (uses, unrefused_uses)):
             if "hovLaneUseOnly" in restricted and HIGH_OCCUPANCY not in rule.text:
-                continue  # a lane that is closed to all is not one for those
+                # A lane that is closed to all is not one for those
+                continue
 
             read_back = _access(kind, restricted, shared, taxis)
             if (read_back.use, read_back.kind, {*read_back.classes}) == (
@@ -213,11 +219,15 @@ def write_use(lane: Lane, rules: Sequence[Rule], refused: frozenset[str]) -> Wri
                 )
 
     for shared in (uses, unrefused_uses):
-        if refused.isdisjoint(_admitted(_access(kind, own_flags, shared, False))):
-            return _written_use(lane, kind, own_flags, shared, False)
+        if refused.isdisjoint(_admitted(_access(kind, own_flags, shared, taxis=False))):
+            return _written_use(lane, kind, own_flags, shared, taxis=False)
 
     return _written_use(
-        lane, "vehicle", ("restrictedFromPublicUse",), unrefused_uses if lane.use == LaneUse.VEHICLE else (), False
+        lane,
+        "vehicle",
+        ("restrictedFromPublicUse",),
+        unrefused_uses if lane.use == LaneUse.VEHICLE else (),
+        taxis=False,
     )
 
 
@@ -247,13 +257,14 @@ def _written_use(
 ) -> WrittenUse:
     flags = ((REVOCABLE_FLAG[kind],) if lane.revocable else ()) + tuple(restricted)
     sharing = tuple(name for name, use in USE_OF_SHARING.items() if use in shared and name != "pedestrianTraffic")
-    return WrittenUse(kind, flags, sharing + ((TAXI_SHARING,) if taxis else ()), carried)
+    return WrittenUse(kind=kind, flags=flags, sharing=sharing + ((TAXI_SHARING,) if taxis else ()), carried=carried)
 
 
 def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
     """Return the rules that reserve each lane at all times, on its whole length; those of its link, too."""
     rules_of_lane: dict[str, list[Rule]] = {}
     lanes_of_link: dict[str, list[str]] = {}
+
     for lane in code.lanes:
         rules_of_lane[lane.id] = []
         lanes_of_link.setdefault(lane.link, []).append(lane.id)
@@ -281,5 +292,5 @@ def standing_rules(code: IntersectionCode) -> dict[str, list[Rule]]:
 
 
 def always(rule: Rule) -> bool:
-    """Return whether a rule holds at all times, for everyone whom its classes name."""
+    """Return whether a rule holds at all times, for all that its classes name."""
     return rule.calendar is None and not narrowing_fields(rule)

@@ -2,7 +2,7 @@
 times, at its lowest.
 
 At each place the deciding one of the plain limits holds (`rules.places`), and the lane's own `speed` where no plain
-limit does: importers give a lane of parts the lowest of them, or the highest, so that its `speed` says nothing of a
+limit does: importers give a lane of parts the lowest of them, or the highest, so that its `speed` shows nothing of a
 part that has a rule. One that is lower than all of them caps them."""
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ...rules import RulePlacement, rule_placements
 from .kept_out import CLASSES_OF_USE
 from .speed_limits import CAR_LIMIT, message_limit_type, narrowing_fields
 
-# Whose own limits bind nobody who reads a MAP
+# Own limits of these bind no reader of a MAP
 SPECIAL_CLASSES = frozenset(("emergency", "sanitation", "logistics_robot", "bicycle", "pedestrian"))
 MIN_PART_LENGTH = 0.02  # m; parts below are none
 SCHOOL_LIMIT, CONSTRUCTION_LIMIT = "maxSpeedInSchoolZone", "maxSpeedInConstructionZone"
@@ -53,11 +53,13 @@ def _parts(code: IntersectionCode, lane: Lane | Connection, placements: Sequence
         }
     )
 
+    # Shorter parts come from rounding of the placements, and would cost nodes, of which a MAP has few
     boundaries = [
         0.0,
         *(s for s, after in pairwise(boundaries[1:]) if after - s > MIN_PART_LENGTH and s > MIN_PART_LENGTH),
         path_length,
     ]
+
     spans = list(pairwise(boundaries))
     rules_of_span = [
         [
@@ -67,6 +69,9 @@ def _parts(code: IntersectionCode, lane: Lane | Connection, placements: Sequence
         ]
         for start, end in spans
     ]
+
+    # Importers give a lane of several limits the lowest or the highest of them as its speed: it counts only where it is
+    # below all of them
     plain_limits = [_deciding(rules, lane.speed) for rules in rules_of_span]
     cap = lane.speed if lane.speed < min(plain_limits) else inf
 
@@ -121,7 +126,8 @@ def _listed_as(rule: Rule, use: str) -> str:
     if rule.kind == "construction":
         return CONSTRUCTION_LIMIT
 
-    slow = SPECIAL_CLASSES.difference(CLASSES_OF_USE[use])  # on a lane of their own their limit is the lane's
+    # On a lane of their own their limit is the lane's
+    slow = SPECIAL_CLASSES.difference(CLASSES_OF_USE[use])
     if rule.kind != "speed_max" or (rule.classes and slow.issuperset(rule.classes)):
         return ""
 
@@ -147,4 +153,5 @@ def lowest(parts: list[Part]) -> dict[str, float]:
     for part in whole_lane_only(parts):
         for name, value in part.limits.items():
             limits[name] = value if "MinSpeed" in name else min(limits.get(name, value), value)
+
     return limits

@@ -226,7 +226,8 @@ ENVELOPE_FIELDS = {  # what may stand beside a MAP in its envelope, and why it i
     "@dataType": "the kind of message",
     "@schemaVersion": "of the exchange, not of the map",
 }
-NO_TRAFFIC = ENVELOPE_FIELDS | {  # of a MAP of either standard: what carries nothing about traffic, and why
+# Of a MAP of either standard: what carries nothing about traffic, and why
+NO_TRAFFIC = ENVELOPE_FIELDS | {
     "@timeStamp": "when the message was made",
     "@elevation": "height above the sea",
     "@hasIRbeaconCoverage": "equipment beside the road",

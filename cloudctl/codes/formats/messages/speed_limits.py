@@ -44,10 +44,10 @@ class LimitKind(NamedTuple):
 
 LIMIT_KINDS = {
     "vehicleMinSpeed": LimitKind("speed_min"),
-    "vehicleNightMaxSpeed": LimitKind("speed_max", (), True),
+    "vehicleNightMaxSpeed": LimitKind("speed_max", (), night=True),
     "truckMinSpeed": LimitKind("speed_min", ("truck",)),
     "truckMaxSpeed": LimitKind("speed_max", ("truck",)),
-    "truckNightMaxSpeed": LimitKind("speed_max", ("truck",), True),
+    "truckNightMaxSpeed": LimitKind("speed_max", ("truck",), night=True),
     "maxSpeedInSchoolZone": LimitKind("school_zone"),
     CHILDREN_LIMIT: LimitKind("school_zone"),
     "maxSpeedInConstructionZone": LimitKind("construction"),
@@ -110,6 +110,7 @@ def night_calendar(reference: Point) -> Calendar:
     lat, lon = reference[0] / 1e7, reference[1] / 1e7
     if CHINA[0] <= lat <= CHINA[1] and CHINA[2] <= lon <= CHINA[3]:
         return Calendar(minutes=(NIGHT_MINUTES,))
+
     offset_h = round(lon / 15)
     # Etc counts westwards
     return Calendar(minutes=(NIGHT_MINUTES,), tz=f"Etc/GMT{-offset_h:+d}" if offset_h else "Etc/GMT")

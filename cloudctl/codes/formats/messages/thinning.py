@@ -24,6 +24,7 @@ def thinned(line: F8, max_points: int, keep: frozenset[int] = frozenset()) -> li
         if len(chosen) <= max_points:
             break
         chosen = _within(line, tolerance, keep)
+
     return chosen
 
 

@@ -101,7 +101,7 @@ def _has_lanes(value: Any) -> bool:
 
 def plain_map(tree: Tree) -> Tree:
     """Return a MAP in one shape."""
-    return _object(tree, 0, top=True)
+    return _object(tree, depth=0, top=True)
 
 
 def _name(key: object) -> str:
@@ -110,8 +110,8 @@ def _name(key: object) -> str:
 
 def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
     plain: Tree = {}
-    for key, item in value.items():
-        if item is None:
+    for key, member in value.items():
+        if member is None:
             continue
 
         name = _name(key)
@@ -119,13 +119,19 @@ def _object(value: Tree, depth: int, *, top: bool = False) -> Tree:
             name = str(key)
 
         # Of a YD/T 3709 MAP, or of a lane of J2735
-        item_type = LIST_FIELDS.get(name, "") if name != "nodes" else "Node" if top else "NodeXY"
-        if item_type:
-            plain[name], beside = _rows(name, item, item_type, depth + 1)
-            # What stands in a list's own object beside its items
-            plain |= {f"{name} {other}": what for other, what in beside.items()}
+        if name != "nodes":
+            item_type = LIST_FIELDS.get(name, "")
+        elif top:
+            item_type = "Node"
         else:
-            plain[name] = _value(name, item, depth + 1)
+            item_type = "NodeXY"
+
+        if item_type:
+            plain[name], beside = _rows(name, member, item_type, depth + 1)
+            # What stands in a list's own object beside its items
+            plain |= {f"{name} {other}": remark for other, remark in beside.items()}
+        else:
+            plain[name] = _value(name, member, depth + 1)
 
     return _in_e7(plain) if "lat" in plain and "long" in plain else plain
 
@@ -151,7 +157,10 @@ def _value(field: str, value: Any, depth: int) -> Any:
     if isinstance(value, dict):
         return _object(value, depth)
 
-    return [_value("", item, depth + 1) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_value("", element, depth + 1) for element in value]
+
+    return value
 
 
 def _in_e7(position: Tree) -> Tree:
@@ -163,7 +172,7 @@ def _in_e7(position: Tree) -> Tree:
     except (TypeError, ValueError):
         return position
 
-    if abs(north) <= 90 and abs(east) <= 180 and any("." in str(v) for v in (lat, lon)):
+    if abs(north) <= 90 and abs(east) <= 180 and any("." in str(value) for value in (lat, lon)):
         return position | {"lat": round(north * 1e7), "long": round(east * 1e7)}
 
     return position
@@ -175,19 +184,27 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
     if isinstance(value, dict):
         list_names = {squeezed(kind), squeezed(field), squeezed(kind) + "list"}
         list_keys = [key for key in value if squeezed(str(key)) in list_names]
+        # Converters from XER put a list under the name of its field, of its type, or of its type with List
         if len(list_keys) == 1 and not (
             field in LISTS_OF_CHOICES and len(value) > 1 and not isinstance(value[list_keys[0]], list)
         ):
-            beside = {str(key): item for key, item in value.items() if key != list_keys[0] and item is not None}
+            beside = {
+                str(key): element for key, element in value.items() if key != list_keys[0] and element is not None
+            }
             items = value[list_keys[0]]
-            value = items if isinstance(items, list) else [] if items in (None, "") else [items]
+            if isinstance(items, list):
+                value = items
+            elif items in (None, ""):
+                value = []
+            else:
+                value = [items]
         elif field in LISTS_OF_WORDS:  # XER: an empty element a word
             value = list(value)
         elif field in LISTS_OF_CHOICES:  # XER: an element a choice
             value = [
                 {key: choice}
-                for key, item in value.items()
-                for choice in (item if isinstance(item, list) and key in ENUMERATED_FIELDS else [item])
+                for key, element in value.items()
+                for choice in (element if isinstance(element, list) and key in ENUMERATED_FIELDS else [element])
             ]
         else:
             value = [value] if value else []
@@ -195,11 +212,11 @@ def _rows(field: str, value: Any, kind: str, depth: int) -> tuple[list[Any], Tre
         value = [] if value in (None, "") else [value]
 
     if field in LISTS_OF_WORDS:
-        return [_word(item) for item in value], beside
+        return [_word(element) for element in value], beside
     if field in LISTS_OF_CHOICES:
-        return [_choice(field, item, depth + 1) for item in value], beside
+        return [_choice(field, element, depth + 1) for element in value], beside
 
-    return [_object(item, depth + 1) if isinstance(item, dict) else item for item in value], beside
+    return [_object(element, depth + 1) if isinstance(element, dict) else element for element in value], beside
 
 
 def _choice(field: str, value: Any, depth: int) -> Any:
@@ -207,7 +224,8 @@ def _choice(field: str, value: Any, depth: int) -> Any:
     if isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str):
         value = {value[0]: value[1]}
 
-    if field == "nodeList" and isinstance(value, list):  # of XER converters that drop the choice's name
+    # Of XER converters that drop the choice's name
+    if field == "nodeList" and isinstance(value, list):
         value = {"nodes": value}
 
     if not isinstance(value, dict):
@@ -216,21 +234,19 @@ def _choice(field: str, value: Any, depth: int) -> Any:
         return _object(value, depth)
 
     return {
-        _name(key): read_flags(item, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else item
-        for key, item in value.items()
-        if item is not None
+        _name(key): read_flags(member, *LANE_TYPES[_name(key)]) if _name(key) in LANE_TYPES else member
+        for key, member in value.items()
+        if member is not None
     }
 
 
 def _word(value: Any) -> Any:
     """Return the word of an enumeration; XER writes it as an empty element."""
-    return (
-        next(iter(value), "")
-        if isinstance(value, dict)
-        else value[0]
-        if isinstance(value, list | tuple) and value
-        else value
-    )
+    if isinstance(value, dict):
+        return next(iter(value), "")
+    if isinstance(value, list | tuple) and value:
+        return value[0]
+    return value
 
 
 def xml_tree(data: bytes, where: str) -> Tree:
@@ -250,7 +266,7 @@ def xml_tree(data: bytes, where: str) -> Tree:
             remedy="send the message whole",
         ) from None
 
-    return {_tag(root): _element(root, 0)}
+    return {_tag(root): _element(root, depth=0)}
 
 
 def _tag(node: ET.Element) -> str:

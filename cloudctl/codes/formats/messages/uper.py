@@ -45,7 +45,9 @@ def decode(name: str, body: bytes, *, bounded: bool = True) -> dict[str, Any]:
     Without `bounded`, numbers beyond their range that the bits can hold are returned as they are, for the reader to
     refuse one by one."""
     message_type = _message_type(name)
-    message_type._SAFE_BND = bounded  # pycrate's switch; on for all that is encoded
+    # Pycrate's switch; on for all that is encoded
+    message_type._SAFE_BND = bounded
+
     try:
         message_type.from_uper(body)
         tree: dict[str, Any] = message_type.get_val()
@@ -112,7 +114,7 @@ def unframe(frame: bytes) -> tuple[str, bytes]:
             entity="frame",
             field="messageId",
             value=number,
-            rule=f"must be one of {', '.join(f'{k} ({v})' for k, v in MESSAGES.items())}",
+            rule=f"must be one of {', '.join(f'{key} ({value})' for key, value in MESSAGES.items())}",
             remedy="give MAP or SPAT frames",
         )
 
@@ -149,9 +151,11 @@ def framed(name: str, body: bytes) -> bytes:
 def frame_id(data: bytes) -> int | None:
     """Return the message id when bytes, or hex text, are a J2735 MessageFrame of a known kind whose length about holds;
     else None."""
-    with suppress(ValueError, UnicodeDecodeError):  # what is not hex text is the bytes themselves
+    # What is not hex text is the bytes themselves
+    with suppress(ValueError, UnicodeDecodeError):
         data = bytes.fromhex(data.decode("ascii").strip())
     if len(data) < 4 or int.from_bytes(data[:2]) not in FRAME_MESSAGES:
         return None
+
     length, start = (data[2], 3) if data[2] < 128 else ((data[2] & 0x3F) << 8 | data[3], 4)
     return int.from_bytes(data[:2]) if 0 <= len(data) - start - length <= MAX_PADDING else None

@@ -86,8 +86,8 @@ def lane_rules(key: str, stretches: list[Stretch], permit_at_junction: Permit) -
 def connection_rules(
     key: str, stretches: list[Stretch], lane_permits: list[Permit], may_stop_before: bool
 ) -> list[Rule]:
-    """Return the rules of a connecting lane: who may not take it of the permitted users of the lanes it joins, and its
-    ban on stopping.
+    """Return the rules of a connecting lane: those that may not take it of the permitted users of the lanes it joins,
+    and its ban on stopping.
 
     `may_stop_before` is whether one may stop at the end of the lane before: a ban that holds there already is not
     repeated."""

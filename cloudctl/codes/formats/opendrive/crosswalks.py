@@ -56,24 +56,28 @@ def _crosswalk(name: str, corners: F8, heading: float) -> CrosswalkObject:
 
     along, across = (corners - centre) @ axis, (corners - centre) @ np.array([-axis[1], axis[0]])
     return CrosswalkObject(
-        name, np.array([centre + axis * along.min(), centre + axis * along.max()]), float(np.ptp(across)), None
+        id=name,
+        axis=np.array([centre + axis * along.min(), centre + axis * along.max()]),
+        width=float(np.ptp(across)),
+        light=None,
     )
 
 
 def _corners(road: Road, element: XmlRecord) -> F8:
     """Return the corners of an object in the map's x, y: of its outline, or of its length and width."""
-    s, t, heading_offset = number(element, "s"), number(element, "t"), number(element, "hdg")
+    s, offset, heading_offset = number(element, "s"), number(element, "t"), number(element, "hdg")
     outline_element = next(
         (element_of_path for path in ("outlines/outline", "outline") for element_of_path in element.iterfind(path)),
         None,
     )
-    local_corners = (
-        []
-        if outline_element is None
-        else [(number(corner, "u"), number(corner, "v")) for corner in outline_element.children("cornerLocal")]
-    )
-    length, width = number(element, "length"), number(element, "width")
+    if outline_element is None:
+        local_corners = []
+    else:
+        local_corners = [
+            (number(corner, "u"), number(corner, "v")) for corner in outline_element.children("cornerLocal")
+        ]
 
+    length, width = number(element, "length"), number(element, "width")
     if outline_element is None and length > 0 and width > 0:
         local_corners = [
             (length / 2, width / 2),
@@ -86,15 +90,15 @@ def _corners(road: Road, element: XmlRecord) -> F8:
         heading = road.heading(s) + heading_offset
         u, v = np.array(local_corners).T
         return _without_closing_point(
-            road.place(np.array([s]), np.array([t]))
+            road.place(np.array([s]), np.array([offset]))
             + np.stack([u * np.cos(heading) - v * np.sin(heading), u * np.sin(heading) + v * np.cos(heading)], axis=1)
         )
 
-    corners = (
-        []
-        if outline_element is None
-        else [(number(corner, "s"), number(corner, "t")) for corner in outline_element.children("cornerRoad")]
-    )
+    if outline_element is None:
+        corners = []
+    else:
+        corners = [(number(corner, "s"), number(corner, "t")) for corner in outline_element.children("cornerRoad")]
+
     road_corners = np.array(corners, float).reshape(-1, 2)
     return _without_closing_point(road.place(road_corners[:, 0], road_corners[:, 1]))
 
@@ -113,8 +117,8 @@ def _with_lights(crosswalks: list[CrosswalkObject], roads: dict[str, Road], sign
 
         (position,) = roads[light.road].place(np.array([light.s]), np.array([light.t]))
         distances = [_distance(position, crosswalk.axis) - crosswalk.width / 2 for crosswalk in crosswalks]
-        nearest = int(np.argmin(distances))
 
+        nearest = int(np.argmin(distances))
         if distances[nearest] < MAX_LIGHT_DISTANCE and with_lights[nearest].light is None:
             with_lights[nearest] = with_lights[nearest]._replace(light=light)
         elif distances[nearest] < MAX_LIGHT_DISTANCE:

@@ -31,7 +31,7 @@ class Cubic:
 
     @classmethod
     def of(cls, element: XmlRecord, start: float = 0.0, at: str = "s") -> "Cubic":
-        a, b, c, d = (number(element, k) for k in "abcd")
+        a, b, c, d = (number(element, name_) for name_ in "abcd")
         return cls(start + number(element, at), (a, b, c, d))
 
 
@@ -46,7 +46,7 @@ def piecewise_value(pieces: list[Cubic], s: F8) -> F8:
 
 def geometry_points(geometry: XmlRecord) -> tuple[F8, F8]:
     """Return s and x, y, heading along one geometry."""
-    start, x, y, heading, length = (number(geometry, k) for k in ("s", "x", "y", "hdg", "length"))
+    start, x, y, heading, length = (number(geometry, key) for key in ("s", "x", "y", "hdg", "length"))
     shape = next(geometry.children(*GEOMETRY_SHAPES), None)
     if shape is None or not 0 <= length <= MAX_ROAD_LENGTH:
         raise geometry.refuse(
@@ -58,6 +58,7 @@ def geometry_points(geometry: XmlRecord) -> tuple[F8, F8]:
 
     steps = np.linspace(0, length, 2 if shape.tag == "line" else max(int(length / CURVE_STEP), 2) + 1)
     u, v, heading_change = _local_points(shape, steps, length)
+
     poses = np.stack(
         [
             x + u * np.cos(heading) - v * np.sin(heading),
@@ -93,16 +94,16 @@ def _local_points(shape: XmlRecord, steps: F8, length: float) -> tuple[F8, F8, F
         )
 
     if shape.tag == "poly3":
-        cubic = np.array([number(shape, k) for k in "dcba"])
+        cubic = np.array([number(shape, key) for key in "dcba"])
         return steps, _cubic(cubic, steps), np.arctan(_cubic(np.polyder(cubic), steps))
 
     if shape.tag == "paramPoly3":
-        parameter = (
-            steps
-            if shape.choice("pRange", {"arcLength": True, "normalized": False}, False)
-            else steps / max(length, 1e-9)
-        )
-        cubic_u, cubic_v = (np.array([number(shape, k + side) for k in "dcba"]) for side in "UV")
+        if shape.choice("pRange", {"arcLength": True, "normalized": False}, False):
+            parameter = steps
+        else:
+            parameter = steps / max(length, 1e-9)
+
+        cubic_u, cubic_v = (np.array([number(shape, key + side) for key in "dcba"]) for side in "UV")
         return (
             _cubic(cubic_u, parameter),
             _cubic(cubic_v, parameter),
@@ -118,10 +119,10 @@ def _cubic(coefficients: F8, at: F8) -> F8:
 
 def without_redundant_points(line: F8) -> F8:
     """Return a line without the points that lie within KEEP of it without them (Douglas and Peucker)."""
-    kept = np.zeros(len(line), bool)
-    kept[[0, -1]] = True
-    pending = [(0, len(line) - 1)]
+    is_kept = np.zeros(len(line), bool)
+    is_kept[[0, -1]] = True
 
+    pending = [(0, len(line) - 1)]
     while pending:
         first, last = pending.pop()
         if last - first < 2:
@@ -130,14 +131,14 @@ def without_redundant_points(line: F8) -> F8:
         chord = line[last] - line[first]
         between = line[first + 1 : last] - line[first]
 
-        offsets = (
-            np.abs(chord[0] * between[:, 1] - chord[1] * between[:, 0]) / max(float(np.hypot(*chord)), 1e-9)
-            if np.hypot(*chord) > 1e-6
-            else np.hypot(*between.T)
-        )
+        if np.hypot(*chord) > 1e-6:
+            offsets = np.abs(chord[0] * between[:, 1] - chord[1] * between[:, 0]) / max(float(np.hypot(*chord)), 1e-9)
+        else:
+            offsets = np.hypot(*between.T)
+
         farthest = int(offsets.argmax())
         if offsets[farthest] > MAX_POINT_OFFSET:
-            kept[first + 1 + farthest] = True
+            is_kept[first + 1 + farthest] = True
             pending += [(first, first + 1 + farthest), (first + 1 + farthest, last)]
 
-    return line[kept]
+    return line[is_kept]

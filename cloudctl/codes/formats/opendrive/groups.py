@@ -25,18 +25,18 @@ class Groups:
     def __init__(self, junction: Junction, signals: Signals, losses: set[Loss]) -> None:
         self.junction, self.signals, self.losses = junction, signals, losses
         self.numbers: dict[str, int] = {}  # "controller 900", "light 1" -> group
-        self.lights: dict[int, list[Light]] = {k: self._lights(move) for k, move in enumerate(junction.moves)}
+        self.lights: dict[int, list[Light]] = {index: self._lights(move) for index, move in enumerate(junction.moves)}
         self.cabinets = self._cabinets()
 
-    def group_of_movement(self, k: int) -> int:
-        """Return the group of movement `k`, 0 for none."""
-        lights = self.lights[k]
+    def group_of_movement(self, movement: int) -> int:
+        """Return the group of movement `movement`, 0 for none."""
+        lights = self.lights[movement]
         if not lights:
             return 0
 
         names = list(dict.fromkeys(self._name(light) for light in lights))
         if len(names) > 1:
-            move = self.junction.moves[k]
+            move = self.junction.moves[movement]
             self.losses.add(
                 Loss(
                     what=LossKind.GUESSED,
@@ -59,6 +59,7 @@ class Groups:
         go before others."""
         lane_before = self.junction.ends[move.start]
         use = LaneUse.BIKE if lane_before.permit.use == LaneUse.BIKE else LaneUse.VEHICLE
+
         nearest_first = [
             self.signals.lights_on(piece.road, piece.lane, piece.last_s, piece.beyond)
             for piece in reversed(lane_before.pieces)
@@ -100,11 +101,12 @@ class Groups:
     def _cabinets(self) -> set[str]:
         """Return the controllers that hold lights of movements that cross and come from the sides of each other: they
         cannot be green together."""
-        movements_with_lights = [(k, move) for k, move in enumerate(self.junction.moves) if self.lights[k]]
+        movements_with_lights = [(index, move) for index, move in enumerate(self.junction.moves) if self.lights[index]]
         cabinets: set[str] = set()
-        for (i, first), (j, second) in combinations(movements_with_lights, 2):
+
+        for (i, first), (other, second) in combinations(movements_with_lights, 2):
             shared = {self._controller(light) for light in self.lights[i]} & {
-                self._controller(other_light) for other_light in self.lights[j]
+                self._controller(other_light) for other_light in self.lights[other]
             } - {""} - cabinets
             if (
                 shared
@@ -158,6 +160,7 @@ class Groups:
                 "show the same",
             )
         )
+
         return f"light {light.id}"
 
     def _number(self, name: str) -> int:
@@ -171,7 +174,7 @@ class Groups:
             self.numbers[name] = (
                 preferred
                 if preferred and preferred not in taken_numbers
-                else next(k for k in range(1, 10 * MAX_GROUP) if k not in taken_numbers)
+                else next(index for index in range(1, 10 * MAX_GROUP) if index not in taken_numbers)
             )
 
         return self.numbers[name]

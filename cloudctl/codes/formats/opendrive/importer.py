@@ -65,6 +65,7 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, origin: Point | Non
                 to_globe=to_globe,
             ).code()
         ]
+
         signals.report_unused()
         for crosswalk in crosswalks:
             if crosswalk.id not in used_crosswalks:
@@ -89,7 +90,7 @@ def import_opendrive(data: bytes, *, adm: str = DEFAULT_ADM, origin: Point | Non
                 ),
             )
 
-        codes = [build(raw, adm, k) for k, raw in enumerate(raws, 1)]
+        codes = [build(raw, adm, number) for number, raw in enumerate(raws, 1)]
         accounts.losses.update(*(raw.losses for raw in raws))
         return accounts.imported(codes)
 
@@ -150,8 +151,8 @@ class _JunctionCode:
         self._add_lanes(raw, to_local)
         groups = Groups(self.junction, self.signals, raw.losses)
 
-        for k, move in enumerate(moves):
-            raw.rules += self._connection_rules(f"C{k + 1}", move)
+        for index, move in enumerate(moves):
+            raw.rules += self._connection_rules(f"C{index + 1}", move)
             speed = self._connection_limit(raw, move)
             alias = (Alias("opendrive", f"{move.road.id}/{move.lane}"),)
 
@@ -159,7 +160,7 @@ class _JunctionCode:
                 RawMove(
                     start=move.start,
                     end=move.end,
-                    group=groups.group_of_movement(k),
+                    group=groups.group_of_movement(index),
                     turn=move.turn,
                     xy=to_local(move.line),
                     speed=speed,
@@ -200,6 +201,7 @@ class _JunctionCode:
     def _add_lanes(self, raw: RawCode, to_local: Callable[[F8], F8]) -> None:
         lines = {key: to_local(end.line) for key, end in self.junction.ends.items()}
         approach_of: dict[str, str] = {}
+
         for ingress in (True, False):
             lane_ends = []
             for key, end in self.junction.ends.items():
@@ -219,6 +221,7 @@ class _JunctionCode:
     def _lane(self, raw: RawCode, end: LaneEnd, line: F8, approach: str) -> RawLane:
         stretches = end.stretches()
         raw.rules += lane_rules(end.key, stretches, end.permit)
+
         if (
             end.permit.use != LaneUse.VEHICLE
             and "car" not in end.permit.users
@@ -261,6 +264,8 @@ class _JunctionCode:
                 stretch.state.speed,
                 [sign_limit for position, sign_limit in signs if position < stretch.s_to],
             )
+            # A record of the lane or road is surveyed with the map; a sign is only a position, and stands for what
+            # follows
             if limit is None and signed_limits:
                 raw.losses.add(
                     Loss(
@@ -370,7 +375,8 @@ class _JunctionCode:
         signs."""
         moves = self.junction.moves
         movements_with_sign, all_stop = set(), True
-        for k, move in enumerate(moves):
+
+        for index, move in enumerate(moves):
             end = self.junction.ends[move.start]
             # On the last road, signs count wherever they stand
             min_position = float(arc_lengths(end.line)[-1]) - MAX_SIGNAL_DISTANCE
@@ -381,13 +387,13 @@ class _JunctionCode:
             all_stop = all_stop and stops
 
             if stops or yields:
-                movements_with_sign.add(k)
+                movements_with_sign.add(index)
 
-        for i, first in enumerate(moves):
-            for j, second in enumerate(moves):
+        for index_, first in enumerate(moves):
+            for other, second in enumerate(moves):
                 if (second.road.id, first.road.id) in self.junction.priorities or (
-                    i in movements_with_sign and j not in movements_with_sign
+                    index_ in movements_with_sign and other not in movements_with_sign
                 ):
-                    raw.stated[i, j] = True
+                    raw.stated[index_, other] = True
 
         raw.control = "stop" if all_stop else "priority" if raw.stated else ""

@@ -11,27 +11,19 @@ import numpy as np
 
 from ...findings import LossKind
 from ...polylines import F8
-from ...terms import LaneUse
 from ..importing.accounting import Accounts, XmlRecord
 from ..importing.clusters import unit_vector
-from .access import driven, is_driven, lane_permit
+from .access import is_driven
 from .geometry import number
+from .lane_ends import MIN_WIDTH, LaneEnds
 from .movement import LaneEnd, LaneSide, Movement
 from .road import Chain, Road
-from .upstream import Piece, followed_upstream
 
 # m between the ends of a path and of its lane: below nothing is done, above it is no movement
-MIN_GAP, MAX_GAP = (
-    2.5,
-    30.0,
-)
-MIN_WIDTH = 0.3  # m of a lane that can be driven on
+MIN_GAP, MAX_GAP = 2.5, 30.0
 ROAD_ATTRIBUTES = ("incomingRoad", "connectingRoad")
 # Degrees: a path that bends less is straight, one that bends more turns back
-MAX_STRAIGHT_DEG, MIN_U_TURN_DEG = (
-    35.0,
-    150.0,
-)
+MAX_STRAIGHT_DEG, MIN_U_TURN_DEG = 35.0, 150.0
 
 
 class Junction:
@@ -42,12 +34,13 @@ class Junction:
         self.accounts: Accounts = element.accounts
         self.id = element.get("id")
         self.name = element.get("name") or self.id or "junction"
-        self.ends: dict[str, LaneEnd] = {}
+        self.lane_ends = LaneEnds(roads, self.accounts)
         self.moves: list[Movement] = []
-        self.back: list[tuple[Movement, str]] = []  # ways back that are listed with a connection, and where
-        self.priorities = [self._priority(e) for e in element.children("priority")]
-        kind = element.get("type", "default")
+        # Ways back that are listed with a connection, and where
+        self.back: list[tuple[Movement, str]] = []
+        self.priorities = [self._priority(child) for child in element.children("priority")]
 
+        kind = element.get("type", "default")
         if kind != "default":
             element.unknown(
                 "type", kind, "read as any other junction, as far as it has connections by connecting roads"
@@ -60,6 +53,7 @@ class Junction:
 
         self._drop_repeated()
         connecting_lanes = {(move.road.id, move.lane) for move in self.moves}
+
         for move, location in self.back:
             if (move.road.id, move.lane) in connecting_lanes:
                 self._drop(
@@ -75,7 +69,13 @@ class Junction:
                     "their connecting lane is driven",
                     f"{location}, junction {self.name}",
                 )
+
                 self.moves.append(move)
+
+    @property
+    def ends(self) -> dict[str, LaneEnd]:
+        """The lanes that movements lead from and to, by key."""
+        return self.lane_ends.by_key
 
     def _drop_repeated(self) -> None:
         """Keep one of movements that are listed several times."""
@@ -86,7 +86,7 @@ class Junction:
 
     def join(self) -> None:
         """Lead each path to its lanes."""
-        self.moves = [found for move in self.moves if (found := self._led_to_lanes(move)) is not None]
+        self.moves = [joined for move in self.moves if (joined := self._led_to_lanes(move)) is not None]
 
     def _led_to_lanes(self, move: Movement) -> Movement | None:
         """Return a movement whose path meets its lanes: one that begins or ends off them is led there, and dropped
@@ -109,6 +109,7 @@ class Junction:
             "connecting roads that begin or end off the lanes they are linked to are led there",
             f"{max(gaps):.1f} m: {location}",
         )
+
         pieces = [end_before[None]] * (gaps[0] > MIN_GAP) + [move.line] + [start_after[None]] * (gaps[1] > MIN_GAP)
         return move._replace(line=np.concatenate(pieces))
 
@@ -126,7 +127,8 @@ class Junction:
     def _lane_links(self, connection: XmlRecord) -> Iterator[tuple[int, int]]:
         """Yield the lane links of a connection: (incoming lane, lane of the connecting road)."""
         links = [
-            (int(number(link, "from", None)), int(number(link, "to", None))) for link in connection.children("laneLink")
+            (int(number(link, "from", default=None)), int(number(link, "to", default=None)))
+            for link in connection.children("laneLink")
         ]
         connecting_road = self.roads.get(connection.get("connectingRoad"))
         if links or connecting_road is None:
@@ -141,6 +143,7 @@ class Junction:
             for lane in section.lanes.values()
             if connecting_road.forward(lane.id) == at_start
         ]
+
         self.accounts.enter(
             LossKind.GUESSED,
             "junction/connection",
@@ -151,29 +154,17 @@ class Junction:
         yield from ((start, connecting_lane) for start, connecting_lane in links_of_lanes if start is not None)
 
     def _read_movement(self, connection: XmlRecord, start: int, connecting_lane: int) -> None:
-        incoming, connecting_road = (self.roads.get(connection.get(key)) for key in ROAD_ATTRIBUTES)
+        """Read the movement of one lane link, from lane `start` of the incoming road over a connecting lane."""
         location = f"connection {connection.get('id')}"
-        if incoming is None or connecting_road is None:
-            for key in ROAD_ATTRIBUTES:
-                if connection.get(key) not in self.roads:
-                    connection.unknown(
-                        key, connection.get(key), "a road that is not there, or was left out: so is the connection"
-                    )
+        roads = self._roads_of(connection, location)
+        if roads is None:
             return
 
-        if connecting_road.junction != self.id:
-            self.accounts.enter(
-                LossKind.DIFFERS,
-                "road",
-                f"connecting roads that say they belong to junction {connecting_road.junction}: the "
-                "connection is believed",
-                f"road {connecting_road.id}, {location}",
-            )
-
+        incoming, connecting_road = roads
         at_start = connection.choice("contactPoint", {"start": True, "end": False}, True)
         chain = connecting_road.chain(connecting_lane, not at_start)
-        kind, next_road, contact = connecting_road.link("successor" if at_start else "predecessor")
 
+        kind, next_road, contact = connecting_road.link("successor" if at_start else "predecessor")
         if not chain or kind != "road" or next_road not in self.roads:
             self._drop(
                 f"its connecting road leads to no road ({kind or 'nothing'} {next_road}), or lacks the lane", location
@@ -185,72 +176,114 @@ class Junction:
             return
 
         incoming_at_end, target_at_end = self._junction_sides(connecting_road, at_start, incoming, contact)
-        last_lane = (chain[-1] if at_start else chain[0])[1]
-        target_lane = last_lane.after if at_start else last_lane.before
+        target_lane = self._target_lane(chain, at_start, connecting_lane, location)
+        origin = LaneSide(incoming, start, incoming_at_end)
+        target = LaneSide(self.roads[next_road], target_lane, target_at_end)
 
-        if target_lane is None:
-            self.accounts.enter(
-                LossKind.GUESSED,
-                "junction/connection",
-                "the connecting lane has no link to the next: the lane of the same number is taken",
-                f"{location}, lane {connecting_lane}",
-            )
-
-        target = self.roads[next_road]
-        target_lane = connecting_lane if target_lane is None else target_lane
+        # A link that begins on a lane leading away is the way back of a connection in the other direction.
         if incoming.forward(start) != incoming_at_end:
             self._keep_way_back(
-                LaneSide(incoming, start, incoming_at_end),
-                LaneSide(target, target_lane, target_at_end),
-                connecting_road,
-                chain,
-                at_start,
-                line,
-                location,
+                origin,
+                target,
+                connecting_road=connecting_road,
+                chain=chain,
+                at_start=at_start,
+                line=line,
+                location=location,
             )
             return
 
-        if target.forward(target_lane) == target_at_end:
+        if target.road.forward(target_lane) == target_at_end:
             self._drop(
                 "its connecting road leads onto a lane that comes towards the junction",
                 f"{location}, lane {target_lane} of road {next_road}",
             )
             return
 
-        start_key = self._lane_end(incoming, start, incoming_at_end, True)
-        end_key = self._lane_end(target, target_lane, target_at_end, False)
-        if start_key is None or end_key is None:
-            missing = (
-                f"lane {start} of road {incoming.id}, before it"
-                if start_key is None
-                else f"lane {target_lane} of road {next_road}, after it"
-            )
-            self._drop(
-                "the lane before or after it is not there, has no width, or is no lane to drive on",
-                f"{location}: {missing}",
-            )
+        keys = self._end_keys(origin, target, location)
+        if keys is None:
             return
 
         if connecting_road.forward(connecting_lane) != at_start:
-            line = line[::-1].copy()
-            self.accounts.enter(
-                LossKind.REPAIRED,
-                "junction/connection",
-                "connecting lanes whose number says the other direction are turned",
-                f"{location}, lane {connecting_lane}",
-            )
+            line = self._turned(line, f"{location}, lane {connecting_lane}")
 
         self.moves.append(
             Movement(
-                start=start_key,
-                end=end_key,
+                start=keys[0],
+                end=keys[1],
                 line=line,
-                turn=self._turn(start_key, end_key),
+                turn=self._turn(*keys),
                 road=connecting_road,
                 lane=connecting_lane,
                 chain=chain,
             )
         )
+
+    def _turned(self, line: F8, example: str) -> F8:
+        """Return the line of a connecting lane that is driven against its number's direction."""
+        self.accounts.enter(
+            LossKind.REPAIRED,
+            "junction/connection",
+            "connecting lanes whose number says the other direction are turned",
+            example,
+        )
+        return line[::-1].copy()
+
+    def _roads_of(self, connection: XmlRecord, location: str) -> tuple[Road, Road] | None:
+        """Return the incoming and the connecting road of a connection; None where one is missing, which is reported."""
+        incoming, connecting_road = (self.roads.get(connection.get(key)) for key in ROAD_ATTRIBUTES)
+        if incoming is None or connecting_road is None:
+            for key in ROAD_ATTRIBUTES:
+                if connection.get(key) not in self.roads:
+                    connection.unknown(
+                        key, connection.get(key), "a road that is not there, or was left out: so is the connection"
+                    )
+            return None
+
+        if connecting_road.junction != self.id:
+            self.accounts.enter(
+                LossKind.DIFFERS,
+                "road",
+                f"connecting roads that say they belong to junction {connecting_road.junction}: the "
+                "connection is believed",
+                f"road {connecting_road.id}, {location}",
+            )
+
+        return incoming, connecting_road
+
+    def _target_lane(self, chain: Chain, at_start: bool, connecting_lane: int, location: str) -> int:
+        """Return the lane that a connecting lane is linked to, by default the one of the same number."""
+        last_lane = (chain[-1] if at_start else chain[0])[1]
+        target_lane = last_lane.after if at_start else last_lane.before
+        if target_lane is not None:
+            return target_lane
+
+        self.accounts.enter(
+            LossKind.GUESSED,
+            "junction/connection",
+            "the connecting lane has no link to the next: the lane of the same number is taken",
+            f"{location}, lane {connecting_lane}",
+        )
+
+        return connecting_lane
+
+    def _end_keys(self, origin: LaneSide, target: LaneSide, location: str) -> tuple[str, str] | None:
+        """Return the keys of the lanes before and after a movement; None where one cannot be driven on."""
+        start_key = self.lane_ends.take_in(origin, ingress=True)
+        end_key = self.lane_ends.take_in(target, ingress=False)
+        if start_key is not None and end_key is not None:
+            return start_key, end_key
+
+        if start_key is None:
+            missing = f"lane {origin.lane} of road {origin.road.id}, before it"
+        else:
+            missing = f"lane {target.lane} of road {target.road.id}, after it"
+
+        self._drop(
+            "the lane before or after it is not there, has no width, or is no lane to drive on",
+            f"{location}: {missing}",
+        )
+        return None
 
     def _connecting_line(self, connecting_road: Road, chain: Chain, location: str) -> F8 | None:
         """Return the line of a connecting lane; None where it is no lane to drive on, or has no length, which is
@@ -296,9 +329,9 @@ class Junction:
         begins = (
             target.road.forward(target.lane) == target.at_end and connecting_road.forward(connecting_lane) != at_start
         )
-        start = self._lane_end(*target, True) if begins else None
-        end = self._lane_end(*incoming, False) if begins else None
+        start = self.lane_ends.take_in(target, ingress=True) if begins else None
 
+        end = self.lane_ends.take_in(incoming, ingress=False) if begins else None
         if start is None or end is None:
             self._drop(
                 "lane links that begin on a lane leading away from the junction", f"{location}, lane {incoming.lane}"
@@ -340,8 +373,8 @@ class Junction:
         xy = connecting_road.place(np.array([0.0, connecting_road.length]), np.zeros(2))
         start_point, end_point = (xy[0], xy[1]) if at_start else (xy[1], xy[0])
         _, next_road, _ = connecting_road.link("successor" if at_start else "predecessor")
-        incoming_at_end = incoming.meets_at_end(stated if before == incoming.id else "", start_point)
 
+        incoming_at_end = incoming.meets_at_end(stated if before == incoming.id else "", start_point)
         for road, description, link in (
             (connecting_road, "the road before it", before),
             (incoming, "what comes after it", incoming.link("successor" if incoming_at_end else "predecessor")[1]),
@@ -356,45 +389,3 @@ class Junction:
                 )
 
         return incoming_at_end, self.roads[next_road].meets_at_end(contact, end_point)
-
-    def _lane_end(self, road: Road, lane: int, at_end: bool, ingress: bool) -> str | None:
-        """Return the key of a road's lane, taken in from one end of the road."""
-        key = f"{'in' if ingress else 'out'} {road.id}/{lane}"
-        if key not in self.ends:
-            chain, end_index = driven(road.chain(lane, at_end), at_end), -1 if at_end else 0
-            if not chain:
-                return None
-
-            section, lane_record = chain[end_index]
-            if lane_record.direction == "both" or lane_record.kind == "bidirectional":
-                self.accounts.enter(
-                    LossKind.DIFFERS,
-                    "lane",
-                    "lanes for both directions are taken in the one their number says",
-                    f"lane {lane} of road {road.id}",
-                )
-
-            width = road.width(section, lane_record, section.end - 1e-6 if at_end else section.start)
-            permit = lane_permit(road.stretches(chain)[-1 if ingress else 0].state)
-            line = road.line(chain)
-
-            if width < MIN_WIDTH or len(line) < 2 or permit.use == LaneUse.PEDESTRIAN:
-                return None
-
-            pieces: tuple[Piece, ...] = (Piece(road=road, lane=lane, chain=chain, start=0.0, beyond=0.0),)
-            if ingress:
-                pieces, line = followed_upstream(self.roads, road, lane, chain)
-
-            self.ends[key] = LaneEnd(
-                key=key,
-                road=road,
-                lane=lane,
-                chain=chain,
-                line=line,
-                width=width,
-                permit=permit,
-                ingress=ingress,
-                pieces=pieces,
-            )
-
-        return key

@@ -75,6 +75,7 @@ def read_records(lane: XmlRecord, start: float) -> LaneRecords:
     """Return the records of a lane whose section begins at `start`. Raises CodeError."""
     speeds = [(start + element.number("sOffset", 0.0), speed_of(element)) for element in lane.children("speed")]
     accesses: dict[float, Access] = {}
+
     for element in lane.children("access"):
         s = start + element.number("sOffset", 0.0)
         accesses[s] = _access(accesses.get(s, Access()), element)
@@ -139,6 +140,7 @@ def _access(before: Access, element: XmlRecord) -> Access:
     """Return permissions with those of one more <access> that begins at the same place."""
     allow = element.choice("rule", {"allow": True, "deny": False}, False)
     classes, names_someone = set(), False
+
     for record, name in ((element, "restriction"), *((child, "type") for child in element.children("restriction"))):
         text = record.get(name)
         if text.lower() in UNRESTRICTED_NAMES or text.lower() == SIMULATOR_NAME:
@@ -171,10 +173,10 @@ def stretches(
     starts = [s for s, _ in (*records.speeds, *records.accesses, *records.notes, *road)]
     for begin, finish in pairwise([start, *sorted({s for s in starts if start < s < end}), end]):
         midpoint = (begin + finish) / 2
-        lane_limit = _last(records.speeds, midpoint, None)
+        lane_limit = _last(records.speeds, midpoint, default=None)
 
         state = State(
-            speed=lane_limit if lane_limit is not None else _last(road, midpoint, None),
+            speed=lane_limit if lane_limit is not None else _last(road, midpoint, default=None),
             access=_last(records.accesses, midpoint, Access()),
             notes=_last(records.notes, midpoint, frozenset()),
             kind=kind,

@@ -15,7 +15,8 @@ from ..importing.accounting import XmlRecord
 from ..sumo.reader import E_TOWN
 
 ToGlobe = Callable[[F8], F8]
-VERTICAL_TERMS = re.compile(r"\+(?:geoidgrids|geoid_crs|vunits|vto_meter)(?:=\S*)?")  # of a PROJ text: heights alone
+# Of a PROJ text: heights alone
+VERTICAL_TERMS = re.compile(r"\+(?:geoidgrids|geoid_crs|vunits|vto_meter)(?:=\S*)?")
 DATUM_GRID = re.compile(r"\+nadgrids=(?!@null)\S")
 REMEDY = (
     "correct <geoReference> (a PROJ text or WKT of a horizontal system), or say where x, y = 0, 0 lies with "
@@ -28,6 +29,7 @@ def to_globe_of(root: XmlRecord, origin: Point | None, losses: set[Loss]) -> ToG
     word. Raises CodeError."""
     text = root.findtext("header/geoReference")
     shift, rotation = _offset(root.find("header/offset"))
+
     if text and origin is None:
         projection = _projection(text, losses)
 

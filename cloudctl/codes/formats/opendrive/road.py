@@ -24,7 +24,8 @@ from .geometry import (
 )
 from .lane import LaneRecords, Stretch, read_records, speed_of, stretches
 
-DEFAULT_LIMITS = {  # limits by type of road, m/s, where none is given: those of towns, which are the lower
+# Limits by type of road, m/s, where none is given: those of towns, which are the lower
+DEFAULT_LIMITS = {
     "unknown": DEFAULT_SPEED,
     "rural": 19.44,
     "motorway": 27.78,
@@ -117,7 +118,8 @@ class Road:
     planview: list[XmlRecord]
     sections: list[Section]
     offsets: list[Cubic]
-    speeds: list[tuple[float, float | None]]  # (s, m/s) of the road's type records; None: no limit given
+    # (s, m/s) of the road's type records; None: no limit given
+    speeds: list[tuple[float, float | None]]
     usual: float  # limit of roads of its type where none is given, m/s
 
     def link(self, which: str) -> tuple[str, str, str]:
@@ -165,6 +167,7 @@ class Road:
         """Return a lane through the sections of the road, in order of s, begun at one end."""
         chain: list[tuple[Section, RoadLane]] = []
         lane_id: int | None = lane
+
         for section in reversed(self.sections) if from_end else self.sections:
             if lane_id is None or lane_id not in section.lanes:
                 break
@@ -172,11 +175,10 @@ class Road:
             lane_record = section.lanes[lane_id]
             chain.append((section, lane_record))
 
-            lane_id = (
-                (lane_record.before if lane_record.before is not None else lane_id)
-                if from_end
-                else (lane_record.after if lane_record.after is not None else lane_id)
-            )
+            # A lane without a link goes on under its number
+            linked_lane = lane_record.before if from_end else lane_record.after
+            if linked_lane is not None:
+                lane_id = linked_lane
 
         return chain[::-1] if from_end else chain
 
@@ -198,11 +200,10 @@ class Road:
 
         for lane_id in sorted((lane_id for lane_id in section.lanes if 0 < side * lane_id <= side * lane.id), key=abs):
             inner_lane, inner = section.lanes[lane_id], outer
-            outer = (
-                piecewise_value(inner_lane.borders, inside)
-                if inner_lane.borders and not inner_lane.widths
-                else inner + side * piecewise_value(inner_lane.widths, inside)
-            )
+            if inner_lane.borders and not inner_lane.widths:
+                outer = piecewise_value(inner_lane.borders, inside)
+            else:
+                outer = inner + side * piecewise_value(inner_lane.widths, inside)
 
         return inner, outer
 
@@ -253,7 +254,7 @@ class Road:
 def read_road(element: XmlRecord) -> Road:
     """Return a road from its element. Raises CodeError for numbers that are none."""
     list(element.children("link", "lanes", "planView", "objects", "signals"))  # they may be empty
-    length = number(element, "length", None)
+    length = number(element, "length", default=None)
     if not 0 <= length <= MAX_ROAD_LENGTH:
         raise element.refuse(
             "length", length, f"must be 0 .. {MAX_ROAD_LENGTH:.0f} m", "correct the map, or export it again"
@@ -261,8 +262,8 @@ def read_road(element: XmlRecord) -> Road:
 
     types = sorted(element.children("type"), key=lambda element_of: number(element_of, "s"))
     section_elements = sorted(element.iterfind("lanes/laneSection"), key=lambda element_of: number(element_of, "s"))
-    planview = sorted(element.iterfind("planView/geometry"), key=lambda geometry: number(geometry, "s"))
 
+    planview = sorted(element.iterfind("planView/geometry"), key=lambda geometry: number(geometry, "s"))
     if not planview or not section_elements:
         raise element.refuse(
             "planView, lanes", "none", "a road has a geometry and a lane section", "correct the map, or export it again"
@@ -270,15 +271,17 @@ def read_road(element: XmlRecord) -> Road:
 
     starts = [number(element_of, "s") for element_of in section_elements]
     sections = []
+
     for start, end, section_element in zip(starts, [*starts[1:], length], section_elements, strict=True):
         section = Section(start, end)
         list(section_element.children("left", "center", "right"))
         section_element.flag("singleSide")
 
-        for centre in section_element.iterfind("center/lane"):  # it has no width, and is not driven on
+        # It has no width, and is not driven on
+        for centre in section_element.iterfind("center/lane"):
             list(centre.children("link"))
             centre.choice("type", LANE_TYPES, "none")
-            number(centre, "id", None)
+            number(centre, "id", default=None)
 
         for lane in (*section_element.iterfind("left/lane"), *section_element.iterfind("right/lane")):
             lane_record = _lane(lane, start)
@@ -305,6 +308,7 @@ def read_road(element: XmlRecord) -> Road:
             (element_of.choice("type", DEFAULT_LIMITS, DEFAULT_SPEED) for element_of in types), default=DEFAULT_SPEED
         ),
     )
+
     road.reference  # noqa: B018 - a geometry that cannot be read is found here
     return road
 
@@ -317,7 +321,7 @@ def _link(element: XmlRecord) -> tuple[str, str, str]:
 def _lane(element: XmlRecord, start: float) -> RoadLane:
     list(element.children("link"))  # it may be empty
     links = {
-        tag: (None if (link := element.find(f"link/{tag}")) is None else int(number(link, "id", None)))
+        tag: (None if (link := element.find(f"link/{tag}")) is None else int(number(link, "id", default=None)))
         for tag in ("predecessor", "successor")
     }
     widths, borders = (
@@ -326,7 +330,7 @@ def _lane(element: XmlRecord, start: float) -> RoadLane:
     )
 
     return RoadLane(
-        id=int(number(element, "id", None)),
+        id=int(number(element, "id", default=None)),
         kind=element.choice("type", LANE_TYPES, "none"),
         widths=sorted(widths, key=lambda piece: piece.s),
         borders=sorted(borders, key=lambda piece: piece.s),

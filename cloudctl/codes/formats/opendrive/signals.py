@@ -37,13 +37,15 @@ TURNS_OF_ARROW = {
     "50": ("straight", "right"),
 }
 STOP_LINE = "294"
-NO_SUBTYPE = {"-1": True, "": True, "none": True, "0": True}  # how exporters write that there is none
+# How exporters write that there is none
+NO_SUBTYPE = {"-1": True, "": True, "none": True, "0": True}
 STOP_SIGN, YIELD_SIGN, SPEED_SIGN = "206", "205", "274"
 GERMAN_OF_MUTCD = {"R1-1": STOP_SIGN, "R1-2": YIELD_SIGN, "R2-1": SPEED_SIGN}  # MUTCD
 STOP_OBJECT = re.compile(r"(?:stop|signal)[\s_-]?line", re.IGNORECASE)
 # m before a junction within which a light on the road to it is one of the junction, not of a crossing before it
 MAX_SIGNAL_DISTANCE = 60.0
-MAX_BESIDE_STOP_LINE = 0.5  # m that a lane's middle may lie beyond the end of a stop line that is drawn
+# m that a lane's middle may lie beyond the end of a stop line that is drawn
+MAX_BESIDE_STOP_LINE = 0.5
 MIN_STOP_LENGTH = 1.0  # m of a stop line that is drawn without a length
 
 
@@ -100,11 +102,14 @@ class Signals:
         self.accounts = root.accounts
         self.lights: dict[str, Light] = {}
         self.used: set[str] = set()  # lights that a movement or crosswalk has
-        self.reaches: dict[str, list[tuple[str, Reach, float]]] = {}  # road -> light, which of its lanes, s
-        self.placed: set[tuple[str, str]] = set()  # stop lines and signs that some lane of a code has: kind, id
+        # road -> light, which of its lanes, s
+        self.reaches: dict[str, list[tuple[str, Reach, float]]] = {}
+        # Stop lines and signs that some lane of a code has: kind, id
+        self.placed: set[tuple[str, str]] = set()
         self.stops: dict[str, list[StopMark]] = {}
         self.signs: dict[str, list[Sign]] = {}
-        self.controllers: dict[str, list[tuple[str, str]]] = {}  # light -> id and name of its controllers
+        # light -> id and name of its controllers
+        self.controllers: dict[str, list[tuple[str, str]]] = {}
 
         for road in roads.values():
             for element in road.element.iterfind("signals/signal"):
@@ -153,6 +158,7 @@ class Signals:
                     t=number(element, "t"),
                 ),
             )
+
             self.reaches.setdefault(road.id, []).append((name, reach, s))
         else:
             element.leave_out(
@@ -216,11 +222,11 @@ class Signals:
                     if other == name
                     for span in reach.spans or ((-1, -1),)
                 ]
-                cause = (
-                    "valid for lane 0 alone, and no reference says for which lanes"
-                    if all(span == (0, 0) for span in lane_spans)
-                    else "on no lane that leads into a junction of which a code is made"
-                )
+
+                if all(span == (0, 0) for span in lane_spans):
+                    cause = "valid for lane 0 alone, and no reference says for which lanes"
+                else:
+                    cause = "on no lane that leads into a junction of which a code is made"
 
                 self.accounts.enter(
                     LossKind.DROPPED,
@@ -237,6 +243,7 @@ class Signals:
             for name, reach, s in self.reaches.get(road.id, [])
             if end is None or abs(s - end) + distance_after <= MAX_SIGNAL_DISTANCE
         ]
+
         names = [name for name, reach in candidates if reach.covers(road, lane)]
         if not names and road.junction not in ("", "-1"):
             # A connecting road leads one way: what stands on it without lanes concerns it, whatever its orientation.
@@ -286,6 +293,7 @@ def _turns(kind: str, element: XmlRecord) -> tuple[str, ...]:
         {**NO_SUBTYPE, "10": True, "20": True, "30": True, "40": True} if kind in KNOWN_LIGHTS else NO_SUBTYPE,
         True,
     )
+
     return ()
 
 
@@ -309,16 +317,17 @@ def _reach(element: XmlRecord) -> Reach:
 
 def _drawn_stop_line(road: Road, element: XmlRecord) -> StopMark:
     """Return a stop line that is drawn as an object: its lanes are those it lies across, or those of its validity."""
-    s, t, reach = number(element, "s"), number(element, "t"), _reach(element)
-    number(element, "hdg")  # of its corners; without them it lies across the road
-    corners = object_corners(element)
+    s, offset, reach = number(element, "s"), number(element, "t"), _reach(element)
+    # Of its corners; without them it lies across the road
+    number(element, "hdg")
 
+    corners = object_corners(element)
     if len(corners):
         s = float(corners[:, 0].mean())
         t_from, t_to = float(corners[:, 1].min()), float(corners[:, 1].max())
     else:
         half_length = max(number(element, "length"), number(element, "width"), MIN_STOP_LENGTH) / 2
-        t_from, t_to = t - half_length, t + half_length
+        t_from, t_to = offset - half_length, offset + half_length
 
     return StopMark(id=element.get("id"), s=s, reach=reach if reach.spans else None, t_from=t_from, t_to=t_to)
 
@@ -332,11 +341,14 @@ def object_corners(element: XmlRecord) -> F8:
     if outline_element is None:
         return np.empty((0, 2))
 
-    s, t, heading = number(element, "s"), number(element, "t"), number(element, "hdg")
+    s, offset, heading = number(element, "s"), number(element, "t"), number(element, "hdg")
     corners = [(number(corner, "s"), number(corner, "t")) for corner in outline_element.children("cornerRoad")]
+
     for corner in outline_element.children("cornerLocal"):
         u, v = number(corner, "u"), number(corner, "v")
-        corners.append((s + u * np.cos(heading) - v * np.sin(heading), t + u * np.sin(heading) + v * np.cos(heading)))
+        corners.append(
+            (s + u * np.cos(heading) - v * np.sin(heading), offset + u * np.sin(heading) + v * np.cos(heading))
+        )
 
     return np.array(corners, float).reshape(-1, 2)
 

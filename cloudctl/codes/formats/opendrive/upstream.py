@@ -17,7 +17,8 @@ from .signals import MAX_SIGNAL_DISTANCE
 
 # m of a lane on the roads before the last one: an approach, and far below what a code's points may reach
 MAX_UPSTREAM = 300.0
-MAX_PIECE_GAP = 2.5  # m between the ends of two pieces of one lane: above it, the link is no continuation
+# m between the ends of two pieces of one lane: above it, the link is no continuation
+MAX_PIECE_GAP = 2.5
 
 
 class Piece(NamedTuple):
@@ -26,7 +27,8 @@ class Piece(NamedTuple):
     road: Road
     lane: int
     chain: Chain
-    start: float  # m along the whole lane where the piece begins; below 0 where its beginning is cut off
+    # m along the whole lane where the piece begins; below 0 where its beginning is cut off
+    start: float
     beyond: float  # m of the whole lane after the piece
 
     def along(self, s: float) -> float:
@@ -44,7 +46,9 @@ def followed_upstream(roads: dict[str, Road], last: Road, lane: int, chain: Chai
     line."""
     pieces_found = [(last, lane, chain)]
     line = last.line(chain)
-    lengths = [float(arc_lengths(line)[-1])]  # of each piece, with the step to the next one
+
+    # Of each piece, with the step to the next one
+    lengths = [float(arc_lengths(line)[-1])]
 
     while sum(lengths) < MAX_SIGNAL_DISTANCE:
         preceding = _preceding_piece(roads, *pieces_found[0])
@@ -69,7 +73,8 @@ def followed_upstream(roads: dict[str, Road], last: Road, lane: int, chain: Chai
 
     starts = np.cumsum([-cut, *lengths])
     pieces = tuple(
-        Piece(*row, float(starts[k]), float(starts[-1] - starts[k + 1])) for k, row in enumerate(pieces_found)
+        Piece(*row, float(starts[index]), float(starts[-1] - starts[index + 1]))
+        for index, row in enumerate(pieces_found)
     )
     return pieces, line
 
@@ -86,6 +91,7 @@ def _preceding_piece(roads: dict[str, Road], road: Road, lane: int, chain: Chain
     number = lane_record.before if forward else lane_record.after
     road_before = roads.get(name)
 
+    # "-1" is how the format writes that a road belongs to no junction
     if kind != "road" or road_before is None or road_before.junction not in ("", "-1") or number is None:
         return None
 
@@ -105,7 +111,9 @@ def stretches(pieces: tuple[Piece, ...]) -> list[Stretch]:
             start, end = max(stretch.s_from + piece.start, 0.0), stretch.s_to + piece.start
             if end <= start:
                 continue
-            if stretches:  # no gap where two roads are not drawn quite to each other
+
+            # No gap where two roads are not drawn quite to each other
+            if stretches:
                 stretches[-1] = stretches[-1]._replace(s_to=start)
             stretches.append(Stretch(start, end, stretch.state))
 

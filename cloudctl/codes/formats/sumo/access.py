@@ -36,7 +36,8 @@ USER_OF_VCLASS = {
     },
 }
 VCLASSES_OUTSIDE_TRAFFIC = (
-    frozenset(  # no part of ordinary road traffic: a lane that excludes them is still an ordinary lane
+    # No part of ordinary road traffic: a lane that excludes them is still an ordinary lane
+    frozenset(
         (
             "wheelchair",
             "private",
@@ -94,13 +95,15 @@ def described(vclasses: frozenset[str]) -> str:
         return "closed to all traffic"
     if len(refused) < len(vclasses) and vclasses <= ALL_VCLASSES:
         return "not for " + ", ".join(sorted(refused))
+
     return "for " + ", ".join(sorted(vclasses)) + " only"
 
 
 @lru_cache(4096)
 def vclasses_without_class(vclasses: frozenset[str]) -> tuple[str, ...]:
     """Return the vClasses whose permission only a rule's text can carry, because no class of ours stands for them."""
-    if "passenger" in vclasses:  # the lane is for cars, and these are cars to a code: what is lost is that they may not
+    # The lane is for cars, and these are cars to a code: what is lost is that they may not
+    if "passenger" in vclasses:
         return tuple(
             sorted(
                 name
@@ -108,4 +111,5 @@ def vclasses_without_class(vclasses: frozenset[str]) -> tuple[str, ...]:
                 if USER_OF_VCLASS[name] not in CLASSES and name not in vclasses and name not in VCLASSES_OUTSIDE_TRAFFIC
             )
         )
+
     return tuple(sorted(name for name in vclasses if USER_OF_VCLASS[name] not in CLASSES))

@@ -52,11 +52,14 @@ class Roads:
         self.leaving: dict[str, list[NetConnection]] = {}  # junction -> connections through it
         self.entering: dict[str, list[NetConnection]] = {}  # edge -> connections into it
         self.signals: dict[str, set[str]] = {}  # tl -> junctions
-        self._chains: dict[tuple[str, int], NetConnection] = {}  # inner edge and lane -> what follows
-        self._row_of: dict[int, int] = {}  # id of a connection -> its row in the junction's requests
+        # inner edge and lane -> what follows
+        self._chains: dict[tuple[str, int], NetConnection] = {}
+        # id of a connection -> its row in the junction's requests
+        self._row_of: dict[int, int] = {}
         # Id of a connection -> its path, limit and inner lanes: it is in the codes of several intersections
         self._paths: dict[int, tuple[F8, float, tuple[NetLane, ...]]] = {}
-        self.unsignalised_intersections: set[str] = set()  # junctions without a signal that are intersections
+        # junctions without a signal that are intersections
+        self.unsignalised_intersections: set[str] = set()
 
         for connection in net.connections:
             if connection.from_edge.startswith(":"):
@@ -79,7 +82,7 @@ class Roads:
         for connection in connections_through:
             area.roles.setdefault(connection.to_edge, LinkRole.EGRESS)
 
-        area.movements = [self._movement(connection, True) for connection in connections_through]
+        area.movements = [self._movement(connection, inner=True) for connection in connections_through]
         self._add_upstream(area, radius_m)
         return area
 
@@ -98,19 +101,20 @@ class Roads:
         for request_row, connection in index.items():
             foes = requests.get(request_row, {}).get("foes", "")[::-1]
             if any(
-                bit == "1" and k in index and index[k].from_edge != connection.from_edge for k, bit in enumerate(foes)
+                bit == "1" and bit_index in index and index[bit_index].from_edge != connection.from_edge
+                for bit_index, bit in enumerate(foes)
             ):
                 return True
 
-        return not requests and any(self._crosses(a, b) for a, b in combinations(movements, 2))
+        return not requests and any(self._crosses(first, second) for first, second in combinations(movements, 2))
 
-    def _crosses(self, a: NetConnection, b: NetConnection) -> bool:
+    def _crosses(self, first: NetConnection, second: NetConnection) -> bool:
         """Return whether two movements of different roads cross or merge, where the network has no requests that decide
         it."""
-        if a.from_edge == b.from_edge:
+        if first.from_edge == second.from_edge:
             return False
-        merge = (a.to_edge, a.to_lane) == (b.to_edge, b.to_lane)
-        return merge or lines_cross(self._movement(a, True).shape, self._movement(b, True).shape)
+        merge = (first.to_edge, first.to_lane) == (second.to_edge, second.to_lane)
+        return merge or lines_cross(self._movement(first, inner=True).shape, self._movement(second, inner=True).shape)
 
     def of_rails_only(self, junctions: set[str]) -> bool:
         """Return whether no road vehicle, bicycle or pedestrian may use any movement of some junctions."""
@@ -134,11 +138,10 @@ class Roads:
         if id(connection) not in self._row_of:
             self._count_rows(junction)
 
-        return (
-            self._row_of[id(connection)]
-            if len(self.net.requests.get(junction, ())) >= len(self.leaving[junction])
-            else -1
-        )
+        if len(self.net.requests.get(junction, ())) >= len(self.leaving[junction]):
+            return self._row_of[id(connection)]
+
+        return -1
 
     def _count_rows(self, junction: str) -> None:
         lane_order = {lane: number for number, lane in enumerate(self.net.junctions[junction].incoming)}
@@ -171,7 +174,7 @@ class Roads:
                 ):
                     continue  # a loop, or the way back
 
-                area.movements.append(self._movement(connection, False))
+                area.movements.append(self._movement(connection, inner=False))
                 if connection.from_edge not in distance_back:
                     area.roles[connection.from_edge] = "upstream"
                     distance_back[connection.from_edge] = distance_back[edge] + self._length[connection.from_edge]
@@ -201,8 +204,8 @@ class Roads:
         lanes."""
         net, via = self.net, connection.via
         pieces, speed = [start.shape[-1:]], min(start.speed, connection.speed)
-        inner_lanes: dict[str, NetLane] = {}
 
+        inner_lanes: dict[str, NetLane] = {}
         while via in net.inner and via not in inner_lanes:
             inner_lanes[via] = net.inner[via]
             pieces.append(net.inner[via].shape)
@@ -240,6 +243,7 @@ def intersections_of(net: Net, radius_m: float, unsignalised: bool | None) -> It
                 "an intersection without a signal: import these, too, with --unsignalised",
                 name,
             )
+
         without_signal = []
 
     total = len(signals) + len(without_signal)
@@ -297,9 +301,9 @@ def without_repeated_points(path: F8, lane_before: F8) -> F8:
 
     A joint of no length becomes 5 cm in the direction of the lane before it, `lane_before`: a line must have one.
     """
-    kept = np.concatenate([[True], np.hypot(*np.diff(path, axis=0).T) > MIN_PATH_LENGTH])
-    kept[-1] = True
-    path = path[kept]
+    is_kept = np.concatenate([[True], np.hypot(*np.diff(path, axis=0).T) > MIN_PATH_LENGTH])
+    is_kept[-1] = True
+    path = path[is_kept]
 
     if len(path) > 2 and np.hypot(*(path[-1] - path[-2])) <= MIN_PATH_LENGTH:
         path = np.delete(path, -2, axis=0)

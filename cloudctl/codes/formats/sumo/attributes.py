@@ -17,7 +17,7 @@ MIN_PATH_SPEED = 0.01
 
 
 def number_pair(record: XmlRecord, name: str) -> tuple[float, float]:
-    x, y = number_list(record, name, record.get(name, "0,0"), 2)
+    x, y = number_list(record, name, record.get(name, "0,0"), size=2)
     return x, y
 
 
@@ -26,8 +26,10 @@ def number_list(record: XmlRecord, name: str, text: str, size: int) -> list[floa
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
+
     if len(numbers) != size or not np.isfinite(numbers).all():
         raise record.refuse(name, text, f"must be {size} numbers with commas between")
+
     return numbers
 
 

@@ -16,23 +16,31 @@ def conflicts(
     net: Net, area: IntersectionArea, connections: tuple[Connection, ...], lines: dict[str, F8]
 ) -> Iterator[Conflict]:
     """Yield a conflict for each pair of foes; pairs of a network without requests meet where their paths cross."""
-    movements_through = [(m, c.id) for m, c in zip(area.movements, connections, strict=True) if m.inner]
-    for number, (a, a_id) in enumerate(movements_through):
-        for b, b_id in movements_through[number + 1 :]:
-            if a.junction != b.junction:
+    movements_through = [
+        (movement, connection.id)
+        for movement, connection in zip(area.movements, connections, strict=True)
+        if movement.inner
+    ]
+    for number, (first, a_id) in enumerate(movements_through):
+        for second, b_id in movements_through[number + 1 :]:
+            if first.junction != second.junction:
                 continue
 
-            has_requests = _has_requests(net, a) and _has_requests(net, b)
-            if has_requests and not (_request_bit(net, a, "foes", b.index) or _request_bit(net, b, "foes", a.index)):
-                continue
-            if not has_requests and a.from_lane == b.from_lane:
+            has_requests = _has_requests(net, first) and _has_requests(net, second)
+            if has_requests and not (
+                _request_bit(net, first, "foes", second.index) or _request_bit(net, second, "foes", first.index)
+            ):
                 continue
 
-            kind, s_a, s_b, gap = meeting_point(lines[a_id], lines[b_id], a.to_lane == b.to_lane)
+            # From one lane they diverge: nothing to yield
+            if not has_requests and first.from_lane == second.from_lane:
+                continue
+
+            kind, s_a, s_b, gap = meeting_point(lines[a_id], lines[b_id], first.to_lane == second.to_lane)
             if not has_requests and gap > 0.1:
                 continue
 
-            _report_pair(net=net, area=area, a=a, b=b, has_requests=has_requests, gap=gap)
+            _report_pair(net=net, area=area, a=first, b=second, has_requests=has_requests, gap=gap)
             if gap > MAX_CONFLICT_GAP:
                 continue
 
@@ -42,8 +50,8 @@ def conflicts(
                 kind=kind,
                 s_a=round(s_a, 2),
                 s_b=round(s_b, 2),
-                a_yields=has_requests and _request_bit(net, a, "response", b.index),
-                b_yields=has_requests and _request_bit(net, b, "response", a.index),
+                a_yields=has_requests and _request_bit(net, first, "response", second.index),
+                b_yields=has_requests and _request_bit(net, second, "response", first.index),
             )
 
 

@@ -104,6 +104,7 @@ def _code(net: Net, area: IntersectionArea, adm: str, serials: dict[str, int]) -
     lane_of = {lane.alias[0].value: lane.id for lane in lanes}
     signal_groups, group_of = signal_groups_of(net, area)
     connections = _connections(net, area, lane_of, group_of)
+
     local_paths = dict(
         zip(
             (connection.id for connection in connections),
@@ -111,6 +112,7 @@ def _code(net: Net, area: IntersectionArea, adm: str, serials: dict[str, int]) -
             strict=True,
         )
     )
+
     found_conflicts = tuple(conflicts(net, area, connections, local_paths))
     serials[grid] = serials.get(grid, 0) + 1
     signal = (Alias("sumo_tl", area.signal),) if area.signal else ()
@@ -131,7 +133,7 @@ def _code(net: Net, area: IntersectionArea, adm: str, serials: dict[str, int]) -
         crosswalks=tuple(crosswalks(net, area, junctions, group_of, signal_groups)),
         nodes=nodes,
         plans=plans_of(net, area, signal_groups, connections, found_conflicts),
-        rules=_rules(net, links, lanes, connections, source_lane, area),
+        rules=_rules(net, links, lanes=lanes, connections=connections, source_lane=source_lane, area=area),
         alias=(*signal, *(Alias("sumo", node) for node in junctions)),
         control=area.control if signal_groups or area.control != Control.SIGNAL else Control.UNCONTROLLED,
     )
@@ -147,30 +149,31 @@ def _nodes(net: Net, area: IntersectionArea, junctions: list[str]) -> tuple[tupl
         {junction for edge in area.roles for junction in (net.edges[edge].start, net.edges[edge].end)} - set(junctions)
     )
     nodes, node_of = [], dict.fromkeys(junctions, "N0")
-    for k, name in enumerate([junctions[0], *names]):
+
+    for index, name in enumerate([junctions[0], *names]):
         junction = net.junctions[name]
         (point,) = net.points(np.array([[junction.x, junction.y]]))
         control: str = Control.SIGNAL if junction.control == Control.SIGNAL else Control.PRIORITY
 
-        if k == 0 and area.control != Control.SIGNAL:
+        if index == 0 and area.control != Control.SIGNAL:
             control = area.control
 
-        members = junctions if k == 0 else [name]
-        nodes.append(Node(f"N{k}", *point, control, tuple(Alias("sumo", junction) for junction in members)))
-        node_of.setdefault(name, f"N{k}")
+        members = junctions if index == 0 else [name]
+        nodes.append(Node(f"N{index}", *point, control, tuple(Alias("sumo", junction) for junction in members)))
+        node_of.setdefault(name, f"N{index}")
 
     return tuple(nodes), node_of
 
 
 def _links(net: Net, area: IntersectionArea, node_of: dict[str, str]) -> tuple[Link, ...]:
     links = []
-    for k, name in enumerate(sorted(area.roles), 1):
+    for number, name in enumerate(sorted(area.roles), 1):
         edge = net.edges[name]
         alias = (Alias("sumo", name), *((Alias("name", edge.name),) if edge.name else ()))
 
         links.append(
             Link(
-                id=f"K{k}",
+                id=f"K{number}",
                 role=area.roles[name],
                 upstream=node_of[edge.start],
                 downstream=node_of[edge.end],
@@ -232,9 +235,10 @@ def _connections(
     net: Net, area: IntersectionArea, lane_of: dict[str, str], group_of: dict[int, int]
 ) -> tuple[Connection, ...]:
     connections = []
-    for k, movement in enumerate(area.movements, 1):
+    for number, movement in enumerate(area.movements, 1):
         column = movement.raw.column if area.signal and movement.raw.tl == area.signal else -1
         movement.raw.points = movement.raw.points or net.points(movement.shape)
+
         if movement.raw.passes and "1" in net.requests.get(movement.junction, {}).get(movement.index, {}).get(
             "response", ""
         ):
@@ -249,7 +253,7 @@ def _connections(
             movement.inner and net.requests.get(movement.junction, {}).get(movement.index, {}).get("cont") == "1"
         )
         connection = Connection(
-            id=f"C{k}",
+            id=f"C{number}",
             from_lane=lane_of[movement.from_lane],
             to_lane=lane_of[movement.to_lane],
             turn=movement.raw.turn,
@@ -313,18 +317,19 @@ def _rules(
             )
 
     rules = [
-        Rule(id=f"R{k}", kind="speed_max", targets=tuple(map(Target, entities_at_speed[speed])), value=speed)
-        for k, speed in enumerate(sorted(entities_at_speed), 1)
+        Rule(id=f"R{number}", kind="speed_max", targets=tuple(map(Target, entities_at_speed[speed])), value=speed)
+        for number, speed in enumerate(sorted(entities_at_speed), 1)
     ]
     rules += _class_limits(net, links, len(rules) + 1)
+
     for lane in lanes:
         network_lane = source_lane[lane.id]
         for name in vclasses_without_class(network_lane.may):
-            remark = (
-                "only the text of the rule says it"
-                if lane_permit(network_lane.may, network_lane.stated).text
-                else "the code does not say it"
-            )
+            if lane_permit(network_lane.may, network_lane.stated).text:
+                remark = "only the text of the rule says it"
+            else:
+                remark = "the code does not say it"
+
             net.accounts.enter(
                 LossKind.DIFFERS, "lane", f"who may use it: no class of a code is {name}; {remark}", network_lane.id
             )
@@ -348,8 +353,8 @@ def _class_limits(net: Net, links: tuple[Link, ...], first: int) -> list[Rule]:
                 )
 
     return [
-        Rule(id=f"R{k}", kind="speed_max", targets=tuple(targets[speed, name]), value=speed, classes=(name,))
-        for k, (speed, name) in enumerate(sorted(targets), first)
+        Rule(id=f"R{number}", kind="speed_max", targets=tuple(targets[speed, name]), value=speed, classes=(name,))
+        for number, (speed, name) in enumerate(sorted(targets), first)
     ]
 
 
@@ -369,6 +374,7 @@ def _turn_bans(
             [lane_permit(vclasses, True) for vclasses in without_repeated_points],
             [lane_permit(vclasses, True) for vclasses in own_vclasses],
         )
+
         rules += bans
         names = {name for vclasses in own_vclasses for name in vclasses_without_class(vclasses)} if bans else set()
 

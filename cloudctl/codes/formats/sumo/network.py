@@ -15,7 +15,7 @@ from ...model import Point
 from ...polylines import F8
 from ..importing.accounting import Accounts
 
-E_TOWN = Origin(39.7955, 116.5080)  # where a network without a projection is laid
+E_TOWN = Origin(lat=39.7955, lon=116.5080)  # where a network without a projection is laid
 
 
 @dataclass
@@ -62,7 +62,8 @@ class NetConnection:
     column: int
     may: frozenset[str] | None = None  # the vClasses that may use it, where it states them itself
     speed: float = inf  # m/s, its own limit
-    passes: bool = False  # whether it never yields, by its own attribute: the requests of the junction decide
+    # Whether it never yields, by its own attribute: the requests of the junction decide
+    passes: bool = False
     points: tuple[Point, ...] = ()  # of its path on the globe, once they are needed
 
 
@@ -77,7 +78,8 @@ class NetPhase:
     name: str = ""
     yellow: float = 0.0
     red: float = 0.0
-    following: tuple[int, ...] = ()  # phases that may come next, where that is not the next in order
+    # phases that may come next, where that is not the next in order
+    following: tuple[int, ...] = ()
 
 
 @dataclass
@@ -110,16 +112,19 @@ class Net:
 
     accounts: Accounts
     edges: dict[str, NetEdge] = field(default_factory=dict)
-    inner: dict[str, NetLane] = field(default_factory=dict)  # internal lanes and crossings, by lane id
+    # Internal lanes and crossings, by lane id
+    inner: dict[str, NetLane] = field(default_factory=dict)
     # Junction -> crossings: edge, and its lane
     crossings: dict[str, list[tuple[str, NetLane]]] = field(default_factory=dict)
-    signalled: dict[str, list[NetConnection]] = field(default_factory=dict)  # tl -> connections with a column
+    # tl -> connections with a column
+    signalled: dict[str, list[NetConnection]] = field(default_factory=dict)
     connections: list[NetConnection] = field(default_factory=list)
     junctions: dict[str, NetJunction] = field(default_factory=dict)
     # Junction -> index -> foes, response, cont
     requests: dict[str, dict[int, dict[str, str]]] = field(default_factory=dict)
     programs: dict[str, list[NetProgram]] = field(default_factory=dict)  # by tl
-    limits: dict[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)  # road type -> limits of vClasses
+    # Road type -> limits of vClasses
+    limits: dict[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
     left_hand: bool = False
     projection: str = "!"
     offset: tuple[float, float] = (0.0, 0.0)
@@ -146,5 +151,6 @@ class Net:
             lon, lat = self.projector(positions[:, 0] - self.offset[0], positions[:, 1] - self.offset[1], inverse=True)
         else:
             lat, lon = E_TOWN.to_geodetic(positions[:, 0] - self.middle[0], positions[:, 1] - self.middle[1])
+
         table = np.rint(np.stack([lat, lon], axis=1) * 1e7).astype(np.int64).tolist()
-        return tuple((a, b) for a, b in table)
+        return tuple((first, second) for first, second in table)

@@ -27,27 +27,26 @@ from .attributes import (
     read_shape,
     whole_number,
 )
-from .network import E_TOWN, Net, NetConnection, NetEdge, NetJunction, NetLane, NetPhase, NetProgram
+from .network import E_TOWN, Net, NetConnection, NetEdge, NetJunction, NetLane
+from .programs import take_program
 from .vocabulary import (
     CONTROL_OF_JUNCTION,
-    CONTROLLER_KEYS,
     EDGE_FUNCTIONS,
     IGNORED,
-    IS_ACTUATED_TYPE,
-    LETTER_OF_STATE,
-    RING_KEYS,
     TURN_OF_DIR,
 )
 
 NO_PROJECTION = ("!", "-", "")  # projections of networks that lie nowhere
 DEFAULT_WIDTH = 3.2  # m, SUMO's own
 REMEDY = "give a .net.xml or .net.xml.gz as netconvert writes it"
-CONNECTION_ATTRIBUTES = ("from", "to", "via", "tl")  # attributes of a connection that are taken as they are
+# Attributes of a connection that are taken as they are
+CONNECTION_ATTRIBUTES = ("from", "to", "via", "tl")
 __all__ = ["E_TOWN", "REMEDY", "Net", "read_net"]
 HEIGHTS_DROPPED = Loss(
     what=LossKind.DROPPED, entity="elevation", detail="lanes are taken flat: heights of the network are not in the code"
 )
-ALONE = ("tlLogic",)  # elements that an additional file may consist of, with no root around them; SUMO reads it so
+# Elements that an additional file may consist of, with no root around them; SUMO reads it so
+ALONE = ("tlLogic",)
 
 
 def read_net(
@@ -142,7 +141,7 @@ def _read(net: Net, stream: IO[bytes]) -> None:
         "edge": _take_edge,
         "connection": _take_connection,
         "junction": _take_junction,
-        "tlLogic": _take_program,
+        "tlLogic": take_program,
         "location": _take_location,
         "type": _take_type,
     }
@@ -158,7 +157,7 @@ def _take_location(net: Net, record: XmlRecord) -> None:
     if not net.placed and net.projection not in NO_PROJECTION:
         record.unknown("projParameter", net.projection, "taken as a network without a place")
     net.offset = number_pair(record, "netOffset")
-    west, south, east, north = number_list(record, "convBoundary", record.get("convBoundary", "0,0,0,0"), 4)
+    west, south, east, north = number_list(record, "convBoundary", record.get("convBoundary", "0,0,0,0"), size=4)
     net.middle = ((west + east) / 2, (south + north) / 2)
 
 
@@ -184,7 +183,8 @@ def _take_edge(net: Net, record: XmlRecord) -> None:
         return
 
     function = record.get("type")
-    if function and net.limits and function not in net.limits:  # without any types in the file, the name is a label
+    # Without any types in the file, the name is a label
+    if function and net.limits and function not in net.limits:
         record.unknown("type", function, "no such type: without limits of its own")
 
     limits = net.limits.get(function, ())
@@ -202,7 +202,8 @@ def _take_edge(net: Net, record: XmlRecord) -> None:
         return
 
     for offset in record.children("stopOffset"):
-        _stop_offset(offset, [lane for lane in lanes if not lane.stop_offset])  # a lane's own counts before its road's
+        # A lane's own counts before its road's
+        _stop_offset(offset, [lane for lane in lanes if not lane.stop_offset])
 
     net.edges[edge.id] = edge
 
@@ -233,6 +234,7 @@ def _stop_offset(record: XmlRecord, lanes: list[NetLane]) -> None:
     """Take where cars stop before the end of lanes; that others stop elsewhere has no place in a code."""
     vehicles = record.words("vClasses", VCLASS_NAMES) or record.words("vclasses", VCLASS_NAMES)
     excepted = record.words("exceptions", VCLASS_NAMES)
+
     bound_vclasses = allowed_vclasses(
         vehicles, excepted, bool(record.get("vClasses").strip() or record.get("vclasses").strip())
     )
@@ -306,60 +308,8 @@ def _take_junction(net: Net, record: XmlRecord) -> None:
         name=record.get("name"),
         incoming=tuple(record.get("incLanes").split()),
     )
+
     net.requests[name] = requests
-
-
-def _take_program(net: Net, record: XmlRecord) -> None:
-    kind = record.get("type", "static")
-    actuated = record.choice("type", IS_ACTUATED_TYPE, True)
-    keys = {}
-
-    for row in record.children("param"):
-        key, value = row.get("key"), row.get("value")
-        if key in RING_KEYS:
-            keys[key] = value
-        elif key not in CONTROLLER_KEYS:
-            row.unknown("key", key, "left out")
-
-    phases = [_phase(row) for row in record.children("phase")]
-    if record.get("offset") == "begin":  # where the simulation begins, not the day
-        record.unknown("offset", "begin", "taken as 0")
-        offset = 0.0
-    else:
-        offset = record.number("offset", 0)
-
-    program = NetProgram(
-        id=record.get("programID", "0"), kind=kind, offset=offset, phases=phases, actuated=actuated, keys=keys
-    )
-    if phases:
-        net.programs.setdefault(record.need("id"), []).append(program)
-    elif kind not in ("off", "rail_signal", "rail_crossing"):
-        record.leave_out("a signal programme without phases")
-
-
-def _phase(record: XmlRecord) -> NetPhase:
-    state = record.need("state")
-    for letter in sorted(set(state) - set(LETTER_OF_STATE)):
-        record.unknown("state", f"{letter} in {state}", "taken as dark")
-
-    shortest, longest = (record.number(name) if name in record else None for name in ("minDur", "maxDur"))
-    following: tuple[int, ...] = ()
-    if "next" in record:
-        words = record.get("next").split()
-        following = tuple(int(word) for word in words if word.isdecimal())
-        if len(following) < len(words):
-            record.unknown("next", record.get("next"), "left out")
-
-    return NetPhase(
-        state=state,
-        duration=record.number("duration"),
-        shortest=shortest,
-        longest=longest,
-        name=record.get("name"),
-        yellow=record.number("yellow", 0),
-        red=record.number("red", 0),
-        following=following,
-    )
 
 
 def _drop_loose_edges(net: Net) -> None:

@@ -80,27 +80,29 @@ def _ring_intervals(phases: list[NetPhase]) -> list[Interval]:
     """Return what a ring shows from one barrier to the next."""
     intervals: list[Interval] = []
     elapsed = 0.0
-    for k, phase in enumerate(phases):
-        following = phases[k + 1].state if k + 1 < len(phases) else "r" * len(phase.state)
+
+    for index, phase in enumerate(phases):
+        following = phases[index + 1].state if index + 1 < len(phases) else "r" * len(phase.state)
         longest = phase.longest if phase.longest is not None else phase.duration
         yellow, red = phase.yellow or DEFAULT_YELLOW, phase.red or DEFAULT_ALL_RED
         stays_green = [
             letter in GREEN_LETTERS and next_letter in GREEN_LETTERS
             for letter, next_letter in zip(phase.state, following, strict=False)
         ]
+        # NEMA phases have their clearance as attributes: it is written out as intervals of its own
         clearing_state = "".join(
             letter if stays else "y" if letter in GREEN_LETTERS else letter
             for letter, stays in zip(phase.state, stays_green, strict=False)
         )
-        red_state = "".join(letter if stays else "r" for letter, stays in zip(phase.state, stays_green, strict=False))
 
+        red_state = "".join(letter if stays else "r" for letter, stays in zip(phase.state, stays_green, strict=False))
         for length, state, shortest in (
             (longest, phase.state, phase.shortest or 0.0),
             (yellow, clearing_state, 0.0),
             (red, red_state, 0.0),
         ):
             if length > 0:
-                intervals.append(Interval(elapsed, elapsed + length, state, shortest))
+                intervals.append(Interval(start=elapsed, end=elapsed + length, state=state, shortest=shortest))
                 elapsed += length
 
     return intervals
@@ -118,6 +120,7 @@ def _merged_phases(rings: list[list[Interval]]) -> list[NetPhase]:
             continue
 
         active = [next(interval for interval in ring if interval.start <= start < interval.end) for ring in rings]
+        # Each ring has r for the other's movements: the most open letter is what the lamp shows
         state = "".join(
             max(letters, key="rsuyYgG".find) for letters in zip(*(interval.state for interval in active), strict=False)
         )
@@ -134,18 +137,19 @@ def _stretched(ring: list[Interval], barrier_time: float) -> list[Interval]:
     extension = barrier_time - ring[-1].end
     last_green = max(
         (
-            k
-            for k, interval in enumerate(ring)
+            index
+            for index, interval in enumerate(ring)
             if any(letter in GREEN_LETTERS for letter in interval.state) and interval.shortest
         ),
         default=len(ring) - 1,
     )
+
     return [
         Interval(
-            interval.start + extension * (k > last_green),
-            interval.end + extension * (k >= last_green),
-            interval.state,
-            interval.shortest,
+            start=interval.start + extension * (index > last_green),
+            end=interval.end + extension * (index >= last_green),
+            state=interval.state,
+            shortest=interval.shortest,
         )
-        for k, interval in enumerate(ring)
+        for index, interval in enumerate(ring)
     ]

@@ -50,6 +50,7 @@ def signal_groups_of(net: Net, area: IntersectionArea) -> tuple[tuple[SignalGrou
                 f"column {column} of {area.signal}",
             )
 
+        # Columns that agree in every phase of every programme are one lamp; a walker's is never one with a vehicle's
         columns_of.setdefault((kind_of_column[column], letters), []).append(column)
 
     if len(columns_of) > MAX_GROUPS:
@@ -64,7 +65,7 @@ def signal_groups_of(net: Net, area: IntersectionArea) -> tuple[tuple[SignalGrou
         )
 
     signal_groups = tuple(
-        SignalGroup(k, kind, tuple(columns)) for k, ((kind, _), columns) in enumerate(columns_of.items(), 1)
+        SignalGroup(number, kind, tuple(columns)) for number, ((kind, _), columns) in enumerate(columns_of.items(), 1)
     )
     return signal_groups, {column: group.id for group in signal_groups for column in group.channels}
 
@@ -73,6 +74,7 @@ def _kinds(net: Net, area: IntersectionArea) -> dict[int, str]:
     """Return the kind of user of each column of a signal. One that lets vehicles and others go is for vehicles."""
     precedence = (LaneUse.VEHICLE, LaneUse.TRAM, LaneUse.BIKE, LaneUse.PEDESTRIAN)
     kinds: dict[int, str] = {}
+
     for connection in net.signalled.get(area.signal, ()) if area.signal else ():
         start = net.edges.get(connection.from_edge)
         if start is None or connection.to_edge not in net.edges:
@@ -121,6 +123,7 @@ def _plan(
             group.id: LETTER_OF_STATE.get(state[group.channels[0]], "D") if group.channels[0] < len(state) else "D"
             for group in signal_groups
         }
+
         for yielding, other in sorted(yields):
             if letter_of_group.get(yielding) == "G" and letter_of_group.get(other) == "G" and yielding != other:
                 letter_of_group[yielding] = "g"
@@ -135,14 +138,14 @@ def _plan(
         ]
         phases.append(
             Phase(
-                round(phase.duration * 1000),
-                "".join(letter_of_group[group.id] for group in signal_groups),
-                bounds[0],
-                bounds[1],
+                ms=round(phase.duration * 1000),
+                shows="".join(letter_of_group[group.id] for group in signal_groups),
+                min_ms=bounds[0],
+                max_ms=bounds[1],
             )
         )
 
-    return Plan(program.id, tuple(phases), round(program.offset * 1000), program.actuated)
+    return Plan(id=program.id, phases=tuple(phases), offset_ms=round(program.offset * 1000), actuated=program.actuated)
 
 
 def _in_sequence(net: Net, area: IntersectionArea, program: NetProgram) -> list[NetPhase]:
@@ -162,10 +165,10 @@ def _in_sequence(net: Net, area: IntersectionArea, program: NetProgram) -> list[
         )
 
     count = len(program.phases)
-    for k, phase in enumerate(program.phases):
-        if phase.following and phase.following != ((k + 1) % count,):
+    for index, phase in enumerate(program.phases):
+        if phase.following and phase.following != ((index + 1) % count,):
             detail = "phases that need not be followed by the next in order (next): a plan has one order"
-            net.accounts.enter(LossKind.DROPPED, "tlLogic/phase@next", detail, f"phase {k} of {area.signal}")
+            net.accounts.enter(LossKind.DROPPED, "tlLogic/phase@next", detail, f"phase {index} of {area.signal}")
 
     return program.phases
 
@@ -178,15 +181,15 @@ def crosswalks(
     signal_groups: tuple[SignalGroup, ...],
 ) -> Iterator[Crosswalk]:
     """Yield the crossings of the intersection's junctions."""
-    entries = (
-        {
+    if area.signal:
+        entries = {
             connection.to_edge: connection
             for connection in net.signalled.get(area.signal, ())
             if connection.from_edge.startswith(":")
         }
-        if area.signal
-        else {}
-    )
+    else:
+        entries = {}
+
     kind_of_group = {group.id: group.kind for group in signal_groups}
     for number, (edge, lane) in enumerate([row for node in junctions for row in net.crossings.get(node, ())], 1):
         if len(lane.shape) > 2 and _is_bent(lane.shape):

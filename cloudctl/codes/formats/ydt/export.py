@@ -61,8 +61,8 @@ def number_losses(code: IntersectionCode) -> list[Finding]:
     links_without_number = [
         link.id for link in code.links if link.role == LinkRole.EGRESS and _ydt_number(code, link.downstream) is None
     ]
-    return (
-        [
+    if links_without_number:
+        return [
             Finding(
                 entity="code",
                 field="nodes.alias",
@@ -73,9 +73,8 @@ def number_losses(code: IntersectionCode) -> list[Finding]:
                 remedy="give those nodes an alias, as ydt3709 10/12",
             )
         ]
-        if links_without_number
-        else []
-    )
+
+    return []
 
 
 def write_ydt_map(code: IntersectionCode, node: int, *, region: int = 0) -> bytes:
@@ -119,12 +118,13 @@ class YdtWriter:
     def _roads(self) -> tuple[list[_Road], list[_Road]]:
         """Return the roads that lead in, and those that lead out; one that leads out and in again, or back to an
         approach, is among both."""
-        entered_lanes = {c.to_lane for c in self.code.connections if c.inner}
+        entered_lanes = {connection.to_lane for connection in self.code.connections if connection.inner}
         lanes = {
             link.id: sorted((lane for lane in self.code.lanes if lane.link == link.id), key=lambda lane: lane.number)
             for link in self.code.links
         }
         incoming = [_Road(link, lanes[link.id], self.own) for link in self.code.links if link.role == LinkRole.INGRESS]
+
         candidates = [
             (
                 link,
@@ -134,6 +134,7 @@ class YdtWriter:
             )
             for link in self.code.links
         ]
+
         outgoing = [(link, link_lanes) for link, link_lanes in candidates if link_lanes]
 
         return incoming, [
@@ -153,9 +154,11 @@ class YdtWriter:
             for node in self.code.nodes
             if (number := _ydt_number(self.code, node.id)) is not None
         }
-        free_numbers = (k for k in range(MAX_TEST_ID + 1) if (0, k) not in taken_numbers)
+
+        free_numbers = (index for index in range(MAX_TEST_ID + 1) if (0, index) not in taken_numbers)
         for link in links:
             number = _ydt_number(self.code, link.downstream) if link.role == LinkRole.EGRESS else None
+            # The alias of a road that leads back here: no number of a neighbour
             if number == self.own:
                 number = None
 
@@ -210,6 +213,7 @@ class YdtWriter:
                 or [self.limits[lanes[0].id][CAR_LIMIT]]
             )
         }
+
         upstream = (_ydt_number(self.code, link.upstream) or {"region": 0, "id": 0}) if leads_in else self.own
 
         return _name_entry(link.id) | {
@@ -217,8 +221,8 @@ class YdtWriter:
             "speedLimits": _limits(common_limits),
             "linkWidth": sum(lane.width_cm for lane in lanes),
             "lanes": [
-                self._lane(lane, k, road.node, upstream, common_limits, leads_in=leads_in)
-                for k, lane in enumerate(lanes, 1)
+                self._lane(lane, number, road.node, upstream, common_limits, leads_in=leads_in)
+                for number, lane in enumerate(lanes, 1)
             ],
         }
 
@@ -227,6 +231,7 @@ class YdtWriter:
     ) -> Tree:
         number = position if leads_in else self.lane_numbers[lane.id]
         key = unique_key(self.names, _node_text(upstream), _node_text(node), number)
+
         if leads_in or lane.id not in self.keys:
             self.keys[lane.id] = key
         else:
@@ -237,7 +242,7 @@ class YdtWriter:
         attributes: Tree = {"laneType": {written.kind: _bit_text(written.flags, flags, size)}}
 
         if written.sharing:
-            attributes["shareWith"] = _bit_text(written.sharing, SHARING_FLAGS, 10)
+            attributes["shareWith"] = _bit_text(written.sharing, SHARING_FLAGS, size=10)
 
         row: Tree = {"laneID": number, "laneWidth": lane.width_cm, "laneAttributes": attributes}
         connections = (
@@ -281,6 +286,7 @@ class YdtWriter:
         lengths, s = arc_lengths(line), self.stops.get(lane.id)
         if s is None or s > lengths[-1] - MAX_STOP_TO_END:
             return lane.points
+
         shortened: F8 = np.concatenate([line[lengths < s], points_along(line, lengths, s)[None]])
         return to_points(self.origin, shortened)
 
@@ -290,7 +296,7 @@ class YdtWriter:
     def _points(self, field: str, points: tuple[Point, ...]) -> list[Tree]:
         if len(points) > MAX_POINTS:
             (line,) = local_lines(self.origin, [points])
-            points = tuple(points[k] for k in thinned(line, MAX_POINTS))
+            points = tuple(points[index] for index in thinned(line, MAX_POINTS))
 
         if not 2 <= len(points) <= MAX_POINTS:
             raise _limit(
@@ -313,7 +319,7 @@ class YdtWriter:
 
         lanes = [
             {
-                "laneID": k,
+                "laneID": number,
                 "laneWidth": crosswalk.width_cm,
                 "laneAttributes": {"laneType": {"crosswalk": "0" * 16}},
                 "points": self._points(f"{crosswalk.id}.axis", crosswalk.axis),
@@ -323,8 +329,9 @@ class YdtWriter:
                 if crosswalk.group
                 else {}
             )
-            for k, crosswalk in enumerate(self.code.crosswalks, 1)
+            for number, crosswalk in enumerate(self.code.crosswalks, 1)
         ]
+
         return {
             "name": "crosswalks",
             "upstreamNodeId": self.own,
@@ -337,6 +344,7 @@ class YdtWriter:
         """Return the nodes that roads lead to, each with the roads from here; they take this node's reference point."""
         reference = {"lat": self.code.ref_lat_e7, "long": self.code.ref_lon_e7}
         nodes: dict[tuple[int, int], Tree] = {}
+
         for road in self.outgoing_roads:
             node = nodes.setdefault(
                 (road.node["region"], road.node["id"]), {"id": road.node, "refPos": reference, "inLinks": []}
@@ -359,6 +367,7 @@ def _ydt_number(code: IntersectionCode, node: str) -> Tree | None:
     )
     if value is None:
         return None
+
     region, _, number = value.partition("/")
     return {"region": int(region), "id": int(number)}
 
@@ -372,11 +381,11 @@ def _limits(limits: dict[str, float]) -> list[Tree]:
 
 
 def _turn_bits(turns: set[str]) -> str:
-    return "".join("1" if any(TURN_BITS[turn] == k for turn in turns) else "0" for k in range(12))
+    return "".join("1" if any(TURN_BITS[turn] == index for turn in turns) else "0" for index in range(12))
 
 
 def _bit_text(names: tuple[str, ...], all_names: tuple[str, ...], size: int) -> str:
-    return "".join("1" if k < len(all_names) and all_names[k] in names else "0" for k in range(size))
+    return "".join("1" if index < len(all_names) and all_names[index] in names else "0" for index in range(size))
 
 
 def _node_text(node: Tree) -> str:

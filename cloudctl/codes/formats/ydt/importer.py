@@ -14,7 +14,7 @@ import numpy as np
 from cloudctl.geo import Origin
 
 from ...findings import CodeError, Loss, LossKind, refuse
-from ...model import Alias
+from ...model import Alias, Point
 from ...polylines import F8
 from ...report import Imported
 from ...rule import Rule, Target
@@ -68,7 +68,7 @@ def import_ydt(tree: Tree, *, adm: str = DEFAULT_ADM) -> Imported:
                 remedy="send the connections: without them there is no movement",
             )
 
-        return accounts.imported([build(raw, adm, k) for k, raw in enumerate(raws, 1)])
+        return accounts.imported([build(raw, adm, number) for number, raw in enumerate(raws, 1)])
 
 
 class _Message:
@@ -77,6 +77,7 @@ class _Message:
     def __init__(self, record: JsonRecord, accounts: Accounts) -> None:
         self.accounts = accounts
         self.nodes: dict[str, JsonRecord] = {}
+
         for node in record.rows("nodes"):
             name = node_key(node.child("id"))
             if name in self.nodes:
@@ -123,13 +124,13 @@ class _NodeCode:
 
     def read(self) -> RawCode:
         """Return the raw code, all its tables filled."""
-        for k, link in enumerate(self.message.links[self.name]):
-            self._link(link, f"in {k}", LinkRole.INGRESS)
+        for index, link in enumerate(self.message.links[self.name]):
+            self._link(link, f"in {index}", LinkRole.INGRESS)
 
         for other, links in self.message.links.items():
-            for k, link in enumerate(links):
+            for index, link in enumerate(links):
                 if other != self.name and link.upstream == self.name:
-                    self._link(link, f"out {other} {k}", LinkRole.EGRESS)
+                    self._link(link, f"out {other} {index}", LinkRole.EGRESS)
 
         for link, lane, key in self.entrances:
             for connection in lane.rows("connectsTo"):
@@ -154,21 +155,12 @@ class _NodeCode:
                 lane.leave_out(f"left out: {error.findings[0]}")
 
     def _lane(self, link: MessageLink, lane: JsonRecord, approach: str, role: str) -> None:
+        """Take in a lane of a road, or the crosswalk that it is. Raises CodeError for one that cannot be read."""
         raw, number = self.raw, round(lane.number("laneID"))
-        points = link.points(lane)
-        if len(points) < 2:
-            points = link.points(link.row)
-            if len(points) < 2:
-                lane.leave_out("left out: neither it nor its road has points")
-                return
-
-            raw.losses.add(
-                Loss(
-                    what=LossKind.GUESSED,
-                    entity=raw.name,
-                    detail=f"road {link.name}, lane {number} has no points: its road's are taken",
-                )
-            )
+        points = self._points_of(link, lane, number)
+        if points is None:
+            lane.leave_out("left out: neither it nor its road has points")
+            return
 
         degrees = np.array(points, float) / 1e7
         xy = np.stack(self.origin.to_local(degrees[:, 0], degrees[:, 1]), axis=1)
@@ -176,17 +168,7 @@ class _NodeCode:
             (link.width or DEFAULT_WIDTH * len(link.lanes)) / len(link.lanes)
         )
 
-        if "laneAttributes" in lane:
-            attributes = lane.child("laneAttributes")
-        else:  # which the standard leaves to the sender
-            raw.losses.add(
-                Loss(
-                    what=LossKind.GUESSED,
-                    entity=raw.name,
-                    detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
-                )
-            )
-            attributes = self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
+        attributes = self._attributes_of(link, lane, number)
 
         lane_type, flags = read_lane_type(attributes)
         if lane_type == "crosswalk":
@@ -200,12 +182,7 @@ class _NodeCode:
 
         use = read_use(lane_type, flags, attributes.child("sharedWith"))
         key = unique_key(self.names, link.upstream, link.node, number)
-        limits = link.limits | read_limits(lane.rows("speedLimits"))
-
-        if CAR_LIMIT not in limits:
-            raw.losses.add(
-                Loss(what=LossKind.GUESSED, entity=raw.name, detail=f"road {link.name} has no vehicleMaxSpeed: 50 km/h")
-            )
+        limits = self._limits_of(link, lane)
 
         raw.lanes.append(
             RawLane(
@@ -222,6 +199,7 @@ class _NodeCode:
                 alias=(Alias("ydt3709", key),),
             )
         )
+
         if use.kind:
             raw.rules.append(Rule(id="", kind=use.kind, targets=(Target(key),), classes=use.classes, text=use.text))
 
@@ -238,6 +216,49 @@ class _NodeCode:
             self.turns[key] = read_turns(lane.child("maneuvers"))
         else:
             self.exits.setdefault((link.node, number), []).append(key)
+
+    def _limits_of(self, link: MessageLink, lane: JsonRecord) -> dict[str, float]:
+        """Return the limits of a lane, m/s by kind: its own, before those of its road."""
+        limits = link.limits | read_limits(lane.rows("speedLimits"))
+        if CAR_LIMIT not in limits:
+            detail = f"road {link.name} has no vehicleMaxSpeed: 50 km/h"
+            self.raw.losses.add(Loss(what=LossKind.GUESSED, entity=self.raw.name, detail=detail))
+        return limits
+
+    def _points_of(self, link: MessageLink, lane: JsonRecord, number: int) -> list[Point] | None:
+        """Return the points of a lane, or those of its road; None where neither has two."""
+        points = link.points(lane)
+        if len(points) >= 2:
+            return points
+
+        points = link.points(link.row)
+        if len(points) < 2:
+            return None
+
+        self.raw.losses.add(
+            Loss(
+                what=LossKind.GUESSED,
+                entity=self.raw.name,
+                detail=f"road {link.name}, lane {number} has no points: its road's are taken",
+            )
+        )
+
+        return points
+
+    def _attributes_of(self, link: MessageLink, lane: JsonRecord, number: int) -> JsonRecord:
+        """Return the attributes of a lane, which the standard leaves to the sender."""
+        if "laneAttributes" in lane:
+            return lane.child("laneAttributes")
+
+        self.raw.losses.add(
+            Loss(
+                what=LossKind.GUESSED,
+                entity=self.raw.name,
+                detail=f"road {link.name}, lane {number} has no laneAttributes: taken as one for vehicles",
+            )
+        )
+
+        return self.message.accounts.json({"laneType": {"vehicle": {}}}, "laneAttributes")
 
     def _crosswalk_group(self, lane: JsonRecord) -> int:
         group = 0
@@ -263,11 +284,10 @@ class _NodeCode:
             node_key(connection.child("remoteIntersection")),
             connection.child("connectingLane"),
         )
-        number = (
-            round(connecting_lane.number("lane"))
-            if "lane" in connecting_lane
-            else self._fitting_lane(remote_node, own_number)
-        )
+        if "lane" in connecting_lane:
+            number = round(connecting_lane.number("lane"))
+        else:
+            number = self._fitting_lane(remote_node, own_number)
 
         if "lane" not in connecting_lane:
             raw.losses.add(
@@ -290,10 +310,11 @@ class _NodeCode:
                 f"the lane's own maneuvers allow {' '.join(self.turns[start])} only: that of the connection is kept",
             )
 
+        # The connection's own maneuver is about this movement alone, the lane's about all of them
         turns = turns or self.turns.get(start, [])
         link.movements.pop(remote_node, None)
-        phase, road_phase = round(connection.number("phaseId", 0)), link.phases.get(remote_node, 0)
 
+        phase, road_phase = round(connection.number("phaseId", 0)), link.phases.get(remote_node, 0)
         if phase and road_phase and phase != road_phase:
             connection.unknown(
                 "phaseId",
@@ -323,7 +344,9 @@ class _NodeCode:
     def _drawn_beside(self, remote_node: str, number: int) -> list[str]:
         """Draw the outgoing lane `number` to a node beside the road that comes from it (traffic keeps right); none
         without one."""
-        incoming = [f"in {k}" for k, link in enumerate(self.message.links[self.name]) if link.upstream == remote_node]
+        incoming = [
+            f"in {index}" for index, link in enumerate(self.message.links[self.name]) if link.upstream == remote_node
+        ]
         lanes = [lane for lane in self.raw.lanes if lane.approach in incoming and lane.role == LinkRole.INGRESS]
         if not lanes:
             return []

@@ -14,7 +14,12 @@ def list_items(tree: Any, name: str) -> list[Tree]:
     """Return a list however it is written: bare, under its type's name, or as its only element."""
     if isinstance(tree, dict) and name in tree:
         tree = tree[name]
-    return [] if tree is None else [tree] if isinstance(tree, dict) else list(tree)
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        return [tree]
+
+    return list(tree)
 
 
 def unique_key(names: set[str], upstream: str, node: str, number: int) -> str:
@@ -46,11 +51,13 @@ class MessageLink:
         self.name = str(row.get("name") or f"{self.upstream}>{node}")
         self.width = round(row.number("linkWidth", 0))
         self.phases: dict[str, int] = {}
-        self.movements: dict[str, JsonRecord] = {}  # those that no lane has taken yet, by the node they lead to
+        # Those that no lane has taken yet, by the node they lead to
+        self.movements: dict[str, JsonRecord] = {}
 
         for movement in row.rows("movements"):
             remote_node, phase = node_key(movement.child("remoteIntersection")), round(movement.number("phaseId", 0))
             self.movements.setdefault(remote_node, movement)
+
             if self.phases.setdefault(remote_node, phase) != phase:
                 movement.unknown(
                     "phaseId",
@@ -67,6 +74,7 @@ class MessageLink:
                 raise point.refuse(
                     "offsetLL", name, f"must be one of {', '.join(OFFSET_CHOICES)}", "correct the sender"
                 )
+
             lat, lon = position_of(value)
             points.append((lat, lon) if name == "position-LatLon" else (self.ref[0] + lat, self.ref[1] + lon))
 

@@ -90,7 +90,7 @@ class Modules:
     def write(self, name: str, tree: Tree, *, frame: bool = False) -> bytes:
         """Return UPER bytes of a tree, in a MessageFrame with `frame`. Raises CodeError naming the field that does not
         fit."""
-        value: Any = {key: _encoded(key, item) for key, item in tree.items()}
+        value: Any = {key: _encoded(key, member) for key, member in tree.items()}
         try:
             encoded: bytes = (
                 self._compiled.encode(FRAME, (FIELD_OF_MESSAGE[name], value), check_constraints=True)
@@ -123,9 +123,9 @@ def plain(value: Any) -> Any:
         return {first: plain(second)}
 
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: plain(member) for key, member in value.items()}
 
-    return [plain(item) for item in value] if isinstance(value, list) else value
+    return [plain(member) for member in value] if isinstance(value, list) else value
 
 
 def _encoded(field: str, value: Any) -> Any:
@@ -134,15 +134,15 @@ def _encoded(field: str, value: Any) -> Any:
         return _bit_string(value)
 
     if field in CHOICE_FIELDS and isinstance(value, dict):
-        ((name, item),) = value.items()
-        return name, _bit_string(item) if field == "laneType" else _encoded(name, item)
+        ((name, member),) = value.items()
+        return name, _bit_string(member) if field == "laneType" else _encoded(name, member)
 
     if isinstance(value, dict):
-        return {key: _encoded(key, item) for key, item in value.items()}
+        return {key: _encoded(key, member) for key, member in value.items()}
 
-    return [_encoded(field, item) for item in value] if isinstance(value, list) else value
+    return [_encoded(field, member) for member in value] if isinstance(value, list) else value
 
 
 def _bit_string(text: str) -> tuple[bytes, int]:
     padded = text.ljust((len(text) + 7) // 8 * 8, "0")
-    return bytes(int(padded[k : k + 8], 2) for k in range(0, len(padded), 8)), len(text)
+    return bytes(int(padded[index : index + 8], 2) for index in range(0, len(padded), 8)), len(text)
