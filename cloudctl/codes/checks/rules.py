@@ -30,9 +30,8 @@ VALUE_LIMITS = {
 
 def rule_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the faults of rules; references must hold."""
-    length_of = {lane.id: length(lane.points) for lane in code.lanes} | {
-        connection.id: length(connection.points) for connection in code.connections
-    }
+    ruled = {target.entity for rule in code.rules for target in rule.targets}
+    length_of = {item.id: length(item.points) for item in (*code.lanes, *code.connections) if item.id in ruled}
     has_sound_tidal_rules = True
     for rule in code.rules:
         faults = [

@@ -11,6 +11,7 @@ from cloudctl.geo import Origin
 
 from ...canon import format_of
 from ...citycode import make
+from ...compiled.crosswalk_spans import crossings
 from ...findings import Loss, LossKind, refuse
 from ...grid import grid_encode
 from ...model import (
@@ -25,7 +26,7 @@ from ...model import (
     SignalGroup,
     StopLine,
 )
-from ...polylines import F8, arc_lengths, crossings, meeting_point
+from ...polylines import F8, arc_lengths, meeting_point
 from ...rule import Rule, Target
 from ...terms import NON_MOTOR_USES, Control, LaneUse, LinkRole
 from .raw import RawCode, RawLane, RawMove
