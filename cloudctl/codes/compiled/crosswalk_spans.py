@@ -73,9 +73,7 @@ def crosswalk_spans(paths: Paths, movements: Movements, axis: Any, width: Any) -
     for connection in range(len(counts)):
         if not movements.inner[connection]:
             continue
-        course, before = _course(
-            paths, movements.origin[connection], n_lanes + connection, movements.exit[connection]
-        )
+        course, before = _course(paths, movements.origin[connection], n_lanes + connection, movements.exit[connection])
         along = _arc_lengths(course)
         along -= along[before]  # s is 0 where the connection begins
         end = paths.length[n_lanes + connection]
