@@ -133,6 +133,7 @@ class PlanRunner:
             doubt_reason=intersection.quality.doubt_reason(t),
             sensor_trouble=intersection.sensing.trouble,
             rules=intersection.rule_table(self.days),
+            is_matched=bool(intersection.reports) or intersection.traffic.is_due(t) or intersection.sensing.is_due(t),
         )
 
     def _finish(

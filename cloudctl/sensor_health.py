@@ -161,9 +161,13 @@ class Sensing:
                 state.health = health
                 state.health_t = t
 
+    def is_due(self, t: int) -> bool:
+        """Return whether sensors are checked at `t` ns."""
+        return t - self._last_check >= CHECK_INTERVAL
+
     def observe(self, world: World, fusion: Fusion, events: Events, metrics: Metrics) -> None:
         """Check every sensor, once in CHECK_INTERVAL; a trouble that begins is an event."""
-        if world.t - self._last_check < CHECK_INTERVAL:
+        if not self.is_due(world.t):
             return
         self._last_check = world.t
         self._count_off_lane(world)

@@ -40,6 +40,7 @@ from .world import (
     S,
     SignalArrays,
     World,
+    columns_of,
 )
 
 ACCELERATION_SMOOTHING = 0.4  # s, time constant
@@ -58,9 +59,10 @@ class Inputs(NamedTuple):
 
 
 # Columns of `Inputs.places`: ns; the address of `CompiledCode.addresses`; how many rows of each array are of the
-# intersection; and of its previous snapshot the time (ns), the addresses of its columns, and the number of its tracks.
-T, CODE, GROUPS, REPORTS, CLOSED, T_BEFORE, IDS_BEFORE, PACE_BEFORE, ACCEL_BEFORE, N_BEFORE = range(10)
-PLACE_COLUMNS = 10
+# intersection, and whether its tracks are matched to lanes; and of its previous snapshot the time (ns), the addresses
+# of its columns, and the number of its tracks.
+T, CODE, GROUPS, REPORTS, IS_MATCHED, CLOSED, T_BEFORE, IDS_BEFORE, PACE_BEFORE, ACCEL_BEFORE, N_BEFORE = range(11)
+PLACE_COLUMNS = 11
 
 
 class Answers(NamedTuple):
@@ -101,14 +103,15 @@ def _fill(
             own, inputs.declared[report : report + place[REPORTS]], answers.claims[:, vehicle:],
             longs[REPORT][first:last], declared,
         )  # fmt: skip
-        use_penalty = tables_at(code).use_penalty
-        if place[CLOSED] > 0:
-            use_penalty = use_penalty + CLOSED_PENALTY * inputs.closed[closed : closed + place[CLOSED]]
-        matched = Matched(
-            longs[PATH][first:last], floats[S][first:last], floats[LATERAL][first:last], floats[SPEED][first:last],
-            longs[CONNECTION][first:last], floats[TO_STOP][first:last],
-        )  # fmt: skip
-        match_in(own, declared, use_penalty, code, matched)
+        if place[IS_MATCHED] > 0:
+            use_penalty = tables_at(code).use_penalty
+            if place[CLOSED] > 0:
+                use_penalty = use_penalty + CLOSED_PENALTY * inputs.closed[closed : closed + place[CLOSED]]
+            matched = Matched(
+                longs[PATH][first:last], floats[S][first:last], floats[LATERAL][first:last], floats[SPEED][first:last],
+                longs[CONNECTION][first:last], floats[TO_STOP][first:last],
+            )  # fmt: skip
+            match_in(own, declared, use_penalty, code, matched)
         _accelerate(ids, pace, place, floats[ACCEL][first:last])
 
         end = group + place[GROUPS]
@@ -243,7 +246,7 @@ def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> tuple[
         if closed is not None:
             closed_lanes.append(closed)
         places += (
-            moment.t, moment.code.address, len(moment.signals.state), len(moment.reports),
+            moment.t, moment.code.address, len(moment.signals.state), len(moment.reports), moment.is_matched,
             0 if closed is None else len(closed), *_before(moment),
         )  # fmt: skip
 
@@ -303,8 +306,9 @@ def detached(world: World) -> World:
         signals=_signal_arrays([world.signals]),
         addresses=(longs.ctypes.data, floats.ctypes.data),
     )
-    copy = replace(world, tracks=tracks, rows=block.rows, reported=block.reported, **columns_of(block, 0, len(tracks)))
-    copy.block = BlockPart(block, (0, len(tracks)), (0, len(block.rows)), (0, len(world.signals.state)))
+    part = BlockPart(block, (0, len(tracks)), (0, len(block.rows)), (0, len(world.signals.state)))
+    copy = replace(world, **columns_of(part))
+    copy.block = part
     return copy
 
 
@@ -328,51 +332,12 @@ def _scatter(
     worlds, vehicle, group = [], 0, 0
     for p, moment in enumerate(moments):
         last_vehicle, last_group = vehicle + counts[p], group + len(moment.signals.state)
-        part = BlockPart(block, (bounds[p], bounds[p + 1]), (vehicle, last_vehicle), (group, last_group))
-        reports = list(moment.reports.values())
-        vehicles = tuple([reports[claim] for claim in claims[vehicle:last_vehicle]])
-        worlds.append(_world(moment, shown[p], vehicles, part))
+        users = bounds[p], bounds[p + 1]
+        part = BlockPart(block, users, (vehicle, last_vehicle), (group, last_group), moment.is_matched)
+        vehicles: tuple[Report, ...] = ()
+        if last_vehicle > vehicle:
+            reports = list(moment.reports.values())
+            vehicles = tuple([reports[claim] for claim in claims[vehicle:last_vehicle]])
+        worlds.append(World.of_block(part, moment, shown[p], vehicles))
         vehicle, group = last_vehicle, last_group
     return worlds
-
-
-def _world(moment: Moment, signals: Signals, vehicles: tuple[Report, ...], part: BlockPart) -> World:
-    block, (first, last), (first_vehicle, last_vehicle) = part.block, part.users, part.vehicles
-    snapshot = World(
-        t=moment.t,
-        code=moment.code,
-        tracks=block.tracks[first:last],
-        signals=signals,
-        hazards=moment.hazards,
-        vehicles=vehicles,
-        rows=block.rows[first_vehicle:last_vehicle],
-        reported=block.reported[first_vehicle:last_vehicle],
-        **columns_of(block, first, last),
-        t_sensor=moment.t_sensor,
-        t_rx=moment.t_rx,
-        perception_age=moment.t - moment.t_sensor,
-        signal_trouble=moment.signal_trouble,
-        doubt_reason=moment.doubt_reason,
-        sensor_trouble=moment.sensor_trouble,
-        share=np.ones(moment.code.n_conns) if moment.share is None else moment.share,
-        stopped=moment.stopped,
-        next_signals=moment.next_signals,
-        rules=moment.rules,
-    )
-    snapshot.block = part
-    return snapshot
-
-
-def columns_of(block: Block, first: int, last: int) -> dict[str, Any]:
-    """Return the columns of a snapshot's tracks."""
-    longs, floats = block.longs, block.floats
-    return {
-        "path": longs[PATH, first:last],
-        "connection": longs[CONNECTION, first:last],
-        "report": longs[REPORT, first:last],
-        "s": floats[S, first:last],
-        "lateral": floats[LATERAL, first:last],
-        "speed": floats[SPEED, first:last],
-        "accel": floats[ACCEL, first:last],
-        "to_stop": floats[TO_STOP, first:last],
-    }

@@ -105,10 +105,14 @@ class TrafficState:
         self._first_observation = self._last_observation = self._last_report = 0  # ns
         self._observations = 0  # since the last report
 
+    def is_due(self, t: int) -> bool:
+        """Return whether a snapshot at `t` ns is used."""
+        return t - self._last_observation >= OBSERVATION_INTERVAL
+
     def observe(self, world: World) -> Traffic | None:
         """Take in a snapshot (one per OBSERVATION_INTERVAL is used); return the report that is due every
         REPORT_INTERVAL, else None."""
-        if world.t - self._last_observation < OBSERVATION_INTERVAL:
+        if not self.is_due(world.t):
             return None
         self._last_observation = world.t
         self._first_observation = self._first_observation or world.t

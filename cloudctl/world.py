@@ -4,7 +4,7 @@ else."""
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ from .clock import MS
 from .codes import CompiledCode
 from .codes.compiled.rules import RuledBytes, RuleTable, ruled_bytes
 from .codes.rules import Vehicle
-from .matching import LEAVES, Floats, Ints
+from .matching import LEAVES, Floats, Ints, match
 from .rule_subjects import vehicle_of
 from .schema import Hazard, VehicleState
 from .signals.states import Doubt, Signals
@@ -115,20 +115,26 @@ class Block(NamedTuple):
     addresses: tuple[int, int]  # of `longs` and `floats`
 
 
-class BlockPart(msgspec.Struct, frozen=True):
+class BlockPart(msgspec.Struct):
     """Which rows of a block are of one snapshot: each a first row, and one beyond the last."""
 
     block: Block
     users: tuple[int, int]
     vehicles: tuple[int, int]
     groups: tuple[int, int]
+    is_matched: bool = True  # whether the block says already where the tracks are on the lanes
+
+
+# Fields of `World` that are parts of the arrays of its block.
+ARRAYS = frozenset((*LONGS, *FLOATS, "tracks", "rows", "reported"))
 
 
 @dataclass(eq=False, kw_only=True)
 class World:
     """An intersection at `t` (ns). Every array has one row per track unless it says otherwise.
 
-    Nobody changes one: it is not frozen because its making would take twice as long.
+    Nobody changes one: it is not frozen because its making would take twice as long. Of one that was made `of_block`
+    the arrays are made when one of them is first read: where no vehicle is connected, nothing reads most of them.
     """
 
     t: int
@@ -169,6 +175,54 @@ class World:
     # Where the arrays are parts of those of a block; a snapshot that was changed afterwards is of none.
     block: BlockPart | None = field(init=False, default=None, compare=False, repr=False)
 
+    @classmethod
+    def of_block(cls, part: BlockPart, moment: "Moment", signals: Signals, vehicles: tuple[Report, ...]) -> "World":
+        """Return the snapshot of a moment whose arrays are part of a block. `signals`: what may be believed of them."""
+        world = cls.__new__(cls)
+        world.__dict__ = {
+            "t": moment.t,
+            "code": moment.code,
+            "signals": signals,
+            "hazards": moment.hazards,
+            "vehicles": vehicles,
+            "t_sensor": moment.t_sensor,
+            "t_rx": moment.t_rx,
+            "perception_age": moment.t - moment.t_sensor,
+            "signal_trouble": moment.signal_trouble,
+            "doubt_reason": moment.doubt_reason,
+            "sensor_trouble": moment.sensor_trouble,
+            "share": np.ones(moment.code.n_conns) if moment.share is None else moment.share,
+            "stopped": moment.stopped,
+            "next_signals": moment.next_signals,
+            "rules": moment.rules,
+            "block": part,
+        }
+        return world
+
+    def matched_part(self) -> BlockPart | None:
+        """Return which rows of a block are the snapshot's, with its tracks matched to lanes; None where it is of
+        none."""
+        part = self.block
+        if part is not None and not part.is_matched:
+            (first, last), longs, floats = part.users, part.block.longs, part.block.floats
+            undeclared = np.full((last - first, 3), -1)  # of vehicles that report, tracks are matched at once
+            matched = match(self.code, part.block.tracks[first:last], undeclared, self.rules.closed(self.t))
+            longs[PATH, first:last], longs[CONNECTION, first:last] = matched.path, matched.connection
+            floats[S, first:last], floats[LATERAL, first:last] = matched.s, matched.lateral
+            floats[SPEED, first:last], floats[TO_STOP, first:last] = matched.along, matched.to_stop
+            part.is_matched = True
+        return part
+
+    if not TYPE_CHECKING:  # no other attribute is to be there for the type checker
+
+        def __getattr__(self, name: str) -> Any:
+            """Make the arrays of a snapshot of a block, when one is asked for that is not there yet."""
+            part = self.matched_part() if name in ARRAYS and self.__dict__.get("block") else None
+            if part is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self.__dict__.update(columns_of(part))
+            return self.__dict__[name]
+
     def with_next_signals(self, next_signals: Mapping[int, NextSignal]) -> "World":
         """Return the snapshot, with the signals after this one: they are known once the snapshots of the intersections
         before it are made."""
@@ -206,6 +260,27 @@ class Moment:
     doubts: Mapping[int, Doubt] | None = None
     doubt_reason: str | None = None
     sensor_trouble: str | None = None
+    # whether tracks are matched to lanes at once, or when that is first asked for; they must be where vehicles report
+    is_matched: bool = True
+
+
+def columns_of(part: BlockPart) -> dict[str, Any]:
+    """Return the arrays of a snapshot, by field of `World`."""
+    block, (first, last), (first_vehicle, last_vehicle) = part.block, part.users, part.vehicles
+    longs, floats = block.longs, block.floats
+    return {
+        "tracks": block.tracks[first:last],
+        "rows": block.rows[first_vehicle:last_vehicle],
+        "reported": block.reported[first_vehicle:last_vehicle],
+        "path": longs[PATH, first:last],
+        "connection": longs[CONNECTION, first:last],
+        "report": longs[REPORT, first:last],
+        "s": floats[S, first:last],
+        "lateral": floats[LATERAL, first:last],
+        "speed": floats[SPEED, first:last],
+        "accel": floats[ACCEL, first:last],
+        "to_stop": floats[TO_STOP, first:last],
+    }
 
 
 def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:

@@ -23,7 +23,7 @@ def gather(worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]]) ->
 
     `gates`: of each whether signal times, signal states and perception are there.
     """
-    block, parts = _block_of(worlds), [world.block for world in worlds]
+    block, parts = _block_of(worlds), [world.matched_part() for world in worlds]
     if block is None:
         block, parts = _joined(worlds)
     places: list[int] = []

@@ -49,12 +49,15 @@ def moment_of(world: World) -> Moment:
     )
 
 
-def together(worlds: list[World]) -> list[World]:
-    """Return the snapshots, made by one call."""
+def together(worlds: list[World], is_matched: list[bool] | None = None) -> list[World]:
+    """Return the snapshots, made by one call. `is_matched`: of each whether at once; without it all are."""
     tracks = np.concatenate([world.tracks.view(np.uint8).reshape(len(world.tracks), -1) for world in worlds])
     bounds = np.cumsum([0, *(len(world.tracks) for world in worlds)])
     dtype = worlds[0].tracks.dtype
-    return build_all([moment_of(world) for world in worlds], tracks.reshape(-1).view(dtype), bounds)
+    moments = [moment_of(world) for world in worlds]
+    for moment, at_once in zip(moments, is_matched or [], strict=False):
+        moment.is_matched = at_once
+    return build_all(moments, tracks.reshape(-1).view(dtype), bounds)
 
 
 def columns(world: World) -> dict[str, Any]:
@@ -103,6 +106,25 @@ def test_a_snapshot_is_the_same_alone_and_in_every_batch_and_order(seeds: list[i
                 for name, value in columns(world).items()
                 if value is not expected[name] and value != expected[name]
             } == set()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds=draws, late=st.lists(st.booleans(), min_size=8, max_size=8))
+def test_a_snapshot_that_is_matched_when_it_is_first_read_is_the_one_matched_at_once(
+    seeds: list[int], late: list[bool]
+) -> None:
+    worlds = [dataclasses.replace(scene(seed), vehicles=()) for seed in seeds]
+    at_once = together(worlds)
+    made = together(worlds, is_matched=[not is_late for is_late in late])
+    for world, expected in zip(made, at_once, strict=True):
+        assert columns(world) == columns(expected)
+        assert columns(dataclasses.replace(world)) == columns(expected)
+
+
+def test_what_is_no_field_of_a_snapshot_is_no_attribute_either() -> None:
+    world = together([scene(0)])[0]
+    assert not hasattr(world, "paths")
+    assert not hasattr(dataclasses.replace(world), "block_part")
 
 
 @settings(max_examples=30, deadline=None)

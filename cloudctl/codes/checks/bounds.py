@@ -25,8 +25,11 @@ MAX_TEXT_LENGTH = 4_000
 MAX_ID_LENGTH = 64  # characters
 ID = re.compile(r"[^\W_][\w.:\-]*", re.ASCII)
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-# In JSON: many digits, what cannot be printed, a long text
-SUSPECT_JSON = re.compile(rb'[0-9]{16}|\\u00|\\[bfr]|\x7f|"(?:[^"\\]|\\.){%d}' % (MAX_TEXT_LENGTH // 2))
+# In the JSON of a code, what may be a fault: an escape of what cannot be printed, or one that hides where a text ends
+SUSPECT_ESCAPE = re.compile(rb'\\(?:u00|[bfr"])')
+DELETE = b"\x7f"
+MANY_DIGITS = b"0" * 16  # with every digit taken as 0
+TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 TABLES_WITH_IDS = ("links", "lanes", "connections", "nodes", "zones", "devices", "crosswalks", "rules")
 
 
@@ -55,6 +58,12 @@ def _is_suspect(code: IntersectionCode) -> bool:
     except (UnicodeEncodeError, OverflowError):
         return True
 
+    if SUSPECT_ESCAPE.search(data) is not None or DELETE in data or MANY_DIGITS in data.translate(TO_ZERO):
+        return True
+    texts = data.split(b'"')[1::2]  # keys too; no quotation mark is escaped
+    if max(map(len, texts), default=0) > MAX_TEXT_LENGTH:
+        return True
+
     bounded = [
         ("revision", code.revision),
         *(("priority", rule.priority) for rule in code.rules),
@@ -62,9 +71,8 @@ def _is_suspect(code: IntersectionCode) -> bool:
     ]
 
     bounded += [("channels", channel) for group in code.signal_groups for channel in group.channels]
-    return SUSPECT_JSON.search(data) is not None or not all(
-        FIELD_BOUNDS.get(field, INT64)[0] <= value <= FIELD_BOUNDS.get(field, INT64)[1] for field, value in bounded
-    )
+    bounds = ((FIELD_BOUNDS.get(field, INT64), value) for field, value in bounded)
+    return not all(low <= value <= high for (low, high), value in bounds)
 
 
 def _fault(entity: str, field: str, value: object, rule: str, remedy: str) -> Finding:

@@ -67,7 +67,8 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
 
 def _line_faults(lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> Iterator[Finding]:
     all_within_reach = bool(lines) and float(np.abs(np.concatenate(list(lines.values()))).max()) <= MAX_REACH
-    for name, line in lines.items():
+    folded = _folded(list(lines.values()))
+    for number, (name, line) in enumerate(lines.items()):
         farthest = 0.0 if all_within_reach else float(np.abs(line).max())
         if farthest > MAX_REACH:
             yield fault(
@@ -85,24 +86,31 @@ def _line_faults(lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> Ite
                 rule="a line has a length",
                 remedy="survey it anew",
             )
-        elif len(line) > 2:
-            yield from _folded(name, line)
+        elif number in folded:
+            yield fault(
+                entity=name,
+                field="points",
+                value="turns back",
+                rule="a line runs in driving direction",
+                remedy="put its points in driving order",
+                severity=Severity.WARNING,
+            )
 
 
-def _folded(name: str, line: F8) -> Iterator[Finding]:
-    directions = np.diff(line, axis=0)
-    lengths = np.hypot(directions[:, 0], directions[:, 1])
+def _folded(lines: list[F8]) -> set[int]:
+    """Return the numbers of the lines that turn back on themselves: two of their segments, one after the other but for
+    segments too short to have a direction."""
+    if not lines:
+        return set()
+    line_of_point = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+    steps = np.diff(np.concatenate(lines), axis=0)
+    lengths = np.hypot(steps[:, 0], steps[:, 1])
+    has_direction = (lengths > 1.0) & (line_of_point[1:] == line_of_point[:-1])
 
-    directions = directions[lengths > 1.0] / lengths[lengths > 1.0, None]
-    if len(directions) > 1 and float((directions[1:] * directions[:-1]).sum(axis=1).min()) < -FOLD_COSINE:
-        yield fault(
-            entity=name,
-            field="points",
-            value="turns back",
-            rule="a line runs in driving direction",
-            remedy="put its points in driving order",
-            severity=Severity.WARNING,
-        )
+    directions = steps[has_direction] / lengths[has_direction, None]
+    line_of_step = line_of_point[1:][has_direction]
+    turns_back = (directions[1:] * directions[:-1]).sum(axis=1) < -FOLD_COSINE
+    return set(line_of_step[1:][turns_back & (line_of_step[1:] == line_of_step[:-1])].tolist())
 
 
 def _joints(code: IntersectionCode, lines: dict[str, F8]) -> Iterator[Finding]:

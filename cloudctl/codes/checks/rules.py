@@ -6,7 +6,7 @@ from math import isfinite
 
 from ..canon import FORMAT_2_DEFAULTS
 from ..findings import Finding, Severity, fault
-from ..model import IntersectionCode
+from ..model import Connection, IntersectionCode, Lane
 from ..polylines import length
 from ..rule import FUELS, VALUED, Rule
 from ..terms import KMH_PER_MPS
@@ -32,9 +32,9 @@ VALUE_LIMITS = {
 
 def rule_faults(code: IntersectionCode) -> Iterator[Finding]:
     """Yield the faults of rules; references must hold."""
-    length_of = {lane.id: length(lane.points) for lane in code.lanes} | {
-        connection.id: length(connection.points) for connection in code.connections
-    }
+    ruled = {target.entity for rule in code.rules for target in rule.targets}
+    paths: list[Lane | Connection] = [*code.lanes, *code.connections]
+    length_of = {path.id: length(path.points) for path in paths if path.id in ruled}
     has_sound_tidal_rules = True
 
     for rule in code.rules:

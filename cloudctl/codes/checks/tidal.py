@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from cloudctl.geo import Origin
 
 from ..compiled.calendars import shifts_of
-from ..compiled.code import local_lines
+from ..compiled.code import csr, local_lines
 from ..findings import Finding, Severity, fault
 from ..model import IntersectionCode, Lane
-from ..polylines import F8, arc_lengths, points_along
+from ..polylines import F8, arc_lengths, middles, points_along
 from ..rule import Calendar, Rule, asks_for_days
 from ..when import SECOND
 
@@ -85,22 +85,18 @@ def _opposite_pairs(code: IntersectionCode) -> Iterator[tuple[Lane, Lane]]:
         return
 
     lines = local_lines(Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7), [lane.points for lane in lanes])
-    south_west = np.array([line.min(axis=0) for line in lines]) - MAX_STRIP_OFFSET
-    north_east = np.array([line.max(axis=0) for line in lines]) + MAX_STRIP_OFFSET
+    points, begins = np.concatenate(lines), csr(map(len, lines))[:-1]
+    south_west = np.minimum.reduceat(points, begins) - MAX_STRIP_OFFSET
+    north_east = np.maximum.reduceat(points, begins) + MAX_STRIP_OFFSET
+    midpoints = middles(lines)[:, None]
+    is_near = ((south_west <= midpoints) & (midpoints <= north_east)).all(axis=2)
     yielded: set[tuple[int, int]] = set()
 
-    for index, line in enumerate(lines):
-        midpoint = _middle(line)
-        for other in np.flatnonzero(((south_west <= midpoint) & (midpoint <= north_east)).all(axis=1)).tolist():
-            pair = (min(index, other), max(index, other))
-            if other != index and pair not in yielded and lies_against(line, lines[other]):
-                yielded.add(pair)
-                yield lanes[index], lanes[other]
-
-
-def _middle(line: F8) -> F8:
-    lengths = arc_lengths(line)
-    return points_along(line, lengths, lengths[-1] / 2)
+    for index, other in np.argwhere(is_near).tolist():
+        pair = (min(index, other), max(index, other))
+        if other != index and pair not in yielded and lies_against(lines[index], lines[other]):
+            yielded.add(pair)
+            yield lanes[index], lanes[other]
 
 
 def lies_against(line: F8, other: F8) -> bool:

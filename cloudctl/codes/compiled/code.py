@@ -13,10 +13,11 @@ from cloudctl.geo import Origin
 from ..canon import content_hash
 from ..citycode import sub_code
 from ..model import CONFLICTS, GROUP_KINDS, ROLES, TURNS, USES, Connection, Crosswalk, IntersectionCode, Lane, Point
-from ..polylines import F8, arc_lengths, band, crossings
+from ..polylines import F8, band, parts_of
 from .addresses import Addresses
 from .arrays import code_addresses
 from .cells import grid
+from .crosswalk_spans import Movements, Paths, arc_lengths_by_path, crosswalk_spans
 from .lane_links import LaneLinks, lane_links
 from .lane_tables import LaneTables, lane_tables
 from .rules import RuleTable
@@ -24,8 +25,6 @@ from .rules import RuleTable
 I4 = NDArray[np.int32]
 U1 = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
-
-CROSSWALK_REACH = 15.0  # m before and after a connection within which a crosswalk counts as on its way
 
 
 @dataclass(frozen=True)
@@ -127,10 +126,10 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
     origin = Origin(code.ref_lat_e7 / 1e7, code.ref_lon_e7 / 1e7)
     n_lanes = len(code.lanes)
     lines = local_lines(origin, [*(item.points for item in code.lanes), *(item.points for item in code.connections)])
-    arc_lengths_of_path = [arc_lengths(stop_line) for stop_line in lines]
     path_start = csr(map(len, lines))
     path_xy = np.concatenate(lines)
-    path_length = np.array([along[-1] for along in arc_lengths_of_path])
+    path_s = arc_lengths_by_path(path_start, path_xy)
+    path_length = path_s[path_start[1:] - 1]
     lane_index, conn_index = _index(code.lanes), _index(code.connections)
     link_index = {lane_link.id: k for k, lane_link in enumerate(code.links)}
     group_index = {group.id: k for k, group in enumerate(code.signal_groups)}
@@ -156,6 +155,9 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
     )
     cross_start, cross_xy, cross_axis = _crosswalks(origin, code.crosswalks)
     cross_width = np.array([connection.width_cm / 100 for connection in code.crosswalks])
+    crossed_counts, spans = crosswalk_spans(
+        Paths(path_start, path_xy, path_length), Movements(conn_from, conn_to, conn_inner), cross_axis, cross_width
+    )
     cells = grid(path_xy, path_start)
 
     return CompiledCode(
@@ -170,7 +172,7 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
         _index_with_aliases(code.connections),
         path_start,
         path_xy,
-        np.concatenate(arc_lengths_of_path),
+        path_s,
         path_length,
         np.array([lane.width_cm / 100 for lane in code.lanes]),
         np.array([lane.speed for lane in code.lanes]),
@@ -195,16 +197,10 @@ def compile_code(code: IntersectionCode) -> CompiledCode:
         cross_xy,
         cross_axis,
         cross_width,
-        *_crosswalk_spans(
-            lines=lines,
-            arc_lengths_of_path=arc_lengths_of_path,
-            n_lanes=n_lanes,
-            conn_from=conn_from,
-            conn_to=conn_to,
-            conn_inner=conn_inner,
-            cross_axis=cross_axis,
-            cross_width=cross_width,
-        ),
+        csr(crossed_counts),
+        spans[:, 0].astype(np.int32),
+        spans[:, 1].copy(),
+        spans[:, 2].copy(),
         cells.bounds,
         cells.cell_m,
         cells.nx,
@@ -225,7 +221,7 @@ def local_lines(origin: Origin, lines: list[tuple[Point, ...]]) -> list[F8]:
         return []
     table = np.array([point for line in lines for point in line], float) / 1e7
     xy = np.stack(origin.to_local(table[:, 0], table[:, 1]), axis=1)
-    return np.split(xy, np.cumsum([len(line) for line in lines])[:-1])
+    return parts_of(xy, map(len, lines))
 
 
 def _index(items: Iterable[Lane | Connection]) -> dict[str, int]:
@@ -323,38 +319,3 @@ def _crosswalks(origin: Origin, crosswalks: tuple[Crosswalk, ...]) -> tuple[I4, 
     ]
     axis = np.array([[*line[0], *line[-1]] for line in axes]).reshape(-1, 4)
     return csr(map(len, outlines)), np.concatenate([np.empty((0, 2)), *outlines]), axis
-
-
-def _crosswalk_spans(
-    lines: list[F8],
-    arc_lengths_of_path: list[F8],
-    n_lanes: int,
-    conn_from: I4,
-    conn_to: I4,
-    conn_inner: Flags,
-    cross_axis: F8,
-    cross_width: F8,
-) -> tuple[I4, I4, F8, F8]:
-    counts, spans = [], []
-    for connection in range(len(conn_from)):
-        rows: list[tuple[int, float, float]] = []
-        if conn_inner[connection] and len(cross_axis):
-            before, path, after = lines[conn_from[connection]], lines[n_lanes + connection], lines[conn_to[connection]]
-            course = np.concatenate([before[-12:], path, after[:12]])
-            along = arc_lengths(course) - arc_lengths(before[-12:])[-1] - np.hypot(*(path[0] - before[-1]))
-            south_west, north_east = course.min(axis=0), course.max(axis=0)
-            ends = cross_axis.reshape(-1, 2, 2)
-
-            for crosswalk in np.flatnonzero(
-                ((ends.max(axis=1) >= south_west) & (ends.min(axis=1) <= north_east)).all(axis=1)
-            ).tolist():
-                for s, sine in crossings(course, along, cross_axis[crosswalk]):
-                    if -CROSSWALK_REACH < s < arc_lengths_of_path[n_lanes + connection][-1] + CROSSWALK_REACH:
-                        half_width = cross_width[crosswalk] / 2 / max(sine, 0.5)
-                        rows.append((crosswalk, s - half_width, s + half_width))
-
-        counts.append(len(rows))
-        spans += sorted(rows, key=lambda row: row[1])
-
-    table = np.array(spans, float).reshape(-1, 3)
-    return csr(counts), table[:, 0].astype(np.int32), table[:, 1].copy(), table[:, 2].copy()

@@ -8,6 +8,7 @@ from cloudctl.geo import Origin
 
 from ...canon import format_of
 from ...citycode import make
+from ...compiled.crosswalk_spans import crossings
 from ...findings import Loss, LossKind
 from ...grid import grid_encode
 from ...model import (
@@ -21,7 +22,7 @@ from ...model import (
     SignalGroup,
     StopLine,
 )
-from ...polylines import F8, arc_lengths, crossings
+from ...polylines import F8, arc_lengths
 from ...rule import Rule, Target
 from ...terms import NON_MOTOR_USES, Control, LaneUse, LinkRole
 from .clusters import unit_vector

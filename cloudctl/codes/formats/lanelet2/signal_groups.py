@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from ...compiled.crosswalk_spans import crossings
 from ...findings import Loss, LossKind
-from ...polylines import F8, arc_lengths, crossings
+from ...polylines import F8, arc_lengths
 from ..importing.clusters import unit_vector
 from ..importing.raw import RawCode
 from .lanelet import Lanelet, LaneletMap, Walk
