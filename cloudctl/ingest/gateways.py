@@ -56,6 +56,15 @@ class Gateway:
         self.offset = min(self.exchanges).offset
         return True
 
+    def not_its_unit(self, rsu: str, field: str = "r") -> RejectedMessage:
+        """Return the refusal of a unit that the gateway's key does not speak for."""
+        return RejectedMessage(
+            field=field,
+            value=rsu,
+            rule=f"this key speaks for {', '.join(self.rsus)} only",
+            remedy="use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file",
+        )
+
     def _drop_outdated(self, new: Exchange) -> None:
         """Drop the exchanges that are too old when `new` comes, and all where a clock has stepped since."""
         while self.exchanges and not 0 <= new.t - self.exchanges[0].t <= MAX_SYNC_AGE:
@@ -104,10 +113,5 @@ class Gateways(dict[str, Gateway]):
             raise wrong_version(version)
         for rsu in rsus:
             if rsu not in gateway.rsus:
-                raise RejectedMessage(
-                    field="r",
-                    value=rsu,
-                    rule=f"this key speaks for {', '.join(gateway.rsus)} only",
-                    remedy="use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file",
-                )
+                raise gateway.not_its_unit(rsu)
         return gateway
