@@ -1,5 +1,5 @@
-"""A gateway's hello, each part read alone: what is wrong in one sensor, or one unit, is refused and named, the others are
-used.
+"""A gateway's hello, each part read alone: what is wrong in one sensor, or one unit, is refused and named, the others
+are used.
 
 Sequence numbers begin anew with a hello. One that was refused whole would leave a gateway that has restarted with every
 later message refused, too.

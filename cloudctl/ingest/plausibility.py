@@ -1,5 +1,5 @@
-"""Whether a connected vehicle's reports can be right: its heading and its speed against its motion, its position against
-the lanes.
+"""Whether a connected vehicle's reports can be right: its heading and its speed against its motion, its position
+against the lanes.
 
 A report is never refused for one contradiction: noise, reversing and car parks make some. Contradictions that go on are
 an event, then the vehicle's reports are refused until one agrees.
