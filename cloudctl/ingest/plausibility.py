@@ -181,7 +181,8 @@ class Plausibility:
 
         difference = abs(way - watched.driven)
         watched.speed_from, watched.driven = state, 0.0
-        if difference <= max(MIN_WAY, MIN_WAY_SIGMA * state.accuracy) + MAX_SPEED_ERROR * longer:
+        agrees = difference <= max(MIN_WAY, MIN_WAY_SIGMA * state.accuracy) + MAX_SPEED_ERROR * longer
+        if agrees or self._on_lane(state.lat, state.lon, state.heading) is None:  # outside nobody is advised
             watched.speed_contradictions = 0
             return
         watched.speed_contradictions += 1

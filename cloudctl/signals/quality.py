@@ -58,9 +58,9 @@ class SignalQuality:
         # The rate: messages since the beginning of the window (ns).
         self._window_begin = self._received = 0
 
-    def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group], offset: int = 0) -> list[SignalFault]:
-        """Take in a message received at `t_rx` whose states were true at `t`, ns; `offset` is how far the sender's end
-        times are ahead."""
+    def observe(self, t_rx: int, t: int, revision: int, groups: Sequence[Group]) -> list[SignalFault]:
+        """Take in a message received at `t_rx` whose states were true at `t`, ns; its end times, too, are by the node's
+        clock."""
         begun: list[SignalFault] = []
         self._check_rate(t_rx, begun)
         self._in_time = MIN_AGE <= t_rx - t <= MAX_AGE
@@ -71,17 +71,17 @@ class SignalQuality:
 
         # What a message says of its groups is compared once; a repetition has the same faults again.
         if groups is not self._groups:
-            self._compare(t_rx, t, groups, offset, begun)
+            self._compare(t_rx, t, groups, begun)
             self._groups = groups
         if not self._ids or any(self._alignment):
             self._note_alignment(t_rx, begun)
         for group, ends in self._disorders:
             self._note_disorder(t_rx, group, ends, begun)
-        if t + offset > self._first_end + TOLERANCE:
-            self._note_overdue(t_rx, t + offset, groups, begun)
+        if t > self._first_end + TOLERANCE:
+            self._note_overdue(t_rx, t, groups, begun)
         for clash in self._clashes:
             self._note_clash(t_rx, clash, begun)
-        self._t, self._t_rx = t, t_rx
+        self._t, self._t_rx = max(t, self._t), t_rx
         return begun
 
     def late(self, t_rx: int, age: int, begun: list[SignalFault] | None = None) -> list[SignalFault]:
@@ -168,7 +168,7 @@ class SignalQuality:
             remedy="send the states at 10 Hz, and check the link to the gateway",
         )
 
-    def _compare(self, t_rx: int, t: int, groups: Sequence[Group], offset: int, begun: list[SignalFault]) -> None:
+    def _compare(self, t_rx: int, t: int, groups: Sequence[Group], begun: list[SignalFault]) -> None:
         """Compare the groups of a message with those of the code, of the message before, and with one another."""
         ids = tuple([group.group for group in groups])
         if ids != self._ids:
@@ -191,7 +191,7 @@ class SignalQuality:
             if group.state != before.state:
                 self._check_phase_order(t_rx, before, group, begun)
             elif in_order:
-                self._check_countdown(t_rx, t + offset, before, group, begun)
+                self._check_countdown(t_rx, t, before, group, begun)
 
         self._clashes = clashes(self._foes, used)
         self._first_end = min((end for group in used if (end := promised_end(group)) is not None), default=NEVER)

@@ -106,7 +106,8 @@ def signals_from(
 ) -> Signals:
     """Return `previous` with the groups of one message of event time `t` ns laid over it, all by the node's clock.
 
-    `index`: of each group by its number.
+    `index`: of each group by its number. Groups that were seen later are left as they are: units of one intersection
+    may each send their own groups, one a moment after the other.
     """
     state, confidence = previous.state.copy(), previous.confidence.copy()
     min_end, max_end, likely_end = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
@@ -119,7 +120,7 @@ def signals_from(
 
     for group in groups:
         k = index.get(group.group, -1)
-        if not 0 <= k < len(state):
+        if not 0 <= k < len(state) or t < seen[k]:
             continue
 
         # A state that was unseen for a cycle may have changed and come back: no promise is known to have failed.
@@ -141,10 +142,11 @@ def signals_from(
         if end is not None and end < t + IMMINENT:
             due[k] = min(due[k], end)
 
+    is_newest = t >= previous.t
     return Signals(
-        t=t,
-        seq=seq,
-        revision=revision,
+        t=max(t, previous.t),
+        seq=seq if is_newest else previous.seq,
+        revision=revision if is_newest else previous.revision,
         state=state,
         min_end=min_end,
         max_end=max_end,
@@ -152,11 +154,18 @@ def signals_from(
         confidence=confidence,
         next_green=next_green,
         next_duration=next_duration,
-        lanes=lanes,
+        lanes=lanes if is_newest else previous.lanes,
         seen=seen,
         overdue=overdue,
         due=due,
     )
+
+
+def is_news(signals: Signals, t: int, index: Mapping[int, int], groups: Sequence[Group]) -> bool:
+    """Return whether a message of event time `t` ns has a group that was not seen since then. `index`: of each group by
+    its number."""
+    seen = _seen(signals)
+    return any(t > seen[index[group.group]] for group in groups if group.group in index)
 
 
 def signals_again(
