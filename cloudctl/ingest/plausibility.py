@@ -36,6 +36,7 @@ SPEED_WAY = 25.0  # m, by either, from which they are
 MIN_SPEED_TIME = SECOND  # in which they are taken, at the least: some receivers give a position once a second
 MAX_SPEED_GAP = 2 * SECOND  # between two reports, beyond which the speed meanwhile is not known
 MAX_SPEED_BEND = radians(60)  # of heading meanwhile: on a tighter curve the chord is much shorter than the way
+MAX_PACE = 60.0  # m/s between two reports; a position that moves faster has jumped, which says nothing of the speed
 MAX_SPEED_CONTRADICTIONS = 3  # in a row before reports are refused
 MAX_SPEED_ERROR = 0.25  # share of the longer of the two; km/h and mph differ by more
 
@@ -169,7 +170,9 @@ class Plausibility:
             return
         watched.newest = state
         is_bent = begin is not None and abs(remainder(state.heading - begin.heading, 2 * pi)) > MAX_SPEED_BEND
-        if newest is None or begin is None or gap > MAX_SPEED_GAP or is_bent or state.t - begin.t > MAX_PAUSE:
+        has_jumped = newest is not None and hypot(*_way(newest, state)) > MAX_PACE * gap / SECOND
+        is_unclear = gap > MAX_SPEED_GAP or is_bent or has_jumped
+        if newest is None or begin is None or is_unclear or state.t - begin.t > MAX_PAUSE:
             watched.speed_from, watched.driven = state, 0.0
             return
 
