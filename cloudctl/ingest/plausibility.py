@@ -8,7 +8,7 @@ an event, then the vehicle's reports are refused until one agrees.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import atan2, cos, degrees, hypot, pi, radians, remainder
+from math import atan2, cos, degrees, hypot, pi, radians, remainder, sin
 
 from ..clock import SECOND
 from ..datums import MISTAKEN, undone
@@ -36,7 +36,6 @@ SPEED_WAY = 25.0  # m, by either, from which they are
 MIN_SPEED_TIME = SECOND  # in which they are taken, at the least: some receivers give a position once a second
 MAX_SPEED_GAP = 2 * SECOND  # between two reports, beyond which the speed meanwhile is not known
 MAX_SPEED_BEND = radians(60)  # of heading meanwhile: on a tighter curve the chord is much shorter than the way
-MAX_PACE = 60.0  # m/s between two reports; a position that moves faster has jumped, which says nothing of the speed
 MAX_SPEED_CONTRADICTIONS = 3  # in a row before reports are refused
 MAX_SPEED_ERROR = 0.25  # share of the longer of the two; km/h and mph differ by more
 
@@ -170,8 +169,8 @@ class Plausibility:
             return
         watched.newest = state
         is_bent = begin is not None and abs(remainder(state.heading - begin.heading, 2 * pi)) > MAX_SPEED_BEND
-        has_jumped = newest is not None and hypot(*_way(newest, state)) > MAX_PACE * gap / SECOND
-        is_unclear = gap > MAX_SPEED_GAP or is_bent or has_jumped
+        # A position that goes back has jumped, or the vehicle reverses: neither tells the speed.
+        is_unclear = gap > MAX_SPEED_GAP or is_bent or (newest is not None and _goes_back(newest, state))
         if newest is None or begin is None or is_unclear or state.t - begin.t > MAX_PAUSE:
             watched.speed_from, watched.driven = state, 0.0
             return
@@ -229,3 +228,10 @@ def _way(begin: VehicleState, end: VehicleState) -> tuple[float, float]:
     """Return m east and north from one report to another."""
     east = (end.lon - begin.lon) * METRES_PER_DEGREE * cos(radians(end.lat))
     return east, (end.lat - begin.lat) * METRES_PER_DEGREE
+
+
+def _goes_back(begin: VehicleState, end: VehicleState) -> bool:
+    """Return whether a vehicle moved against its heading from one report to another, by more than noise."""
+    east, north = _way(begin, end)
+    forwards = east * cos(end.heading) + north * sin(end.heading)
+    return forwards < -max(MIN_WAY, MIN_WAY_SIGMA * end.accuracy)
