@@ -190,8 +190,8 @@ def test_a_speed_that_contradicts_the_way_is_refused_and_one_that_agrees_never(
     assert not any("its speed is" in event for event in events)
 
     for name, mistaken in MISTAKEN_SPEEDS.items():
-        if 0.6 < mistaken(speed) / speed < 1.6:
-            continue  # too near to it to be told from noise
+        if interval == 1.0 and 0.4 < mistaken(speed) / speed < 3.0:
+            continue  # positions so far apart hide it, in some of the ways that the two can be in step
         fields, events = watched(
             way,
             60.0,
