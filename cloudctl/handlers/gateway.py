@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from ..faults import Faults
 from ..ingest.batch import Batch, TimestampedMessage
 from ..ingest.messages import Ingest
@@ -113,6 +115,11 @@ class GatewayHandler:
         faults = intersection.quality.observe(t, message.t, body.revision, groups)
         if faults:
             self._report_signal_faults(faults, output)
+
+        misnamed = intersection.quality.unknown_lanes(t, body.lanes) if body.lanes else None
+        if misnamed is not None:
+            self._report_signal_faults(misnamed, output)
+            body = msgspec.structs.replace(body, lanes=None)
 
         # A changed state is planned on in this very step: vehicles may still be able to stop.
         state_changed = intersection.take(message.t, body, message.offset, groups)

@@ -18,6 +18,7 @@ SYNC_WINDOW = 8  # exchanges of which the one with the shortest round trip gives
 MAX_ROUND_TRIP = 500 * MS  # of a usable exchange: its offset may be wrong by half of it
 MAX_SYNC_AGE = 60 * SECOND  # of an exchange; quartz drifts by 3 ms in that time at 50 ppm, as much as a round trip
 MAX_DRIFT = 2e-4  # s/s between two clocks: quartz at 50 ppm each, and NTP may slew by 500 ppm for a while
+MAX_OFFSET = 2**61  # ns, 73 years: a clock that begins at 1970 is within, and its times stay within 64 bits
 TIMESTAMPING = 2 * MS  # error of reading both clocks, beyond the round trip
 
 
@@ -51,6 +52,13 @@ class Gateway:
             return False
 
         exchange = Exchange(round_trip, offset=((t1 - t2) + (t4 - t3)) // 2, t=t3)
+        if abs(exchange.offset) > MAX_OFFSET:
+            raise RejectedMessage(
+                field="t1",
+                value=t1,
+                rule=f"is {exchange.offset / SECOND:+.0f} s from the node's clock; at most {MAX_OFFSET // SECOND} s is usable",
+                remedy="set the clock, use UTC ns since 1970, and send t2 and t3 back as they came",
+            )
         self._drop_outdated(exchange)
         self.exchanges.append(exchange)
         self.offset = min(self.exchanges).offset

@@ -108,7 +108,7 @@ class Ingest:
         self._faults = faults or Faults(metrics)
         self._rejects = RejectSender(metrics)
         self.routes = Routes()
-        self._groups: dict[str, tuple[bytes, Groups]] = {}  # by RSU: its newest signal groups, as bytes and decoded
+        self._groups: dict[str, tuple[bytes, int, Groups]] = {}  # by RSU: its newest groups, as bytes and decoded
 
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
@@ -222,7 +222,7 @@ class Ingest:
             batch.refused_signals.append((intersection, rejection))
             raise
 
-        read = self._read_groups(head)
+        read = self._read_groups(head, gateway.offset)
         self._reject_parts(t_rx, raw, head.rsu, head.seq, read.refused, batch)
         batch.refused_signals += [(intersection, rejection) for rejection in read.disordered]
         # by position: ten messages a second of every intersection come by here
@@ -230,21 +230,21 @@ class Ingest:
         batch.timed.append(TimestampedMessage(t, gateway.offset, body, intersection, raw.sender))
         self.metrics.count("accept.signal", raw.sender)
 
-    def _read_groups(self, head: _SignalHead) -> Groups:
+    def _read_groups(self, head: _SignalHead, offset: int) -> Groups:
         """Return the groups of a signal message: those of the RSU's last message, the very tuple, where the bytes are
-        the same."""
+        the same. `offset`: ns by which their times are ahead."""
         data = bytes(head.groups)
         last = self._groups.get(head.rsu)
-        if last is not None and last[0] == data:
-            return last[1]
+        if last is not None and last[:2] == (data, offset):
+            return last[2]
 
         try:
-            read = read_groups(data)
+            read = read_groups(data, offset)
         except UNDECODABLE as error:
             raise undecodable(error, prefix="g") from None
         if read.unknown:
             self.metrics.count("signal.end_unknown", head.rsu, read.unknown)
-        self._groups[head.rsu] = (data, read)
+        self._groups[head.rsu] = (data, offset, read)
         return read
 
     # --- everything else ---

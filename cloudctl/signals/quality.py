@@ -38,6 +38,7 @@ class SignalQuality:
         self.counts = dict.fromkeys(CHECKS, 0)
         self._intersection, self._revision = code.id, code.revision
         self._group_ids = {group.id: None for group in code.signal_groups}  # in the order of the code
+        self._lane_ids = {lane.id: None for lane in code.lanes}
         self._foes = foes_of(code)
         self._phase_order = PhaseOrder(code)
 
@@ -102,6 +103,24 @@ class SignalQuality:
         """Take note of a message that was rejected because the end times of a group are out of order."""
         begun: list[SignalFault] = []
         self._note_disorder(t_rx, group, value, begun)
+        return begun
+
+    def unknown_lanes(self, t_rx: int, lanes: Sequence[str]) -> list[SignalFault] | None:
+        """Take note of lanes in use that the code does not have; None where it has them all. Where a lane is misnamed,
+        it is not known which of the others are in use, either."""
+        unknown = [lane for lane in lanes if lane not in self._lane_ids]
+        if not unknown:
+            return None
+        begun: list[SignalFault] = []
+        self._note(
+            begun,
+            t_rx,
+            Check.ALIGNMENT,
+            field="ln[]",
+            value=", ".join(unknown[:MAX_LISTED_GROUPS]),
+            rule="the code in force has no such lane; which lanes are in use is taken as not known",
+            remedy="send the ids of the code's lanes",
+        )
         return begun
 
     def faults(self, t: int) -> list[SignalFault]:
