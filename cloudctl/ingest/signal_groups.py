@@ -107,9 +107,7 @@ def _without_confidence(index: int, group: Group, refused: list[RejectedMessage]
     return msgspec.structs.replace(group, confidence=None)
 
 
-def _with_usable_times(
-    index: int, group: Group, refused: list[RejectedMessage], offset: int
-) -> tuple[Group, int]:
+def _with_usable_times(index: int, group: Group, refused: list[RejectedMessage], offset: int) -> tuple[Group, int]:
     """Return a group without the times that are out of bounds by the node's clock, and how many of those stand for "not
     known"."""
     left_out: dict[str, None] = {}
