@@ -56,7 +56,7 @@ class Gateway:
             raise RejectedMessage(
                 field="t1",
                 value=t1,
-                rule=f"is {exchange.offset / SECOND:+.0f} s from the node's clock: over {MAX_OFFSET // SECOND} s is not usable",
+                rule=f"puts the clock {exchange.offset / SECOND:+.0f} s off; over {MAX_OFFSET // SECOND} s is unusable",
                 remedy="set the clock, use UTC ns since 1970, and send t2 and t3 back as they came",
             )
         self._drop_outdated(exchange)
