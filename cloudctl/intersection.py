@@ -76,17 +76,27 @@ class IntersectionState:
             self.rules, self.days = RuleTable(self.code.code, days), days
         return self.rules
 
-    def take(self, t: int, body: Signal, offset: int) -> bool:
-        """Take in a signal message of event time `t` ns; return whether a group shows another state. `offset`: ns to
-        take off its times."""
-        before, newest = self.signals, self.newest_signal
+    def on_node_clock(self, body: Signal, offset: int) -> tuple[Group, ...]:
+        """Return the groups of a signal message with `offset` ns taken off their times: the very tuple of the newest
+        message, where this one repeats it."""
+        newest = self.newest_signal
         if newest is not None and newest.groups is body.groups and newest.offset == offset:
+            return self.published_groups
+        return groups_on_node_clock(body.groups, offset)
+
+    def take(self, t: int, body: Signal, offset: int, groups: tuple[Group, ...]) -> bool:
+        """Take in a signal message of event time `t` ns; return whether a group shows another state. `groups`: as
+        `on_node_clock` returns them, for `offset` ns."""
+        before, newest = self.signals, self.newest_signal
+        if newest is not None and groups is self.published_groups and t > before.t:
             self.signals = signals_again(before, t, body.seq, body.revision, newest.named, body.lanes)
             return False
 
-        groups = self.published_groups = groups_on_node_clock(body.groups, offset)
+        self.published_groups = groups
         self.signals = signals_from(before, t, body.seq, body.revision, self.groups, groups, body.lanes)
-        self.newest_signal = NewestSignal(body.groups, offset, named_at(self.signals, t))
+        # Of a message that is older than another unit's, some groups may have been left out: no later one repeats it.
+        is_newest = t > before.t
+        self.newest_signal = NewestSignal(body.groups, offset, named_at(self.signals, t)) if is_newest else None
         return bool((self.signals.state != before.state).any())
 
     def doubts(self, t: int) -> dict[int, Doubt]:

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
-from .codes.compiled.arrays import cells_at, lanes_at, moves_at, paths_at, tables_at
+from .codes.compiled.arrays import cells_at, lanes_at, links_at, moves_at, paths_at, tables_at
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,6 +23,11 @@ MIN_HEADING_COSINE = 0.3  # between motion and path: within about 70 degrees
 DECLARED_BONUS = 1.5  # cost taken off the paths that a vehicle declared
 HEADING_PENALTY = 6.0  # cost of motion across the path
 CLOSED_PENALTY = 4.0  # cost of a tidal lane that runs the other way now: only a track that moves against that is on it
+# Before the stop line of a lane from which the declared movement cannot be made: a driver who has not changed lane by
+# then takes a movement of this lane, whatever was declared. Advice to stop comes 2 s before the last moment to stop
+# with 3 m/s^2 after 1 s: 6.7 s before the line at 22 m/s.
+CHANGE_TIME = 7.0  # s
+MIN_CHANGE_DISTANCE = 20.0  # m
 LEAVES = -2  # declared movement of a vehicle that takes none of this intersection
 
 
@@ -57,16 +62,21 @@ def _project(path: int, x: float, y: float, start: Any, xy: Any, arc: Any) -> tu
 
 @njit(cache=True)
 def _connection(
-    path: int, declared: int, n_lanes: int, only: Any, turns: Any, ingress: Any, conn_from: Any, inner: Any
-) -> int:
-    """Return the movement of a track on `path` whose vehicle declared movement `declared` (-1: none; LEAVES: it takes
-    none of this intersection)."""
+    path: int, declared: int, to_stop: float, speed: float, n_lanes: int, only: Any, turns: Any, ingress: Any,
+    conn_from: Any, inner: Any, lane_start: Any,
+) -> int:  # fmt: skip
+    """Return the movement of a track on `path`, `to_stop` m before its line, whose vehicle declared movement `declared`
+    (-1: none; LEAVES: it takes none of this intersection)."""
     if path < 0 or (path < n_lanes and declared == LEAVES):
         return -1
     if path >= n_lanes:
         movement = path - n_lanes
     elif declared >= 0 and ingress[path] == ingress[conn_from[declared]]:
         movement = turns[path, declared]
+        is_last_lane = lane_start[path + 1] > lane_start[path]  # no joint follows that may lead there
+        is_near = to_stop < max(MIN_CHANGE_DISTANCE, CHANGE_TIME * speed)
+        if is_last_lane and is_near and conn_from[movement] != path:
+            movement = only[path]
     else:
         movement = only[path]
     return movement if movement >= 0 and inner[movement] else -1
@@ -76,8 +86,8 @@ def _connection(
 def _match(
     tracks: Any, declared: Any, n_lanes: int, start: Any, xy: Any, arc: Any, path_length: Any, width: Any, use_penalty:
     Any, only: Any, turns: Any, stop: Any, to_line: Any, ingress: Any, conn_from: Any, conn_to: Any, inner: Any,
-    cell_start: Any, cell_path: Any, x0: float, y0: float, cell_m: float, nx: int, ny: int, path: Any, s: Any, lateral:
-    Any, along: Any, connection: Any, to_stop: Any,
+    lane_start: Any, cell_start: Any, cell_path: Any, x0: float, y0: float, cell_m: float, nx: int, ny: int, path: Any,
+    s: Any, lateral: Any, along: Any, connection: Any, to_stop: Any,
 ) -> None:  # fmt: skip
     """Fill in the columns of `Matched`."""
     for i in range(len(tracks)):
@@ -106,8 +116,6 @@ def _match(
                     s[i], lateral[i], along[i] = candidate_s, distance, vx * ux + vy * uy
 
         path[i] = best
-        declared_movement = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else declared[i, 0]
-        connection[i] = _connection(best, declared_movement, n_lanes, only, turns, ingress, conn_from, inner)
 
         # To the stop line: of its lane, or of the lane that a joint of the road leads to; negative inside.
         to_stop[i] = np.nan
@@ -119,15 +127,21 @@ def _match(
             lane = conn_to[best - n_lanes]
             to_stop[i] = path_length[best] - s[i] + stop[lane] + to_line[lane] - half_length
 
+        declared_movement = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else declared[i, 0]
+        connection[i] = _connection(
+            best, declared_movement, to_stop[i], along[i], n_lanes, only, turns, ingress, conn_from, inner, lane_start,
+        )  # fmt: skip
+
 
 @njit(cache=True, inline="always")
 def match_in(tracks: Any, declared: Any, use_penalty: Any, code: Any, matched: Matched) -> None:
     """Fill in where the tracks of one intersection are: `match`, compiled. `use_penalty`: the cost of each path."""
     paths, lanes, moves, cells, tables = paths_at(code), lanes_at(code), moves_at(code), cells_at(code), tables_at(code)
+    links = links_at(code)
     _match(
         tracks, declared, len(lanes.speed), paths.start, paths.xy, paths.s, paths.length,
         tables.width, use_penalty, tables.only, tables.turns, tables.stop, lanes.to_stop, lanes.ingress,
-        moves.origin, moves.exit, moves.inner, cells.start, cells.path, cells.figures[0], cells.figures[1],
+        moves.origin, moves.exit, moves.inner, links.start, cells.start, cells.path, cells.figures[0], cells.figures[1],
         cells.figures[4], int(cells.figures[5]), int(cells.figures[6]), matched.path, matched.s, matched.lateral,
         matched.along, matched.connection, matched.to_stop,
     )  # fmt: skip

@@ -142,8 +142,8 @@ class Neighbours:
             groups=usable_groups(signals.groups).groups,
             lanes=signals.lanes,
         )
-        place.quality.observe(t, body.t, body.revision, body.groups, 0)
-        place.take(body.t, body, 0)
+        place.quality.observe(t, body.t, body.revision, body.groups)
+        place.take(body.t, body, 0, body.groups)
 
     # --- what is known ---
 

@@ -106,7 +106,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.ingest": (
         ("__init__", "rejections"),
         ("gateways", "plausibility", "signal_groups", "sources", "vehicle_checks"),
-        ("frames",),
+        ("frames", "hellos"),
         ("batch",),
         ("replies",),
         ("messages",),

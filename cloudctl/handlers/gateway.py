@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from ..faults import Faults
 from ..ingest.batch import Batch, TimestampedMessage
 from ..ingest.messages import Ingest
@@ -13,6 +15,7 @@ from ..output import Output
 from ..scheduling import PlanScheduler
 from ..schema import Hazard, Health, Hello, RawMessage, Signal, Signals
 from ..signals.faults import SignalFault
+from ..signals.states import is_news
 from ..topics import KIND_OF_BODY
 
 
@@ -102,19 +105,26 @@ class GatewayHandler:
     def handle_signal(self, t: int, message: TimestampedMessage, body: Signal, output: Output) -> None:
         """Take in signal states at `t` ns: check them, schedule a plan, and pass them on to vehicles."""
         intersection = self._intersections[body.intersection]
-        if message.t <= intersection.signals.t:
+        groups = intersection.on_node_clock(body, message.offset)
+        is_newest = message.t > intersection.signals.t
+        if not is_newest and not is_news(intersection.signals, message.t, intersection.groups, groups):
             self._metrics.count("signal.late", body.rsu)
             return
 
-        faults = intersection.quality.observe(t, message.t, body.revision, body.groups, message.offset)
+        # Gateways of one intersection may have clocks of their own: all is compared by the node's.
+        faults = intersection.quality.observe(t, message.t, body.revision, groups)
         if faults:
             self._report_signal_faults(faults, output)
 
+        misnamed = intersection.quality.unknown_lanes(t, body.lanes) if body.lanes else None
+        if misnamed is not None:
+            self._report_signal_faults(misnamed, output)
+            body = msgspec.structs.replace(body, lanes=None)
+
         # A changed state is planned on in this very step: vehicles may still be able to stop.
-        state_changed = intersection.take(message.t, body, message.offset)
+        state_changed = intersection.take(message.t, body, message.offset, groups)
         self._scheduler.schedule_plan(t, intersection, urgent=state_changed)
         # by position: ten messages a second of every intersection come by here
-        groups = intersection.published_groups
         output.signals.append(Signals(body.intersection, body.revision, body.seq, message.t, groups, body.lanes))
 
     def _handle_hazard(self, t: int, message: TimestampedMessage, body: Hazard) -> None:

@@ -7,6 +7,7 @@ from ..acknowledgements import Acknowledgements
 from ..fusion import VEHICLE_SOURCE
 from ..ingest.batch import Batch, Vehicle
 from ..ingest.messages import Ingest
+from ..ingest.rejections import RejectedMessage
 from ..intersection import IntersectionState
 from ..metrics import Metrics
 from ..scans import Scans
@@ -52,7 +53,7 @@ class VehicleHandler:
         if isinstance(body, VehicleState):
             self._handle_state(t, message.id, body, scans, received)
         elif isinstance(body, VehicleRequest):
-            self._handle_request(t, message.id, body)
+            self._handle_request(t, message.id, body, received)
         else:
             self._acknowledgements.take(message.id, body)
 
@@ -66,12 +67,23 @@ class VehicleHandler:
             self._scheduler.schedule_plan(t, intersection)
             scans.report(intersection.fusion, state.t, VEHICLE_SOURCE, detection)
 
-    def _handle_request(self, t: int, vehicle: str, body: VehicleRequest) -> None:
+    def _handle_request(self, t: int, vehicle: str, body: VehicleRequest, received: Batch) -> None:
         intersection = self._intersections.get(body.intersection)
         if intersection is None:
             self._metrics.count("vehicle.request_elsewhere", body.action)
+            if not self._vehicle_registry.shared:  # else another node may serve it, and answers
+                received.rejects += self._ingest.reject(t, vehicle, "requests", _elsewhere(body))
             return
         self._metrics.count("vehicle.request", body.action)
         declared_kind = self._vehicle_registry.declared_kind(vehicle, intersection)
         signal_priority.request(t, intersection, vehicle, body, declared_kind)
         self._scheduler.schedule_plan(t, intersection)
+
+
+def _elsewhere(body: VehicleRequest) -> RejectedMessage:
+    return RejectedMessage(
+        field="intersection",
+        value=body.intersection,
+        rule="is no intersection that this node serves",
+        remedy="send the city code of the intersection, as in its digital code",
+    )

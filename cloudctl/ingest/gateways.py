@@ -18,6 +18,7 @@ SYNC_WINDOW = 8  # exchanges of which the one with the shortest round trip gives
 MAX_ROUND_TRIP = 500 * MS  # of a usable exchange: its offset may be wrong by half of it
 MAX_SYNC_AGE = 60 * SECOND  # of an exchange; quartz drifts by 3 ms in that time at 50 ppm, as much as a round trip
 MAX_DRIFT = 2e-4  # s/s between two clocks: quartz at 50 ppm each, and NTP may slew by 500 ppm for a while
+MAX_OFFSET = 2**61  # ns, 73 years: a clock that begins at 1970 is within, and its times stay within 64 bits
 TIMESTAMPING = 2 * MS  # error of reading both clocks, beyond the round trip
 
 
@@ -51,10 +52,26 @@ class Gateway:
             return False
 
         exchange = Exchange(round_trip, offset=((t1 - t2) + (t4 - t3)) // 2, t=t3)
+        if abs(exchange.offset) > MAX_OFFSET:
+            raise RejectedMessage(
+                field="t1",
+                value=t1,
+                rule=f"puts the clock {exchange.offset / SECOND:+.0f} s off; over {MAX_OFFSET // SECOND} s is unusable",
+                remedy="set the clock, use UTC ns since 1970, and send t2 and t3 back as they came",
+            )
         self._drop_outdated(exchange)
         self.exchanges.append(exchange)
         self.offset = min(self.exchanges).offset
         return True
+
+    def not_its_unit(self, rsu: str, field: str = "r") -> RejectedMessage:
+        """Return the refusal of a unit that the gateway's key does not speak for."""
+        return RejectedMessage(
+            field=field,
+            value=rsu,
+            rule=f"this key speaks for {', '.join(self.rsus)} only",
+            remedy="use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file",
+        )
 
     def _drop_outdated(self, new: Exchange) -> None:
         """Drop the exchanges that are too old when `new` comes, and all where a clock has stepped since."""
@@ -104,10 +121,5 @@ class Gateways(dict[str, Gateway]):
             raise wrong_version(version)
         for rsu in rsus:
             if rsu not in gateway.rsus:
-                raise RejectedMessage(
-                    field="r",
-                    value=rsu,
-                    rule=f"this key speaks for {', '.join(gateway.rsus)} only",
-                    remedy="use the key of that RSU's gateway, or add the RSU under [[gateway]] in the node's file",
-                )
+                raise gateway.not_its_unit(rsu)
         return gateway

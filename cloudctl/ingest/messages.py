@@ -21,7 +21,6 @@ from ..schema import (
     Ack,
     Hazard,
     Health,
-    Hello,
     Int64,
     Perception,
     RawMessage,
@@ -37,6 +36,7 @@ from ..validation import UNDECODABLE
 from .batch import Batch, TimestampedMessage, Vehicle
 from .frames import PERCEPTION_AGE, Pending, Route, Routes, newest, read_frames
 from .gateways import Gateway, Gateways
+from .hellos import HelloHead, usable_hello
 from .rejections import (
     RejectedMessage,
     StaleMessage,
@@ -50,7 +50,6 @@ from .replies import RejectSender
 from .signal_groups import Groups, read_groups
 from .sources import Sources
 from .vehicle_checks import (
-    check_hello,
     check_request,
     check_state,
     check_vehicle,
@@ -109,7 +108,7 @@ class Ingest:
         self._faults = faults or Faults(metrics)
         self._rejects = RejectSender(metrics)
         self.routes = Routes()
-        self._groups: dict[str, tuple[bytes, Groups]] = {}  # by RSU: its newest signal groups, as bytes and decoded
+        self._groups: dict[str, tuple[bytes, int, Groups]] = {}  # by RSU: its newest groups, as bytes and decoded
 
         self._decode = {
             kind: (msgspec.msgpack if topic.code else msgspec.json).Decoder(topic.body).decode
@@ -117,6 +116,7 @@ class Ingest:
             if topic.direction in ("in", "both")
         }
         self._decode["signal"] = msgspec.msgpack.Decoder(_SignalHead).decode
+        self._decode["hello"] = msgspec.msgpack.Decoder(HelloHead).decode
         self._decode["health"] = msgspec.msgpack.Decoder(_HealthHead).decode
         self._decode_sensor = msgspec.msgpack.Decoder(SensorHealth).decode
 
@@ -222,7 +222,7 @@ class Ingest:
             batch.refused_signals.append((intersection, rejection))
             raise
 
-        read = self._read_groups(head)
+        read = self._read_groups(head, gateway.offset)
         self._reject_parts(t_rx, raw, head.rsu, head.seq, read.refused, batch)
         batch.refused_signals += [(intersection, rejection) for rejection in read.disordered]
         # by position: ten messages a second of every intersection come by here
@@ -230,21 +230,21 @@ class Ingest:
         batch.timed.append(TimestampedMessage(t, gateway.offset, body, intersection, raw.sender))
         self.metrics.count("accept.signal", raw.sender)
 
-    def _read_groups(self, head: _SignalHead) -> Groups:
+    def _read_groups(self, head: _SignalHead, offset: int) -> Groups:
         """Return the groups of a signal message: those of the RSU's last message, the very tuple, where the bytes are
-        the same."""
+        the same. `offset`: ns by which their times are ahead."""
         data = bytes(head.groups)
         last = self._groups.get(head.rsu)
-        if last is not None and last[0] == data:
-            return last[1]
+        if last is not None and last[:2] == (data, offset):
+            return last[2]
 
         try:
-            read = read_groups(data)
+            read = read_groups(data, offset)
         except UNDECODABLE as error:
             raise undecodable(error, prefix="g") from None
         if read.unknown:
             self.metrics.count("signal.end_unknown", head.rsu, read.unknown)
-        self._groups[head.rsu] = (data, read)
+        self._groups[head.rsu] = (data, offset, read)
         return read
 
     # --- everything else ---
@@ -257,8 +257,8 @@ class Ingest:
             self._vehicle(t_rx, raw, body, batch)
         elif isinstance(body, Sync):
             self._sync(t_rx, raw, body, batch)
-        elif isinstance(body, Hello):
-            self._hello(raw, body, batch)
+        elif isinstance(body, HelloHead):
+            self._hello(t_rx, raw, body, batch)
         else:
             self._hazard_or_health(t_rx, raw, body, batch)
         self.metrics.count(f"accept.{raw.kind}", raw.sender if TOPICS[raw.kind].code else "")
@@ -281,20 +281,18 @@ class Ingest:
         self._reject_parts(t_rx, raw, body.rsu, None, refused, batch)
         batch.timed.append(TimestampedMessage(t, gateway.offset, body, intersection, raw.sender))
 
-    def _hello(self, raw: RawMessage, body: Hello, batch: Batch) -> None:
-        gateway = self.gateways.authorise(raw.sender, body.version, *body.rsus)
-        check_hello(body)
-        self.sources.restart(body.rsus)
+    def _hello(self, t_rx: int, raw: RawMessage, head: HelloHead, batch: Batch) -> None:
+        gateway = self.gateways.authorise(raw.sender, head.version)
+        refused: list[RejectedMessage] = []
+        body = usable_hello(head, gateway, refused)
+        if head.rsus and not body.rsus:
+            raise gateway.not_its_unit(head.rsus[0])
 
-        # a hello replaces the one before: a sensor that it leaves out has no description any more
-        declared = {sensor.id for sensor in body.sensors}
-        for (rsu, name), source in self.sources.items():
-            if rsu in body.rsus and name not in declared:
-                source.sensor = None
-        for rsu in body.rsus:
-            for sensor in body.sensors:
-                self.sources.of(rsu, sensor.id, gateway.rsus[rsu], raw.sender).sensor = sensor
-        batch.hellos.append((raw.sender, body))
+        self.sources.restart(body.rsus)
+        units = {rsu: gateway.rsus[rsu] for rsu in body.rsus}
+        sensors = self.sources.describe(raw.sender, units, body.sensors, refused)
+        self._reject_parts(t_rx, raw, raw.sender, None, refused, batch)
+        batch.hellos.append((raw.sender, msgspec.structs.replace(body, sensors=sensors)))
 
     def _sync(self, t_rx: int, raw: RawMessage, body: Sync, batch: Batch) -> None:
         gateway = self.gateways.known(raw.sender)

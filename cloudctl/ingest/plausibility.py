@@ -1,4 +1,5 @@
-"""Whether a connected vehicle's reports can be right: its heading against its motion, its position against the lanes.
+"""Whether a connected vehicle's reports can be right: its heading and its speed against its motion, its position
+against the lanes.
 
 A report is never refused for one contradiction: noise, reversing and car parks make some. Contradictions that go on are
 an event, then the vehicle's reports are refused until one agrees.
@@ -7,7 +8,7 @@ an event, then the vehicle's reports are refused until one agrees.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import atan2, cos, degrees, hypot, pi, radians, remainder
+from math import atan2, cos, degrees, hypot, pi, radians, remainder, sin
 
 from ..clock import SECOND
 from ..datums import MISTAKEN, undone
@@ -30,6 +31,14 @@ REVERSING = radians(150)  # an error of more is reversing, up to MAX_REVERSE_SPE
 MAX_REVERSE_SPEED = 5.0  # m/s
 MAX_CONTRADICTIONS = 5  # in a row before reports are refused
 
+# The way between two reports is compared with the speeds reported meanwhile.
+SPEED_WAY = 25.0  # m, by either, from which they are
+MIN_SPEED_TIME = SECOND  # in which they are taken, at the least: some receivers give a position once a second
+MAX_SPEED_GAP = 2 * SECOND  # between two reports, beyond which the speed meanwhile is not known
+MAX_SPEED_BEND = radians(60)  # of heading meanwhile: on a tighter curve the chord is much shorter than the way
+MAX_SPEED_CONTRADICTIONS = 3  # in a row before reports are refused
+MAX_SPEED_ERROR = 0.25  # share of the longer of the two; km/h and mph differ by more
+
 LANE_INTERVAL = 2 * SECOND  # between two checks of which lane a position is on
 MIN_LANE_SPEED = 3.0  # m/s; slower vehicles may park
 MAX_OFF_LANE = 5  # checks in a row at which another datum explains a position, before reports are refused
@@ -47,6 +56,11 @@ class Watched:
     last_lane_check: int = 0  # ns
     off_lane: int = 0  # checks in a row
     datum: str = ""  # that explains them
+
+    speed_from: VehicleState | None = None  # the report from which the way is compared with the speeds; None: the next
+    newest: VehicleState | None = None
+    driven: float = 0.0  # m since that report, by the speeds
+    speed_contradictions: int = 0  # in a row
 
 
 class Plausibility:
@@ -73,6 +87,7 @@ class Plausibility:
         self._vehicles.move_to_end(vehicle)
         watched.last_report = t
         self._check_heading(t, vehicle, watched, state)
+        self._check_speed(t, vehicle, watched, state)
 
         # Lanes are matched by heading, so with a wrong heading the position cannot be checked.
         lane_check_due = state.t - watched.last_lane_check >= LANE_INTERVAL
@@ -86,6 +101,13 @@ class Plausibility:
                 value=state.heading,
                 rule=f"contradicted the way the vehicle drove {watched.contradictions} times in a row",
                 remedy="send radians counter-clockwise from east: (90 - degrees clockwise from north) x pi / 180",
+            )
+        if watched.speed_contradictions >= MAX_SPEED_CONTRADICTIONS:
+            raise RejectedMessage(
+                field="speed",
+                value=state.speed,
+                rule=f"contradicted the way the vehicle drove {watched.speed_contradictions} times in a row",
+                remedy="send m/s (not km/h, mph or a figure that means 'not available'), with the newest position",
             )
         if watched.datum and watched.off_lane >= MAX_OFF_LANE:
             raise RejectedMessage(
@@ -105,7 +127,7 @@ class Plausibility:
             self._metrics.count("drop.plausibility")
         self._vehicles[vehicle] = Watched(anchor=state, last_report=t)
 
-    # --- the two checks ---
+    # --- the three checks ---
 
     def _check_heading(self, t: int, vehicle: str, watched: Watched, state: VehicleState) -> None:
         """Compare the heading of a report with the motion since the anchor."""
@@ -113,8 +135,7 @@ class Plausibility:
         pause = state.t - anchor.t
         if pause <= 0:
             return
-        east = (state.lon - anchor.lon) * METRES_PER_DEGREE * cos(radians(state.lat))
-        north = (state.lat - anchor.lat) * METRES_PER_DEGREE
+        east, north = _way(anchor, state)
         if hypot(east, north) < max(MIN_WAY, MIN_WAY_SIGMA * state.accuracy) and pause <= MAX_PAUSE:
             return
 
@@ -139,6 +160,41 @@ class Plausibility:
                 "its reports are refused until they agree. Headings are radians counter-clockwise from east"
             )
             self._events.notice(t, "vehicle.heading_refused", vehicle, text)
+
+    def _check_speed(self, t: int, vehicle: str, watched: Watched, state: VehicleState) -> None:
+        """Compare the way since a report some time ago with the speeds reported meanwhile."""
+        newest, begin = watched.newest, watched.speed_from
+        gap = 0 if newest is None else state.t - newest.t
+        if newest is not None and gap <= 0:
+            return
+        watched.newest = state
+        is_bent = begin is not None and abs(remainder(state.heading - begin.heading, 2 * pi)) > MAX_SPEED_BEND
+        # A position that goes back has jumped, or the vehicle reverses: neither tells the speed.
+        is_unclear = gap > MAX_SPEED_GAP or is_bent or (newest is not None and _goes_back(newest, state))
+        if newest is None or begin is None or is_unclear or state.t - begin.t > MAX_PAUSE:
+            watched.speed_from, watched.driven = state, 0.0
+            return
+
+        watched.driven += 0.5 * (newest.speed + state.speed) * gap / SECOND
+        way = hypot(*_way(begin, state))
+        longer = max(way, watched.driven)
+        if longer < SPEED_WAY or state.t - begin.t < MIN_SPEED_TIME:
+            return
+
+        difference = abs(way - watched.driven)
+        watched.speed_from, watched.driven = state, 0.0
+        agrees = difference <= max(MIN_WAY, MIN_WAY_SIGMA * state.accuracy) + MAX_SPEED_ERROR * longer
+        if agrees or self._on_lane(state.lat, state.lon, state.heading) is None:  # outside nobody is advised
+            watched.speed_contradictions = 0
+            return
+        watched.speed_contradictions += 1
+        self._metrics.count("vehicle.speed_contradicts", vehicle)
+        if watched.speed_contradictions == MAX_SPEED_CONTRADICTIONS:
+            text = (
+                f"vehicle {vehicle}: its speed is {difference:.0f} m off over the {way:.0f} m that it drove, "
+                f"{MAX_SPEED_CONTRADICTIONS} times in a row: its reports are refused until they agree. Speeds are m/s"
+            )
+            self._events.notice(t, "vehicle.speed_refused", vehicle, text)
 
     def _check_position(self, t: int, vehicle: str, watched: Watched, state: VehicleState) -> None:
         """Compare the position of a report with the lanes, as it is and with the offset of another datum taken off."""
@@ -166,3 +222,16 @@ class Plausibility:
             if self._on_lane(*undone(name, state.lat, state.lon), state.heading):
                 return name
         return ""
+
+
+def _way(begin: VehicleState, end: VehicleState) -> tuple[float, float]:
+    """Return m east and north from one report to another."""
+    east = (end.lon - begin.lon) * METRES_PER_DEGREE * cos(radians(end.lat))
+    return east, (end.lat - begin.lat) * METRES_PER_DEGREE
+
+
+def _goes_back(begin: VehicleState, end: VehicleState) -> bool:
+    """Return whether a vehicle moved against its heading from one report to another, by more than noise."""
+    east, north = _way(begin, end)
+    forwards = east * cos(end.heading) + north * sin(end.heading)
+    return forwards < -max(MIN_WAY, MIN_WAY_SIGMA * end.accuracy)

@@ -75,11 +75,12 @@ def undecodable(error: Exception, prefix: str = "") -> RejectedMessage:
 
 
 def decode_each(
-    decode: Callable[[bytes], T], field: str, parts: Iterable[bytes], refused: list[RejectedMessage]
+    decode: Callable[[bytes], T], field: str, parts: Iterable[bytes], refused: list[RejectedMessage], first: int = 0
 ) -> list[T]:
-    """Return the parts of a message that decode; the refusal of each other part is added to `refused`."""
+    """Return the parts of a message that decode; the refusal of each other part is added to `refused`. `first`: the
+    place of the first part in the message."""
     decoded = []
-    for index, part in enumerate(parts):
+    for index, part in enumerate(parts, first):
         try:
             decoded.append(decode(part))
         except UNDECODABLE as error:

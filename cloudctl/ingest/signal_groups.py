@@ -3,6 +3,7 @@
 * A group that does not decode is left out.
 * A time that no clock can show, and end times out of order, are left out of their group: its state is used, and
   promises nothing.
+* A confidence that is no share is left out likewise.
 * The greatest signed and unsigned numbers stand for "not known": no fault, counted.
 """
 
@@ -72,32 +73,43 @@ class Groups(NamedTuple):
         return [rejection for rejection in self.refused if isinstance(rejection, SignalTimingError)]
 
 
-def read_groups(data: bytes) -> Groups:
-    """Return the groups of a message. Raises msgspec.DecodeError where `data` is no array."""
+def read_groups(data: bytes, offset: int = 0) -> Groups:
+    """Return the groups of a message, whose sender's clock is `offset` ns ahead of the node's. Raises
+    msgspec.DecodeError where `data` is no array."""
     refused: list[RejectedMessage] = []
     try:
         groups = list(_decode_all(data))
     except msgspec.DecodeError:
         groups = decode_each(_decode_one, "g", _decode_raw(data), refused)
-    return usable_groups(groups, refused)
+    return usable_groups(groups, refused, offset)
 
 
-def usable_groups(decoded: Iterable[Group], refused: Iterable[RejectedMessage] = ()) -> Groups:
-    """Return decoded groups without the times that cannot be used. `refused`: what was before."""
+def usable_groups(decoded: Iterable[Group], refused: Iterable[RejectedMessage] = (), offset: int = 0) -> Groups:
+    """Return decoded groups without the times and the confidences that cannot be used. `refused`: what was before;
+    `offset`: ns by which the times are by a clock ahead of the node's."""
     groups, refused = list(decoded), list(refused)
     unknown = 0
     for index, group in enumerate(groups):
         times = (group.min_end, group.max_end, group.likely_end, group.next_green, group.next_duration)
+        if group.confidence is not None and not 0.0 <= group.confidence <= 1.0:
+            groups[index] = group = _without_confidence(index, group, refused)
         if times == NO_TIMES:
             continue
-        group, unknown_times = _with_usable_times(index, group, refused)
+        group, unknown_times = _with_usable_times(index, group, refused, offset)
         groups[index] = _with_ordered_ends(index, group, refused)
         unknown += unknown_times
     return Groups(tuple(groups), unknown, tuple(refused))
 
 
-def _with_usable_times(index: int, group: Group, refused: list[RejectedMessage]) -> tuple[Group, int]:
-    """Return a group without the times that are out of bounds, and how many of those stand for "not known"."""
+def _without_confidence(index: int, group: Group, refused: list[RejectedMessage]) -> Group:
+    rule = f"of group {group.group} must be within 0 .. 1; it is not used"
+    refused.append(RejectedMessage(f"g[{index}].c", group.confidence, rule, "send a share, or leave it out"))
+    return msgspec.structs.replace(group, confidence=None)
+
+
+def _with_usable_times(index: int, group: Group, refused: list[RejectedMessage], offset: int) -> tuple[Group, int]:
+    """Return a group without the times that are out of bounds by the node's clock, and how many of those stand for "not
+    known"."""
     left_out: dict[str, None] = {}
     unknown = 0
     for name, key, bounds in TIMES:
@@ -105,7 +117,7 @@ def _with_usable_times(index: int, group: Group, refused: list[RejectedMessage])
         if value in UNKNOWN_TIMES:
             left_out[name] = None
             unknown += 1
-        elif value is not None and not bounds.low <= value <= bounds.high:
+        elif value is not None and not bounds.low <= value - (offset if bounds is END_BOUNDS else 0) <= bounds.high:
             left_out[name] = None
             rule = f"of group {group.group} must be within {bounds.low} .. {bounds.high} {bounds.unit}; it is not used"
             refused.append(RejectedMessage(f"g[{index}].{key}", value, rule, bounds.remedy))

@@ -2,7 +2,7 @@
 origins."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -67,6 +67,28 @@ class Sources(dict[tuple[str, str], Source]):
         source = self[rsu, sensor] = Source(index=sum(counts.values()), intersection=intersection, gateway=gateway)
         counts[gateway] += 1
         return source
+
+    def describe(
+        self, gateway: str, units: Mapping[str, str], sensors: Sequence[Sensor], refused: list[RejectedMessage]
+    ) -> tuple[Sensor, ...]:
+        """Take in the sensors of a gateway's hello, in place of those of the one before; return those that there is
+        room for. `units`: its units, each with its intersection; why a sensor has no room is added to `refused`."""
+        declared = {sensor.id for sensor in sensors}
+        for (rsu, name), source in self.items():
+            if rsu in units and name not in declared:
+                source.sensor = None
+
+        described = []
+        for sensor in sensors:
+            try:
+                sources = [self.of(rsu, sensor.id, place, gateway) for rsu, place in units.items()]
+            except RejectedMessage as rejection:
+                refused.append(rejection)
+                continue
+            for source in sources:
+                source.sensor = sensor
+            described.append(sensor)
+        return tuple(described)
 
     def of_intersection(self, intersection: str) -> Iterator[tuple[tuple[str, str], Source]]:
         """Yield the sensors of an intersection, by RSU and name."""

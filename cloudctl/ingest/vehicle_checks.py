@@ -1,4 +1,4 @@
-"""Checks of the values in a message that decodes: of vehicles, and of a gateway's hello."""
+"""Checks of the values in a vehicle's message that decodes."""
 
 from math import isfinite, pi
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import msgspec
 
 from ..clock import SECOND
 from ..codes.rule import FUELS, STAGES, known_class
-from ..schema import CAR_LENGTH, CAR_WIDTH, MAX_NAME, VERSION, Hello, Sensor, VehicleRequest, VehicleState
+from ..schema import CAR_LENGTH, CAR_WIDTH, MAX_NAME, VERSION, VehicleRequest, VehicleState
 from .rejections import RejectedMessage
 
 MAX_ANGLE = 2 * pi + 1e-3  # rad of a heading; a larger figure is degrees
@@ -131,30 +131,3 @@ def check_request(t_rx: int, body: VehicleRequest) -> None:
             rule=f"is more than {MAX_ETA // SECOND} s ahead",
             remedy="send ns of UTC since 1970, and ask when you are on your way",
         )
-
-
-def check_hello(body: Hello) -> None:
-    """Raise RejectedMessage for a sensor with an impossible number, or a name that stands twice."""
-    names = [sensor.id for sensor in body.sensors]
-    for index, sensor in enumerate(body.sensors):
-        if names.index(sensor.id) != index:
-            raise RejectedMessage(f"s[{index}].id", sensor.id, "stands twice", "give each sensor a name of its own")
-        for name, value, low, high in _numbers_of(sensor):
-            if not (isfinite(value) and low <= value <= high):
-                raise RejectedMessage(
-                    field=f"s[{index}].{name}",
-                    value=value,
-                    rule=f"must be within {low:g} .. {high:g}",
-                    remedy="send degrees, radians counter-clockwise from east, m and Hz; leave out what is not known",
-                )
-
-
-def _numbers_of(sensor: Sensor) -> list[tuple[str, float, float, float]]:
-    """Return (field, value, low, high) of each number of a sensor that is given."""
-    optional = [("lat", sensor.lat, -90.0, 90.0), ("lon", sensor.lon, -180.0, 180.0), ("hz", sensor.hz, 0.0, 1000.0)]
-    return [
-        *((name, value, low, high) for name, value, low, high in optional if value is not None),
-        ("heading", sensor.heading, -MAX_ANGLE, MAX_ANGLE),
-        ("fov", sensor.fov, 0.01, MAX_ANGLE),
-        ("range", sensor.range, 1.0, 2000.0),
-    ]

@@ -46,10 +46,10 @@ MAX_CONTRADICTION = SECOND  # a class that sensors contradict for so long is rej
 UNKNOWN_LIMIT = 10.0  # m/s; speed limit of a vehicle that is on no lane
 
 Status = PriorityStatus
+BEGINS_ANEW = (Status.CANCELLED, Status.MAX_PRESENCE)  # ends after which the same id begins another request
 
 
-def _uncounted(_name: str, _source: str) -> None:
-    return
+def _uncounted(_name: str, _source: str) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -104,13 +104,14 @@ class PriorityRequestServer:
 
     def __post_init__(self) -> None:
         self._green_times = GreenTimes()
+        self._replaced: list[Request] = []  # whose controller is to be asked to release them
         self._turned_away: dict[str, Request] = {}  # by vehicle: its newest request for which there was no room
         self._contradicted: dict[str, int] = {}  # by vehicle: since when (ns) sensors contradict its class
 
     @property
     def busy(self) -> bool:
         """Whether there is anything to work on."""
-        return bool(self.requests or self._turned_away)
+        return bool(self.requests or self._turned_away or self._replaced)
 
     def proven(self, vehicle: str, declared: str | None) -> str | None:
         """Return the class that is believed of a vehicle; None where neither the operator nor the settings vouch for
@@ -128,19 +129,20 @@ class PriorityRequestServer:
             if known is not None and known.is_open():
                 known.end(t, Status.CANCELLED, "you took it back")
             return
-        if known is not None:
+        connection = code.connection(body.movement)
+        if known is not None and known.connection == connection and known.status not in BEGINS_ANEW:
             known.eta = body.eta
             return
+        if known is not None:
+            self._replace(key)
 
-        connection = code.connection(body.movement)
         level = LEVEL.get(self.proven(vehicle, declared) or "", 0)
         request = Request(vehicle=vehicle, id=body.id, connection=connection, eta=body.eta, begun=t, level=level)
         if self._open_of(vehicle) >= MAX_OPEN:
             self._turn_away(t, request, f"you have {MAX_OPEN} requests open already: take one back first")
             return
         if len(self.requests) >= MAX_REQUESTS and not self._make_room(t, request):
-            why = f"{MAX_REQUESTS} requests of your class or a higher one are open already: ask again later"
-            self._turn_away(t, request, why)
+            self._turn_away(t, request, f"{MAX_REQUESTS} of your class or a higher one are open already: ask later")
             return
 
         self.requests[key] = request
@@ -149,6 +151,13 @@ class PriorityRequestServer:
             request.end(t, Status.REJECTED, why)
         elif code.conn_group[connection] < 0:
             request.end(t, Status.REJECTED, f"movement {body.movement} has no signal")
+
+    def _replace(self, key: tuple[str, str]) -> None:
+        """Drop a request whose id begins another one: for another movement, or after it was taken back."""
+        request = self.requests.pop(key)
+        request.set_status(Status.CANCELLED, "another request took its place")
+        if request.asked is not None:
+            self._replaced.append(request)
 
     def _open_of(self, vehicle: str) -> int:
         return sum(request.vehicle == vehicle and request.is_open() for request in self.requests.values())
@@ -210,7 +219,9 @@ class PriorityRequestServer:
                 is_taken = True
 
         requests = [*self.requests.values(), *self._turned_away.values()]
-        messages = [message for request in requests if (message := _message(world, request)) is not None]
+        asked_of = [*self._replaced, *requests]  # a release before what is asked anew
+        self._replaced.clear()
+        messages = [message for request in asked_of if (message := _message(world, request)) is not None]
         candidates = [_candidate(request) for request in requests]
         self._forget(world.t)
         return candidates, messages

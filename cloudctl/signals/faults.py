@@ -1,10 +1,13 @@
 """What can be wrong with the signal states of an intersection: the checks, what each puts in doubt, and a fault as an
 event."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
+
+MAX_REASONS = 3  # faults in one reason
+MAX_LISTED = 8  # in words
 
 
 class Check(StrEnum):
@@ -67,3 +70,17 @@ class SignalFault(Struct, frozen=True, kw_only=True):
     def scope(self) -> Scope:
         """What the fault puts in doubt."""
         return CHECKS[self.check]
+
+
+def listed(groups: Sequence[int]) -> str:
+    """Return signal groups in words, the first few of many."""
+    text = ", ".join(map(str, groups[:MAX_LISTED]))
+    return f"{text}, ..." if len(groups) > MAX_LISTED else text
+
+
+def reason_of(faults: list[SignalFault]) -> str | None:
+    """Return the first faults in words; None where there are none."""
+    return (
+        "; ".join(f"{fault.check}: {fault.field} = {fault.value}: {fault.rule}" for fault in faults[:MAX_REASONS])
+        or None
+    )

@@ -16,7 +16,7 @@ from ..codes.model import IntersectionCode
 from ..schema import Group
 from .conflicts import Alignment, Clash, align, clashes, foes_of
 from .ends import MAX_EXTENSION, MAX_UNSEEN, TOLERANCE, countdown_end, known_ends, promised_end
-from .faults import CHECKS, OF_SINGLE_GROUPS, Check, Scope, SignalFault
+from .faults import CHECKS, MAX_LISTED, OF_SINGLE_GROUPS, Check, Scope, SignalFault, listed, reason_of
 from .phase_order import PhaseOrder
 
 HOLD = 2_000 * MS  # ns that a fault is active after it was last noticed
@@ -26,8 +26,6 @@ MAX_GAP = RATE_WINDOW // 2
 # Messages per second, of all roadside units of the intersection together
 MIN_RATE, MAX_RATE = 2.0, 40.0
 MAX_AGE, MIN_AGE = 500 * MS, -100 * MS  # ns
-MAX_LISTED_GROUPS = 8  # in words
-MAX_REASONS = 3  # faults in one reason
 NEVER = 2**62  # ns
 
 
@@ -40,6 +38,7 @@ class SignalQuality:
         self._intersection, self._revision = code.id, code.revision
         # In the order of the code
         self._group_ids = {group.id: None for group in code.signal_groups}
+        self._lane_ids = {lane.id: None for lane in code.lanes}
         self._foes = foes_of(code)
         self._phase_order = PhaseOrder(code)
 
@@ -61,11 +60,9 @@ class SignalQuality:
         # The rate: messages since the beginning of the window (ns).
         self._window_begin = self._received = 0
 
-    def observe(
-        self, t_rx: int, time_ns: int, revision: int, groups: Sequence[Group], offset: int = 0
-    ) -> list[SignalFault]:
-        """Take in a message received at `t_rx` whose states were true at `time_ns`; `offset` is how far the sender's
-        end times are ahead."""
+    def observe(self, t_rx: int, time_ns: int, revision: int, groups: Sequence[Group]) -> list[SignalFault]:
+        """Take in a message received at `t_rx` whose states were true at `time_ns`; its end times, too, are by the
+        node's clock."""
         begun: list[SignalFault] = []
         self._check_rate(t_rx, begun)
         self._in_time = MIN_AGE <= t_rx - time_ns <= MAX_AGE
@@ -76,18 +73,18 @@ class SignalQuality:
 
         # The groups of a message are compared once; a repetition has the same faults again.
         if groups is not self._groups:
-            self._compare(t_rx, time_ns, groups, offset, begun)
+            self._compare(t_rx, time_ns, groups, begun)
             self._groups = groups
 
         if not self._ids or any(self._alignment):
             self._note_alignment(t_rx, begun)
         for group, ends in self._disorders:
             self._note_disorder(t_rx, group, ends, begun)
-        if time_ns + offset > self._first_end + TOLERANCE:
-            self._note_overdue(t_rx, time_ns + offset, groups, begun)
+        if time_ns > self._first_end + TOLERANCE:
+            self._note_overdue(t_rx, time_ns, groups, begun)
         for clash in self._clashes:
             self._note_clash(t_rx, clash, begun)
-        self._t, self._t_rx = time_ns, t_rx
+        self._t, self._t_rx = max(time_ns, self._t), t_rx
         return begun
 
     def late(self, t_rx: int, age: int, begun: list[SignalFault] | None = None) -> list[SignalFault]:
@@ -102,13 +99,30 @@ class SignalQuality:
             rule=f"must be within {MIN_AGE // MS} .. {MAX_AGE // MS} ms",
             remedy="send at once; set the controller's and the gateway's clocks (NTP or PTP)",
         )
-
         return begun
 
     def disordered(self, t_rx: int, group: int, value: str) -> list[SignalFault]:
         """Take note of a message that was rejected because the end times of a group are out of order."""
         begun: list[SignalFault] = []
         self._note_disorder(t_rx, group, value, begun)
+        return begun
+
+    def unknown_lanes(self, t_rx: int, lanes: Sequence[str]) -> list[SignalFault] | None:
+        """Take note of lanes in use that the code does not have; None where it has them all. Where a lane is misnamed,
+        it is not known which of the others are in use, either."""
+        unknown = [lane for lane in lanes if lane not in self._lane_ids]
+        if not unknown:
+            return None
+        begun: list[SignalFault] = []
+        self._note(
+            begun,
+            t_rx,
+            Check.ALIGNMENT,
+            field="ln[]",
+            value=", ".join(unknown[:MAX_LISTED]),
+            rule="the code in force has no such lane; which lanes are in use is taken as not known",
+            remedy="send the ids of the code's lanes",
+        )
         return begun
 
     def faults(self, time_ns: int) -> list[SignalFault]:
@@ -123,7 +137,7 @@ class SignalQuality:
         `doubted`."""
         if not self._active:
             return None
-        return _reason(
+        return reason_of(
             [
                 fault
                 for fault in self.faults(time_ns)
@@ -150,7 +164,7 @@ class SignalQuality:
         """Return why single groups are in doubt at `time_ns`, in words; None where none is."""
         if not self._active:
             return None
-        return _reason([fault for fault in self.faults(time_ns) if fault.scope in OF_SINGLE_GROUPS])
+        return reason_of([fault for fault in self.faults(time_ns) if fault.scope in OF_SINGLE_GROUPS])
 
     # --- checks ---
 
@@ -179,10 +193,9 @@ class SignalQuality:
             remedy="send the states at 10 Hz, and check the link to the gateway",
         )
 
-    def _compare(self, t_rx: int, time_ns: int, groups: Sequence[Group], offset: int, begun: list[SignalFault]) -> None:
+    def _compare(self, t_rx: int, time_ns: int, groups: Sequence[Group], begun: list[SignalFault]) -> None:
         """Compare the groups of a message with those of the code, of the message before, and with one another."""
         ids = tuple([group.group for group in groups])
-        # Controllers send the same groups in the same order: they are matched with the code when that changes
         if ids != self._ids:
             self._ids, self._alignment = ids, align(self._group_ids, ids)
         left_out = (*self._alignment.unknown, *self._alignment.twice)
@@ -199,14 +212,13 @@ class SignalQuality:
             if not in_order:
                 self._disorders.append((group.group, f"{group.min_end}, {group.likely_end}, {group.max_end}"))
 
-            # After a gap a group may have gone through a whole cycle: neither order nor countdown can be compared
             if before is None or not is_continuous:
                 continue
 
             if group.state != before.state:
                 self._check_phase_order(t_rx, before, group, begun)
             elif in_order:
-                self._check_countdown(t_rx, time_ns + offset, before, group, begun)
+                self._check_countdown(t_rx, time_ns, before, group, begun)
 
         self._clashes = clashes(self._foes, used)
         self._first_end = min((end for group in used if (end := promised_end(group)) is not None), default=NEVER)
@@ -268,6 +280,7 @@ class SignalQuality:
                 rule="a message gives the state of every group of the code",
                 remedy="check the controller's output to the gateway",
             )
+
             return
 
         if self._alignment.unknown:
@@ -276,7 +289,7 @@ class SignalQuality:
                 t_rx,
                 Check.ALIGNMENT,
                 field="g[].g",
-                value=_listed(self._alignment.unknown),
+                value=listed(self._alignment.unknown),
                 rule="the code in force has no such group",
                 remedy="compare the groups of the controller, the MAP and the code; send the code's numbers",
             )
@@ -287,7 +300,7 @@ class SignalQuality:
                 t_rx,
                 Check.ALIGNMENT,
                 field="g[]",
-                value=f"without group {_listed(self._alignment.missing)}",
+                value=f"without group {listed(self._alignment.missing)}",
                 rule="a message gives the state of every group of the code",
                 remedy="send it, with state 0 where it is not known, or take the group out of the code",
             )
@@ -385,16 +398,3 @@ class SignalQuality:
             begun.append(fault)
 
         self._active[key] = (time_ns + (RATE_WINDOW if check is Check.RATE else HOLD), fault)
-
-
-def _listed(groups: Sequence[int]) -> str:
-    listed = ", ".join(map(str, groups[:MAX_LISTED_GROUPS]))
-    return f"{listed}, ..." if len(groups) > MAX_LISTED_GROUPS else listed
-
-
-def _reason(faults: list[SignalFault]) -> str | None:
-    """Return the first faults in words; None where there are none."""
-    return (
-        "; ".join(f"{fault.check}: {fault.field} = {fault.value}: {fault.rule}" for fault in faults[:MAX_REASONS])
-        or None
-    )

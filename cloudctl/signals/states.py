@@ -107,7 +107,8 @@ def signals_from(
 ) -> Signals:
     """Return `previous` with the groups of one message of event time `time_ns` laid over it, all by the node's clock.
 
-    `index`: of each group by its number.
+    `index`: of each group by its number. Groups that were seen later are left as they are: units of one intersection
+    may each send their own groups, one a moment after the other.
     """
     state, confidence = previous.state.copy(), previous.confidence.copy()
     min_end, max_end, likely_end = previous.min_end.copy(), previous.max_end.copy(), previous.likely_end.copy()
@@ -120,7 +121,7 @@ def signals_from(
 
     for group in groups:
         row = index.get(group.group, -1)
-        if not 0 <= row < len(state):
+        if not 0 <= row < len(state) or time_ns < seen[row]:
             continue
 
         # A state that was unseen for a cycle may have changed and come back: no promise is known to have failed.
@@ -140,10 +141,11 @@ def signals_from(
         if end is not None and end < time_ns + IMMINENT:
             due[row] = min(due[row], end)
 
+    is_newest = time_ns >= previous.t
     return Signals(
-        t=time_ns,
-        seq=seq,
-        revision=revision,
+        t=max(time_ns, previous.t),
+        seq=seq if is_newest else previous.seq,
+        revision=revision if is_newest else previous.revision,
         state=state,
         min_end=min_end,
         max_end=max_end,
@@ -151,11 +153,18 @@ def signals_from(
         confidence=confidence,
         next_green=next_green,
         next_duration=next_duration,
-        lanes=lanes,
+        lanes=lanes if is_newest else previous.lanes,
         seen=seen,
         overdue=overdue,
         due=due,
     )
+
+
+def is_news(signals: Signals, time_ns: int, index: Mapping[int, int], groups: Sequence[Group]) -> bool:
+    """Return whether a message of event time `time_ns` has a group that was not seen since then. `index`: of each group
+    by its number."""
+    seen = _seen(signals)
+    return any(time_ns > seen[index[group.group]] for group in groups if group.group in index)
 
 
 def signals_again(

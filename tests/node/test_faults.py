@@ -72,7 +72,7 @@ def test_a_plan_that_fails_is_published_as_degraded_and_the_other_intersection_i
 
 
 PLACES = {
-    "ingest of one kind": (lambda m: m.setattr("cloudctl.ingest.messages.check_hello", fails), "ingest", "hello"),
+    "ingest of one kind": (lambda m: m.setattr("cloudctl.ingest.messages.usable_hello", fails), "ingest", "hello"),
     "a hello": (lambda m: m.setattr("cloudctl.sensor_health.Sensing.declare", fails), "handle", "hello"),
     "a signal": (lambda m: m.setattr("cloudctl.signals.quality.SignalQuality.observe", fails), "handle", "signal"),
     "a report": (lambda m: m.setattr("cloudctl.vehicles.VehicleRegistry.reported", fails), "report", "state"),

@@ -14,7 +14,11 @@ from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.datums import to_bd09, to_gcj02
 from cloudctl.engine import Engine, Output
-from cloudctl.ingest.plausibility import MAX_CONTRADICTIONS, MAX_VEHICLES
+from cloudctl.events import Events
+from cloudctl.geo import Origin
+from cloudctl.ingest.plausibility import MAX_CONTRADICTIONS, MAX_VEHICLES, Plausibility
+from cloudctl.ingest.rejections import RejectedMessage
+from cloudctl.metrics import Metrics
 from cloudctl.schema import RawMessage, Reject, VehicleState
 from cloudctl.settings import EngineConfig
 
@@ -134,6 +138,103 @@ def test_a_heading_that_contradicts_the_way_is_refused_and_one_that_agrees_never
         assert wrong.metrics.total("vehicle.heading_contradicts") >= MAX_CONTRADICTIONS
         assert {reject.field for _, reject in rejects(outs)} == {"heading"}
         assert len([event for out in outs for event in out.events if "heading" in event]) >= 1
+
+
+MISTAKEN_SPEEDS: dict[str, Callable[[float], float]] = {
+    "km/h": lambda speed: 3.6 * speed,
+    "mph": lambda speed: 2.237 * speed,
+    "half of it": lambda speed: 0.5 * speed,
+    "always 0": lambda speed: 0.0,
+    "255 km/h, which means not available": lambda speed: 255 / 3.6,
+}
+
+
+def watched(way: Way, seconds: float, change: Callable[[VehicleState], VehicleState]) -> tuple[list[str], list[str]]:
+    """Return the fields of the refusals, and the events, of a vehicle that is on some lane."""
+    metrics = Metrics()
+    events = Events(metrics)
+    plausibility = Plausibility(lambda *_: True, metrics, events)
+    origin = Origin(39.8, 116.5)
+    fields = []
+    for k in range(int(seconds * 5)):
+        x, y, speed, heading = way(k * 0.2)
+        lat, lon = (float(v) for v in origin.to_geodetic(x, y))
+        t = T + k * 200 * MS
+        try:
+            plausibility.check(t, "car", change(VehicleState(t, lat, lon, speed, heading)))
+        except RejectedMessage as rejection:
+            fields.append(rejection.field)
+    return fields, events.take()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    course=st.floats(-pi, pi),
+    speed=st.floats(4.0, 25.0),
+    sigma=st.floats(0.1, 0.5),
+    interval=st.sampled_from([0.2, 0.4, 1.0]),
+    seed=st.integers(0, 2**32),
+)
+def test_a_speed_that_contradicts_the_way_is_refused_and_one_that_agrees_never(
+    course: float, speed: float, sigma: float, interval: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+
+    def way(seconds: float) -> tuple[float, float, float, float]:
+        fix = seconds // interval * interval  # the receiver's newest position may be of a moment ago
+        noise = rng.normal(0.0, sigma, 2)
+        return speed * fix * cos(course) + noise[0], speed * fix * sin(course) + noise[1], speed, course
+
+    fields, events = watched(way, 60.0, lambda s: msgspec.structs.replace(s, accuracy=0.5))
+    assert "speed" not in fields
+    assert not any("its speed is" in event for event in events)
+
+    for name, mistaken in MISTAKEN_SPEEDS.items():
+        if interval == 1.0 and 0.4 < mistaken(speed) / speed < 3.0:
+            continue  # positions so far apart hide it, in some of the ways that the two can be in step
+        fields, events = watched(
+            way,
+            60.0,
+            lambda s, mistaken=mistaken: msgspec.structs.replace(s, speed=mistaken(s.speed), accuracy=0.5),
+        )
+        assert "speed" in fields, name
+        assert any("its speed is" in event for event in events)
+
+
+def test_the_vehicle_with_a_speed_in_km_h_is_answered_and_its_report_is_not_used(code: CompiledCode) -> None:
+    engine = engine_of(code)
+    outs = drive(engine, code, lane_way(code), 15.0, lambda s: msgspec.structs.replace(s, speed=3.6 * s.speed))
+    assert {reject.field for _, reject in rejects(outs)} == {"speed"}
+    assert all("m/s" in reject.remedy for _, reject in rejects(outs))
+    assert engine.metrics.total("reject.state") > 10
+
+
+def test_a_position_that_stands_while_the_vehicle_drives_is_refused() -> None:
+    fields, events = watched(lambda _: (20.0, 8.0, 13.0, -pi), 20.0, lambda s: s)
+    assert set(fields) == {"speed"}
+    assert len(events) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(1.0, 4.0), st.floats(3.0, 18.0), st.floats(5.0, 30.0), st.integers(0, 2**32))
+def test_braking_standing_and_setting_off_are_no_contradiction(
+    accel: float, speed: float, stand: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    change = speed / accel  # s from standing to full speed, and back
+    period = 2 * change + stand + 6.0
+    far = {0.0: 0.0}
+
+    def pace(seconds: float) -> float:
+        now = seconds % period
+        return max(0.0, min(speed, accel * now, accel * (2 * change + 6.0 - now)))
+
+    def way(seconds: float) -> tuple[float, float, float, float]:
+        last = max(far)
+        far[seconds] = far[last] + 0.5 * (pace(last) + pace(seconds)) * (seconds - last)
+        return far[seconds] + float(rng.normal(0, 0.3)), 0.0, pace(seconds), 0.0
+
+    assert watched(way, 60.0, lambda s: s) == ([], [])
 
 
 def test_a_vehicle_whose_heading_agrees_again_is_taken_again(code: CompiledCode) -> None:

@@ -209,3 +209,69 @@ def test_every_class_with_priority_can_be_granted(stage: Stage, kind: str) -> No
     desk = PriorityRequestServer()
     desk.take(T, "v1", request(stage, k), stage.code)
     assert work(desk, stage.world())[0]["vehicle:v1"].startswith("granted")
+
+
+def movements(stage: Stage) -> tuple[int, int, int]:
+    """Return a lane's movement straight on, and another movement with a group of its own."""
+    lane, k = straight(stage)
+    code = stage.code
+    other = next(
+        j
+        for j in range(code.n_conns)
+        if code.conn_inner[j] and code.conn_group[j] >= 0 and code.conn_group[j] != code.conn_group[k]
+    )
+    return lane, k, other
+
+
+def test_the_same_id_for_another_movement_is_another_request_and_the_controller_is_released(stage: Stage) -> None:
+    lane, k, other = movements(stage)
+    stage.state, stage.left = GREEN, 4.0
+    stage.put(lane, 80.0, 12.0, "bus", k)
+    desk = PriorityRequestServer()
+    desk.take(T, "v1", request(stage, k), stage.code)
+    (first,) = work(desk, stage.world())[1]
+    desk.take(T, "v1", request(stage, other), stage.code)
+    released, *asked = work(desk, stage.world(T + SECOND // 10))[1]
+    assert (released.action, released.group) == ("release", first.group)
+    assert all(message.group != first.group for message in asked)
+    assert [desk.requests[key].connection for key in desk.requests] == [other]
+
+
+@pytest.mark.parametrize("is_in_one_step", [True, False])
+def test_a_request_that_was_taken_back_may_be_made_again_under_its_id(stage: Stage, is_in_one_step: bool) -> None:
+    lane, k = straight(stage)
+    stage.state, stage.left = GREEN, 4.0
+    stage.put(lane, 80.0, 12.0, "bus", k)
+    desk = PriorityRequestServer()
+    desk.take(T, "v1", request(stage, k), stage.code)
+    assert work(desk, stage.world())[1][0].action == "extend"
+    desk.take(T, "v1", request(stage, k, action="cancel"), stage.code)
+    actions = []
+    if not is_in_one_step:
+        actions += [message.action for message in work(desk, stage.world(T + SECOND // 20))[1]]
+    desk.take(T, "v1", request(stage, k), stage.code)
+    status, asked = work(desk, stage.world(T + SECOND // 10))
+    assert status["vehicle:v1"].startswith("granted")
+    assert [*actions, *(message.action for message in asked)] == ["release", "extend"]
+
+
+def test_a_request_repeated_after_it_was_served_stays_served(stage: Stage) -> None:
+    lane, k = straight(stage)
+    stage.put(lane, -12.0, 12.0, "bus", k)
+    desk = PriorityRequestServer()
+    for n in range(4):
+        desk.take(T, "v1", request(stage, k), stage.code)
+        status, _ = work(desk, stage.world(T + n * SECOND))
+    before = status["vehicle:v1"]
+    desk.take(T, "v1", request(stage, k), stage.code)
+    assert work(desk, stage.world(T + 4 * SECOND))[0]["vehicle:v1"] == before
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_request_for_an_intersection_of_no_node_is_answered(code: CompiledCode, shared: bool) -> None:
+    engine = Engine([code.code], EngineConfig({"g": {"r0": code.code.id}}, shared=shared))
+    body = VehicleRequest(T, "q1", "UST1.0", "C1", T + SECOND)
+    out = engine.step(T, [RawMessage("requests", "bus-1", msgspec.json.encode(body))])
+    assert [(name, reject.kind, reject.field) for name, reject in out.rejects] == (
+        [] if shared else [("bus-1", "requests", "intersection")]
+    ), "where other nodes share the city, the one that serves it answers"
