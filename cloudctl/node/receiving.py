@@ -18,7 +18,8 @@ MAX_BATCH = 8192
 
 
 class Receiver:
-    """Takes messages from the socket. `reply(gateway, moved)` answers one of an intersection that another node serves."""
+    """Takes messages from the socket. `reply(gateway, moved)` answers one of an intersection that another node
+    serves."""
 
     def __init__(
         self, *, server: Server, peers: Peers, share: Share, clock: Clock, reply: Callable[[str, Moved], None]

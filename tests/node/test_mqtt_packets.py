@@ -1,7 +1,9 @@
 """PUBLISH packets as the node writes and reads them, against the client library's and a real broker's."""
 
+from itertools import pairwise
+
 import pytest
-from gmqtt.mqtt.package import PublishPacket
+from gmqtt.mqtt.package import PublishPacket  # noqa: TID251
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +63,7 @@ def test_however_a_stream_is_cut_every_message_is_read_once(
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     reader = PacketReader()
     packets = [
-        packet for start, end in zip(edges, edges[1:], strict=False) for packet in reader.read(stream[start:end])
+        packet for start, end in pairwise(edges) for packet in reader.read(stream[start:end])
     ]
     assert [message_of(packet, version) for packet in packets] == [message[:2] for message in messages]
 
