@@ -62,9 +62,7 @@ def test_however_a_stream_is_cut_every_message_is_read_once(
     )
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     reader = PacketReader()
-    packets = [
-        packet for start, end in pairwise(edges) for packet in reader.read(stream[start:end])
-    ]
+    packets = [packet for start, end in pairwise(edges) for packet in reader.read(stream[start:end])]
     assert [message_of(packet, version) for packet in packets] == [message[:2] for message in messages]
 
 
