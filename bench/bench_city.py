@@ -136,15 +136,12 @@ def _losses(folder: Path) -> dict[str, int]:
 
 
 def _stage_seconds(folder: Path) -> dict[str, float]:
-    """Return the seconds that the nodes have spent in each stage of their steps, about: by count and median where the
-    status has no totals."""
+    """Return the seconds that the nodes have spent in each stage of their steps."""
     spent: dict[str, float] = {}
     for status in _statuses(folder):
         for stage, summary in status["latency_us"].items():
-            if stage not in STAGES:
-                continue
-            total = summary.get("total", summary["count"] * summary["p50"])
-            spent[stage] = spent.get(stage, 0.0) + total / 1e6
+            if stage in STAGES:
+                spent[stage] = spent.get(stage, 0.0) + summary["total"] / 1e6
     return spent
 
 

@@ -44,9 +44,10 @@ class Histogram:
         return self.largest
 
     def summary(self) -> dict[str, float]:
-        """Return count, p50, p99, p99.9 and max, in us."""
+        """Return how many there were, and their total, p50, p99, p99.9 and max, in us."""
         return {
             "count": self.count,
+            "total": self.total,
             "p50": self.quantile(0.5),
             "p99": self.quantile(0.99),
             "p99_9": self.quantile(0.999),

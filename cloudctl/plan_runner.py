@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from . import downstream, planner, signal_priority, world
+from .broadcasts import broadcasts
 from .clock import SECOND
 from .codes.days import DayCalendar
 from .events import Events
@@ -23,7 +24,7 @@ from .intersection import NEVER, IntersectionState
 from .metrics import Metrics
 from .neighbours import Neighbours
 from .output import Output
-from .schema import VERSION, Advisory, Broadcast
+from .schema import Advisory
 from .snapshots import build_all, detached
 from .vehicles import VehicleRegistry
 
@@ -193,8 +194,13 @@ class PlanRunner:
             self._metrics.count("advisory", advisory.kind)
         output.advisories += advisories
 
-        broadcast = Broadcast(VERSION, intersection.code.code.id, t, tuple(advisories))
-        output.replies += [(gateway, "broadcast", broadcast) for gateway in intersection.gateways]
+        output.replies += broadcasts(
+            t=t,
+            intersection=intersection.code.code.id,
+            advisories=advisories,
+            names=intersection.gateways,
+            gateways=self._gateways,
+        )
 
     def _report_failure(self, t: int, intersection: IntersectionState, error: Exception, output: Output) -> None:
         """Note a fault of the node's own in a plan, and advise vehicles that there is no advice."""

@@ -54,7 +54,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "signals",
             "io",
         ),  # I/O below the engine: it can be replaced by a recording, and the engine cannot reach it
-        ("hazards", "perception", "scans", "world"),
+        ("broadcasts", "hazards", "perception", "scans", "world"),
         ("snapshots",),
         ("forecast", "sensor_health"),
         ("planner", "traffic"),
@@ -112,7 +112,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
-        ("bridge", "http_answers", "http_guard", "notify", "private_files"),
+        ("bridge", "http_answers", "http_guard", "mqtt_packets", "notify", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
         ("signal_subscription", "tile_subscription"),
         ("egress",),
@@ -132,7 +132,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "workers",
         ),
         ("init_folder",),
-        ("init_city", "publish", "reload"),
+        ("init_city", "publish", "receiving", "reload"),
         ("doctor", "http_side", "outgoing", "reloader", "startup"),
         ("live", "supervisor"),
     ),

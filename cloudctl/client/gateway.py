@@ -27,7 +27,7 @@ from ..schema import (
 )
 from .credentials import read_gateway_folder
 from .link import Link, LinkUser
-from .routes import Routes
+from .routes import UnitRoutes
 from .standard_messages import MAX_REFUSALS, StandardMessages
 
 LINGER = SECOND // 2  # that closing waits for a connection that is just being made
@@ -93,7 +93,7 @@ class Gateway(StandardMessages):
         if not addresses:
             raise ValueError("address is empty: give that of a node, such as tcp://host:7788, or a list of several")
 
-        self._routes = Routes(addresses, self.rsus, self._open_link)
+        self._routes = UnitRoutes(addresses, self.rsus, self._open_link)
 
     @property
     def state(self) -> str:

@@ -40,7 +40,7 @@ class Sent:
 
 
 @dataclass(eq=False)
-class Route:
+class UnitRoute:
     """Where one roadside unit's messages go."""
 
     rsu: str
@@ -56,7 +56,7 @@ class Route:
         return self.link.is_connected and stopwatch() >= self.held_until
 
 
-class Routes:
+class UnitRoutes:
     """The routes of one gateway. `open_link(address, node_key)` makes a connection."""
 
     def __init__(
@@ -69,8 +69,9 @@ class Routes:
         self.dropped = 0
         self._sent_by_closed = 0
         first = self._link(self._addresses[0], None)
-        self.routes = {rsu: Route(rsu, first) for rsu in rsus}
-        self._of_no_unit = Route("", first)  # what is sent of a unit that is not this gateway's is refused by the node
+        self.routes = {rsu: UnitRoute(rsu, first) for rsu in rsus}
+        # what is sent of a unit that is not this gateway's is refused by the node
+        self._of_no_unit = UnitRoute("", first)
 
     @property
     def waiting(self) -> bool:
@@ -101,7 +102,7 @@ class Routes:
         self.dropped += dropped
         return dropped == 0
 
-    def flush(self, route: Route) -> None:
+    def flush(self, route: UnitRoute) -> None:
         """Send what was kept of a unit."""
         if not route.outbox or not route.is_ready:
             return
@@ -197,7 +198,7 @@ class Routes:
         self._used[address] = stopwatch()
         return link
 
-    def _reroute(self, route: Route, link: Link) -> None:
+    def _reroute(self, route: UnitRoute, link: Link) -> None:
         if route.link is link:
             return
         route.link, route.held_until = link, 0
@@ -206,7 +207,7 @@ class Routes:
         if link.is_connected:
             link.hello([route.rsu])
 
-    def _leave_absent(self, route: Route) -> None:
+    def _leave_absent(self, route: UnitRoute) -> None:
         """Leave a link that is not connected for the next address of the list."""
         link = route.link
         if link.state == "connecting" and stopwatch() - link.opened < CONNECT_PATIENCE:
@@ -246,7 +247,7 @@ class Routes:
 
     # --- messages ---
 
-    def _put(self, route: Route, kept: Kept) -> bool:
+    def _put(self, route: UnitRoute, kept: Kept) -> bool:
         if not route.link.send(kept.kind, kept.body):
             return False
         also = route.also
@@ -261,7 +262,7 @@ class Routes:
         recent.append(Sent(kept, route.link, also))
         return True
 
-    def _taken_back(self, route: Route, link: Link, moved: Moved) -> list[Sent]:
+    def _taken_back(self, route: UnitRoute, link: Link, moved: Moved) -> list[Sent]:
         """Return, in order, what a node refused with a message and after it, and no other node has got: it is no longer
         taken as sent."""
         sent = sorted((item for stream in route.recent.values() for item in stream), key=lambda item: item.kept.at)
@@ -279,7 +280,7 @@ class Routes:
                 refused.append(item)
         return refused
 
-    def _not_sent_to(self, link: Link, route: Route, refused: Iterable[Sent]) -> list[Sent]:
+    def _not_sent_to(self, link: Link, route: UnitRoute, refused: Iterable[Sent]) -> list[Sent]:
         """Return those of some refused messages that a link has not been sent besides, in order; the others are now
         that link's, which may refuse them yet."""
         missing = []

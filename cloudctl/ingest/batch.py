@@ -1,6 +1,5 @@
 """The accepted messages of one batch, and the replies to the others."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -42,4 +41,3 @@ class Batch:
     refused_signals: list[tuple[str, StaleMessage | SignalTimingError]] = field(default_factory=list)
     replies: list[tuple[str, str, msgspec.Struct]] = field(default_factory=list)  # (gateway, kind, body)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)  # (vehicle, why its message was refused)
-    reject_counts: Counter[str] = field(default_factory=Counter)  # rejects among `replies`, by gateway

@@ -123,6 +123,7 @@ class Ingest:
     def receive(self, t_rx: int, messages: Sequence[RawMessage]) -> Batch:
         """Check and order one batch received at `t_rx` ns."""
         batch = Batch()
+        self._rejects.begin(t_rx)
         pending: list[Pending] = []
         for raw in messages:
             try:

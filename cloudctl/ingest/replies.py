@@ -1,6 +1,7 @@
 """Rejects as they are sent: every refusal is counted, and a sender that goes on gets no more of them than it can
 read."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ..clock import SECOND
@@ -10,7 +11,11 @@ from ..schema import VERSION, Reject
 from .batch import Batch
 from .rejections import RejectedMessage
 
-MAX_REPLIES = 32  # rejects to one gateway for one batch
+# rejects to one gateway in one second: of one field of one kind of message, and in all. A gateway whose messages are
+# all refused, as when the node is overloaded, has the reason by the first; to make and send one costs as much as to
+# accept some messages.
+MAX_REPLIES_OF_A_FIELD = 32
+MAX_REPLIES = 128
 REJECT_INTERVAL = SECOND  # between two rejects to one vehicle
 PART_INTERVAL = 10 * SECOND  # between two rejects of the same part of a roadside unit's messages
 MAX_REMEMBERED = 10_000  # vehicles, and parts of messages, whose last reject is remembered
@@ -23,6 +28,9 @@ class RejectSender:
         self._metrics = metrics
         self._vehicles = OncePer(REJECT_INTERVAL, MAX_REMEMBERED)
         self._parts = OncePer(PART_INTERVAL, MAX_REMEMBERED)
+        self._second = 0  # that the rejects to gateways below are of
+        self._sent: Counter[str] = Counter()  # rejects by gateway
+        self._sent_of_fields: Counter[tuple[str, str, str]] = Counter()  # by gateway, kind of message and field
 
     def to_vehicle(
         self, t_rx: int, vehicle: str, kind: str, rejection: RejectedMessage, *, part: bool
@@ -36,11 +44,27 @@ class RejectSender:
             return []
         return [(vehicle, make_reject(kind, None, rejection))]
 
+    def begin(self, t_rx: int) -> None:
+        """Begin a batch that was received at `t_rx` ns."""
+        second = t_rx // SECOND
+        if second != self._second:
+            self._second = second
+            self._sent.clear()
+            self._sent_of_fields.clear()
+
     def to_gateway(self, gateway: str, kind: str, seq: int | None, rejection: RejectedMessage, batch: Batch) -> None:
-        """Add a reject to the replies of a batch, where its gateway has not had MAX_REPLIES of them."""
-        if batch.reject_counts[gateway] < MAX_REPLIES:
-            batch.reject_counts[gateway] += 1
-            batch.replies.append((gateway, "reject", make_reject(kind, seq, rejection)))
+        """Add a reject to the replies of a batch, where its gateway has not had too many of them in this second."""
+        if self._sent[gateway] >= MAX_REPLIES:
+            self._metrics.count("drop.reject", gateway)
+            return
+        field = (gateway, kind, rejection.field)
+        if self._sent_of_fields[field] >= MAX_REPLIES_OF_A_FIELD:
+            self._metrics.count("drop.reject", gateway)
+            return
+
+        self._sent[gateway] += 1
+        self._sent_of_fields[field] += 1
+        batch.replies.append((gateway, "reject", make_reject(kind, seq, rejection)))
 
     def parts_to_gateway(
         self,

@@ -197,16 +197,16 @@ class Server:
         try:
             while len(messages) < limit:
                 peer = receive(zmq.NOBLOCK)
-                frames = []
-                while self._socket.getsockopt(zmq.RCVMORE):
+                # a frame knows whether another follows, the socket only by a call that costs more than receiving does
+                frames = [receive(copy=False)]
+                while frames[-1].more:
                     frames.append(receive(copy=False))
                 if len(frames) != 2:
                     self.malformed += 1
                     kind, body = b"", b""
                 else:
                     kind, body = frames[0].bytes, frames[1].bytes
-                key = _proven_key(frames[-1]) if frames else ""
-                messages.append(Received(peer=peer, key=key, kind=kind, body=body))
+                messages.append(Received(peer, _proven_key(frames[-1]), kind, body))
         except zmq.Again:
             pass
         return messages

@@ -41,6 +41,7 @@ from .outgoing import Outgoing
 from .peers import Peers
 from .pid_file import PidFile
 from .publish import Publisher
+from .receiving import Receiver
 from .reloader import Reloader, RunningParts, reachable_section
 from .reports import Reports
 from .share import Share
@@ -54,7 +55,6 @@ from .startup import (
 )
 from .workers import own_file
 
-DRAIN_BATCH = 512  # messages that are taken from the socket at once
 # s between two looks at what runs in the background; the recording is written out at each, so that at most 1 s of it
 # is lost
 FLUSH_INTERVAL = 0.5
@@ -121,6 +121,15 @@ class Node:
         self.other_viewers = OtherViewers(config, self.engine, self.recorder, token)
         self._reloader = self._make_reloader(file) if file else None
 
+        self._receiver = Receiver(
+            server=self.server,
+            peers=self._peers,
+            share=self.share,
+            clock=self.clock,
+            reply=lambda gateway, moved: self._try(
+                "reply", "moved", self._peers.reply, gateway, "moved", moved, self.engine.config
+            ),
+        )
         self._inbox = Inbox(self.metrics)
         self._pulse = Pulse(self.metrics, FLUSH_INTERVAL)
         http = self._make_http(token) if config.http.bind else None
@@ -356,10 +365,7 @@ class Node:
         try:
             if inputs := self._inputs():
                 self.step(inputs)
-            received = [self._peers.message_of(received) for received in self.server.drain(DRAIN_BATCH)]
-            if received:
-                self._peers.note_contacts(self.clock.now(), received)
-            batch = self._served_here(received)
+            batch = self._receiver.take()
             batch += self._neighbours.take()
             batch += self._inbox.take()
             due = self.engine.next_plan()
@@ -368,7 +374,7 @@ class Node:
         except Exception as error:
             self._confine("receive", "", error)
         self._arm()
-        if self.server.readable() or self.share.is_behind:
+        if self._receiver.is_behind or self.share.is_behind:
             self._wake()
 
     def _inputs(self) -> list[RawMessage]:
@@ -377,13 +383,6 @@ class Node:
         if self.engine.neighbours.is_asked_anew and self.share.ownership.is_shared:
             inputs += self._neighbours.look(self.clock.now())
         return inputs
-
-    def _served_here(self, batch: list[RawMessage]) -> list[RawMessage]:
-        """Return the messages of a batch that are of this node's share; answer the others with where to send them."""
-        batch, moved = self.share.here(batch)
-        for gateway, body in (*moved, *self.share.announcements()):
-            self._try("reply", "moved", self._peers.reply, gateway, "moved", body, self.engine.config)
-        return batch
 
     def _arm(self) -> None:
         """Set the timer for the next plan."""

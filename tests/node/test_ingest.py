@@ -12,6 +12,7 @@ from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
 from cloudctl.fusion import FusionConfig
+from cloudctl.ingest.replies import MAX_REPLIES, MAX_REPLIES_OF_A_FIELD
 from cloudctl.schema import MAX_BODY, Hello, RawMessage, Reject, Signals, SignalState, Sync
 from cloudctl.settings import EngineConfig
 from cloudctl.topics import TOPICS
@@ -24,6 +25,7 @@ def block(n: int, length: int | None = None, **columns: float) -> bytes:
     return data if length is None else data[:length]
 
 
+FIELDS = ("v", "r", "s", "q", "t", "lat", "lon", "o")
 BAD = {
     "wrong version": ({"v": 2}, "v", "version 1"),
     "RSU of another key": ({"r": OTHER}, "r", "speaks for"),
@@ -79,10 +81,34 @@ def test_random_and_truncated_bytes(engine: Engine, code: CompiledCode, kind: st
 
 
 def test_every_cut_of_a_good_message_is_refused(engine: Engine, code: CompiledCode) -> None:
-    whole = perception(code)
-    for end in range(len(whole)):
-        assert len(feed(engine, "perception", whole[:end])) == 1, end
-    assert feed(engine, "perception", whole) == []
+    t = T
+    for end in range(len(perception(code))):
+        t += SECOND  # a gateway is sent only so many rejects in one second
+        assert len(feed(engine, "perception", perception(code, t=t)[:end], t=t)) == 1, end
+    assert feed(engine, "perception", perception(code, t=t), t=t) == []
+
+
+def test_a_gateway_all_of_whose_messages_are_refused_is_sent_some_rejects_and_the_others_are_counted(
+    engine: Engine, code: CompiledCode
+) -> None:
+    stale = [RawMessage("perception", "g", perception(code, q=q, t=T - 2 * SECOND)) for q in range(500)]
+    rejects = [body for k in range(3) for _, what, body in engine.step(T + k * MS, stale).replies if what == "reject"]
+    assert len(rejects) == MAX_REPLIES_OF_A_FIELD
+    assert engine.metrics.total("reject.perception") == 3 * 500
+    assert engine.metrics.total("drop.reject") == 3 * 500 - MAX_REPLIES_OF_A_FIELD
+
+    # Another mistake is still answered, and so is the same one in the next second.
+    assert [reject.field for reject in feed(engine, "perception", perception(code, r="nobody"))] == ["r"]
+    later = T + 2 * SECOND
+    assert [reject.field for reject in feed(engine, "perception", perception(code, t=T), t=later)] == ["t"]
+
+
+def test_no_gateway_is_sent_more_rejects_in_a_second_than_it_can_read(engine: Engine, code: CompiledCode) -> None:
+    rejects: list[object] = []
+    for field in FIELDS:
+        for _ in range(MAX_REPLIES_OF_A_FIELD + 10):
+            rejects += feed(engine, "perception", perception(code, **{field: {}}))
+    assert len(rejects) == MAX_REPLIES
 
 
 def test_an_oversized_message(engine: Engine, code: CompiledCode) -> None:

@@ -17,7 +17,7 @@ def test_quantiles_are_within_a_bucket_of_the_truth() -> None:
 
 
 def test_an_empty_histogram_is_zero() -> None:
-    assert Histogram().summary() == {"count": 0, "p50": 0.0, "p99": 0.0, "p99_9": 0.0, "max": 0.0}
+    assert Histogram().summary() == {"count": 0, "total": 0.0, "p50": 0.0, "p99": 0.0, "p99_9": 0.0, "max": 0.0}
 
 
 def test_counters_by_source() -> None:

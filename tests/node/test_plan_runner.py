@@ -34,12 +34,13 @@ class Rig:
             engine.step(t, batch)
         self.t = batches[-1][0]
         self.intersection: IntersectionState = engine.intersections[code.code.id]
+        self.gateways = Gateways({"g": Gateway(rsus), "h": Gateway(rsus)})
         self.metrics = Metrics()
         self.faults = Faults(self.metrics)
         self.runner = PlanRunner(
             vehicle_registry=VehicleRegistry(self.metrics),
             neighbours=engine.neighbours,
-            gateways=Gateways({"g": Gateway(rsus)}),
+            gateways=self.gateways,
             events=Events(self.metrics),
             metrics=self.metrics,
             faults=self.faults,
@@ -71,6 +72,24 @@ def test_a_plan_gives_advisories_and_the_same_to_each_gateway_of_the_intersectio
     assert rig.metrics.total("advisory") == len(output.advisories)
     assert rig.intersection.latest is not None
     assert rig.intersection.latest.t == rig.t
+
+
+@pytest.mark.parametrize("ahead", [7 * SECOND, -3 * MS])
+def test_a_broadcast_carries_times_of_its_gateways_clock(rig: Rig, ahead: int) -> None:
+    rig.gateways["h"].offset = ahead
+    rig.intersection.gateways = ("g", "h")
+    output = rig.plan(rig.t)
+    (_, _, by_g), (_, _, by_h) = [reply for reply in output.replies if reply[1] == "broadcast"]
+    assert isinstance(by_g, Broadcast)
+    assert isinstance(by_h, Broadcast)
+    assert (by_g.t, by_h.t) == (rig.t, rig.t + ahead)
+
+    assert by_g.advisories == tuple(output.advisories)
+    for own, local in zip(output.advisories, by_h.advisories, strict=True):
+        assert (local.id, local.t, local.valid_until) == (own.id, own.t + ahead, own.valid_until + ahead)
+        for name in ("t_sensor", "t_rx"):
+            t = getattr(own.inputs, name)
+            assert getattr(local.inputs, name) == (t + ahead if t else 0)
 
 
 def test_no_advisory_outlives_its_revision(rig: Rig) -> None:
