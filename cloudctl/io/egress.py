@@ -196,11 +196,6 @@ class Egress:
         """Return how many advisories are kept for a broker or vehicle that is away."""
         return len(self._held)
 
-    def flush(self) -> None:
-        """Send now what was published since the last call."""
-        if self._connection is not None and self.connected.is_set():
-            self._connection.flush()
-
     def waiting(self) -> int:
         """Return how many bytes wait in the socket."""
         return self._connection.waiting() if self._connection is not None and self.connected.is_set() else 0

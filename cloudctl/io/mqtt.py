@@ -17,11 +17,9 @@ from collections.abc import Callable
 from typing import Any
 
 import gmqtt  # noqa: TID251
-from gmqtt.mqtt.package import Package  # noqa: TID251
 
 from ..errors import CloudctlError
 from ..settings import BrokerSection
-from .mqtt_packets import PacketError, PacketReader, message_of, publish_packet
 
 CONNECT_TIMEOUT = 2.0  # s for TCP, TLS and CONNACK: a second SYN goes out after 1 s
 PING_INTERVAL = 1.0  # s
@@ -51,15 +49,11 @@ class Connection:
         self.reason = ""  # why it was lost
         self._section, self._on_message = section, on_message
         self._transport: Any = None
-        self._version = 0  # of MQTT, that both ends speak
-        self._packets = PacketReader()
-        self._unsent: list[bytes] = []  # packets that go out together
-        self._unsent_size = 0  # bytes
-        self._is_answered = False  # whether anything has come since the last check
+        self._seen = 0.0  # when the last byte came, as the client counts
         self._unanswered = 0
         self._client = gmqtt.Client(client_id, clean_session=True)
         self._client.set_config({"reconnect_retries": RECONNECTS})
-        self._client.on_message = self._receive_from_client
+        self._client.on_message = self._receive
         self._client.on_disconnect = self._on_disconnect
         if section.username:
             self._client.set_auth_credentials(section.username, section.password)
@@ -95,11 +89,6 @@ class Connection:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
 
-        # Nothing is subscribed to yet: the client's own reader has nothing that is not whole.
-        protocol = self._client._connection._protocol
-        self._version = protocol.proto_ver
-        protocol.data_received = self._receive
-
     def subscribe(self, *topics: str) -> None:
         """Subscribe at QoS 0."""
         # A broker allows few packets that it has not answered (mosquitto: 20), and each may be so long.
@@ -115,31 +104,14 @@ class Connection:
         self, topic: str, payload: bytes, retain: bool = False, expiry: int | None = None, qos: int = 0
     ) -> None:
         """Publish; a broker of MQTT 5 lets go of it after `expiry` s."""
-        if qos:
-            self.flush()
-            properties = {} if expiry is None else {"message_expiry_interval": expiry}
-            self._client.publish(topic, payload, qos=qos, retain=retain, **properties)
-            return
-
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self.flush)
-        packet = publish_packet(topic, payload, retain=retain, expiry=expiry, version=self._version)
-        self._unsent.append(packet)
-        self._unsent_size += len(packet)
-
-    def flush(self) -> None:
-        """Send now what was published, by one call; else it is sent when the event loop comes round."""
-        if not self._unsent:
-            return
-        data = b"".join(self._unsent)
-        self._unsent.clear()
-        self._unsent_size = 0
-        if not self.lost.is_set() and not self._transport.is_closing():
-            self._transport.write(data)
+        if expiry is None:
+            self._client.publish(topic, payload, qos=qos, retain=retain)
+        else:
+            self._client.publish(topic, payload, qos=qos, retain=retain, message_expiry_interval=expiry)
 
     def waiting(self) -> int:
-        """Return how many bytes wait, for the event loop and in the socket."""
-        return self._unsent_size + int(self._transport.get_write_buffer_size())
+        """Return how many bytes wait in the socket."""
+        return int(self._transport.get_write_buffer_size())
 
     async def watch(self) -> None:
         """Return when PING_INTERVAL has passed or the connection is lost; end a connection on which nothing came
@@ -153,16 +125,16 @@ class Connection:
                 await self.lost.wait()
         if self.lost.is_set():
             return
-        self._unanswered = 0 if self._is_answered else self._unanswered + 1
-        self._is_answered = False
+        connection = self._client._connection
+        self._unanswered = 0 if connection._last_data_in > self._seen else self._unanswered + 1
+        self._seen = connection._last_data_in
         if self._unanswered > MAX_UNANSWERED:
             self._end(f"it has not answered for {MAX_UNANSWERED * PING_INTERVAL:.0f} s")
         else:
-            self._client._connection._send_ping_request()
+            connection._send_ping_request()
 
     async def close(self) -> None:
         """Send what is queued and disconnect in peace, within about a second; else reset."""
-        self.flush()
         with contextlib.suppress(asyncio.TimeoutError, OSError):
             async with asyncio.timeout(DRAIN_TIMEOUT):
                 while not self.lost.is_set() and self.waiting():
@@ -194,31 +166,10 @@ class Connection:
         else:
             self._end("the connection ended without a word: it stopped, or the link to it is cut")
 
-    def _receive(self, data: bytes) -> None:
-        """Take in what has come; a fault with one message keeps none of the others back."""
-        self._is_answered = True
-        try:
-            for packet in self._packets.read(data):
-                message = message_of(packet, self._version)
-                if message is None:
-                    self._client._connection.put_package(Package(packet.first_byte, packet.body))
-                else:
-                    self._hand_on(*message)
-        except PacketError as error:
-            self._end(f"it sent what is no MQTT: {error}")
-
-    def _receive_from_client(self, _client: Any, topic: str, payload: bytes, _qos: int, _properties: Any) -> int:
-        self._hand_on(topic, bytes(payload))
+    def _receive(self, _client: Any, topic: str, payload: bytes, _qos: int, _properties: Any) -> int:
+        if not self.lost.is_set():
+            self._on_message(topic, bytes(payload))
         return 0
-
-    def _hand_on(self, topic: str, payload: bytes) -> None:
-        if self.lost.is_set():
-            return
-        try:
-            self._on_message(topic, payload)
-        except Exception as error:
-            context = {"message": f"a message on {topic}", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
 
 
 async def publish_retained(section: BrokerSection, topic: str, payload: bytes) -> None:

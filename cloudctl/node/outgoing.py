@@ -45,7 +45,6 @@ class Outgoing:
     def send(self, t: int, output: Output, payloads: list[tuple[Advisory, bytes]]) -> None:
         """Send what a step at `t` ns says; `payloads` are its advisories, encoded."""
         self._publish(t, output, payloads)
-        self._attempt("publish", "", self._egress.flush)
         self._log_events(output)
         self._answer(output)
 
