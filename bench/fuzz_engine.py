@@ -43,10 +43,8 @@ NOT_INPUTS = (
     "reject.frames",
     "reject.unknown_key",
     "reject.row",
-    "reject.signal_part",
-    "reject.health_part",
-    "reject.state_part",
 )
+PART = "_part"  # of the counters of what is refused of a message that is used without it
 INPUT_DROPS = ("drop.queue", "drop.inbox")
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -192,7 +190,7 @@ def accounted(counters: Mapping[str, Mapping[str, int]]) -> tuple[dict[str, int]
         prefix, _, kind = name.partition(".")
         if prefix == "accept":
             taken[kind] += sum(sources.values())
-        elif prefix == "reject" and name not in NOT_INPUTS:
+        elif prefix == "reject" and name not in NOT_INPUTS and not name.endswith(PART):
             refused[kind] += sum(sources.values())
         elif name in INPUT_DROPS:
             dropped += sum(sources.values())

@@ -72,7 +72,8 @@ class VehicleHandler:
         if intersection is None:
             self._metrics.count("vehicle.request_elsewhere", body.action)
             if not self._vehicle_registry.shared:  # else another node may serve it, and answers
-                received.rejects += self._ingest.reject(t, vehicle, "requests", _elsewhere(body))
+                # as a part: the message itself is counted as accepted by now
+                received.rejects += self._ingest.reject(t, vehicle, "requests", _elsewhere(body), part=True)
             return
         self._metrics.count("vehicle.request", body.action)
         declared_kind = self._vehicle_registry.declared_kind(vehicle, intersection)

@@ -225,12 +225,15 @@ def test_a_vehicle_far_from_every_intersection_is_answered_so(bench: Bench) -> N
     assert scans.fusions == []
 
 
-def test_a_priority_request_reaches_its_intersection_or_is_counted_as_of_another(bench: Bench) -> None:
+def test_a_priority_request_reaches_its_intersection_or_is_counted_and_answered_as_of_another(bench: Bench) -> None:
     movement = bench.intersection.code.conn_ids[0]
     bench.from_vehicle(T, "requests", VehicleRequest(T, "q", bench.name, movement, T + 10 * SECOND))
     assert bench.intersection.priority.busy
     assert bench.intersection.plan_scheduled
-    bench.from_vehicle(T, "requests", VehicleRequest(T, "q", "elsewhere", movement, T + 10 * SECOND))
+    elsewhere = VehicleRequest(T, "q", "elsewhere", movement, T + 10 * SECOND)
+    received = bench.ingest.receive(T, [RawMessage("requests", "car", msgspec.json.encode(elsewhere))])
+    bench.vehicle.handle(T, received, Scans(None))
+    assert [(vehicle, reject.field) for vehicle, reject in received.rejects] == [("car", "intersection")]
     assert bench.metrics.total("vehicle.request") == 1
     assert bench.metrics.total("vehicle.request_elsewhere") == 1
 
