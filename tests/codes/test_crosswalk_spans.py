@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudctl.codes.checks.geometry import FOLD_COSINE, _folded
+from cloudctl.codes.checks.geometry import FOLD_COSINE, folded_lines
 from cloudctl.codes.compiled.cells import grid
 from cloudctl.codes.compiled.crosswalk_spans import crossings
 from cloudctl.codes.polylines import F8, arc_lengths, middles, points_along
@@ -63,4 +63,4 @@ def test_a_line_that_turns_back_is_found_among_others_as_it_is_alone(many: list[
         ways = steps[lengths > 1.0] / lengths[lengths > 1.0, None]
         return len(ways) > 1 and float((ways[1:] * ways[:-1]).sum(axis=1).min()) < -FOLD_COSINE
 
-    assert _folded(many) == {number for number, line in enumerate(many) if turns_back(line)}
+    assert folded_lines(many) == {number for number, line in enumerate(many) if turns_back(line)}

@@ -287,8 +287,15 @@ def test_the_client_of_these_tests_speaks_as_the_makers_own_server_wants_it() ->
         while not client.channels:
             await client.receive()
         await client.subscribe("/place")
-        channel.log(LocationFix(latitude=1.0, longitude=2.0), log_time=5)
-        data = await asyncio.wait_for(client.socket.recv(), 10)
+
+        async def log() -> None:
+            while True:  # what is logged before the server has read the subscription goes to no client
+                channel.log(LocationFix(latitude=1.0, longitude=2.0), log_time=5)
+                await asyncio.sleep(0.1)
+
+        logging = asyncio.create_task(log())
+        data = await asyncio.wait_for(client.socket.recv(), 30)
+        logging.cancel()
         assert data[:13] == b"\x01\x07\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00"
         await client.socket.close()
 

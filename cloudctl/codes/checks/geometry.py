@@ -67,7 +67,7 @@ def geometry_faults(code: IntersectionCode) -> Iterator[Finding]:
 
 def _line_faults(lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> Iterator[Finding]:
     all_within_reach = bool(lines) and float(np.abs(np.concatenate(list(lines.values()))).max()) <= MAX_REACH
-    folded = _folded(list(lines.values()))
+    folded = folded_lines(list(lines.values()))
     for number, (name, line) in enumerate(lines.items()):
         farthest = 0.0 if all_within_reach else float(np.abs(line).max())
         if farthest > MAX_REACH:
@@ -97,7 +97,7 @@ def _line_faults(lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> Ite
             )
 
 
-def _folded(lines: list[F8]) -> set[int]:
+def folded_lines(lines: list[F8]) -> set[int]:
     """Return the numbers of the lines that turn back on themselves: two of their segments, one after the other but for
     segments too short to have a direction."""
     if not lines:
