@@ -14,7 +14,6 @@ from cloudctl import codes
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock, stopwatch
 from cloudctl.io import broker
-from cloudctl.schema import Group, SignalState
 
 
 def run() -> str:
@@ -67,23 +66,7 @@ async def _drive(scene: Scene, gateway: Gateway, vehicle: Vehicle, clock: WallCl
     while not stop.is_set():
         time_ns = clock.now()
         gateway.perception("r0", "cam", scene.lat, scene.lon, scene.columns(time_ns), time_ns)
-        end = time_ns + 12 * SECOND
-
-        groups = [
-            Group(
-                group=int(group_id),
-                state=SignalState.RED,
-                min_end=end,
-                max_end=end,
-                likely_end=end,
-                confidence=1.0,
-                next_green=end,
-                next_duration=20 * SECOND,
-            )
-            for group_id in scene.code.group_ids
-        ]
-
-        gateway.signal("r0", scene.code.code.id, 1, groups, time_ns)
+        gateway.signal("r0", scene.code.code.id, 1, scene.groups(time_ns), time_ns)
         await vehicle.report(msgspec.structs.replace(scene.state(time_ns), t=time_ns))
         gateway.poll()
         await asyncio.sleep(0.1)

@@ -19,7 +19,7 @@ from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock, stopwatch
 from cloudctl.io import broker
 from cloudctl.io.zeromq import new_keys, write_keys
-from cloudctl.schema import AdvisoryKind, Group, SignalState
+from cloudctl.schema import AdvisoryKind
 
 # At which node and vehicle reach the broker: links that can be cut one by one
 NODE_ADDRESS, VEHICLE_ADDRESS = "127.0.0.3", "127.0.0.2"
@@ -131,24 +131,9 @@ class Rig:
         while True:
             time_ns, gateway = wall.now(), self.gateway
             seen_at = time_ns + self.shift
-            end = seen_at + 12 * SECOND
-
-            groups = [
-                Group(
-                    group=int(group_id),
-                    state=SignalState.RED,
-                    min_end=end,
-                    max_end=end,
-                    likely_end=end,
-                    confidence=1.0,
-                    next_green=end,
-                    next_duration=20 * SECOND,
-                )
-                for group_id in self.code.group_ids
-            ]
             if gateway:
                 gateway.perception("r0", "cam", self.scene.lat, self.scene.lon, self.scene.columns(time_ns), seen_at)
-                gateway.signal("r0", self.code.code.id, 1, groups, seen_at)
+                gateway.signal("r0", self.code.code.id, 1, self.scene.groups(seen_at), seen_at)
                 gateway.poll()
 
             with contextlib.suppress(asyncio.TimeoutError):

@@ -104,10 +104,10 @@ class Scene:
             )
         )
 
-    def signal(self, rsu: str, seq: int, t: int) -> bytes:
-        """Return signal states: all red for 12 s more, then green."""
+    def groups(self, t: int) -> tuple[Group, ...]:
+        """Return every signal group red for 12 s more from `t` ns, then green for 20 s."""
         end = t + 12 * SECOND
-        groups = tuple(
+        return tuple(
             Group(
                 group=int(group_id),
                 state=SignalState.RED,
@@ -121,6 +121,8 @@ class Scene:
             for group_id in self.code.group_ids
         )
 
+    def signal(self, rsu: str, seq: int, t: int) -> bytes:
+        """Return signal states: all red for 12 s more, then green."""
         return encode(
             Signal(
                 version=VERSION,
@@ -129,7 +131,7 @@ class Scene:
                 revision=self.code.code.revision,
                 seq=seq,
                 t=t,
-                groups=groups,
+                groups=self.groups(t),
             )
         )
 

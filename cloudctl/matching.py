@@ -23,7 +23,7 @@ MIN_HEADING_COSINE = 0.3  # between motion and path: within about 70 degrees
 DECLARED_BONUS = 1.5  # cost taken off the paths that a vehicle declared
 HEADING_PENALTY = 6.0  # cost of motion across the path
 CLOSED_PENALTY = 4.0  # cost of a tidal lane that runs the other way now: only a track that moves against that is on it
-# Before the stop line of a lane from which the declared movement cannot be made: a driver who has not changed lane by
+# Before the stop line of a lane from which the declared movement cannot be made: a vehicle that has not changed lane by
 # then takes a movement of this lane, whatever was declared. Advice to stop comes 2 s before the last moment to stop
 # with 3 m/s^2 after 1 s: 6.7 s before the line at 22 m/s.
 CHANGE_TIME = 7.0  # s

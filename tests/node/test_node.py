@@ -21,7 +21,7 @@ from cloudctl.io import broker
 from cloudctl.io.recording.reader import Recording
 from cloudctl.io.zeromq import Dealer, new_keys
 from cloudctl.replay import replay
-from cloudctl.schema import VERSION, Group, Perception, SignalState
+from cloudctl.schema import VERSION, Perception
 
 
 @pytest.fixture
@@ -135,10 +135,8 @@ async def advice(node: NodeProcess, vehicle: Vehicle, gateway: Gateway, scene: S
         if first.done():
             break
         t = clock.now()
-        end = t + 12 * SECOND
-        groups = [Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in scene.code.group_ids]
         gateway.perception("rsu-1", "cam", scene.lat, scene.lon, scene.columns(t), t)
-        gateway.signal("rsu-1", scene.code.code.id, scene.code.code.revision, groups, t)
+        gateway.signal("rsu-1", scene.code.code.id, scene.code.code.revision, scene.groups(t), t)
         await vehicle.report(msgspec.structs.replace(scene.state(t), t=t))
         gateway.poll()
         await asyncio.sleep(0.1)

@@ -21,7 +21,6 @@ from cloudctl.io import broker
 from cloudctl.io.egress import Egress
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import BrokerSection
-from cloudctl.schema import Group, SignalState
 from cloudctl.topics import MqttTopics
 
 needs_mosquitto = pytest.mark.skipif(broker.mosquitto() is None, reason="mosquitto is not on PATH")
@@ -200,12 +199,8 @@ def test_after_a_node_was_killed_and_started_again_a_vehicle_is_given_all_its_ad
             async def drive() -> None:
                 while True:
                     t = WallClock().now()
-                    end = t + 12 * SECOND
-                    groups = [
-                        Group(int(g), SignalState.RED, end, end, end, 1.0, end, 20 * SECOND) for g in code.group_ids
-                    ]
                     gateway.perception("rsu-1", "cam", made.lat, made.lon, made.columns(t), t)
-                    gateway.signal("rsu-1", code.code.id, code.code.revision, groups, t)
+                    gateway.signal("rsu-1", code.code.id, code.code.revision, made.groups(t), t)
                     await vehicle.report(msgspec.structs.replace(made.state(t), t=t))
                     gateway.poll()
                     await asyncio.sleep(0.1)
