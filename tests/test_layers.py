@@ -119,6 +119,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "cloudctl.node": (
         ("__init__", "calendars", "clock_steps", "copies", "credentials", "deployment", "example_scripts", "exposure"),
+        ("config_rules",),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
         (
             "added",

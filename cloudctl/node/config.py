@@ -2,21 +2,16 @@
 
 import difflib
 import glob
-import ipaddress
-import string
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct, field
 
 from ..errors import CloudctlError
-from ..fusion import MAX_TRACKS
 from ..io.private_files import PrivateFileError
-from ..io.zeromq import KeyPair, ZeroMqError, check_key, read_keys
-from ..planner.priority import LEVEL
+from ..io.zeromq import KEY_LENGTH, KeyPair, ZeroMqError, check_key, read_keys
 from ..settings import (
     BrokerSection,
     CitySection,
@@ -29,8 +24,8 @@ from ..settings import (
     PrioritySettings,
     RecordSection,
 )
-from ..topics import wrong_vehicle_id
 from ..validation import Violation, violation_of
+from .config_rules import faults
 from .exposure import check_secrets, http_faults, open_faults, tls_faults
 
 
@@ -143,65 +138,6 @@ def _merged(gateways: Iterable[GatewaySection]) -> list[GatewaySection]:
     return list(merged.values())
 
 
-class Bound(NamedTuple):
-    """What a number of the node's file may be, and what it is."""
-
-    section: str
-    key: str
-    low: float
-    high: float
-    unit: str
-
-
-KEY_LENGTH = 40  # characters of a CURVE key as text (Z85)
-MIN_TOKEN = 16  # characters: 96 bits and more where they are random
-# What a WebSocket protocol's name may hold, and an address too.
-TOKEN_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
-
-BOUNDS = (
-    Bound("node", "workers", 1, 256, "processes"),
-    Bound("broker", "port", 1, 65_535, "a TCP port"),
-    Bound("plan", "period_ms", 1, 10_000, "ms"),
-    Bound("plan", "refresh", 0, 1, "a share of an advisory's validity"),
-    Bound("plan", "max_tracks", 1, MAX_TRACKS, "tracks of one intersection"),
-    Bound("record", "part_mb", 0.0625, 1_048_576, "MiB of one file"),
-    Bound("record", "part_minutes", 0.01, 44_640, "minutes of one file"),
-    Bound("record", "keep_mb", 0.125, 2**40, "MiB of the whole folder"),
-    Bound("record", "keep_days", 0.0001, 36_500, "days"),
-)
-
-
-def _check_numbers(config: NodeConfig, path: Path) -> None:
-    """Raise ConfigError for a number that cannot be meant."""
-    for section, key, low, high, unit in BOUNDS:
-        value = getattr(getattr(config, section), key)
-        low = 0 if (section, key) == ("broker", "port") and config.broker.embedded else low  # 0 picks a free one
-        if value is not None and not low <= value <= high:
-            raise ConfigError(
-                f"{path}: [{section}] {key} = {value} must be within {low:,g} .. {high:,g} ({unit}). Correct "
-                "it, or leave it out"
-            )
-    record = config.record
-    if record.keep_mb is not None and record.keep_mb < 2 * record.part_mb:
-        raise ConfigError(
-            f"{path}: [record] keep_mb = {record.keep_mb:g} must be at least twice part_mb = "
-            f"{record.part_mb:g}: the file that is "
-            f"written is never deleted. Write part_mb = {record.keep_mb / 4:g} or less"
-        )
-
-
-def _check_address(where: str, address: str, path: Path) -> None:
-    """Raise ConfigError for a ZeroMQ or HTTP address whose port cannot be."""
-    port = address.rpartition(":")[2]
-    if address.startswith(("ipc:", "inproc:")) or port == "*":
-        return
-    if not (port.isascii() and port.isdecimal() and int(port) <= 65_535):
-        raise ConfigError(
-            f"{path}: {where} = {address!r}: {port!r} must be a TCP port, 0 .. 65,535. Write one that is free, "
-            "such as 7788"
-        )
-
-
 def _with_keys_of_files(config: NodeConfig, path: Path) -> NodeConfig:
     """Return the configuration with each gateway's key as text, where a .pub file was named. Raises ConfigError."""
     gateways = []
@@ -222,108 +158,12 @@ def _with_keys_of_files(config: NodeConfig, path: Path) -> NodeConfig:
 
 
 def _check(config: NodeConfig, path: Path) -> None:
-    _check_numbers(config, path)
-    _check_address("[node] bind", config.node.bind, path)
-    names: set[str] = set()
+    """Raise ConfigError that names every fault of the settings, a line each."""
+    if found := list(faults(config)):
+        raise ConfigError("\n".join(f"{path}: {fault}" for fault in found))
     for gateway in config.gateway:
-        if gateway.name in names:
-            raise ConfigError(f"{path}: gateway {gateway.name!r} stands twice. Give each [[gateway]] a name of its own")
-        names.add(gateway.name)
-        if config.node.curve and gateway.key is None:
-            raise ConfigError(
-                f'{path}: gateway {gateway.name!r} has no key. Write key = "..." with the text after public = of its '
-                ".pub file, or the path of that file; cloudctl keys gateway NAME makes one"
-            )
         if gateway.key is not None:
             check_key(gateway.key, f"{path}: gateway {gateway.name}")
-    _check_rsus(config, path)
-    for vehicle, kind in config.priority.vehicles.items():
-        if kind not in LEVEL:
-            raise ConfigError(
-                f"{path}: [priority] vehicles: {vehicle!r} is of class {kind!r}, which has no priority. "
-                f"Classes: {', '.join(LEVEL)}"
-            )
-    bind = config.http.bind
-    if bind is not None and not (":" in bind and bind.rpartition(":")[2].isdecimal()):
-        raise ConfigError(f'{path}: [http] bind = {bind!r} is not "host:port", such as "0.0.0.0:8080"')
-    if bind is not None:
-        _check_address("[http] bind", bind, path)
-    _check_page(config, path)
-    _check_city(config.city, path)
-    if config.live.foxglove and bind is None:
-        raise ConfigError(
-            f'{path}: [live] foxglove is served by [http], which is off. Write [http] bind = "127.0.0.1:8080"'
-        )
-    _check_bridge(config.broker, path)
-    if config.broker.version not in (None, 4, 5):
-        raise ConfigError(
-            f"{path}: [broker] version = {config.broker.version}: MQTT has versions 4 (that is 3.1.1) and 5"
-        )
-
-
-def _check_page(config: NodeConfig, path: Path) -> None:
-    """Raise ConfigError for a token of the live page that could be guessed or not be sent, and for an origin that no
-    browser names so.
-    """
-    token = config.http.token
-    if token is not None and not (len(token) >= MIN_TOKEN and set(token) <= TOKEN_CHARACTERS):
-        raise ConfigError(
-            f"{path}: [http] token must be {MIN_TOKEN} or more of the characters A-Z a-z 0-9 - _. Leave it out: "
-            "then one is made "
-            'at each start and printed; or make one: python -c "import secrets; print(secrets.token_urlsafe(18))"'
-        )
-    for origin in config.http.origins:
-        if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
-            raise ConfigError(
-                f"{path}: [http] origins: {origin!r} is no origin. Write scheme, host and port alone: "
-                '"https://console.example:8443"'
-            )
-
-
-def _check_bridge(section: BrokerSection, path: Path) -> None:
-    """Raise ConfigError for a bridge that an edge's broker could not make."""
-    if section.bridge is None:
-        return
-    host, _, port = section.bridge.rpartition(":")
-    if not (host and port.isdecimal() and 0 < int(port) <= 65_535):
-        raise ConfigError(f'{path}: [broker] bridge = {section.bridge!r} must be "HOST:PORT" of the region\'s broker')
-    if not section.embedded:
-        raise ConfigError(f"{path}: [broker] bridge needs embedded = true: it is the embedded broker that passes on")
-    if section.bridge_name is None or wrong_vehicle_id(section.bridge_name):
-        raise ConfigError(
-            f"{path}: [broker] bridge_name = {section.bridge_name!r} must be this edge's name at the region"
-        )
-    if (section.bridge_cert is None) != (section.bridge_key is None) or (section.bridge_cert and not section.bridge_ca):
-        raise ConfigError(f"{path}: [broker] bridge_ca, bridge_cert and bridge_key belong together. Name all three")
-
-
-def _check_city(section: CitySection, path: Path) -> None:
-    """Raise ConfigError for a city that a node could not take part in."""
-    if not section.etcd:
-        if section != CitySection():
-            raise ConfigError(
-                f'{path}: [city] etcd is missing: write the servers, such as etcd = ["10.0.0.1:2379", "10.0.0.2:2379", '
-                '"10.0.0.3:2379"], or leave [city] out'
-            )
-        return
-    if rule := wrong_vehicle_id(section.node):
-        raise ConfigError(f"{path}: [city] node = {section.node!r} {rule}. Write a name that no other node has")
-    if not section.address.startswith("tcp://"):
-        raise ConfigError(
-            f'{path}: [city] address = {section.address!r} must be where gateways reach this node: "tcp://HOST:PORT"'
-        )
-    _check_address("[city] address", section.address, path)
-    for server in section.etcd:
-        host, _, port = server.rpartition(":")
-        try:
-            ipaddress.ip_address(host)
-            is_address = port.isdecimal()
-        except ValueError:
-            is_address = False
-        if not is_address:
-            raise ConfigError(f'{path}: [city] etcd: {server!r} must be "ADDRESS:PORT", the address numeric')
-    if (section.etcd_cert is None) != (section.etcd_key is None) or (section.etcd_cert and not section.etcd_ca):
-        raise ConfigError(f"{path}: [city] etcd_ca, etcd_cert and etcd_key belong together. Name all three")
 
 
 def _check_security(config: NodeConfig, path: Path) -> None:
@@ -336,20 +176,6 @@ def _check_security(config: NodeConfig, path: Path) -> None:
         check_secrets(config.broker, config.http, path)
     except PrivateFileError as error:
         raise ConfigError(f"{path}: {error}") from None
-
-
-def _check_rsus(config: NodeConfig, path: Path) -> None:
-    """An RSU that two gateways speak for stands at one intersection: sources are known by RSU."""
-    known: dict[str, tuple[str, str]] = {}
-    for gateway in config.gateway:
-        for rsu, intersection in gateway.rsus.items():
-            name, other = known.setdefault(rsu, (gateway.name, intersection))
-            if other != intersection:
-                raise ConfigError(
-                    f"{path}: RSU {rsu!r} is at {other!r} for gateway {name!r} and at {intersection!r} for "
-                    f"{gateway.name!r}. "
-                    "Give each RSU an id of its own"
-                )
 
 
 CITY_FILES = ("added", "etcd_ca", "etcd_cert", "etcd_key")

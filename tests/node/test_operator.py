@@ -233,6 +233,17 @@ def test_a_number_that_cannot_be_meant_is_refused_with_its_key(tmp_path: Path, t
     assert any(word in str(refused.value) for word in ("Correct it", "Write"))
 
 
+def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(
+        '[broker]\nport = 99999\nopen = true\n[plan]\nrefresh = 1.5\n[http]\norigins = ["console"]\n'
+    )
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "node.toml")
+    lines = str(refused.value).splitlines()
+    named = ("[broker] port = 99999", "[plan] refresh = 1.5", "[http] origins")
+    assert [next(name for name in named if name in line) for line in lines] == list(named)
+
+
 def test_a_node_made_without_a_file_says_that_there_is_nothing_to_read(
     caplog: pytest.LogCaptureFixture, tmp_path: Path, code: CompiledCode
 ) -> None:
