@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from messages_to_an_engine import OTHER
 from paths import OUTSIDE
 from recordings import Stopwatch
@@ -19,6 +20,13 @@ from cloudctl.engine import Engine
 from cloudctl.io import broker
 from cloudctl.planner.warm import warm
 from cloudctl.settings import EngineConfig
+
+# Hypothesis fails a test whose example, or whose making of examples, takes long by the wall clock: a machine that
+# stands still for a second does that to any of them, and time limits of the project are those of the benches.
+# Fixtures are one for all examples of a test: those of the project are read, or are reset by the test.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.register_profile("untimed", UNTIMED)
+settings.load_profile("untimed")
 
 PLANNING = {"planner", "node", "view", "sim", "signals", "tracker"}  # folders of tests that plan
 

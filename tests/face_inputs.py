@@ -25,7 +25,7 @@ from cloudctl.fusion import (
 from cloudctl.fusion_settings import FUSION_RANGES, SOURCE_RANGES
 
 T = 1_767_225_600_000_000_000
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 TOTAL_BYTES = DETECTION.itemsize
 
 numbers = st.one_of(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from paths import TESTS
 
 PACE = 0.1  # s: how long a loop that looks or sends may pause; whoever waits for more asks for it, see deadlines.py
@@ -64,6 +65,16 @@ def long_sleeps(tree: ast.Module) -> Iterator[str]:
                 yield f"line {node.lineno}: {ast.unparse(node)}"
 
 
+def own_limits(tree: ast.Module) -> Iterator[str]:
+    """Yield settings of hypothesis that time examples, or put a list of checks in place of that of the profile of
+    conftest.py (which a list does, rather than add to it): but none or all of them.
+    """
+    for node in ast.walk(tree):
+        is_limit = isinstance(node, ast.keyword) and node.arg in ("deadline", "suppress_health_check")
+        if is_limit and ast.unparse(node.value) != "list(HealthCheck)":
+            yield f"line {node.value.lineno}: {node.arg}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_file_of_tests_keeps_to_the_habits(path: Path) -> None:
     tree = ast.parse(path.read_text())
@@ -76,6 +87,8 @@ def test_a_file_of_tests_keeps_to_the_habits(path: Path) -> None:
         assert list(private_names(tree)) != [], "take it off the list"
     else:
         assert list(private_names(tree)) == [], "test through what is public, or make it public"
+    if path.name != "conftest.py":
+        assert list(own_limits(tree)) == [], "examples have no time limit: see the profile in conftest.py"
     if path.name != "deadlines.py":
         assert list(long_sleeps(tree)) == [], "wait with `when` or `until` of deadlines.py for what is to happen"
 
@@ -83,7 +96,15 @@ def test_a_file_of_tests_keeps_to_the_habits(path: Path) -> None:
 def test_the_habits_are_seen_where_they_are_broken() -> None:
     broken = ast.parse(
         "from m import _hidden\nx._inner()\nm.setattr(x, '_part', 1)\n"
-        "async def wait(n):\n    await asyncio.sleep(2)\n    await asyncio.sleep(n)"
+        "async def wait(n):\n    await asyncio.sleep(2)\n    await asyncio.sleep(n)\n"
+        "settings(deadline=200, suppress_health_check=[HealthCheck.filter_too_much])"
     )
     assert sorted(text.rpartition(" ")[2] for text in private_names(broken)) == ["_hidden", "_inner", "_part"]
     assert len(list(long_sleeps(broken))) == 2
+    assert len(list(own_limits(broken))) == 2
+
+
+def test_examples_of_hypothesis_have_no_time_limit() -> None:
+    assert settings.default is not None
+    assert settings.default.deadline is None
+    assert HealthCheck.too_slow in settings.default.suppress_health_check

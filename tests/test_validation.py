@@ -29,7 +29,7 @@ def broken(value: Any, kind: Any, reader: str) -> Violation:
 
 
 @pytest.mark.parametrize("reader", READERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=st.lists(st.sampled_from(["field", "item", "value"]), max_size=6), data=st.data())
 def test_the_path_of_a_wrong_value_is_found_however_deep_it_lies(
     reader: str, steps: list[str], data: st.DataObject

@@ -63,7 +63,7 @@ def test_what_the_node_answers_is_what_its_document_says(described: Any, address
     statuses = []
 
     @given(case=described[path]["GET"].as_strategy(generation_mode=mode))
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
     def ask(case: Any) -> None:
         response = case.call(base_url=address, headers=BEARER, timeout=20)
         case.validate_response(response)

@@ -169,7 +169,7 @@ def test_what_was_published_is_believed_no_longer_when_its_node_falls_silent() -
     assert next_signals(engine, scene, T + SECOND + 600 * MS, []) == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     body=st.one_of(st.binary(max_size=40), JSON.map(msgspec.json.encode), SIGNALS.map(msgspec.json.encode)),
     kind=st.sampled_from(["neighbour", "neighbour_signals"]),

@@ -1,7 +1,7 @@
 """Where lines cross, and which points are near which cell: compiled code beside plain arithmetic on whole arrays."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudctl.codes.checks.geometry import FOLD_COSINE, folded_lines
@@ -26,7 +26,6 @@ def plain_crossings(line: F8, along: F8, axis: F8) -> F8:
     return np.stack([along[hits] + share[hits] * (along[hits + 1] - along[hits]), sine], axis=1)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(lines, st.tuples(metres, metres, metres, metres))
 def test_crossings_are_those_of_the_plain_arithmetic(line: F8, axis: tuple[float, ...]) -> None:
     along = arc_lengths(line)
@@ -35,7 +34,6 @@ def test_crossings_are_those_of_the_plain_arithmetic(line: F8, axis: tuple[float
     )
 
 
-@settings(deadline=None)
 @given(st.lists(lines, min_size=1, max_size=5))
 def test_a_path_is_listed_in_every_cell_that_one_of_its_points_is_in(paths: list[F8]) -> None:
     start = np.cumsum([0, *map(len, paths)]).astype(np.int32)
@@ -47,14 +45,12 @@ def test_a_path_is_listed_in_every_cell_that_one_of_its_points_is_in(paths: list
             assert number in cells.path[cells.start[cell] : cells.start[cell + 1]]
 
 
-@settings(deadline=None)
 @given(st.lists(lines, min_size=1, max_size=5))
 def test_the_middles_of_lines_found_at_once_are_those_of_each_line(many: list[F8]) -> None:
     each = [points_along(line, arc_lengths(line), arc_lengths(line)[-1] / 2) for line in many]
     assert np.allclose(middles(many), each, atol=1e-6)
 
 
-@settings(deadline=None)
 @given(st.lists(lines, min_size=1, max_size=5))
 def test_a_line_that_turns_back_is_found_among_others_as_it_is_alone(many: list[F8]) -> None:
     def turns_back(line: F8) -> bool:

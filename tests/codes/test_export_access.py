@@ -3,7 +3,7 @@ closed sooner than opened."""
 
 import pytest
 from exported import GOOD, TARGETS, exported, lasting, let_in, pairs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -125,7 +125,7 @@ rules = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(
     rules,
     st.sampled_from([use for use in USES if use != "pedestrian"]),

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 from exported import GOOD, TARGETS, TIMES, exported, pairs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -111,7 +111,7 @@ limits = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(st.lists(limits, max_size=3), st.sampled_from([5.56, 13.9, 20.0]), st.sampled_from(TARGETS))
 def test_no_limits_are_raised_at_any_place_and_time_and_lowered_ones_are_declared(
     rules: list[Rule], speed: float, to: str

@@ -54,7 +54,7 @@ def edited(script: list[tuple], version: Crossing) -> dict[str, str]:
     return done
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(script=st.lists(EDITS, min_size=0, max_size=6), seed=st.integers(0, 5), renamed=st.booleans())
 def test_what_was_not_edited_stays_and_every_edit_is_reported(script: list[tuple], seed: int, renamed: bool) -> None:
     first = Crossing.plain().code()
@@ -122,7 +122,7 @@ def _recounted(lane, links: set[str], done: dict[str, str]) -> bool:
     return bool(done)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_no_edit_of_a_code_escapes_the_diff(data: st.DataObject) -> None:
     """Whatever field of whatever entity is changed, `changes` has a line that names the entity."""
@@ -142,7 +142,7 @@ def test_no_edit_of_a_code_escapes_the_diff(data: st.DataObject) -> None:
     assert changes(first, first) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_code_with_any_error_can_be_carried_over_and_compared(data: st.DataObject) -> None:
     """What stands in the folder may have been imported with errors, or spoilt by hand: the import goes on, and says

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 from drawn_roads import LENGTH, crossing, light, signals
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lanelet_roads import ELEMENT, KINDS, PIECES, Roads, lane_of
 from opendrive_codes import allowed, groups, one
@@ -16,7 +16,7 @@ from cloudctl.codes.formats.lanelet2.importer import import_lanelet2
 from cloudctl.codes.formats.opendrive.importer import import_opendrive
 from cloudctl.codes.rules import Vehicle, effective
 
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=25)
 UNITS = {"km/h": 3.6, "mph": 2.236936, "m/s": 1.0}
 SPANS = st.lists(
     st.tuples(st.integers(0, 44), st.sampled_from((20, 30, 40, 50, 60, 80)), st.sampled_from(sorted(UNITS))),

@@ -46,7 +46,7 @@ def swapped(points):
     return tuple((lon, lat) for lat, lon in points)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["lanes", "connections", "crosswalks", "zones", "devices", "nodes"]),
     st.integers(0, 30),
@@ -82,7 +82,7 @@ def test_a_reference_point_elsewhere_than_its_city_code_is_an_error_even_where_b
     assert [f.field for f in found(moved, "error") if f.entity == "code"] == ["ref_lat_e7, ref_lon_e7"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["valid_from", "valid_to"]),
     st.sampled_from([1, 10**3, 10**6]),
@@ -203,7 +203,7 @@ calendars = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(calendars, st.none() | st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31)), st.integers(1, 60))
 def test_a_rule_is_called_never_in_force_only_where_it_never_is(
     calendar: Calendar, begin: datetime | None, span: int
@@ -283,7 +283,7 @@ strange = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(RULED), strange)
 def test_any_value_in_any_place_is_read_or_refused_and_never_an_exception(path: tuple[Any, ...], value: Any) -> None:
     tree = json.loads(json.dumps(TREE))

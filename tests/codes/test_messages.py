@@ -123,7 +123,7 @@ groups = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(groups, st.integers(1_735_689_600_0, 1_767_225_599_9), st.integers(0, 127))
 def test_a_spat_goes_out_and_comes_back(found: list[Group], tenths: int, revision: int) -> None:
     t = tenths * SECOND // 10
@@ -281,7 +281,7 @@ def test_a_gateway_makes_our_form_of_a_spat() -> None:
     assert [g.state for g in doubtful[1]] == [SignalState.UNKNOWN] * 2
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["intersection.json", "corridor-2.json"]))
 def test_a_map_of_the_common_profile_comes_back(seed: int, name: str) -> None:
     """Lanes with line, width, use and flags, movements with turn and group, crosswalks, revision: the same, lines to 3

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exported import CODES, GOOD, NAMES, TARGETS, exported, lasting, let_in, line, pairs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from paths import CASES
@@ -156,7 +156,7 @@ def rules_of(choice: dict, lanes: list[Lane], roles: dict[str, str], conns: tupl
 
 
 @pytest.mark.parametrize("to", TARGETS)
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(mutations)
 def test_any_code_comes_back_with_every_difference_declared_and_nothing_raised_cut_moved_or_opened(
     to: str, choice: dict

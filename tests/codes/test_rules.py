@@ -216,7 +216,7 @@ DAYS = DayCalendar("2025-01-01", "2027-12-31", (Holiday("2026-05-01"), Holiday("
                    (MakeUpDay("2026-02-14", "2026-02-20"), MakeUpDay("2026-09-20", "2026-10-06"), MakeUpDay("2026-10-10", "2026-10-07")))  # fmt: skip  # noqa: E501
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(rules(), max_size=8, unique_by=lambda r: r.id),
     st.lists(vehicles, min_size=1, max_size=3),

@@ -149,7 +149,7 @@ def test_a_rule_on_a_zone_that_covers_no_lane_any_more_is_a_loss_and_the_node_ta
     assert errors(now) == []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(-4000, 4000), st.floats(-20.0, 20.0))
 def test_no_import_over_a_sound_code_writes_one_that_a_node_refuses(
     tmp_path_factory: pytest.TempPathFactory, north: int, offset: float

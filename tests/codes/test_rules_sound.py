@@ -113,7 +113,7 @@ tidal_rules = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     tidal_rules,
     tidal_rules,
@@ -231,7 +231,7 @@ def test_a_value_that_no_file_can_hold_is_an_error_even_where_the_kind_has_none(
     assert ("value", "error") in [(finding.field, str(finding.severity)) for finding in findings]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(mutated(), st.integers(0, len(CODE.rules) - 1))
 def test_whatever_validates_means_the_same_in_plain_and_compiled_rules_and_can_be_published(
     rule: Rule, place: int

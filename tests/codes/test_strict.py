@@ -77,7 +77,7 @@ KNOWN = {key for _, table in objects(WHOLE) for key in table} | {
 }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(misspelt())
 def test_a_misspelt_key_of_any_entity_at_any_depth_is_refused_with_its_path_and_the_right_key(
     case: tuple[str, str, str],

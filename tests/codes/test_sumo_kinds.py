@@ -81,7 +81,7 @@ def test_permissions_become_uses_and_rules(text: str, use: str, shared: set[str]
     assert may_use(code, "w_1") >= ROAD_USERS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sets(st.sampled_from(sorted(USER_OF_VCLASS)), min_size=1), st.booleans())
 def test_no_permission_opens_a_lane_to_a_vehicle_that_it_does_not_name(words: set[str], refuse: bool) -> None:
     text = f'{"disallow" if refuse else "allow"}="{" ".join(sorted(words))}"'

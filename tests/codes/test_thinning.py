@@ -35,7 +35,7 @@ def test_a_line_of_many_points_is_thinned_by_two_centimetres_at_most(to: str) ->
     assert ("lanes.points", "thinned") in {(d.field, d.what) for d in found.differences}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 300), st.integers(2, 63))
 def test_thinning_keeps_the_ends_the_pinned_points_and_two_centimetres(seed: int, count: int, most: int) -> None:
     rng = np.random.default_rng(seed)

@@ -155,7 +155,7 @@ def test_a_lanelet_far_from_the_crossing_keeps_its_own_users(tags: dict[str, str
 USERS = st.frozensets(st.sampled_from((*KINDS, "tram", "hov", "electric cars")), min_size=0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(USERS, st.lists(USERS, min_size=1, max_size=3))
 def test_bans_of_a_connection_bind_those_alone_that_its_lanes_let_in_and_it_does_not(
     before: frozenset[str], own: list[frozenset[str]]
@@ -173,7 +173,7 @@ def test_bans_of_a_connection_bind_those_alone_that_its_lanes_let_in_and_it_does
             assert not banned
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(USERS, USERS)
 def test_a_part_of_a_lane_is_never_open_to_motor_vehicles_that_it_is_not_for(
     own: frozenset[str], whole: frozenset[str]
@@ -256,7 +256,7 @@ TAGGED = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TAGGED, TAGGED, TAGGED)
 def test_whoever_may_use_a_part_of_a_way_may_use_it_in_the_code_and_nobody_else(
     far: tuple[dict[str, str], set[str]], near: tuple[dict[str, str], set[str]], inner: tuple[dict[str, str], set[str]]

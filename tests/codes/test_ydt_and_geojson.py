@@ -40,7 +40,7 @@ def placed(code: codes.IntersectionCode) -> dict:
     }
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["intersection.json", "corridor-1.json", "corridor-4.json"]))
 def test_a_map_of_yd_t_3709_goes_out_and_comes_back_the_same(seed: int, name: str) -> None:
     code, rng = codes.load(maps.path(name)), np.random.default_rng(seed)
@@ -77,7 +77,7 @@ def near(a, b) -> bool:
     return abs(a - b) <= 2 if isinstance(a, int) and not isinstance(a, bool) else a == b
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data())
 def test_geojson_and_the_compact_form_come_back_exactly(data: st.DataObject) -> None:
     move = data.draw(st.integers(-1000, 1000))

@@ -95,7 +95,7 @@ def test_the_node_follows_a_step_unless_most_of_those_it_serves_disagree(
     assert (keeper.trouble is None) == expected
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 2**62 // MS), min_size=2, max_size=5, unique=True))
 def test_no_two_runs_give_an_id_twice_whatever_the_clock_did_between_them(code: CompiledCode, begun: list[int]) -> None:
     stage = Stage(code)

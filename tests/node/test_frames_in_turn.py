@@ -133,7 +133,7 @@ def taken_in_full(batches: list[list[RawMessage]]) -> Taken:
         return Taken(batches)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(sent=st.lists(messages(), max_size=MAX_FRAMES), cuts=st.sets(st.integers(0, MAX_FRAMES)))
 def test_a_frame_is_taken_alike_in_any_split_and_by_either_way(sent: list[RawMessage], cuts: set[int]) -> None:
     sent = in_turn([0, 1]) + sent

@@ -187,7 +187,7 @@ def test_hazards_are_bounded_and_no_gateway_takes_anothers_room(code: CompiledCo
     assert MAX_OF_GATEWAY < MAX_HAZARDS
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.floats(-120, 120), st.floats(-120, 120)), min_size=3, max_size=9), st.data())
 def test_what_lies_in_a_polygon_agrees_with_points_taken_along_the_line(
     outline: list[tuple[float, float]], data: st.DataObject

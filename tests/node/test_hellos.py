@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages_to_an_engine import T, perception, signal
 
@@ -62,7 +62,7 @@ def test_a_gateway_that_restarts_with_a_bad_part_in_its_hello_serves_on_at_once(
     assert engine.ingest.sources["r0", "cam"].sensor is not None, "the good sensor is declared"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     place=st.sampled_from(["id", "type", "lat", "lon", "heading", "fov", "range", "hz"]),
     value=st.none()

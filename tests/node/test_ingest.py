@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from messages_to_an_engine import OTHER, T, feed, perception, signal
 
@@ -153,7 +153,6 @@ def test_unknown_intersection_and_end_times_out_of_order(engine: Engine, code: C
     assert feed(engine, "signal", signal(code, q=1)) == []
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(offset=st.integers(-(10**13), 10**13), ends=st.lists(st.integers(0, 60_000), min_size=4, max_size=4))
 def test_published_signals_count_by_the_nodes_clock_whatever_the_gateways_shows(
     code: CompiledCode, offset: int, ends: list[int]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.scene import Scene
@@ -50,7 +50,7 @@ def signal(code: CompiledCode, groups: object, seq: int, t: int) -> RawMessage:
     return RawMessage("signal", "g", encode(body))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(which=st.integers(0, 30), field=st.sampled_from(["g", "s", "mn", "mx", "lk", "ng", "nd"]), value=BAD)
 def test_a_bad_group_loses_only_itself_and_is_named(code: CompiledCode, which: int, field: str, value: object) -> None:
     engine = running(code)
@@ -104,7 +104,7 @@ def test_a_fault_stands_as_long_as_messages_repeat_it(code: CompiledCode, same: 
         assert quality.doubted(t) == {groups[0]["g"]: "times"}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(
     field=st.sampled_from(["id", "alive", "hz", "temperature", "clock_offset"]),
     value=st.text(max_size=4) | st.floats(-1e9, -1e3) | st.just(float("nan")),

@@ -1,7 +1,7 @@
 """Counters and histograms."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudctl.metrics import MAX_SOURCES, Histogram, Metrics
@@ -30,7 +30,6 @@ def test_counters_by_source() -> None:
     assert metrics.by_source("drop") == {"drop.queue": {"a": 2, "b": 1}}
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.sampled_from(["a", "b.c"]), st.integers(0, MAX_SOURCES + 50), st.integers(0, 9)),

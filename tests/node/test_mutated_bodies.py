@@ -109,10 +109,7 @@ MUTATION = st.tuples(
 
 
 @settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    max_examples=30, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate)
 )
 @given(
     mutations=st.lists(MUTATION, min_size=1, max_size=12),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from deadlines import until
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from started_folder import StartedFolder
 
@@ -304,7 +304,6 @@ def test_a_clock_that_chrony_finds_wrong_fails_with_its_offset(
     assert f"{float(offset):+.6f} s" in row.value
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_whatever_a_program_says_the_doctor_goes_on(text: str) -> None:
     import tempfile

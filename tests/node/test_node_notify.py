@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from deadlines import until
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from node_process import NodeProcess
 
@@ -139,7 +139,6 @@ def test_a_manager_that_does_not_read_holds_nothing_up(manager: Manager, tmp_pat
     assert 0 < len(manager.read()) < 5000
 
 
-@settings(deadline=None)
 @given(st.text(), st.sampled_from([10, 20, 25, 30, 40, 50]))
 def test_every_line_in_the_journal_has_the_priority_of_its_event(text: str, level: int) -> None:
     record = logging.LogRecord("cloudctl.node", level, "file.py", 1, "%s", (text,), None)

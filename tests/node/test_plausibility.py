@@ -110,7 +110,7 @@ def compass(state: VehicleState) -> VehicleState:
     return msgspec.structs.replace(state, heading=(pi / 2 - state.heading) % (2 * pi))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(-pi, pi), st.floats(2.0, 25.0), st.floats(0.1, 1.0), st.integers(0, 2**32))
 def test_a_heading_that_contradicts_the_way_is_refused_and_one_that_agrees_never(
     course: float, speed: float, sigma: float, seed: int
@@ -167,7 +167,7 @@ def watched(way: Way, seconds: float, change: Callable[[VehicleState], VehicleSt
     return fields, events.take()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     course=st.floats(-pi, pi),
     speed=st.floats(4.0, 25.0),
@@ -215,7 +215,7 @@ def test_a_position_that_stands_while_the_vehicle_drives_is_refused() -> None:
     assert len(events) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(1.0, 4.0), st.floats(3.0, 18.0), st.floats(5.0, 30.0), st.integers(0, 2**32))
 def test_braking_standing_and_setting_off_are_no_contradiction(
     accel: float, speed: float, stand: float, seed: int

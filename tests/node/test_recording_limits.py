@@ -71,7 +71,7 @@ def test_recordings_over_the_age_limit_are_deleted(tmp_path: Path) -> None:
     assert (old.exists(), new.exists()) == (False, True)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(sizes=st.lists(st.integers(1, 400), min_size=1, max_size=30), keep_kb=st.integers(200, 2000))
 def test_a_folder_keeps_to_its_limit_whatever_is_recorded(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], keep_kb: int

@@ -172,7 +172,7 @@ def test_a_file_of_ours_is_read_by_other_mcap_readers(tmp_path: Path) -> None:
     assert found == list(range(1000, 3000))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     chunks=st.lists(
         st.lists(

@@ -5,7 +5,7 @@ import math
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages_to_an_engine import T, feed, perception
 
@@ -109,7 +109,7 @@ def test_of_many_bad_rows_eight_are_answered_and_all_counted(engine: Engine, cod
     assert engine.metrics.total("accept.perception") == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.dictionaries(st.sampled_from(FLOATS), ANYTHING), min_size=1, max_size=12))
 def test_any_numbers_leave_the_other_rows_as_they_are_in_both_forms(strange: list[dict[str, float]]) -> None:
     rows = [{"x": 5.0, "y": float(k), **(strange[k // 2] if k % 2 else {})} for k in range(2 * len(strange))]
@@ -151,7 +151,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(
     st.lists(
         st.one_of(VALUES, st.dictionaries(st.sampled_from([*FLOATS, "id", "class", "note"]), VALUES, max_size=5)),
@@ -165,7 +165,7 @@ def test_objects_of_any_make_are_passed_over_one_by_one(strange: list[object]) -
     assert len(rows) + (fault.refused if fault else 0) == len(objects)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.data())
 def test_bytes_that_were_changed_on_the_way_end_in_rows_or_a_reason(data: st.DataObject) -> None:
     whole = bytearray(msgpack.packb(data.draw(st.sampled_from([columns([PLAIN] * 5), [GOOD] * 5]))))

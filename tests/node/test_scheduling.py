@@ -74,7 +74,7 @@ def test_cleared_plans_do_not_come_back(code: CompiledCode, intersection: Inters
     assert scheduler.due(T + SECOND, [], {code.code.id: intersection}) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     period=st.integers(0, 300).map(lambda ms: ms * MS),
     inputs=st.lists(

@@ -95,7 +95,7 @@ def test_a_sensor_that_declared_no_rate_may_be_silent(code: CompiledCode) -> Non
         assert not road.degraded(road.drive(8.0, ("r0",)))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(hz=st.floats(0.0, 1000.0))
 def test_no_declared_rate_is_a_fault_of_the_nodes(hz: float) -> None:
     road = Road(compile_code(codes.load(maps.path("intersection.json"))), hz, n=2)

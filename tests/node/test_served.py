@@ -96,7 +96,7 @@ def test_a_later_part_begins_with_what_is_served_then(tmp_path: Path) -> None:
     assert replay(recorder.path).fault is None
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.lists(st.tuples(st.integers(0, len(RUN) - 1), st.sampled_from(["own", "guest", "drop"])), max_size=12))
 def test_what_comes_and_goes_changes_nothing_of_the_other_intersection(changes: list[tuple[int, str]]) -> None:
     alone, shared = Engine([FIRST], SHARED), Engine([FIRST], SHARED)
@@ -181,7 +181,7 @@ def proposal(kind: AdvisoryKind, about: str) -> Candidate:
     abouts=st.lists(st.sampled_from(["", "rule-1", "rule-2"]), min_size=1, max_size=3, unique=True),
     moved_after=st.integers(20, 60),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_new_owner_sends_what_is_still_valid_no_sooner_again_than_the_one_before_would(
     kind: AdvisoryKind, abouts: list[str], moved_after: int
 ) -> None:

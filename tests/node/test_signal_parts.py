@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudctl.clock import MS, SECOND
@@ -64,7 +64,7 @@ def test_a_lane_in_use_that_the_code_does_not_have_is_a_fault_and_no_lane_is_tak
     assert engine.intersections[code.code.id].quality.doubted(T + 200 * MS) == {}
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(ahead=st.integers(-(2**62), 2**62), end=st.integers(-(2**63), 2**64 - 1))
 def test_no_clock_of_a_gateway_and_no_end_make_the_node_fail(code: CompiledCode, ahead: int, end: int) -> None:
     engine = running(code)  # in debug: a fault of its own would be raised

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.scene import Scene
@@ -45,7 +45,7 @@ def with_kind(scene: Scene, kind: str, seconds: float) -> tuple[Engine, list[str
     return engine, kinds
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(
     st.one_of(
         st.text(max_size=200),
@@ -66,7 +66,7 @@ def test_any_word_for_its_kind_gets_the_plan_of_a_car_or_of_its_class(code: Comp
 
 
 @given(st.text(max_size=20), st.booleans())
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50)
 def test_the_rules_hold_for_a_kind_they_do_not_know_as_for_a_car(
     code: CompiledCode, kind: str, automated: bool
 ) -> None:

@@ -60,7 +60,7 @@ def places(value: Any, path: tuple = ()) -> list[tuple]:
 
 
 @pytest.mark.parametrize("standard", list(Standard))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_whatever_stands_anywhere_gives_a_frame_or_an_error_in_words(standard: Standard, data: st.DataObject) -> None:
     message = copy.deepcopy(MESSAGES[standard])

@@ -79,7 +79,7 @@ def proposals(worlds: list[World]) -> list[tuple[list[Candidate], list[Withheld]
 draws = st.lists(st.integers(0, SCENES - 1), min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds=draws, split=st.integers(0, 8))
 def test_a_plan_is_the_same_alone_and_in_every_batch_and_order(seeds: list[int], split: int) -> None:
     worlds = [scene(seed) for seed in seeds]
@@ -90,7 +90,7 @@ def test_a_plan_is_the_same_alone_and_in_every_batch_and_order(seeds: list[int],
     assert proposals(worlds[::-1]) == alone[::-1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds=draws, split=st.integers(0, 8))
 def test_a_snapshot_is_the_same_alone_and_in_every_batch_and_order(seeds: list[int], split: int) -> None:
     worlds = [scene(seed) for seed in seeds]
@@ -108,7 +108,7 @@ def test_a_snapshot_is_the_same_alone_and_in_every_batch_and_order(seeds: list[i
             } == set()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds=draws, late=st.lists(st.booleans(), min_size=8, max_size=8))
 def test_a_snapshot_that_is_matched_when_it_is_first_read_is_the_one_matched_at_once(
     seeds: list[int], late: list[bool]
@@ -127,7 +127,7 @@ def test_what_is_no_field_of_a_snapshot_is_no_attribute_either() -> None:
     assert not hasattr(dataclasses.replace(world), "block_part")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds=draws)
 def test_snapshots_made_together_are_planned_without_copies_to_the_same_result(seeds: list[int]) -> None:
     made = together([scene(seed) for seed in seeds])
@@ -146,7 +146,7 @@ def test_an_intersection_without_connected_vehicles_proposes_nothing_but_what_is
     assert withheld == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds=draws, kept=st.integers(0, 7))
 def test_a_detached_snapshot_is_the_same_and_keeps_no_arrays_of_others(seeds: list[int], kept: int) -> None:
     made = together([scene(seed) for seed in seeds])

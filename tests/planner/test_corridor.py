@@ -5,7 +5,7 @@ import dataclasses
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import GREEN, RED, Stage, T
 
@@ -97,7 +97,6 @@ def glosa(snapshot: world.World) -> planner.Candidate:
     return next(c for c in planner.plan(snapshot) if c.kind is AdvisoryKind.GLOSA)
 
 
-@settings(deadline=None)
 @given(
     time=st.floats(0.5, 90), limit=st.floats(4, 22), lasts=st.floats(0, 60),
     beyond=st.tuples(st.floats(20, 800), st.floats(-10, 90), st.floats(0, 120)),

@@ -54,7 +54,7 @@ def of_the_twin(world: World, violators: list[int], behind: following.Following)
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32))
 def test_those_warned_of_violators_are_those_of_the_twin(code: CompiledCode, seed: int) -> None:
     world, violators = busy(code, seed)

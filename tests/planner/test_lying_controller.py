@@ -5,7 +5,7 @@ stopped for.
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.lying import STYLES, Case, Faults, Lamp
@@ -13,9 +13,7 @@ from cloudctl.codes import CompiledCode
 from cloudctl.planner.kinds import signal_stop
 from cloudctl.schema import SignalState
 
-QUIET = settings(
-    derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+QUIET = settings(derandomize=True)
 
 
 @settings(QUIET, max_examples=12)

@@ -5,7 +5,7 @@ import dataclasses
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import Stage, words
 
@@ -68,7 +68,7 @@ def test_an_intersection_without_signals_is_not_degraded(code: CompiledCode) -> 
     assert set(stage.said(AdvisoryKind.PASSING_ORDER)) == {"vehicle:v1"}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_windows_at_a_conflict_point_never_meet(code: CompiledCode, data: st.DataObject) -> None:
     inner = [k for k in range(code.n_conns) if code.conn_inner[k] and not code.lane_use[code.conn_from[k]]]

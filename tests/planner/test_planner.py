@@ -5,7 +5,7 @@ import dataclasses
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import GREEN, RED, Stage, T
 
@@ -230,7 +230,7 @@ def test_advised_speed_is_within_its_bounds_and_arrives_in_time(
         )  # a jump of the sum
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_world_makes_it_say_what_it_must_not(code: CompiledCode, data: st.DataObject) -> None:
     stage = Stage(code)

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import GREEN, RED, Stage, words
 
@@ -45,7 +45,6 @@ def test_hard_braking_hidden_behind_another_is_told(stage: Stage) -> None:
     assert not [c for c in planner.plan(snapshot) if c.kind is AdvisoryKind.FORWARD_COLLISION]
 
 
-@settings(deadline=None)  # the first call compiles
 @given(speed=st.floats(4, 30), gap=st.floats(1, 100), leader=st.floats(0, 30), braking=st.floats(0, 9))
 def test_a_leader_that_brakes_never_asks_for_less(speed: float, gap: float, leader: float, braking: float) -> None:
     assert needed(speed, gap, 0.0, 0.0) == pytest.approx(speed * speed / (2.0 * gap))
@@ -165,7 +164,6 @@ def test_somebody_behind_a_bus_is_told_of_and_somebody_in_plain_sight_is_not(sta
     assert code.n_conns
 
 
-@settings(deadline=None)  # the first call compiles
 @given(angle=st.floats(0, 6.28), off=st.floats(-6, 6))
 def test_a_box_hides_what_lies_behind_it_however_it_is_turned(angle: float, off: float) -> None:
     track = np.zeros(1, [(n, "f8") for n in ("x", "y", "vx", "vy", "heading", "length", "width")])

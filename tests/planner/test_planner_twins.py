@@ -21,7 +21,7 @@ from cloudctl.schema import Hazard
 
 
 @pytest.mark.parametrize("kernel", ["movements", "paths", "following", "pressed", "passing", "collision", "pedestrian"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32))
 def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: int) -> None:
     world = random_world(code, seed, kernel == "pedestrian")
@@ -72,7 +72,7 @@ def test_a_kernel_agrees_with_its_twin(code: CompiledCode, kernel: str, seed: in
         assert got == pytest.approx(wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32))
 def test_the_nearest_hazard_on_the_way_of_each_vehicle_is_that_of_the_plain_twin(code: CompiledCode, seed: int) -> None:
     world, rng = random_world(code, seed), np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from math import erf
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import GREEN, Stage
 
@@ -101,7 +101,6 @@ def test_who_is_on_no_lane_goes_straight_on(stage: Stage) -> None:
     assert position_at(found, 0, 99.0).tolist() == pytest.approx([5004.0, 4992.0]), "no further than the last step"
 
 
-@settings(deadline=None)  # the first call compiles
 @given(speed=st.floats(0.1, 25), accel=st.floats(-6, 3), distance=st.floats(0.1, 150))
 def test_arrival_is_when_the_distance_is_covered(speed: float, accel: float, distance: float) -> None:
     t = arrival(distance, speed, accel)
@@ -110,7 +109,6 @@ def test_arrival_is_when_the_distance_is_covered(speed: float, accel: float, dis
         assert distance_covered(speed, accel, t) == pytest.approx(distance, abs=0.02)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(speed=st.floats(0, 25), accel=st.floats(-6, 3), t=st.floats(0.1, 4))
 def test_nobody_is_predicted_to_back_up(speed: float, accel: float, t: float) -> None:
     steps = [distance_covered(speed, accel, k * t / 20) for k in range(21)]

@@ -5,7 +5,7 @@ import dataclasses
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from priority_scene import request, straight, work
 from stage import GREEN, RED, Stage, T
@@ -82,7 +82,7 @@ def test_an_earlier_green_waits_for_minimum_greens_and_for_who_walks(stage: Stag
     assert (asked.at - T) / SECOND >= max(MIN_GREEN - 2.0 + CLEARANCE, MIN_WALK - 2.0 + longest / WALKING_SPEED) - 1e-6
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80)
 @given(data=st.data())
 def test_no_world_makes_it_cut_a_clearance(code: CompiledCode, data: st.DataObject) -> None:
     stage = Stage(code)

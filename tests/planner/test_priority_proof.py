@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from priority_scene import request, straight, work
 from stage import GREEN, Stage, T
@@ -129,7 +129,7 @@ def test_who_is_put_out_for_a_higher_class_hears_so_and_its_controller_is_releas
     assert [a.action for a in asked if a.request == "q1" and a.kind == "bus"] == ["release"]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(
     st.lists(
         st.tuples(st.integers(0, 99), st.integers(0, 9), st.sampled_from([*LEVEL, "car", "van"]), st.booleans()),

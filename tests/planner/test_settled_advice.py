@@ -61,7 +61,7 @@ def are_settled(advisory_filter: AdvisoryFilter, t: int, candidates: list[Candid
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(plans=plans, refresh=st.sampled_from((0.0, 0.4, 0.9)))
 def test_a_filter_sends_the_same_whether_settled_advice_is_proposed_or_left_out(plans: Any, refresh: float) -> None:
     whole, without = AdvisoryFilter(refresh), AdvisoryFilter(refresh)

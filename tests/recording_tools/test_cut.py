@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import GOLDEN
 from recorded_runs import START, batches, body_of, config_for, of_run, official, record_two_places, write_run
@@ -18,9 +18,7 @@ from cloudctl.recordings.info import info
 from cloudctl.replay import replay
 from cloudctl.schema import RawMessage
 
-many = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+many = settings(max_examples=40)
 BEGIN, END = 1_767_225_600_040_000_000, 1_767_225_605_964_000_000  # ns, of the golden run
 
 

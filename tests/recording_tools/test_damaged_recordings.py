@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.reader import SeekingReader
 from paths import GOLDEN
@@ -20,9 +20,7 @@ from cloudctl.recordings.cut import CutRequest, cut
 from cloudctl.recordings.info import info
 from cloudctl.schema import RawMessage
 
-many = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+many = settings(max_examples=60)
 
 
 @pytest.fixture(scope="module")

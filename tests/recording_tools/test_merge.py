@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from paths import GOLDEN
@@ -22,9 +22,7 @@ from cloudctl.recordings.merge import merge
 from cloudctl.replay import replay
 from cloudctl.schema import RawMessage
 
-many = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+many = settings(max_examples=30)
 
 
 @given(steps=batches(), seconds=st.sets(st.integers(0, 15), max_size=3))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import T
 
@@ -177,7 +177,6 @@ TIMES = st.one_of(st.none(), st.integers(-30_000, 60_000).map(lambda ms: T + ms 
 GROUPS = st.builds(Group, st.just(1), st.sampled_from(SignalState), TIMES, TIMES, TIMES, st.none(), TIMES, st.none())
 
 
-@settings(deadline=None)
 @given(
     messages=st.lists(st.tuples(st.integers(1, 5_000), GROUPS), min_size=1, max_size=12),
     later=st.integers(0, 2_000),
@@ -219,7 +218,6 @@ def test_nothing_that_is_believed_has_failed(messages: list[tuple[int, Group]], 
     assert found.likely_end[0] >= t - 150 * MS
 
 
-@settings(deadline=None)
 @given(messages=st.lists(st.tuples(st.integers(1, 2_000), GROUPS), min_size=1, max_size=6), later=st.integers(0, 1_000))
 def test_the_short_way_believes_the_same(messages: list[tuple[int, Group]], later: int) -> None:
     """Where nothing has failed the very signals are given back; with a doubt of nothing they go the long way, to the

@@ -29,7 +29,7 @@ def cut(group: Group) -> Group:
     return replace(group, **{name: None if time is None else time // TENTH * TENTH for name, time in times.items()})
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(messages(), st.integers(-150 * DAY // MS, 150 * DAY // MS))
 def test_what_is_written_is_read_at_any_time_of_any_year(message: tuple[int, tuple[Group, ...]], late_ms: int) -> None:
     pytest.importorskip("pycrate_asn1dir")
@@ -282,7 +282,7 @@ def plain(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.data())
 def test_a_mutated_spat_raises_nothing_but_code_error_and_shifts_no_time(data: st.DataObject) -> None:
     timing = {
@@ -332,7 +332,7 @@ def numbers(value: object) -> list[int]:
     return [value] if plain(value) else [n for item in inner for n in numbers(item)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(messages(), st.data())
 def test_a_spat_with_wrong_bits_raises_nothing_but_code_error(
     message: tuple[int, tuple[Group, ...]], data: st.DataObject

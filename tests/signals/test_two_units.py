@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudctl.clock import MS, SECOND
@@ -33,7 +33,7 @@ def synchronised(gateway: str, ahead: int) -> RawMessage:
     return RawMessage("sync", gateway, encode(Sync(1, gateway, t - MS, T, T, t + MS)))
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(ahead=st.integers(-3600 * SECOND, 3600 * SECOND), lag=st.integers(0, 60 * MS), left=st.floats(20.0, 50.0))
 def test_units_with_clocks_apart_say_the_same_and_nothing_is_doubted(
     code: CompiledCode, ahead: int, lag: int, left: float

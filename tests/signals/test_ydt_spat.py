@@ -25,7 +25,7 @@ STATES = [s for s in SignalState if s not in (SignalState.YELLOW_PROTECTED, Sign
 tenths = st.integers(1, 35_999)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

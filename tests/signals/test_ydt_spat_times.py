@@ -24,7 +24,7 @@ def ydt(t: int = T) -> dict:
     return json.loads(write_ydt_spat(19, t, groups, region=10))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(messages())
 def test_what_is_written_for_yd_t_3709_is_read_at_any_time_of_any_year(message: tuple[int, tuple[Group, ...]]) -> None:
     t, groups = message
@@ -41,7 +41,7 @@ def test_what_is_written_for_yd_t_3709_is_read_at_any_time_of_any_year(message: 
             )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_mutated_spat_of_yd_t_3709_raises_nothing_but_code_error(data: st.DataObject) -> None:
     value = changed(ydt(), data.draw)

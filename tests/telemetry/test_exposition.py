@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
@@ -31,7 +31,6 @@ def read(text: str, form: Form) -> list:
     return list((read_openmetrics if form is Form.OPENMETRICS else read_prometheus)(text))
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(st.tuples(st.sampled_from(COUNTERS), ANY_NAME, st.integers(0, 2**60)), max_size=30),
     gauge=st.floats(allow_nan=True, allow_infinity=True),
@@ -171,7 +170,6 @@ def test_counters_that_appear_between_two_pieces_are_in_the_next_text() -> None:
     assert b'kind="late",source="0"' in pieces(Form.PROMETHEUS)
 
 
-@settings(deadline=None)
 @given(ANY_NAME)
 def test_a_label_never_leaves_its_quotes(name: str) -> None:
     text = labels_text((("source", name),))

@@ -42,7 +42,7 @@ def cheapest(table: np.ndarray) -> float:
     return float(full[linear_sum_assignment(full)].sum())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(100, 250), edges=st.integers(2, 12), sigma=st.floats(0.05, 4.0))
 def test_in_any_crowd_no_two_tracks_share_a_detection_and_no_track_costs_more_than_a_miss(
     core: ctypes.CDLL, seed: int, n: int, edges: int, sigma: float

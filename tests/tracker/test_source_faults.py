@@ -64,7 +64,7 @@ def test_a_clock_that_steps_doubles_no_road_user_and_loses_no_identity(step: flo
     assert stepped["clock_offset"] == pytest.approx(0.0 if sources == 1 else -step, abs=0.1)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(2, 3), st.floats(0.5, 20.0), st.sampled_from([-1, 1]), st.integers(0, 2**31))
 def test_a_clock_that_is_off_from_the_first_costs_only_the_scans_until_road_users_are_known(
     sources: int, off: float, side: int, seed: int

@@ -8,7 +8,7 @@ import struct
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import Stage, T
 
@@ -83,7 +83,7 @@ def test_a_snapshot_says_what_the_world_says(code: CompiledCode) -> None:
     speeds=st.lists(st.floats(0.0, 30.0), max_size=60),
     times=st.lists(st.sampled_from([0, 1, 2**62]), min_size=12, max_size=12),
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 def test_times_that_are_not_known_are_never_numbers(code: CompiledCode, speeds: list[float], times: list[int]) -> None:
     world = staged(code, speeds).world()
     groups = len(code.group_ids)
@@ -113,7 +113,7 @@ def as_javascript(values: np.ndarray, type_name: str) -> list[float | None]:
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 def test_the_page_reads_every_snapshot_as_it_was_written(
     code: CompiledCode, page_browser: Browser, data: st.DataObject
 ) -> None:
@@ -145,7 +145,7 @@ def test_the_page_reads_every_snapshot_as_it_was_written(
 
 
 @given(rows=st.integers(0, 900))
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10)
 def test_the_page_reads_every_overview_as_it_was_written(page_browser: Browser, rows: int) -> None:
     rng = np.random.default_rng(rows)
     table = {column.name: rng.integers(0, 200, rows).astype(column.type) for column in columns.OVERVIEW_COLUMNS}

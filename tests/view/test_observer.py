@@ -4,7 +4,7 @@ advice.
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from page_messages import picture_of
 
@@ -161,7 +161,7 @@ def test_one_track_is_shown_whole_while_it_is_selected(code: CompiledCode, scene
         select=st.none() | st.tuples(st.integers(-(2**40), 2**40), st.integers(-(2**70), 2**70)),
     )
 )
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 def test_any_request_is_taken_or_refused_whole(code: CompiledCode, request_: Request) -> None:
     observer = Observer(Engine([code.code], config(code)))
     viewer = observer.open(lambda: None)

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import GREEN, RED, Stage, T
 
@@ -35,7 +35,7 @@ def traffic(draw: st.DrawFn) -> list[tuple[int, float, float, str | None]]:
     spread=st.floats(0.0, 15.0),
     confidence=st.floats(0.0, 1.0),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 def test_whoever_gets_no_speed_advice_has_a_reason_and_whoever_does_has_none(
     code: CompiledCode,
     vehicles: list[tuple[int, float, float, str | None]],
@@ -139,7 +139,7 @@ def test_advice_to_drive_on_is_withheld_from_who_is_advised_to_stop(stage: Stage
     kinds=st.lists(st.sampled_from(list(AdvisoryKind)), max_size=12),
     times=st.lists(st.integers(0, 900), min_size=1, max_size=6),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_noting_what_is_withheld_changes_nothing_that_is_sent(
     stage: Stage, kinds: list[AdvisoryKind], times: list[int]
 ) -> None:
