@@ -5,7 +5,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from city_gateways import Fleet, accepted_frames, free_ports, write_node_folder
+from city_gateways import Fleet, accepted_frames, free_ports, taken_frames, write_node_folder
+from deadlines import PATIENCE
 
 from cloudctl.io.zeromq import read_keys
 
@@ -33,7 +34,7 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.fleet.close()
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
     @property
     def log(self) -> str:
@@ -42,6 +43,15 @@ class Workers:
     def accepted(self) -> Counter[str]:
         """Return the frames that the workers have accepted, by roadside unit."""
         return sum((accepted_frames(self.config, number) for number in range(1, COUNT + 1)), Counter())
+
+    def missing(self) -> Counter[str]:
+        """Return the frames that gateways were given and that no worker has taken in, nor the gateway counts as
+        dropped, by gateway."""
+        given = self.fleet.frames.copy()
+        for number in range(1, COUNT + 1):
+            given.subtract(taken_frames(self.config, number))
+        given.subtract({name: gateway.dropped for name, gateway in self.fleet.gateways.items()})
+        return Counter({name: count for name, count in given.items() if count})
 
     def process_of(self, number: int) -> int:
         return int((self.folder / f"node-{number}.pid").read_text())

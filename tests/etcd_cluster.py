@@ -70,7 +70,7 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         for server in self.servers:
             self.start(server)
-        until(self.leader, 20, "the election of a leader")
+        until(self.leader, what="the election of a leader")
         return self
 
     def __exit__(self, *_: object) -> None:

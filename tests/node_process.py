@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deadlines import PATIENCE
+
 from bench.node_counters import counters_by_source
 from cloudctl import codes
 from cloudctl.client import Gateway
@@ -64,7 +66,7 @@ class NodeProcess:
     def __exit__(self, *_: object) -> None:
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
     @property
     def said(self) -> str:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+from deadlines import PATIENCE
 
 from bench.browser import Browser
 from bench.scene import Scene
@@ -53,7 +54,7 @@ class ShownRun:
         """End it as Ctrl-C does; return its exit code."""
         if self._process.poll() is None:
             self._process.terminate()
-        return self._process.wait(20)
+        return self._process.wait(PATIENCE)
 
 
 def go_to(page: Browser, ms: int) -> None:

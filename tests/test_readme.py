@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from deadlines import until
+from deadlines import PATIENCE, until
 from paths import ROOT
 
 from cloudctl import codes, maps
@@ -74,7 +74,7 @@ def test_its_commands_lead_to_an_advisory_with_its_reason(tmp_path: Path) -> Non
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def test_every_command_it_names_exists() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from city_gateways import Fleet, free_ports, serving, write_node_folder
-from deadlines import until
+from deadlines import PATIENCE, until
 from mqtt_client import MqttClient
 from tcp_link import Link
 
@@ -75,7 +75,7 @@ def test_an_edge_that_is_cut_from_its_region_loses_nothing_upward(tmp_path: Path
                     sent += 1
                 if phase != "cut":
                     wanted = sent
-                    until(lambda: len(ids(gathered)) >= wanted, 30, f"{phase}: what was published")  # noqa: B023
+                    until(lambda: len(ids(gathered)) >= wanted, what=f"{phase}: what was published")  # noqa: B023
             assert ids(gathered) == [f"X-run-{number}" for number in range(sent)], "each once, in order"
     finally:
         sender.stop()
@@ -115,18 +115,20 @@ def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region
     with serving(file), MqttClient(region.port) as gathered:
         gathered.subscribe("cloudctl/v1/#")
         kinds = {"codes", "nodes"}
-        until(lambda: {topic.split("/")[2] for topic, _ in gathered.messages} >= kinds, 20, "codes and health")
+        until(lambda: {topic.split("/")[2] for topic, _ in gathered.messages} >= kinds, what="codes and health")
         status = next(payload for topic, payload in gathered.messages if topic == MqttTopics.node_status("edge-1"))
         assert len(json.loads(status)["intersections"]) == 5
 
         # `city status` at the region lists the edge, by its report to the region's broker.
         own = write_node_folder(tmp_path / "at-region", broker.free_port(), region.port, Fleet())
         command = [sys.executable, "-m", "cloudctl", "city", "status", "--config", str(own)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("edge-1 ")
         assert done.stdout.count("edge-1, an edge") == 5
-        rows = json.loads(subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True).stdout)
+        rows = json.loads(
+            subprocess.run([*command, "--json"], capture_output=True, timeout=PATIENCE, check=True).stdout
+        )
         assert [edge["edge"] for edge in rows["edges"]] == ["edge-1"]
         assert rows["edges"][0]["age"] < 30.0
 
@@ -152,8 +154,7 @@ def test_a_closed_region_lets_an_edge_in_by_its_certificate_and_write_only_what_
                 traffic, forged = MqttTopics.traffic("X"), MqttTopics.intersection("X")
                 until(
                     lambda: own.publish(forged, b"forged") or own.publish(traffic, b"{}") or witness.messages,
-                    20,
-                    "what goes up",
+                    what="what goes up",
                 )
                 assert {topic for topic, _ in witness.messages} == {traffic}
         finally:

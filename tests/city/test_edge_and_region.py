@@ -29,31 +29,30 @@ def test_a_gateway_goes_from_the_edge_to_the_region_and_back_and_every_frame_com
         key = read_keys(tmp_path / EDGE / "node.pub").public
         fleet.connect([f"tcp://127.0.0.1:{link.port}", f"tcp://127.0.0.1:{ports[REGION]}"], key)
         gateways = list(fleet.gateways.values())
-        until(lambda: fleet.poll() or all(gateway.state == "connected" for gateway in gateways), 20, "connections")
+        until(lambda: fleet.poll() or all(gateway.state == "connected" for gateway in gateways), what="connections")
 
         drive(fleet)
-        until(lambda: fleet.poll() or accepted_frames(files[EDGE]).total() == sum(fleet.sent.values()), 20, "the edge")
+        until(lambda: fleet.poll() or accepted_frames(files[EDGE]).total() == sum(fleet.sent.values()), what="the edge")
         link.cut()
         # what is on its way when a link is cut is lost with it: from when the gateway knows, nothing is
-        until(lambda: fleet.poll() or not any(g.state == "connected" for g in gateways), 20, "that it is noticed")
+        until(lambda: fleet.poll() or not any(g.state == "connected" for g in gateways), what="that it is noticed")
         at_edge = sum(fleet.sent.values())
         drive(fleet)
         until(
             lambda: fleet.poll() or accepted_frames(files[REGION]).total() == sum(fleet.sent.values()) - at_edge,
-            20,
-            "the region",
+            what="the region",
         )
         assert accepted_frames(files[EDGE]).total() == at_edge
 
         link.mend()
         at_region = accepted_frames(files[REGION]).total()
-        until(lambda: fleet.frame() or accepted_frames(files[EDGE]).total() > at_edge, 20, "the edge again")
+        until(lambda: fleet.frame() or accepted_frames(files[EDGE]).total() > at_edge, what="the edge again")
         drive(fleet)
         wanted = sum(fleet.sent.values())
-        until(lambda: fleet.poll() or total(files) == wanted, 20, "every frame")
+        until(lambda: fleet.poll() or total(files) == wanted, what="every frame")
         drive(fleet)
         assert accepted_frames(files[REGION]).total() >= at_region
-        until(lambda: fleet.poll() or total(files) == sum(fleet.sent.values()), 20, "every frame, at the edge")
+        until(lambda: fleet.poll() or total(files) == sum(fleet.sent.values()), what="every frame, at the edge")
         assert fleet.dropped == 0
         assert fleet.rejects == []
         fleet.close()

@@ -79,7 +79,7 @@ def test_what_was_sent_before_the_next_owner_was_connected_is_sent_to_it_when_th
             first.answer()
             return bool(first.taken)
 
-        until(is_served, 10, "the first frame")
+        until(is_served, what="the first frame")
         first.announce()
         send_frames(gateway, 2, 20 * MS)  # the announcement is taken in; nobody listens there yet
         first.answer()
@@ -95,7 +95,7 @@ def test_what_was_sent_before_the_next_owner_was_connected_is_sent_to_it_when_th
             second.answer()
             return last in second.taken
 
-        until(is_handed_over, 10, "the frames that the first node refused")
+        until(is_handed_over, what="the frames that the first node refused")
         assert second.taken == list(range(len(first.taken), last + 1)), "each once, in order"
         assert gateway.dropped == 0
     first.close()
@@ -108,7 +108,7 @@ def test_what_a_busy_node_is_slow_to_refuse_is_not_lost_in_silence() -> None:
     first.successor, first.is_owner = second.address, False
     count = 24
     with Gateway(first.address, ["r"]) as gateway:
-        until(lambda: gateway.poll() >= 0 and gateway.state == "connected", 10, "the connection")
+        until(lambda: gateway.poll() >= 0 and gateway.state == "connected", what="the connection")
         send_frames(gateway, count, 25 * MS)
 
         def is_handed_over() -> bool:
@@ -117,7 +117,7 @@ def test_what_a_busy_node_is_slow_to_refuse_is_not_lost_in_silence() -> None:
             second.answer()
             return count - 1 in second.taken
 
-        until(is_handed_over, 10, "the newest frame")
+        until(is_handed_over, what="the newest frame")
         assert second.taken == sorted(set(second.taken))
         assert len(second.taken) + gateway.dropped == count
         assert len(second.taken) >= 10  # a second of a sensor of 10 Hz
@@ -136,7 +136,7 @@ def test_every_frame_of_any_hand_over_is_taken_in_or_counted_as_dropped(seed: in
     is_announced, laziness = chance.random() < 0.7, chance.random() * 0.8
 
     with Gateway(first.address, ["r"]) as gateway:
-        until(lambda: gateway.poll() >= 0 and gateway.state == "connected", 10, "the connection")
+        until(lambda: gateway.poll() >= 0 and gateway.state == "connected", what="the connection")
         for number in range(count):
             if number == listening:
                 second = ScriptedNode(successor)
@@ -158,7 +158,7 @@ def test_every_frame_of_any_hand_over_is_taken_in_or_counted_as_dropped(seed: in
             second.answer()
             return len(second.taken) > 0 and second.taken[-1] > count + 5
 
-        until(is_settled, 15, "frames at the second node")
+        until(is_settled, what="frames at the second node")
         taken = {*first.taken, *second.taken}
         missing = set(range(max(second.taken) + 1)) - taken
         assert len(missing) == gateway.dropped, f"lost in silence: {sorted(missing)}"

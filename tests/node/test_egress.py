@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from deadlines import when, when_past
+from deadlines import PATIENCE, when, when_past
 from made_advisory import advisory
 
 from cloudctl.client import Vehicle
@@ -120,7 +120,7 @@ def test_a_vehicle_that_connects_again_at_once_is_sent_what_is_valid_both_times(
             loop.send(advisory("lasting", valid_s=60.0, vehicle="flapping"))
             for _ in range(3):
                 async with Vehicle("flapping", port=running.port, version=running.version) as vehicle:
-                    received = await asyncio.wait_for(anext(vehicle.advisories()), 20.0)
+                    received = await asyncio.wait_for(anext(vehicle.advisories()), PATIENCE)
                     assert received.id == "lasting"
 
     asyncio.run(scene())

@@ -107,7 +107,7 @@ def test_a_node_whose_clock_steps_serves_on_by_the_time_of_those_it_serves(
         gateway.poll(50)
         return node.count("clock.step") >= 1 and "the machine's clock stepped" in node.said
 
-    until(settled, 10, "the report of the step")
+    until(settled, what="the report of the step")
     accepted(node, gateway, 5)
     assert stopwatch() - begin < 15 * SECOND
     assert node.said.count("the machine's clock stepped") == 1
@@ -191,7 +191,7 @@ def test_an_exchange_that_waited_for_a_node_to_start_gives_no_offset() -> None:
             gateway.poll(5)
             return bool(finished)
 
-        until(is_answered, 20, "an exchange")
+        until(is_answered, what="an exchange")
     server.close()
     first = finished[0]
     assert first.t4 - first.t1 - (first.t3 - first.t2) < 250 * MS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from deadlines import until, when
+from deadlines import PATIENCE, until, when
 from gateway_frames import accepted, frame
 from node_process import NodeProcess
 
@@ -158,7 +158,7 @@ def test_a_broker_killed_and_restarted_under_a_running_node(tmp_path: Path, code
             await when(lambda: not vehicle.connected.is_set() and "trying again" in process.said)
             again = broker.start(tmp_path / "again", first.port, prefer=first.name)
             try:
-                await asyncio.wait_for(vehicle.connected.wait(), 15)
+                await asyncio.wait_for(vehicle.connected.wait(), PATIENCE)
                 assert await advice(process, vehicle, gateway, made)
                 await when(lambda: "all is well again" in process.said)
             finally:

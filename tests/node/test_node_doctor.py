@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deadlines import until
+from deadlines import PATIENCE, until
 from hypothesis import given
 from hypothesis import strategies as st
 from started_folder import StartedFolder
@@ -105,11 +105,11 @@ def external_broker(node_file: Path, acl: str) -> Iterator[None]:
     node_file.write_text("\n".join(line for line in text.splitlines() if not line.startswith("server_")) + "\n")
     process = subprocess.Popen([str(broker.mosquitto()), "-c", str(written)], stderr=subprocess.DEVNULL)
     try:
-        until(lambda: answers(config.broker.port), 20, "mosquitto")
+        until(lambda: answers(config.broker.port), what="mosquitto")
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 def answers(port: int) -> bool:

@@ -150,7 +150,7 @@ def test_thousands_of_invented_vehicles_leave_the_node_and_its_status_as_they_ar
             return seen >= 5900
 
         asyncio.run(flood())
-        until(sent, 60.0, "6,000 states")
+        until(sent, what="6,000 states")
         before = node.count("accept.perception")
         until(lambda: sent() and node.count("accept.perception") > before, what="frames accepted afterwards")
     counters = counters_by_source(node.http_port, TOKEN)

@@ -6,7 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from deadlines import until
+from deadlines import PATIENCE, until
 from node_process import NodeProcess
 from paths import GOLDEN
 
@@ -29,7 +29,7 @@ def driven(node: NodeProcess, gateway: object, code: CompiledCode, n: int) -> No
             gateway.poll(20)
         return node.count("accept.perception") >= before + n
 
-    until(more, 30, f"{n} frames")
+    until(more, what=f"{n} frames")
 
 
 def test_a_node_killed_loses_at_most_the_last_second_and_the_next_keeps_its_recording(
@@ -78,7 +78,7 @@ def test_a_node_serves_on_over_a_full_disk_and_a_removed_folder_and_ends_with_0(
         gateway.close()
         assert node.process is not None
         node.process.terminate()
-        assert node.process.wait(20) == 0
+        assert node.process.wait(PATIENCE) == 0
     assert "Traceback" not in node.said
     assert "panic" not in node.said
     assert list(Recording(small_disk / "runs").steps())

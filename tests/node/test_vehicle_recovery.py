@@ -61,7 +61,7 @@ def test_two_vehicles_with_one_id_notice_it_report_it_once_and_give_each_other_r
         troubles: list[str] = []
         more = {"port": mosquitto.port, "version": version, "on_trouble": troubles.append}
         async with Vehicle("car", **more) as one, Vehicle("car", **more) as other:
-            await when(lambda: one.taken_over + other.taken_over >= 3, 30)
+            await when(lambda: one.taken_over + other.taken_over >= 3)
             reports = [text for text in troubles if "another client" in text]
             assert 1 <= len(reports) <= 2, "each reports it once"
             begin, takeovers = stopwatch(), one.taken_over + other.taken_over
@@ -77,12 +77,12 @@ def test_after_a_clash_of_ids_a_vehicle_still_reports_that_its_broker_is_gone(mo
         troubles: list[str] = []
         async with Vehicle("car", port=mosquitto.port, on_trouble=troubles.append) as vehicle:
             async with Vehicle("car", port=mosquitto.port, on_trouble=lambda _: None):
-                await when(lambda: any("another client" in text for text in troubles), 30)
-            await when(vehicle.connected.is_set, 40)
+                await when(lambda: any("another client" in text for text in troubles))
+            await when(vehicle.connected.is_set)
             before = len(troubles)
             mosquitto.process.kill()
             mosquitto.process.wait()
-            await when(lambda: any("MQTT broker" in text for text in troubles[before:]), 60)
+            await when(lambda: any("MQTT broker" in text for text in troubles[before:]))
             assert vehicle.trouble in troubles[before:]
 
     asyncio.run(scene())
@@ -136,7 +136,7 @@ def test_a_vehicle_logs_in_with_a_password_and_reports_once_that_it_is_refused(t
         async with Vehicle("car", port=port, username="fleet", password="secret") as vehicle:
             await when(vehicle.connected.is_set)
         async with Vehicle("car", port=port, username="fleet", password="wrong", on_trouble=troubles.append) as vehicle:
-            await when(lambda: log.read_text().count("not authorised") >= 3, 40, "a third attempt")
+            await when(lambda: log.read_text().count("not authorised") >= 3, what="a third attempt")
             assert len(troubles) == 1
             assert "username, password" in troubles[0]
 

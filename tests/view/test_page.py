@@ -104,8 +104,7 @@ def test_the_page_says_when_the_node_is_gone_and_goes_on_when_it_is_back(
     with node, node.gateway() as gateway:
         until(
             lambda: send_frame(gateway, code, 5) or browser.run("document.getElementById('state').className") == "live",
-            30,
-            "the connection",
+            what="the connection",
         )
     browser.open("about:blank")
 
@@ -263,5 +262,5 @@ def test_the_browser_reports_what_goes_wrong_in_the_page(browser: Browser, shown
     with pytest.raises(PageFailed, match="nothing_of_the_kind"):
         browser.run("nothing_of_the_kind")
     browser.run("setTimeout(() => { throw new Error('meant to be seen') }); 1")
-    until(lambda: browser.run("1") and any("meant to be seen" in text for text in browser.errors), 10, "the error")
+    until(lambda: browser.run("1") and any("meant to be seen" in text for text in browser.errors), what="the error")
     browser.errors.clear()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from deadlines import PATIENCE
 from page_messages import decoded
 
 from bench.scene import Scene
@@ -61,7 +62,7 @@ def serve(code: CompiledCode, test: Callable[[Served, Any], Awaitable[None]], or
 async def message_with(stream: Any, kind: FrameKind) -> list[Any]:
     """Return the values of the first message that holds frames of a kind."""
     while True:
-        found = decoded(await asyncio.wait_for(stream.receive_bytes(), 20)).of(kind)
+        found = decoded(await asyncio.wait_for(stream.receive_bytes(), PATIENCE)).of(kind)
         if found:
             return found
 
@@ -202,7 +203,7 @@ def test_a_page_that_asks_too_much_or_too_often_is_closed_and_no_other(code: Com
                 (often, aiohttp.WSCloseCode.POLICY_VIOLATION),
             ):
                 while not stream.closed:
-                    await asyncio.wait_for(stream.receive(), 20)
+                    await asyncio.wait_for(stream.receive(), PATIENCE)
                 assert stream.close_code == code_
             await good.send_str('{"watch":[0]}')
             assert await message_with(good, FrameKind.SNAPSHOT)
