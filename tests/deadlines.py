@@ -5,6 +5,7 @@ and may be many times slower than the one that a test was written on: how soon s
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ MAX_PAUSE = 0.5  # s between two looks that count: beyond it, the machine stood 
 class Guard:
     """The end of a wait: after `seconds`, or PATIENCE where that is longer, in which the machine has run."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float = PATIENCE) -> None:
         self._left = max(seconds, PATIENCE)
         self._last = stopwatch()
 
@@ -53,6 +54,31 @@ def stays(holds: Callable[[], object], seconds: float, what: str = "it") -> None
     while stopwatch() < end:
         assert holds(), f"{what} does not hold any more"
         sleep_until(clock.now() + int(INTERVAL * SECOND))
+
+
+class Standstill:
+    """How long the machine has stood still meanwhile, as a thread notices that is to run every INTERVAL: for what is
+    asserted of times."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Standstill":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        last = stopwatch()
+        while not self._is_over.wait(INTERVAL):
+            now = stopwatch()
+            self.seconds += max((now - last) / SECOND - 2 * INTERVAL, 0.0)
+            last = now
 
 
 async def when_past(t: int) -> None:

@@ -82,8 +82,7 @@ class NodeProcess:
             name=name,
             key=keys or self.keys[name],
             node_key=self.node.public,
-            on_reject=lambda reject: self.rejects.append(reject),
-            **more,
+            **{"on_reject": lambda reject: self.rejects.append(reject), **more},
         )
         self.rejects: list[Reject] = []
         return gateway

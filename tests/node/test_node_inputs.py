@@ -13,6 +13,7 @@ import aiomqtt  # noqa: TID251
 import msgspec
 import pytest
 from deadlines import until, when
+from late_messages import unless_late
 from node_process import TOKEN, NodeProcess
 
 from bench.node_counters import counters_by_source
@@ -163,11 +164,12 @@ def test_thousands_of_invented_vehicles_leave_the_node_and_its_status_as_they_ar
 
 def test_bodies_that_were_changed_on_the_way_cost_only_themselves(node: NodeProcess, scene: Scene) -> None:
     """Three hundred mutated messages of every kind of a second gateway, beside the first one's good frames: each of
-    those is accepted.
+    those is accepted, or late on a machine that stands still.
     """
     rng, clock = random.Random(4), WallClock()
+    refused: list[Reject] = []
     with (
-        node.gateway("g") as good,
+        node.gateway("g", on_reject=refused.append) as good,
         node.gateway("other") as bad,
         closing(node.dealer("other")) as stranger,
     ):
@@ -196,8 +198,15 @@ def test_bodies_that_were_changed_on_the_way_cost_only_themselves(node: NodeProc
             good.poll()
             bad.poll()
             sleep_until(t + 10 * MS)
-        until(lambda: node.count("accept.perception", "rsu-1") == 100, what="all of the good frames")
-    assert node.count("reject.perception", "g") == 0
+        until(
+            lambda: (
+                good.poll() >= 0
+                and node.count("accept.perception", "rsu-1") + len(refused) + node.count("drop.queue", "rsu-1/cam")
+                == 100
+            ),
+            what="all of the good frames",
+        )
+    assert unless_late(refused) == []
     assert (
         sum(
             node.count(name, "other")

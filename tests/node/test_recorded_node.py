@@ -11,7 +11,6 @@ from node_process import NodeProcess
 from paths import GOLDEN
 
 from bench.bench_replay import record
-from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.io.recording.reader import Recording
 from cloudctl.replay import replay
@@ -32,24 +31,25 @@ def driven(node: NodeProcess, gateway: object, code: CompiledCode, n: int) -> No
     until(more, what=f"{n} frames")
 
 
+# frames: a second and a half of those that come 20 ms apart at the least, of which half a second is between two writes
+MAX_LOST = 75
+
+
 def test_a_node_killed_loses_at_most_the_last_second_and_the_next_keeps_its_recording(
     tmp_path: Path, code: CompiledCode
 ) -> None:
     node = NodeProcess(tmp_path, code, record="runs/run.mcap")
-    clock = WallClock()
     with node:
         gateway = node.gateway()
         driven(node, gateway, code, 50)
         assert node.process is not None
-        killed = clock.now()
+        sent = gateway.sent
         node.process.send_signal(signal.SIGKILL)
         node.process.wait()
     first = Recording(tmp_path / "runs" / "run.mcap")
     steps = list(first.steps())
-    newest = max(step.t for step in steps)
     frames = sum(d.kind == "perception" for step in steps for d in step.batch)
-    assert frames >= 20
-    assert killed - newest < 1.5 * SECOND, "half a second between two writes, and time for a busy machine"
+    assert frames >= sent - MAX_LOST
     data = first.parts[0].read_bytes()
     with node:
         driven(node, gateway, code, 5)
