@@ -148,6 +148,28 @@ def test_a_start_that_fails_leaves_no_broker_and_no_files_in_the_current_folder(
         broker.socket.create_connection(("127.0.0.1", node.mqtt), 1)
 
 
+def test_that_a_broker_died_can_be_reported_after_its_restart_however_long_the_machine_stood_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        keeping = asyncio.create_task(kept.keep())
+        kept.process.kill()
+        await when(lambda: kept.restarts == 1)
+        now = broker.stopwatch()
+        monkeypatch.setattr(broker, "stopwatch", lambda: now + 10 * SECOND)
+        for _ in range(5):
+            await asyncio.sleep(0.1)
+            assert "ended with status" in str(kept.trouble)
+        await when(lambda: kept.trouble is None)
+        keeping.cancel()
+
+    kept = broker.start(tmp_path)
+    try:
+        asyncio.run(scene())
+    finally:
+        kept.stop()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
 def test_an_embedded_broker_that_dies_is_started_again_and_that_is_reported_once(
     tmp_path: Path, code: CompiledCode
