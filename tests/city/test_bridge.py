@@ -102,7 +102,7 @@ class EgressThread:
         self._loop.call_soon_threadsafe(self._egress.advise, made, msgspec.json.encode(made))
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._egress.stop(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._egress.stop(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 

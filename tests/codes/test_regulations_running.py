@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from deadlines import PATIENCE
+from deadlines import PATIENCE, Guard
 from msgspec.structs import replace
 from paths import DATA
 from regulations import CODE, DAYS, FREE, RULES, TABLE, ns
@@ -313,12 +313,12 @@ def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_ch
             reading = asyncio.create_task(read())
 
             async def report(until) -> bool:
-                for _ in range(300):
+                guard = Guard()
+                while not until():
+                    assert not guard.is_over(), "it did not happen"
                     await car.report(state(clock.now()))
                     await asyncio.sleep(0.1)
-                    if until():
-                        return True
-                return False
+                return True
 
             assert await report(lambda: CODE.id in car.calendars and CODE.id in car.codes)
             vehicles_days = parse_days(car.calendars[CODE.id], "calendar")

@@ -216,19 +216,19 @@ def test_a_forged_advisory_is_not_handed_on_and_a_signed_one_is(tmp_path: Path) 
             await asyncio.wait_for(vehicle.connected.wait(), PATIENCE)
             with MqttClient(running.port) as stranger:
                 t = WallClock().now()
-                forged = msgspec.structs.replace(GENUINE, id="X-abc-0", t=t, valid_until=t + 5 * SECOND)
+                forged = msgspec.structs.replace(GENUINE, id="X-abc-0", t=t, valid_until=t + 60 * SECOND)
                 stranger.publish(OWN, encode(forged))
                 while not vehicle.refused_advisories:
                     await asyncio.sleep(0.02)
             t = WallClock().now()
-            genuine = msgspec.structs.replace(GENUINE, t=t, valid_until=t + 5 * SECOND)
+            genuine = msgspec.structs.replace(GENUINE, t=t, valid_until=t + 60 * SECOND)
             egress.advise(genuine, encode(genuine))
             advisory = await asyncio.wait_for(anext(vehicle.advisories()), PATIENCE)
         await egress.stop()
         return [advisory.id], vehicle.refused_advisories
 
     try:
-        handed_on, refused = asyncio.run(asyncio.wait_for(scene(), 60))
+        handed_on, refused = asyncio.run(asyncio.wait_for(scene(), 4 * PATIENCE))
     finally:
         running.stop()
     assert (handed_on, refused) == (["X-abc-1"], 1)
