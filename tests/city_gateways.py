@@ -1,6 +1,7 @@
 """Gateways of several intersections, and the folder of a node that serves them, for tests of several nodes."""
 
 import contextlib
+import logging
 import socket
 import subprocess
 import sys
@@ -96,6 +97,12 @@ class Fleet:
     def close(self) -> None:
         for gateway in self.gateways.values():
             gateway.close()
+
+
+def with_cut_links(records: Iterable[logging.LogRecord]) -> set[str]:
+    """Return the gateways that have lost a connection, by what they logged: what is on its way then is lost with it. It
+    happens also where a node stands still for seconds."""
+    return {str(record.args[0]) for record in records if record.args and "is gone; trying again" in record.msg}
 
 
 def free_ports(count: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from city_gateways import INTERSECTIONS, Fleet, accepted_frames, write_node_folder
+from city_gateways import INTERSECTIONS, Fleet, accepted_frames, with_cut_links, write_node_folder
 from city_workers import Workers
 from deadlines import PATIENCE, until
 from hypothesis import given
@@ -33,12 +33,6 @@ def workers(tmp_path_factory: pytest.TempPathFactory, mqtt: broker.Broker) -> It
         yield started
 
 
-def cut_links(caplog: pytest.LogCaptureFixture) -> set[str]:
-    """Return the gateways that have lost a connection, as happens where a worker stands still for seconds: what was on
-    its way is lost with it."""
-    return {str(record.args[0]) for record in caplog.records if record.args and "is gone; trying" in record.msg}
-
-
 def test_every_frame_comes_to_the_worker_that_owns_its_intersection_and_none_is_lost(
     workers: Workers, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -46,7 +40,7 @@ def test_every_frame_comes_to_the_worker_that_owns_its_intersection_and_none_is_
     until(lambda: fleet.frame() or all(gateway.state == "connected" for gateway in fleet.gateways.values()))
     fleet.drive(2.0)
     until(
-        lambda: fleet.poll() or set(workers.missing()) <= cut_links(caplog),
+        lambda: fleet.poll() or set(workers.missing()) <= with_cut_links(caplog.records),
         what="that every frame is accepted, or counted as late",
     )
     assert unless_late(fleet.rejects) == []
