@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import socket
 import subprocess
 import sys
 import tomllib
@@ -18,7 +17,7 @@ from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.codes import CompiledCode
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 from cloudctl.schema import Reject
 
@@ -105,17 +104,6 @@ def with_cut_links(records: Iterable[logging.LogRecord]) -> set[str]:
     return {str(record.args[0]) for record in records if record.args and "is gone; trying again" in record.msg}
 
 
-def free_ports(count: int) -> int:
-    """Return the first of some TCP ports in a row that are free now."""
-    while True:
-        first = broker.free_port()
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            for port in range(first, first + count):
-                probe = stack.enter_context(socket.socket())
-                probe.bind(("127.0.0.1", port))
-            return first
-
-
 @contextlib.contextmanager
 def serving(config: Path) -> Iterator[subprocess.Popen[str]]:
     """Run `cloudctl serve` of a node's file."""
@@ -146,7 +134,7 @@ def write_node_folder(folder: Path, port: int, mqtt: int, fleet: Fleet, extra: s
     config.write_text(
         f'[node]\nbind = "tcp://127.0.0.1:{port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\n'
         f'status = "status.json"\n[broker]\nopen = true\nport = {mqtt}\n[record]\npath = "run.mcap"\n'
-        f'[http]\nbind = "127.0.0.1:{free_ports(MAX_WORKERS)}"\ntoken = "{TOKEN}"\nview = false\n'
+        f'[http]\nbind = "127.0.0.1:{free_port(count=MAX_WORKERS)}"\ntoken = "{TOKEN}"\nview = false\n'
         f"{extra}{fleet.sections()}"
     )
     config.chmod(0o600)  # it holds a secret

@@ -20,7 +20,7 @@ from etcd_cluster import Cluster
 
 from cloudctl.city.rendezvous import first_in_line
 from cloudctl.clock import SECOND
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.recording.reader import Recording
 from cloudctl.io.zeromq import read_keys
 from cloudctl.ownership_messages import AddIntersection, DropIntersection
@@ -45,7 +45,7 @@ class CityNode:
     """One node of the city."""
 
     def __init__(self, name: str, folder: Path, cluster: Cluster, mqtt: int, fleet: Fleet, extra: str = "") -> None:
-        self.name, self.folder, self.port = name, folder, broker.free_port()
+        self.name, self.folder, self.port = name, folder, free_port()
         servers = ", ".join(f'"{address}"' for address in cluster.addresses)
         city = f'[city]\nnode = "{name}"\naddress = "tcp://127.0.0.1:{self.port}"\netcd = [{servers}]\n{extra}'
         self.config = write_node_folder(folder, self.port, mqtt, fleet, city)

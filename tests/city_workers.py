@@ -5,9 +5,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from city_gateways import Fleet, accepted_frames, free_ports, taken_frames, write_node_folder
+from city_gateways import Fleet, accepted_frames, taken_frames, write_node_folder
 from deadlines import PATIENCE
 
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import read_keys
 
 COUNT = 2
@@ -18,7 +19,7 @@ class Workers:
 
     def __init__(self, folder: Path, mqtt: int) -> None:
         self.folder, self.fleet = folder, Fleet()
-        self.port = free_ports(COUNT)
+        self.port = free_port(count=COUNT)
         self.config = write_node_folder(folder, self.port, mqtt, self.fleet)
 
     def __enter__(self) -> "Workers":

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from deadlines import until
 
-from cloudctl.io.broker import dies_with_parent, free_port
+from cloudctl.io.broker import dies_with_parent
+from cloudctl.io.ports import free_port
 
 needs_etcd = pytest.mark.skipif(
     shutil.which("etcd") is None, reason="ownership by leases needs etcd: apt-get install etcd-server"

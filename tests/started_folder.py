@@ -8,7 +8,7 @@ from pathlib import Path
 from deadlines import PATIENCE, until
 
 from cloudctl import maps
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node.init_folder import Ports, init_folder
 
 
@@ -17,7 +17,7 @@ class StartedFolder:
 
     def __init__(self, folder: Path, *options: str, map_name: str = "intersection.json") -> None:
         self.folder, self.options = folder, options
-        self.ports = Ports(*(broker.free_port() for _ in range(3)))
+        self.ports = Ports(*(free_port() for _ in range(3)))
         init_folder(folder, maps.path(map_name), "127.0.0.1", self.ports)
         self.process: subprocess.Popen[bytes] | None = None
 

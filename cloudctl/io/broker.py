@@ -25,6 +25,7 @@ from typing import Any
 from ..clock import SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
 from .bridge import UPWARD, Bridge, bridge_lines
+from .ports import free_port
 from .private_files import write_private
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent's thread ends
@@ -180,14 +181,6 @@ def dies_with_parent() -> Callable[[], None]:
     return end_with_parent
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that is free on `host` now."""
-    family, address = _address(host, 0)
-    with socket.socket(family) as probe:
-        probe.bind(address)
-        return int(probe.getsockname()[1])
-
-
 def reachable(host: str) -> str:
     """Return the address at which this machine reaches a broker that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
@@ -224,6 +217,7 @@ def start(
     Raises BrokerError when none can be started.
     """
     host = host.strip("[]")
+    _address(host, 0)
     port = port or free_port(host)
     _refuse_taken(host, port)
     program = None if prefer == "amqtt" else mosquitto()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from city_gateways import Fleet, free_ports, serving, write_node_folder
+from city_gateways import Fleet, serving, write_node_folder
 from deadlines import PATIENCE, until
 from mqtt_client import MqttClient
 from tcp_link import Link
@@ -19,6 +19,7 @@ from cloudctl.clock import SECOND, WallClock
 from cloudctl.io import broker
 from cloudctl.io.bridge import Bridge
 from cloudctl.io.egress import Egress
+from cloudctl.io.ports import free_port
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import ConfigError, load
 from cloudctl.node.credentials import CredentialError
@@ -107,7 +108,7 @@ class EgressThread:
 
 
 def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region: broker.Broker) -> None:
-    port, mqtt = broker.free_port(), broker.free_port()
+    port, mqtt = free_port(), free_port()
     file = write_node_folder(tmp_path / "edge", port, mqtt, Fleet())
     text = file.read_text().replace("open = true", "open = true\nembedded = true")
     bridge = f'port = {mqtt}\nbridge = "127.0.0.1:{region.port}"\nbridge_name = "edge-1"'
@@ -120,7 +121,7 @@ def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region
         assert len(json.loads(status)["intersections"]) == 5
 
         # `city status` at the region lists the edge, by its report to the region's broker.
-        own = write_node_folder(tmp_path / "at-region", broker.free_port(), region.port, Fleet())
+        own = write_node_folder(tmp_path / "at-region", free_port(), region.port, Fleet())
         command = [sys.executable, "-m", "cloudctl", "city", "status", "--config", str(own)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert (done.returncode, done.stderr) == (0, "")
@@ -134,7 +135,7 @@ def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region
 
 
 def test_a_closed_region_lets_an_edge_in_by_its_certificate_and_write_only_what_goes_up(tmp_path: Path) -> None:
-    first = free_ports(2)
+    first = free_port(count=2)
     init_folder(tmp_path / "region", None, "127.0.0.1", Ports(first, first + 1, 0))
     file = tmp_path / "region" / "node.toml"
     file.write_text(file.read_text().replace('[http]\nbind = "127.0.0.1:0"\n', ""))

@@ -32,6 +32,7 @@ from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.codes.citycode import make, parse_code
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import write_keys
 from cloudctl.node.config import load
 from cloudctl.node.doctor.city import city_findings
@@ -143,7 +144,7 @@ def test_intersections_of_a_node_that_is_killed_or_frozen_are_served_again_withi
 
 
 def test_the_doctor_looks_at_each_etcd_server_and_its_version(tmp_path: Path, cluster: Cluster) -> None:
-    servers = [*cluster.addresses, f"127.0.0.1:{broker.free_port()}"]
+    servers = [*cluster.addresses, f"127.0.0.1:{free_port()}"]
     city = f'[city]\nnode = "north"\naddress = "tcp://127.0.0.1:7788"\netcd = {json.dumps(servers)}\n'
     findings = list(city_findings(load(write_node_folder(tmp_path / "north", 7788, 1883, Fleet(), city))))
     assert [finding.name for finding in findings] == [f"etcd at {server}" for server in servers]

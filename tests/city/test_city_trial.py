@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from city_gateways import free_ports
 from deadlines import PATIENCE, until
 from etcd_cluster import needs_etcd
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 from cloudctl.city.control import ends_leases_early
 from cloudctl.city.etcd import Etcd, EtcdError
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node.config import load
 from cloudctl.settings import CitySection
 
@@ -32,7 +32,7 @@ class Trial:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        first = free_ports(20)
+        first = free_port(count=20)
         ports = ["--port", str(first), "--http-port", str(first + 3), "--mqtt-port", str(first + 6)]
         self.run("init", str(folder), "--city", *ports, "--etcd-port", str(first + 8))
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

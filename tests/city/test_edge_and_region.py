@@ -11,6 +11,7 @@ from tcp_link import Link
 
 from cloudctl.clock import WallClock, sleep_until
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.recording.reader import Recording
 from cloudctl.io.zeromq import read_keys
 from cloudctl.replay import replay
@@ -22,7 +23,7 @@ FRAMES = 15  # of each unit, in each phase
 def test_a_gateway_goes_from_the_edge_to_the_region_and_back_and_every_frame_comes_once(
     tmp_path: Path, mqtt: broker.Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fleet, ports = Fleet(), {name: broker.free_port() for name in (EDGE, REGION)}
+    fleet, ports = Fleet(), {name: free_port() for name in (EDGE, REGION)}
     files = {name: write_node_folder(tmp_path / name, port, mqtt.port, fleet) for name, port in ports.items()}
     for suffix in (".key", ".pub"):  # one key pair, as a list of addresses needs
         (tmp_path / REGION / f"node{suffix}").write_bytes((tmp_path / EDGE / f"node{suffix}").read_bytes())

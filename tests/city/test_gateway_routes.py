@@ -10,7 +10,7 @@ from deadlines import Standstill, until
 
 from cloudctl.client import Gateway
 from cloudctl.clock import MS, WallClock, sleep_until
-from cloudctl.io.broker import free_port
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import Server
 from cloudctl.ownership_messages import Moved
 from cloudctl.schema import VERSION

@@ -19,6 +19,7 @@ from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
 from cloudctl.io.egress import Egress
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import Server
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import BrokerSection
@@ -195,7 +196,7 @@ def test_an_embedded_broker_that_dies_is_started_again_and_that_is_reported_once
 @needs_mosquitto
 def test_a_node_serves_gateways_vehicles_and_codes_on_ipv6(tmp_path: Path, code: CompiledCode) -> None:
     try:
-        broker.free_port("::1")
+        free_port("::1")
     except (OSError, broker.BrokerError):
         pytest.skip("this machine has no IPv6 loopback")
     node = embedded(tmp_path, code, "::1")

@@ -13,6 +13,7 @@ from cloudctl.client import Vehicle
 from cloudctl.clock import MS, WallClock
 from cloudctl.io import broker, egress
 from cloudctl.io.egress import Egress
+from cloudctl.io.ports import free_port
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import BrokerSection
 from cloudctl.schema import Advisory, VehicleState
@@ -210,7 +211,7 @@ def test_a_broker_that_dies_and_comes_back_loses_nothing_that_is_still_valid(
 
 def test_without_a_broker_the_node_says_so_with_the_remedy() -> None:
     async def scene() -> None:
-        egress = Egress(BrokerSection(port=broker.free_port()), WallClock(), Metrics(), lambda *_: None)
+        egress = Egress(BrokerSection(port=free_port()), WallClock(), Metrics(), lambda *_: None)
         egress.start()
         await when(lambda: egress.trouble)
         await egress.stop()

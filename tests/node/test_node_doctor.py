@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from started_folder import StartedFolder
 
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node import credentials
 from cloudctl.node.broker_files import broker_tls
 from cloudctl.node.config import load
@@ -31,7 +32,7 @@ needs_mosquitto = pytest.mark.skipif(broker.mosquitto() is None, reason="a close
 
 @pytest.fixture
 def node_file(tmp_path: Path) -> Path:
-    init_folder(tmp_path / "n", None, "127.0.0.1", Ports(*(broker.free_port() for _ in range(3))))
+    init_folder(tmp_path / "n", None, "127.0.0.1", Ports(*(free_port() for _ in range(3))))
     return tmp_path / "n" / "node.toml"
 
 

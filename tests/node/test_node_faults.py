@@ -22,6 +22,7 @@ from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import Dealer
 from cloudctl.node.config import load
 from cloudctl.node.live import Node
@@ -133,7 +134,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
 
 
 def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: CompiledCode, tmp_path: Path) -> None:
-    written(tmp_path, code, broker.free_port())
+    written(tmp_path, code, free_port())
     (tmp_path / "broken.py").write_text(
         "import sys\nfrom cloudctl.metrics import Metrics\nfrom cloudctl.__main__ import main\n"
         "def fails(*_):\n    raise KeyError('made to fail')\n"

@@ -15,7 +15,7 @@ from paths import ROOT
 
 from cloudctl.client import Gateway
 from cloudctl.codes import CompiledCode
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.logs import JsonFormatter, LogFormat, TextFormatter, set_up
 
 PROGRAMS = {"__main__.py", "command.py"}  # what a person runs may print; `sim` reports to a terminal
@@ -116,7 +116,7 @@ def test_a_gateway_says_that_it_is_connected_what_was_accepted_and_that_there_is
 
 
 def test_a_gateway_without_a_node_says_so_once_and_not_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    with Gateway(f"tcp://127.0.0.1:{broker.free_port()}", ["r"]) as gateway:
+    with Gateway(f"tcp://127.0.0.1:{free_port()}", ["r"]) as gateway:
         gateway.poll(20)
         assert "no node" not in caplog.text
         until(lambda: gateway.poll(20) or "no node at" in caplog.text, what="absence")

@@ -15,6 +15,7 @@ from started_folder import StartedFolder
 from cloudctl.client import Gateway
 from cloudctl.clock import SECOND, WallClock, sleep_until
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.private_files import PrivateFileError
 from cloudctl.io.zeromq import Dealer, Server, new_keys, read_keys
 from cloudctl.node.broker_files import broker_tls, write_broker_files
@@ -59,7 +60,7 @@ class Closed:
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Closed]:
     folder = tmp_path / "n"
-    init_folder(folder, None, "127.0.0.1", Ports(7788, broker.free_port()))
+    init_folder(folder, None, "127.0.0.1", Ports(7788, free_port()))
     add_vehicle(folder, "car-2")
     client = folder / "node-as-client"
     client.mkdir()

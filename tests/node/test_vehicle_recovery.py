@@ -19,6 +19,7 @@ from cloudctl.clock import SECOND, WallClock, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
 from cloudctl.io.egress import Egress
+from cloudctl.io.ports import free_port
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import BrokerSection
 from cloudctl.topics import MqttTopics
@@ -124,7 +125,7 @@ def test_messages_under_an_id_that_cannot_be_used_are_counted_by_the_node(mosqui
 def test_a_vehicle_logs_in_with_a_password_and_reports_once_that_it_is_refused(tmp_path: Path) -> None:
     if broker.shutil.which("mosquitto_passwd") is None:
         pytest.skip("mosquitto_passwd is not on PATH")
-    port, passwords, config = broker.free_port(), tmp_path / "passwords", tmp_path / "mosquitto.conf"
+    port, passwords, config = free_port(), tmp_path / "passwords", tmp_path / "mosquitto.conf"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "fleet", "secret"], check=True)
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nuser root\n")
     log = tmp_path / "mosquitto.log"

@@ -18,7 +18,7 @@ from node_process import TOKEN, NodeProcess
 from bench.scene import Scene
 from cloudctl.clock import WallClock
 from cloudctl.codes import CompiledCode
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node.deployment import DEPLOY
 
 PROMETHEUS = shutil.which("prometheus")
@@ -42,7 +42,7 @@ class Prometheus:
     """A server of its own, on this machine only, that scrapes one node."""
 
     def __init__(self, folder: Path, node: NodeProcess) -> None:
-        self.port = broker.free_port()
+        self.port = free_port()
         config = (DEPLOY / "prometheus.yml").read_text()
         config = config.replace("127.0.0.1:8080", f"127.0.0.1:{node.http_port}").replace("10s", "1s")
         (folder / "prometheus.yml").write_text(config.replace("/etc/prometheus/", f"{folder}/"))

@@ -17,6 +17,7 @@ from page_runs import SNAPSHOT
 from bench.browser import Browser, PageFailed
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
+from cloudctl.io.ports import free_port
 from cloudctl.schema import Group, SignalState
 
 MAX_FRAMES = 150  # until the car is at the end of its lane, and begins anew
@@ -99,9 +100,8 @@ def loaded_live(browser: Browser, node: NodeProcess, gateway: Any, code: Compile
 def test_the_page_says_when_the_node_is_gone_and_goes_on_when_it_is_back(
     browser: Browser, code: CompiledCode, tmp_path: Path
 ) -> None:
-    from cloudctl.io import broker
 
-    port, token = broker.free_port(), "token-of-this-test-0123"
+    port, token = free_port(), "token-of-this-test-0123"
     node = NodeProcess(tmp_path, code, f'[http]\nbind = "127.0.0.1:{port}"\ntoken = "{token}"\n')
     node.config.chmod(0o600)  # it holds a secret
     with node:
