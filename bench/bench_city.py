@@ -28,7 +28,7 @@ from bench.node_under_test import Mosquitto, wait_for
 from bench.plain_mqtt import PlainMqtt
 from cloudctl import codes
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until, stopwatch
-from cloudctl.io.broker import free_port
+from cloudctl.io.ports import free_port
 from cloudctl.io.private_files import write_private
 from cloudctl.io.zeromq import KeyPair, new_keys
 from cloudctl.schema import Advisory, AdvisoryKind

@@ -14,6 +14,7 @@ from cloudctl import codes
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock, stopwatch
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 
 
 def run() -> str:
@@ -31,7 +32,7 @@ def run() -> str:
 async def once(folder: Path, running: broker.Broker) -> float:
     """Return s from starting the process to the first advisory."""
     code = corridor()[0]
-    port = broker.free_port()
+    port = free_port()
     (folder / "code.json").write_bytes(codes.dump(code.code))
     (folder / "node.toml").write_text(
         f'[node]\nbind = "tcp://127.0.0.1:{port}"\ncurve = false\ncodes = ["code.json"]\n[broker]\nopen = true\nport = '

@@ -23,7 +23,8 @@ FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
     "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0")  # fmt: skip
-START = 30.0  # s until it answers
+START = 60.0  # s until it answers
+PATIENCE = 60.0  # s that is waited for anything else: a guard against waiting for ever
 MAX_MESSAGE = 64 * 1024 * 1024  # bytes: a screenshot is one message
 
 
@@ -110,7 +111,7 @@ class Browser:
         """Set the colour scheme that the system prefers: light or dark."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
-    def run(self, script: str, timeout: float = 30.0) -> Any:
+    def run(self, script: str, timeout: float = PATIENCE) -> Any:
         """Return the value of an expression in the page; a promise is waited for. Raises PageFailed."""
         answer = self.call(
             "Runtime.evaluate", timeout=timeout, expression=script, awaitPromise=True, returnByValue=True
@@ -121,7 +122,7 @@ class Browser:
 
         return answer["result"].get("value")
 
-    def until(self, script: str, seconds: float = 20.0) -> Any:
+    def until(self, script: str, seconds: float = PATIENCE) -> Any:
         """Return the value of an expression once it is true. Raises PageFailed when `seconds` go by first."""
         deadline = stopwatch() + int(seconds * SECOND)
         while True:
@@ -157,13 +158,13 @@ class Browser:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
-    def call(self, method: str, timeout: float = 30.0, **parameters: Any) -> dict[str, Any]:
+    def call(self, method: str, timeout: float = PATIENCE, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol and return its result."""
         return self._run(self._call(method, parameters), timeout)
 
     # --- the protocol ---
 
-    def _run(self, work: Any, timeout: float = 30.0) -> Any:
+    def _run(self, work: Any, timeout: float = PATIENCE) -> Any:
         return self._loop.run_until_complete(asyncio.wait_for(work, timeout))
 
     def _address(self) -> str:

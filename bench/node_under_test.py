@@ -14,6 +14,7 @@ from cloudctl import codes
 from cloudctl.clock import SECOND, WallClock, sleep_until
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 
 TOKEN = "token-of-the-bench"
@@ -34,7 +35,7 @@ class Mosquitto:
     """A real broker on one port of the loopback, that can be killed and started again there."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
-        self.port = port or broker.free_port()
+        self.port = port or free_port()
         self._program = broker.mosquitto()
         if self._program is None:
             raise RuntimeError("this bench needs mosquitto on PATH. Install it with: apt-get install mosquitto")
@@ -91,8 +92,8 @@ class NodeUnderTest:
         folder.mkdir(parents=True, exist_ok=True)
         self.node: KeyPair = write_keys(folder / "node")
         self.keys = {name: new_keys() for name in gateways}
-        self.port = broker.free_port()
-        self.http_port = broker.free_port()
+        self.port = free_port()
+        self.http_port = free_port()
         self.codes = folder / "codes"
         self.codes.mkdir()
         self.recordings = (folder / record).parent

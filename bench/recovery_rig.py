@@ -17,7 +17,7 @@ from bench.scene import Scene, corridor
 from cloudctl import codes
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import SECOND, WallClock, stopwatch
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import new_keys, write_keys
 from cloudctl.schema import AdvisoryKind
 
@@ -41,7 +41,7 @@ class Rig:
         self.folder, self.embedded = folder, embedded
         self.code = corridor()[0]
         self.scene = Scene(self.code, n=20)
-        self.port, self.mqtt = broker.free_port(), broker.free_port()
+        self.port, self.mqtt = free_port(), free_port()
         self.node_keys, self.keys = write_keys(folder / "node"), new_keys()
         self.fresh: list[int] = []
         self.delays: list[int] = []  # ns from the newest datum used to the vehicle

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cloudctl import codes, maps
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import read_keys
 
 HERE = Path(__file__).resolve().parent
@@ -32,7 +33,7 @@ def node(folder: Path) -> Iterator[tuple[str, int, int]]:
     """Run a node as an operator does: keys, one file, one command. Yields its address, and the broker's port and MQTT
     version.
     """
-    port, mqtt = broker.free_port(), broker.free_port()
+    port, mqtt = free_port(), free_port()
     version = 5 if broker.mosquitto() else 4  # the broker in Python speaks MQTT 3.1.1
     for name in ("node", "gateway-1"):
         subprocess.run([sys.executable, "-m", "cloudctl", "keys", "new", str(folder / name)], check=True)

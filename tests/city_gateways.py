@@ -1,7 +1,7 @@
 """Gateways of several intersections, and the folder of a node that serves them, for tests of several nodes."""
 
 import contextlib
-import socket
+import logging
 import subprocess
 import sys
 import tomllib
@@ -9,17 +9,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from deadlines import PATIENCE
+
 from bench.node_counters import counters_by_source
 from bench.scene import corridor
 from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.codes import CompiledCode
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import KeyPair, new_keys, write_keys
 from cloudctl.schema import Reject
 
 INTERSECTIONS = corridor()
+NAMES = [code.code.id for code in INTERSECTIONS]
+# by gateway, the intersection of each roadside unit: one gateway has two
+BINDINGS = {"both": {"r0": NAMES[0], "r1": NAMES[1]}} | {
+    f"g{number}": {f"r{number}": name} for number, name in enumerate(NAMES) if number > 1
+}
 MAX_WORKERS = 2
 TOKEN = "token-of-this-test"
 PERIOD = 50 * MS  # of each gateway's frames
@@ -29,11 +36,10 @@ class Fleet:
     """A gateway of two intersections, and one of each of the others, that send frames and note what is refused."""
 
     def __init__(self) -> None:
-        names = [code.code.id for code in INTERSECTIONS]
-        self.bindings = {"both": {"r0": names[0], "r1": names[1]}}
-        self.bindings |= {f"g{number}": {f"r{number}": name} for number, name in enumerate(names) if number > 1}
+        self.bindings = {name: dict(bound) for name, bound in BINDINGS.items()}
         self.keys: dict[str, KeyPair] = {name: new_keys() for name in self.bindings}
         self.rejects: list[Reject] = []
+        self.frames: Counter[str] = Counter()  # by gateway: those that it was given
         self.sent: dict[str, int] = dict.fromkeys(self.rsus, 0)
         self.gateways: dict[str, Gateway] = {}
 
@@ -79,6 +85,7 @@ class Fleet:
         code_of = {code.code.id: code for code in INTERSECTIONS}
         for name, gateway in self.gateways.items():
             for rsu, place in self.bindings[name].items():
+                self.frames[name] += 1
                 self.sent[rsu] += gateway.perception(rsu, "camera", *origin(code_of[place]), [{"x": 1.0, "y": 2.0}])
             gateway.poll()
 
@@ -91,15 +98,10 @@ class Fleet:
             gateway.close()
 
 
-def free_ports(count: int) -> int:
-    """Return the first of some TCP ports in a row that are free now."""
-    while True:
-        first = broker.free_port()
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            for port in range(first, first + count):
-                probe = stack.enter_context(socket.socket())
-                probe.bind(("127.0.0.1", port))
-            return first
+def with_cut_links(records: Iterable[logging.LogRecord]) -> set[str]:
+    """Return the gateways that have lost a connection, by what they logged: what is on its way then is lost with it. It
+    happens also where a node stands still for seconds."""
+    return {str(record.args[0]) for record in records if record.args and "is gone; trying again" in record.msg}
 
 
 @contextlib.contextmanager
@@ -114,7 +116,7 @@ def serving(config: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 def origin(code: CompiledCode) -> tuple[float, float]:
@@ -132,15 +134,32 @@ def write_node_folder(folder: Path, port: int, mqtt: int, fleet: Fleet, extra: s
     config.write_text(
         f'[node]\nbind = "tcp://127.0.0.1:{port}"\nkey = "node.key"\ncodes = ["codes/*.json"]\n'
         f'status = "status.json"\n[broker]\nopen = true\nport = {mqtt}\n[record]\npath = "run.mcap"\n'
-        f'[http]\nbind = "127.0.0.1:{free_ports(MAX_WORKERS)}"\ntoken = "{TOKEN}"\nview = false\n'
+        f'[http]\nbind = "127.0.0.1:{free_port(count=MAX_WORKERS)}"\ntoken = "{TOKEN}"\nview = false\n'
         f"{extra}{fleet.sections()}"
     )
     config.chmod(0o600)  # it holds a secret
     return config
 
 
+def taken_frames(config: Path, worker: int = 1) -> Counter[str]:
+    """Return the frames that a node, or one of its workers, has taken in, by gateway: accepted ones and those that it
+    refused, or dropped for newer ones, as it does after it stood still. It counts every frame once."""
+    counters = _counters(config, worker)
+    gateway_of = {rsu: name for name, bound in BINDINGS.items() for rsu in bound}
+    taken = Counter(counters.get("reject.perception", {}))
+    for rsu, count in counters.get("accept.perception", {}).items():
+        taken[gateway_of[rsu]] += count
+    for stream, count in counters.get("drop.queue", {}).items():
+        taken[gateway_of[stream.partition("/")[0]]] += count
+    return taken
+
+
 def accepted_frames(config: Path, worker: int = 1) -> Counter[str]:
     """Return the frames that a node, or one of its workers, has accepted, by roadside unit; none where it does not
     answer."""
+    return Counter(_counters(config, worker).get("accept.perception", {}))
+
+
+def _counters(config: Path, worker: int) -> dict[str, dict[str, int]]:
     port = int(tomllib.loads(config.read_text())["http"]["bind"].rpartition(":")[2])
-    return Counter(counters_by_source(port + worker - 1, TOKEN).get("accept.perception", {}))
+    return counters_by_source(port + worker - 1, TOKEN)

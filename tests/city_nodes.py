@@ -15,12 +15,12 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 from city_gateways import INTERSECTIONS, Fleet, accepted_frames, write_node_folder
-from deadlines import until
+from deadlines import PATIENCE, until
 from etcd_cluster import Cluster
 
 from cloudctl.city.rendezvous import first_in_line
 from cloudctl.clock import SECOND
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.recording.reader import Recording
 from cloudctl.io.zeromq import read_keys
 from cloudctl.ownership_messages import AddIntersection, DropIntersection
@@ -45,7 +45,7 @@ class CityNode:
     """One node of the city."""
 
     def __init__(self, name: str, folder: Path, cluster: Cluster, mqtt: int, fleet: Fleet, extra: str = "") -> None:
-        self.name, self.folder, self.port = name, folder, broker.free_port()
+        self.name, self.folder, self.port = name, folder, free_port()
         servers = ", ".join(f'"{address}"' for address in cluster.addresses)
         city = f'[city]\nnode = "{name}"\naddress = "tcp://127.0.0.1:{self.port}"\netcd = [{servers}]\n{extra}'
         self.config = write_node_folder(folder, self.port, mqtt, fleet, city)
@@ -79,7 +79,7 @@ class CityNode:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
 
     def kill(self) -> None:
         assert self.process is not None
@@ -145,7 +145,7 @@ class City:
         """Run `cloudctl city` with the first node's file."""
         config = next(iter(self.nodes.values())).config
         command = [sys.executable, "-m", "cloudctl", "city", *words, "--config", str(config)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def is_served(self) -> bool:
         """Send a frame of every unit; return whether every intersection has an owner that accepts it."""
@@ -156,8 +156,8 @@ class City:
         """Send frames until every intersection is served by the node that the hash puts it at; return its owner. A
         node that starts first has taken them all."""
         wanted = {name: first_in_line(name, self.nodes) for name in NAMES}
-        until(self.is_served, 30, "service at every intersection")
-        until(lambda: self.while_driving(self.owners) == wanted, 60, "that each has its own intersections")
+        until(self.is_served, what="service at every intersection")
+        until(lambda: self.while_driving(self.owners) == wanted, what="that each has its own intersections")
         return {name: str(node) for name, node in wanted.items()}
 
     def while_driving(self, ask: Callable[[], T]) -> T:

@@ -5,8 +5,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from city_gateways import Fleet, accepted_frames, free_ports, write_node_folder
+from city_gateways import Fleet, accepted_frames, taken_frames, write_node_folder
+from deadlines import PATIENCE
 
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import read_keys
 
 COUNT = 2
@@ -17,7 +19,7 @@ class Workers:
 
     def __init__(self, folder: Path, mqtt: int) -> None:
         self.folder, self.fleet = folder, Fleet()
-        self.port = free_ports(COUNT)
+        self.port = free_port(count=COUNT)
         self.config = write_node_folder(folder, self.port, mqtt, self.fleet)
 
     def __enter__(self) -> "Workers":
@@ -33,7 +35,7 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.fleet.close()
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
     @property
     def log(self) -> str:
@@ -42,6 +44,15 @@ class Workers:
     def accepted(self) -> Counter[str]:
         """Return the frames that the workers have accepted, by roadside unit."""
         return sum((accepted_frames(self.config, number) for number in range(1, COUNT + 1)), Counter())
+
+    def missing(self) -> Counter[str]:
+        """Return the frames that gateways were given and that no worker has taken in, nor the gateway counts as
+        dropped, by gateway."""
+        given = self.fleet.frames.copy()
+        for number in range(1, COUNT + 1):
+            given.subtract(taken_frames(self.config, number))
+        given.subtract({name: gateway.dropped for name, gateway in self.fleet.gateways.items()})
+        return Counter({name: count for name, count in given.items() if count})
 
     def process_of(self, number: int) -> int:
         return int((self.folder / f"node-{number}.pid").read_text())

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from deadlines import until
 
-from cloudctl.io.broker import dies_with_parent, free_port
+from cloudctl.io.broker import dies_with_parent
+from cloudctl.io.ports import free_port
 
 needs_etcd = pytest.mark.skipif(
     shutil.which("etcd") is None, reason="ownership by leases needs etcd: apt-get install etcd-server"
@@ -70,7 +71,7 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         for server in self.servers:
             self.start(server)
-        until(self.leader, 20, "the election of a leader")
+        until(self.leader, what="the election of a leader")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import websockets
+from deadlines import PATIENCE
 from foxglove_messages import check
 
 
@@ -58,7 +59,7 @@ class FoxgloveClient:
     async def unsubscribe(self) -> None:
         await self.ask(op="unsubscribe", subscriptionIds=list(self._subscribed))
 
-    async def receive(self, seconds: float = 10.0) -> Received | None:
+    async def receive(self, seconds: float = PATIENCE) -> Received | None:
         """Return the next message of a channel; None for a control message, which is taken in."""
         data = await asyncio.wait_for(self.socket.recv(), seconds)
         if isinstance(data, bytes):

@@ -43,7 +43,7 @@ class MqttClient:
         with contextlib.suppress(OSError):
             self._client.connect("127.0.0.1", self._port, 10)
             self._client.loop_start()
-            until(lambda: self.connected or self._ended or not self._client._thread.is_alive(), 10, "an answer")
+            until(lambda: self.connected or self._ended or not self._client._thread.is_alive(), what="an answer")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,7 +55,7 @@ class MqttClient:
         """Subscribe, and wait for the broker's answer: what others publish afterwards comes."""
         _, number = self._client.subscribe(topic)
         if self.connected:
-            until(lambda: number in self._subscribed, 10, "the subscription")
+            until(lambda: number in self._subscribed, what="the subscription")
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         self._client.publish(topic, payload, qos=1, retain=retain)

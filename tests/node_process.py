@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deadlines import PATIENCE
+
 from bench.node_counters import counters_by_source
 from cloudctl import codes
 from cloudctl.client import Gateway
 from cloudctl.codes import CompiledCode
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import Dealer, KeyPair, new_keys, write_keys
 from cloudctl.schema import Reject
 
@@ -31,10 +33,10 @@ class NodeProcess:
         self.folder, self.code, self.options = folder, code, options
         self.node = write_keys(folder / "node")
         self.keys = {"g": write_keys(folder / "g"), "other": new_keys()}
-        self.port, self.mqtt = broker.free_port(), broker.free_port()
+        self.port, self.mqtt = free_port(), free_port()
         (folder / "code.json").write_bytes(codes.dump(code.code))
         place = code.code.id
-        self.http_port = 0 if "[http]" in extra else broker.free_port()
+        self.http_port = 0 if "[http]" in extra else free_port()
         own_http = f'[http]\nbind = "127.0.0.1:{self.http_port}"\ntoken = "{TOKEN}"\nview = false\n'
         http = "" if "[http]" in extra else own_http
         recording = f'[record]\npath = "{record}"\n' if record else ""
@@ -64,7 +66,7 @@ class NodeProcess:
     def __exit__(self, *_: object) -> None:
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
     @property
     def said(self) -> str:
@@ -80,8 +82,7 @@ class NodeProcess:
             name=name,
             key=keys or self.keys[name],
             node_key=self.node.public,
-            on_reject=lambda reject: self.rejects.append(reject),
-            **more,
+            **{"on_reject": lambda reject: self.rejects.append(reject), **more},
         )
         self.rejects: list[Reject] = []
         return gateway

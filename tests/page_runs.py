@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+from deadlines import PATIENCE
 
 from bench.browser import Browser
 from bench.scene import Scene
@@ -53,13 +54,16 @@ class ShownRun:
         """End it as Ctrl-C does; return its exit code."""
         if self._process.poll() is None:
             self._process.terminate()
-        return self._process.wait(20)
+        return self._process.wait(PATIENCE)
 
 
 def go_to(page: Browser, ms: int) -> None:
     """Jump to so many ms after the beginning, and wait until the picture is from there: tracks have other numbers
-    then, and until then there is the picture of before.
+    then, and until then there is the picture of before. The run is paused by that: where it plays on, a machine
+    that stands still for a second takes it past the place.
     """
+    page.run("cloudctl.connection.ask({play: false})")
+    page.until("cloudctl.store.player.playing === false")
     epoch = page.run("cloudctl.store.player.epoch")
     page.run(f"cloudctl.player.goTo(cloudctl.store.player.begin + {ms})")
     page.until(

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deadlines import until
+from deadlines import PATIENCE, until
 
 from cloudctl import maps
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node.init_folder import Ports, init_folder
 
 
@@ -17,7 +17,7 @@ class StartedFolder:
 
     def __init__(self, folder: Path, *options: str, map_name: str = "intersection.json") -> None:
         self.folder, self.options = folder, options
-        self.ports = Ports(*(broker.free_port() for _ in range(3)))
+        self.ports = Ports(*(free_port() for _ in range(3)))
         init_folder(folder, maps.path(map_name), "127.0.0.1", self.ports)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +36,7 @@ class StartedFolder:
     def __exit__(self, *_: object) -> None:
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
     @property
     def log(self) -> str:
@@ -45,7 +45,7 @@ class StartedFolder:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of cloudctl in the folder."""
         command = [sys.executable, "-m", "cloudctl", *words]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def script(self, name: str, *words: str) -> subprocess.Popen[str]:
         """Start one of the folder's scripts; what it prints and logs comes by `stdout`."""

@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from deadlines import until
+from deadlines import PATIENCE, until
 from paths import ROOT
 
 from cloudctl import codes, maps
 from cloudctl.__main__ import build_parser
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node.init_folder import Ports, init_folder
 
 README = (ROOT / "README.md").read_text()
@@ -55,7 +56,7 @@ def test_five_commands_lead_from_the_clone_to_a_running_node() -> None:
 def test_its_commands_lead_to_an_advisory_with_its_reason(tmp_path: Path) -> None:
     """The printed commands, in three shells; only the ports are others, for tests run side by side."""
     shell = f'PATH="{Path(sys.executable).parent}:$PATH"; cd {tmp_path}; '
-    gateways, mqtt, http = (broker.free_port() for _ in range(3))
+    gateways, mqtt, http = (free_port() for _ in range(3))
     init = f"cloudctl init here --port {gateways} --mqtt-port {mqtt} --http-port {http} && cd here"
     subprocess.run(["bash", "-c", shell + init], check=True, stdout=subprocess.DEVNULL)
 
@@ -74,7 +75,7 @@ def test_its_commands_lead_to_an_advisory_with_its_reason(tmp_path: Path) -> Non
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def test_every_command_it_names_exists() -> None:

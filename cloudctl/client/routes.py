@@ -21,9 +21,9 @@ RETRY_INTERVAL = 200 * MS  # between two questions for an intersection that no n
 CONNECT_PATIENCE = SECOND  # for a first connection, before the next address is tried
 MAX_LINKS = 64  # connections of one gateway
 IDLE_TIMEOUT = 10 * SECOND  # of a connection that no unit uses any more
-# of messages that a node may refuse yet: an answer that comes later is about what no node would take any more. Counting
-# them instead would lose those that a busy node is slow to refuse.
-MAX_RECENT_AGE = SECOND
+# of messages that a node may refuse yet, however slow it is to: those that no node would take any more by then are
+# counted as dropped
+MAX_RECENT_AGE = 10 * SECOND
 MAX_RECENT = 100  # of a stream, in that time
 
 

@@ -25,10 +25,14 @@ from typing import Any
 from ..clock import SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
 from .bridge import UPWARD, Bridge, bridge_lines
+from .ports import free_port
 from .private_files import write_private
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent's thread ends
 CHECK_INTERVAL = 0.1  # s between two looks at whether the broker still runs
+# looks at a broker that was started again in which its death still stands as a trouble: reports are made once a second
+# of the event loop, and the clock goes on while the machine stands still
+TROUBLE_LOOKS = 20
 FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0  # s before a broker that died again is started again; the first time there is none
 SETTLED = 60 * SECOND  # a broker that ran so long did not die of its start
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -104,11 +108,12 @@ class Broker:
         """Start it again whenever it has died, after a pause that grows; `count` is called with "broker.restart" each
         time.
         """
-        pause, begun = 0.0, stopwatch()
+        pause, begun, looks = 0.0, stopwatch(), 0
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
             if self.process.poll() is None:
-                if self.trouble is not None and stopwatch() - begun > SECOND:
+                looks += 1
+                if looks > TROUBLE_LOOKS:
                     self.trouble = None
                 continue
             if stopwatch() - begun > SETTLED:
@@ -122,7 +127,7 @@ class Broker:
             await asyncio.sleep(pause)
             pause = min(max(2 * pause, FIRST_PAUSE), MAX_PAUSE)
             count("broker.restart")
-            begun = stopwatch()
+            begun, looks = stopwatch(), 0
             self._finalizer.detach()
             self.process = _spawn(self.command, self.folder)
             self.restarts += 1
@@ -176,14 +181,6 @@ def dies_with_parent() -> Callable[[], None]:
     return end_with_parent
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that is free on `host` now."""
-    family, address = _address(host, 0)
-    with socket.socket(family) as probe:
-        probe.bind(address)
-        return int(probe.getsockname()[1])
-
-
 def reachable(host: str) -> str:
     """Return the address at which this machine reaches a broker that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
@@ -220,6 +217,7 @@ def start(
     Raises BrokerError when none can be started.
     """
     host = host.strip("[]")
+    _address(host, 0)
     port = port or free_port(host)
     _refuse_taken(host, port)
     program = None if prefer == "amqtt" else mosquitto()

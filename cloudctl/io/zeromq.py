@@ -4,6 +4,7 @@ A message is two frames, `[kind: 1 byte][msgpack body]`. The node drains its soc
 handshake proved comes with every frame, so a gateway is identified by its key and by nothing in its messages.
 """
 
+import itertools
 import socket as sockets
 import tomllib
 import weakref
@@ -33,6 +34,7 @@ CONNECT_TIMEOUT = 1000  # ms; the kernel's own second SYN goes out after 1 s, it
 HANDSHAKE_TIMEOUT = 2000  # ms
 RECONNECT_INTERVAL, MAX_RECONNECT_INTERVAL = 100, 400  # ms between attempts; ZeroMQ spreads them at random
 REBIND_TIMEOUT = 2 * SECOND  # of a port that was just left
+MIN_REBINDS = 20  # attempts at it, where the machine stood still for the time-out
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
 
 
@@ -176,11 +178,11 @@ class Server:
         self._socket.curve_secretkey = keys.secret.encode()
 
         deadline = stopwatch() + REBIND_TIMEOUT
-        while True:
+        for attempt in itertools.count():
             try:
                 self._socket.bind(self.address)
             except zmq.ZMQError as error:
-                if stopwatch() > deadline:
+                if stopwatch() > deadline and attempt >= MIN_REBINDS:
                     raise ZeroMqError(f"cannot listen on {self.address} again: {error}. Start the node again") from None
                 sleep_until(WallClock().now() + 5 * MS)
             else:

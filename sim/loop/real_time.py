@@ -16,6 +16,7 @@ from ... import codes
 from ...clock import MS, SECOND, WallClock, sleep_until
 from ...errors import CloudctlError
 from ...io import broker
+from ...io.ports import free_port
 from ...io.recording.parts import unused
 from ...io.zeromq import KeyPair, new_keys
 from ...metrics import Histogram
@@ -66,8 +67,8 @@ class LiveLoop:
 
         self.truth_file = TruthFile(self.record.with_suffix(".truth.mcap"), scenario)
         self.broker = broker.start(folder / "broker", prefer=prefer)
-        self.node_port = broker.free_port()
-        self._page_bind = f"127.0.0.1:{broker.free_port()}" if view else ""
+        self.node_port = free_port()
+        self._page_bind = f"127.0.0.1:{free_port()}" if view else ""
         self._page_token = new_token()
         self.page = page_address(f"http://{self._page_bind}", self._page_token) if view else ""
         self.lag = Histogram()  # us, of the steps behind real time

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deadlines import PATIENCE
 from paths import ROOT
 from served_node import TOKEN, ServedNode
 
@@ -41,10 +42,10 @@ def node(code: CompiledCode) -> Iterator[ServedNode]:
 
     thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
-    assert started.wait(60)
+    assert started.wait(PATIENCE)
     yield served
     stop.set()
-    thread.join(60)
+    thread.join(PATIENCE)
 
 
 @pytest.mark.skipif(CURL is None, reason="curl is not on PATH")
@@ -65,7 +66,7 @@ def test_each_command_of_the_page_runs_as_it_stands(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from deadlines import PATIENCE
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from served_node import BEARER, ServedNode
@@ -35,10 +36,10 @@ def address(code: CompiledCode) -> Iterator[str]:
 
     thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
-    assert started.wait(60)
+    assert started.wait(PATIENCE)
     yield node.http.web.address
     stop.set()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert node.faults == []
 
 
@@ -47,7 +48,7 @@ def described(address: str, code: CompiledCode) -> Any:
     """The document as the node serves it, with an intersection that exists as an example."""
     import requests
 
-    tree = requests.get(f"{address}/openapi.json", headers=BEARER, timeout=20).json()
+    tree = requests.get(f"{address}/openapi.json", headers=BEARER, timeout=PATIENCE).json()
     for path in tree["paths"].values():
         for parameter in path["get"]["parameters"]:
             if parameter["in"] == "path":
@@ -65,7 +66,7 @@ def test_what_the_node_answers_is_what_its_document_says(described: Any, address
     @given(case=described[path]["GET"].as_strategy(generation_mode=mode))
     @settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
     def ask(case: Any) -> None:
-        response = case.call(base_url=address, headers=BEARER, timeout=20)
+        response = case.call(base_url=address, headers=BEARER, timeout=PATIENCE)
         case.validate_response(response)
         statuses.append(response.status_code)
 

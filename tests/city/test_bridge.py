@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from city_gateways import Fleet, free_ports, serving, write_node_folder
-from deadlines import until
+from city_gateways import Fleet, serving, write_node_folder
+from deadlines import PATIENCE, until
 from mqtt_client import MqttClient
 from tcp_link import Link
 
@@ -19,6 +19,7 @@ from cloudctl.clock import SECOND, WallClock
 from cloudctl.io import broker
 from cloudctl.io.bridge import Bridge
 from cloudctl.io.egress import Egress
+from cloudctl.io.ports import free_port
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import ConfigError, load
 from cloudctl.node.credentials import CredentialError
@@ -75,7 +76,7 @@ def test_an_edge_that_is_cut_from_its_region_loses_nothing_upward(tmp_path: Path
                     sent += 1
                 if phase != "cut":
                     wanted = sent
-                    until(lambda: len(ids(gathered)) >= wanted, 30, f"{phase}: what was published")  # noqa: B023
+                    until(lambda: len(ids(gathered)) >= wanted, what=f"{phase}: what was published")  # noqa: B023
             assert ids(gathered) == [f"X-run-{number}" for number in range(sent)], "each once, in order"
     finally:
         sender.stop()
@@ -102,12 +103,12 @@ class EgressThread:
         self._loop.call_soon_threadsafe(self._egress.advise, made, msgspec.json.encode(made))
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._egress.stop(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._egress.stop(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region: broker.Broker) -> None:
-    port, mqtt = broker.free_port(), broker.free_port()
+    port, mqtt = free_port(), free_port()
     file = write_node_folder(tmp_path / "edge", port, mqtt, Fleet())
     text = file.read_text().replace("open = true", "open = true\nembedded = true")
     bridge = f'port = {mqtt}\nbridge = "127.0.0.1:{region.port}"\nbridge_name = "edge-1"'
@@ -115,24 +116,26 @@ def test_a_region_has_the_codes_and_the_health_of_an_edge(tmp_path: Path, region
     with serving(file), MqttClient(region.port) as gathered:
         gathered.subscribe("cloudctl/v1/#")
         kinds = {"codes", "nodes"}
-        until(lambda: {topic.split("/")[2] for topic, _ in gathered.messages} >= kinds, 20, "codes and health")
+        until(lambda: {topic.split("/")[2] for topic, _ in gathered.messages} >= kinds, what="codes and health")
         status = next(payload for topic, payload in gathered.messages if topic == MqttTopics.node_status("edge-1"))
         assert len(json.loads(status)["intersections"]) == 5
 
         # `city status` at the region lists the edge, by its report to the region's broker.
-        own = write_node_folder(tmp_path / "at-region", broker.free_port(), region.port, Fleet())
+        own = write_node_folder(tmp_path / "at-region", free_port(), region.port, Fleet())
         command = [sys.executable, "-m", "cloudctl", "city", "status", "--config", str(own)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("edge-1 ")
         assert done.stdout.count("edge-1, an edge") == 5
-        rows = json.loads(subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True).stdout)
+        rows = json.loads(
+            subprocess.run([*command, "--json"], capture_output=True, timeout=PATIENCE, check=True).stdout
+        )
         assert [edge["edge"] for edge in rows["edges"]] == ["edge-1"]
         assert rows["edges"][0]["age"] < 30.0
 
 
 def test_a_closed_region_lets_an_edge_in_by_its_certificate_and_write_only_what_goes_up(tmp_path: Path) -> None:
-    first = free_ports(2)
+    first = free_port(count=2)
     init_folder(tmp_path / "region", None, "127.0.0.1", Ports(first, first + 1, 0))
     file = tmp_path / "region" / "node.toml"
     file.write_text(file.read_text().replace('[http]\nbind = "127.0.0.1:0"\n', ""))
@@ -152,8 +155,7 @@ def test_a_closed_region_lets_an_edge_in_by_its_certificate_and_write_only_what_
                 traffic, forged = MqttTopics.traffic("X"), MqttTopics.intersection("X")
                 until(
                     lambda: own.publish(forged, b"forged") or own.publish(traffic, b"{}") or witness.messages,
-                    20,
-                    "what goes up",
+                    what="what goes up",
                 )
                 assert {topic for topic, _ in witness.messages} == {traffic}
         finally:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from deadlines import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,10 +40,14 @@ def test_every_unit_cost_names_a_command_that_measures_it() -> None:
 def test_the_command_prints_the_plan_and_refuses_what_is_no_number() -> None:
     command = [sys.executable, "-m", "cloudctl", "plan-capacity", "--intersections"]
     done = subprocess.run(
-        [*command, "3000", "--rsus", "3", "--vehicles", "50000"], capture_output=True, text=True, timeout=60, check=True
+        [*command, "3000", "--rsus", "3", "--vehicles", "50000"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
     )
     assert "90,000 frames/s" in done.stdout
     assert "etcd servers" in done.stdout
     for wrong in (["-1"], ["many"], ["10", "--hz", "0"], ["10", "--hz", "nan"]):
-        refused = subprocess.run([*command, *wrong], capture_output=True, text=True, timeout=60, check=False)
+        refused = subprocess.run([*command, *wrong], capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert refused.returncode == 2

@@ -32,6 +32,7 @@ from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.codes.citycode import make, parse_code
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import write_keys
 from cloudctl.node.config import load
 from cloudctl.node.doctor.city import city_findings
@@ -96,11 +97,11 @@ def test_an_intersection_is_added_to_a_running_city_and_taken_out_by_one_command
     name = make(parts.adm, parts.kind, parts.grid, 99)
     file.write_bytes(codes.dump(msgspec.structs.replace(code.code, id=name)))
     with City(tmp_path / "city", cluster, mqtt.port, ("north", "south")) as city:
-        until(city.is_served, 30, "service at every intersection")
+        until(city.is_served, what="service at every intersection")
         gateway = ("--gateway", "late", "--key", str(tmp_path / "late.pub"), "--rsu", "late-1")
         done = city.command("add", str(file), *gateway)
         assert done.returncode == 0, done.stderr
-        until(lambda: name in city.owners(), 30, "an owner of the new intersection")
+        until(lambda: name in city.owners(), what="an owner of the new intersection")
         addresses = [node.address for node in city.nodes.values()]
         node_key = city.nodes["north"].key
         with Gateway(addresses, ["late-1"], name="late", key=key, node_key=node_key) as late:
@@ -110,12 +111,12 @@ def test_an_intersection_is_added_to_a_running_city_and_taken_out_by_one_command
                 late.poll(20)
                 return city.accepted()["late-1"] > 3
 
-            until(accepted, 20, "frames of the new gateway")
+            until(accepted, what="frames of the new gateway")
             done = city.command("remove", name)
             assert done.returncode == 0, done.stderr
-            until(lambda: name not in city.owners(), 30, "that it is taken out")
+            until(lambda: name not in city.owners(), what="that it is taken out")
         for node in city.nodes.values():
-            until(lambda: not list((node.folder / "added").glob("*.json")), 10, "that its files are gone")  # noqa: B023
+            until(lambda: not list((node.folder / "added").glob("*.json")), what="that its files are gone")  # noqa: B023
             assert "Traceback" not in node.log
 
 
@@ -143,7 +144,7 @@ def test_intersections_of_a_node_that_is_killed_or_frozen_are_served_again_withi
 
 
 def test_the_doctor_looks_at_each_etcd_server_and_its_version(tmp_path: Path, cluster: Cluster) -> None:
-    servers = [*cluster.addresses, f"127.0.0.1:{broker.free_port()}"]
+    servers = [*cluster.addresses, f"127.0.0.1:{free_port()}"]
     city = f'[city]\nnode = "north"\naddress = "tcp://127.0.0.1:7788"\netcd = {json.dumps(servers)}\n'
     findings = list(city_findings(load(write_node_folder(tmp_path / "north", 7788, 1883, Fleet(), city))))
     assert [finding.name for finding in findings] == [f"etcd at {server}" for server in servers]
@@ -272,10 +273,10 @@ def test_when_the_leader_dies_nobody_falls_silent_and_without_a_quorum_everybody
         city.fleet.drive(4.0)
         silent = city.accepted()
         city.fleet.drive(1.0)
-        until(lambda: city.accepted() == silent, 5)
+        until(lambda: city.accepted() == silent)
         cluster.start(other)
         begun = stopwatch()
-        until(lambda: city.fleet.frame() or len(city.accepted() - silent) == len(NAMES), 15, "service again")
+        until(lambda: city.fleet.frame() or len(city.accepted() - silent) == len(NAMES), what="service again")
         print(f"quorum back: every intersection is served after {(stopwatch() - begun) / SECOND:.1f} s")
         city.fleet.drive(1.0)
     spans = city.spans()

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from city_gateways import free_ports
-from deadlines import until
+from deadlines import PATIENCE, until
 from etcd_cluster import needs_etcd
 from msgspec.structs import replace
 
 from cloudctl.city.control import ends_leases_early
 from cloudctl.city.etcd import Etcd, EtcdError
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node.config import load
 from cloudctl.settings import CitySection
 
@@ -32,7 +32,7 @@ class Trial:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        first = free_ports(20)
+        first = free_port(count=20)
         ports = ["--port", str(first), "--http-port", str(first + 3), "--mqtt-port", str(first + 6)]
         self.run("init", str(folder), "--city", *ports, "--etcd-port", str(first + 8))
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -48,7 +48,7 @@ class Trial:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "cloudctl", *words]
         folder = self.folder if self.folder.exists() else None
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def script(self, name: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -57,7 +57,7 @@ class Trial:
 
     def stop(self) -> None:
         os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +71,12 @@ def test_the_trial_runs_and_a_vehicle_is_advised(trial: Trial) -> None:
     def owners() -> int:
         return trial.run("city", "status").stdout.count("epoch")
 
-    until(lambda: owners() == 5, 60, "an owner of every intersection")
+    until(lambda: owners() == 5, what="an owner of every intersection")
     gateway, vehicle = trial.script("gateway.py"), trial.script("vehicle.py")
     try:
         assert vehicle.stdout is not None
         lines: list[str] = []
-        until(lambda: lines.append(vehicle.stdout.readline()) or "glosa" in lines[-1], 60, "an advisory")  # type: ignore[union-attr,func-returns-value]
+        until(lambda: lines.append(vehicle.stdout.readline()) or "glosa" in lines[-1], what="an advisory")  # type: ignore[union-attr,func-returns-value]
     finally:
         for process in (gateway, vehicle):
             process.kill()
@@ -93,7 +93,7 @@ def test_etcd_lets_in_nodes_only(trial: Trial, credentials: str) -> None:
         stranger = replace(section, etcd_cert=None, etcd_key=None)
     else:
         stranger = replace(section, etcd_cert=str(vehicle / "vehicle.pem"), etcd_key=str(vehicle / "vehicle.key"))
-    until(lambda: trial.run("city", "status").returncode == 0, 60, "etcd")
+    until(lambda: trial.run("city", "status").returncode == 0, what="etcd")
 
     async def attempt(who: CitySection) -> int:
         etcd = Etcd(who)

@@ -232,7 +232,7 @@ def test_a_second_worker_s_signals_reach_the_advice_of_the_first_over_real_socke
             workers.fleet.poll()
             return [msgspec.json.decode(payload)["reason"] for _, payload in client.messages]
 
-        until(lambda: any(UNKNOWN_QUEUE in reason for reason in reasons()), 60, "advice that looks at the next signal")
+        until(lambda: any(UNKNOWN_QUEUE in reason for reason in reasons()), what="advice that looks at the next signal")
     assert "Traceback" not in workers.log
     result = replay(tmp_path / f"run-{worker_of[first]}.mcap")
     assert (result.difference, result.fault, dict(result.faults)) == (None, None, {})

@@ -107,7 +107,7 @@ def test_a_gateway_that_is_sent_nowhere_keeps_what_it_has_and_asks_again(address
                 got.append(body["q"])
             return len(set(got)) > 8
 
-        until(served, 20, "frames after the refusals")
+        until(served, what="frames after the refusals")
         # a node that does not answer is waited for, and of that time only the newest messages are kept
         assert is_address or sorted(set(got)) == list(range(max(got) + 1)), "what was refused came again"
     server.close()

@@ -16,6 +16,7 @@ from bench.scene import Scene
 from cloudctl.client import Vehicle
 from cloudctl.clock import WallClock
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node import config, live
 from cloudctl.schema import Reject
 from cloudctl.tiles import is_in_tile, tile_of, tiles_of
@@ -56,7 +57,7 @@ def test_a_vehicle_is_served_by_the_tile_of_its_position_and_refused_under_anoth
     tmp_path: Path, mqtt: broker.Broker
 ) -> None:
     async def run() -> None:
-        file = write_node_folder(tmp_path, broker.free_port(), mqtt.port, Fleet())
+        file = write_node_folder(tmp_path, free_port(), mqtt.port, Fleet())
         node = live.Node(config.load(file), file=file)
         running = asyncio.create_task(node.run())
         scene, rejects = Scene(INTERSECTIONS[0], 1), list[Reject]()

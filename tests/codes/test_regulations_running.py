@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from deadlines import PATIENCE, Guard
 from msgspec.structs import replace
 from paths import DATA
 from regulations import CODE, DAYS, FREE, RULES, TABLE, ns
@@ -303,7 +304,7 @@ def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_ch
         running = asyncio.create_task(node.run(stop))
         said: list = []
         async with Client("car-1", "127.0.0.1", mqtt.port, intersections=(CODE.id,), now=clock.now) as car:
-            await asyncio.wait_for(car.connected.wait(), 20)
+            await asyncio.wait_for(car.connected.wait(), PATIENCE)
 
             async def read() -> None:
                 async for advisory in car.advisories():
@@ -312,12 +313,12 @@ def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_ch
             reading = asyncio.create_task(read())
 
             async def report(until) -> bool:
-                for _ in range(300):
+                guard = Guard()
+                while not until():
+                    assert not guard.is_over(), "it did not happen"
                     await car.report(state(clock.now()))
                     await asyncio.sleep(0.1)
-                    if until():
-                        return True
-                return False
+                return True
 
             assert await report(lambda: CODE.id in car.calendars and CODE.id in car.codes)
             vehicles_days = parse_days(car.calendars[CODE.id], "calendar")
@@ -337,7 +338,7 @@ def test_a_running_node_knows_national_day_publishes_its_calendar_and_takes_a_ch
             assert node.engine.config.days == worked, "what runs stays"
             reading.cancel()
         stop.set()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, PATIENCE)
         return holiday, said
 
     holiday, said = asyncio.run(drive())

@@ -9,7 +9,7 @@ from pathlib import Path
 import node_process
 import pytest
 import websockets
-from deadlines import until, when
+from deadlines import PATIENCE, until, when
 from foxglove_client import FoxgloveClient
 from gateway_frames import frame
 from node_process import NodeProcess
@@ -294,7 +294,7 @@ def test_the_client_of_these_tests_speaks_as_the_makers_own_server_wants_it() ->
                 await asyncio.sleep(0.1)
 
         logging = asyncio.create_task(log())
-        data = await asyncio.wait_for(client.socket.recv(), 30)
+        data = await asyncio.wait_for(client.socket.recv(), PATIENCE)
         logging.cancel()
         assert data[:13] == b"\x01\x07\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00"
         await client.socket.close()
@@ -316,7 +316,7 @@ def test_a_node_serves_it_where_its_file_asks_for_it(tmp_path: Path, code: Compi
         async with FoxgloveClient(f"ws://127.0.0.1:{node.http_port}/foxglove?token={node_process.TOKEN}") as client:
             await client.subscribe("/tracks", "/signal_states")
             sending = asyncio.create_task(send_frames())
-            seen = await asyncio.wait_for(client.next_of("/tracks"), 30)
+            seen = await asyncio.wait_for(client.next_of("/tracks"), PATIENCE)
             sending.cancel()
             assert seen.schema == "foxglove.SceneUpdate"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from deadlines import until, when
+from deadlines import PATIENCE, until, when
 from gateway_frames import accepted
 from made_advisory import advisory
 from node_process import NodeProcess
@@ -19,6 +19,7 @@ from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
 from cloudctl.io.egress import Egress
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import Server
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import BrokerSection
@@ -54,25 +55,25 @@ def test_a_broker_that_hangs_is_noticed_left_and_used_again_as_soon_as_it_goes_o
 
             task = asyncio.create_task(collect())
             mosquitto.process.send_signal(signal.SIGSTOP)
-            assert await when(lambda: not egress.connected.is_set()) < 8
+            await when(lambda: not egress.connected.is_set())
             assert "has not answered" in str(egress.trouble)
             lasting = advisory("lasting", valid_s=60.0)
             egress.advise(lasting, msgspec.json.encode(lasting))
             # several attempts to connect wait in the broker's socket
-            await when(lambda: metrics.total("egress.unreachable") >= 2, 60)
+            await when(lambda: metrics.total("egress.unreachable") >= 2)
             reported = egress.trouble
             assert reported
             assert "has not answered" in reported, "attempts that fail are no news"
             mosquitto.process.send_signal(signal.SIGCONT)
-            assert await when(lambda: egress.connected.is_set() and vehicle.connected.is_set()) < 5
-            await when(lambda: any(name == "lasting" for name, _ in got), 10)
+            await when(lambda: egress.connected.is_set() and vehicle.connected.is_set())
+            await when(lambda: any(name == "lasting" for name, _ in got))
 
             lost = metrics.total("egress.lost")
             for k in range(30):  # one connection, that stays, and is as fast as before
                 item = advisory(f"after-{k}")
                 egress.advise(item, msgspec.json.encode(item))
                 await asyncio.sleep(0.1)
-            await when(lambda: len(got) == 31, 5)
+            await when(lambda: len(got) == 31)
             assert metrics.total("egress.lost") == lost
             delays = sorted(delay for name, delay in got if name.startswith("after"))
             assert delays[len(delays) // 2] < SECOND // 10
@@ -137,7 +138,7 @@ def test_a_start_that_fails_leaves_no_broker_and_no_files_in_the_current_folder(
         [sys.executable, "-m", "cloudctl", "serve", str(node.config)],
         cwd=here,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     taken.close()
@@ -146,6 +147,28 @@ def test_a_start_that_fails_leaves_no_broker_and_no_files_in_the_current_folder(
     assert list(here.iterdir()) == []
     with pytest.raises(OSError, match="refused"):
         broker.socket.create_connection(("127.0.0.1", node.mqtt), 1)
+
+
+def test_that_a_broker_died_can_be_reported_after_its_restart_however_long_the_machine_stood_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        keeping = asyncio.create_task(kept.keep())
+        kept.process.kill()
+        await when(lambda: kept.restarts == 1)
+        now = broker.stopwatch()
+        monkeypatch.setattr(broker, "stopwatch", lambda: now + 10 * SECOND)
+        for _ in range(5):
+            await asyncio.sleep(0.1)
+            assert "ended with status" in str(kept.trouble)
+        await when(lambda: kept.trouble is None)
+        keeping.cancel()
+
+    kept = broker.start(tmp_path)
+    try:
+        asyncio.run(scene())
+    finally:
+        kept.stop()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
@@ -173,7 +196,7 @@ def test_an_embedded_broker_that_dies_is_started_again_and_that_is_reported_once
 @needs_mosquitto
 def test_a_node_serves_gateways_vehicles_and_codes_on_ipv6(tmp_path: Path, code: CompiledCode) -> None:
     try:
-        broker.free_port("::1")
+        free_port("::1")
     except (OSError, broker.BrokerError):
         pytest.skip("this machine has no IPv6 loopback")
     node = embedded(tmp_path, code, "::1")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from deadlines import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 from mqtt_client import MqttClient
@@ -203,7 +204,7 @@ def test_a_forged_advisory_is_not_handed_on_and_a_signed_one_is(tmp_path: Path) 
     async def scene() -> tuple[list[str], int]:
         egress = Egress(section, WallClock(), Metrics(), lambda *_: None, Signer(tmp_path / "signature.key"))
         egress.start()
-        await asyncio.wait_for(egress.connected.wait(), 15)
+        await asyncio.wait_for(egress.connected.wait(), PATIENCE)
         car = Vehicle(
             "car-1",
             port=running.port,
@@ -212,22 +213,22 @@ def test_a_forged_advisory_is_not_handed_on_and_a_signed_one_is(tmp_path: Path) 
             on_trouble=troubles.append,
         )
         async with car as vehicle:
-            await asyncio.wait_for(vehicle.connected.wait(), 15)
+            await asyncio.wait_for(vehicle.connected.wait(), PATIENCE)
             with MqttClient(running.port) as stranger:
                 t = WallClock().now()
-                forged = msgspec.structs.replace(GENUINE, id="X-abc-0", t=t, valid_until=t + 5 * SECOND)
+                forged = msgspec.structs.replace(GENUINE, id="X-abc-0", t=t, valid_until=t + 60 * SECOND)
                 stranger.publish(OWN, encode(forged))
                 while not vehicle.refused_advisories:
                     await asyncio.sleep(0.02)
             t = WallClock().now()
-            genuine = msgspec.structs.replace(GENUINE, t=t, valid_until=t + 5 * SECOND)
+            genuine = msgspec.structs.replace(GENUINE, t=t, valid_until=t + 60 * SECOND)
             egress.advise(genuine, encode(genuine))
-            advisory = await asyncio.wait_for(anext(vehicle.advisories()), 15)
+            advisory = await asyncio.wait_for(anext(vehicle.advisories()), PATIENCE)
         await egress.stop()
         return [advisory.id], vehicle.refused_advisories
 
     try:
-        handed_on, refused = asyncio.run(asyncio.wait_for(scene(), 60))
+        handed_on, refused = asyncio.run(asyncio.wait_for(scene(), 4 * PATIENCE))
     finally:
         running.stop()
     assert (handed_on, refused) == (["X-abc-1"], 1)

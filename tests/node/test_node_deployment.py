@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import PATIENCE
 from paths import ROOT
 from started_folder import StartedFolder
 
@@ -44,7 +45,9 @@ def deployed(node_file: Path) -> Path:
 @pytest.mark.skipif(ANALYZE is None, reason=NO_SYSTEMD)
 def test_systemd_takes_the_unit_without_a_word(node_file: Path) -> None:
     unit = deployed(node_file) / UNIT
-    done = subprocess.run([str(ANALYZE), "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [str(ANALYZE), "verify", str(unit)], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
@@ -55,7 +58,7 @@ def test_systemd_finds_the_unit_well_closed(node_file: Path) -> None:
         [str(ANALYZE), "security", "--offline=true", "--no-pager", str(unit)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     if "Unknown" in done.stderr or "unrecognized" in done.stderr:
@@ -129,7 +132,7 @@ def test_hadolint_has_nothing_to_object_to() -> None:
         [str(HADOLINT), "--no-color", str(DEPLOY / "Dockerfile")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -199,5 +202,5 @@ def test_the_health_check_and_the_reload_of_the_unit_work_against_a_node(tmp_pat
 
 
 def test_the_command_is_the_one_of_this_installation() -> None:
-    done = subprocess.run([program(), "--version"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([program(), "--version"], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.stdout.startswith("cloudctl ")

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deadlines import until
+from deadlines import PATIENCE, until
 from hypothesis import given
 from hypothesis import strategies as st
 from started_folder import StartedFolder
 
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node import credentials
 from cloudctl.node.broker_files import broker_tls
 from cloudctl.node.config import load
@@ -31,7 +32,7 @@ needs_mosquitto = pytest.mark.skipif(broker.mosquitto() is None, reason="a close
 
 @pytest.fixture
 def node_file(tmp_path: Path) -> Path:
-    init_folder(tmp_path / "n", None, "127.0.0.1", Ports(*(broker.free_port() for _ in range(3))))
+    init_folder(tmp_path / "n", None, "127.0.0.1", Ports(*(free_port() for _ in range(3))))
     return tmp_path / "n" / "node.toml"
 
 
@@ -105,11 +106,11 @@ def external_broker(node_file: Path, acl: str) -> Iterator[None]:
     node_file.write_text("\n".join(line for line in text.splitlines() if not line.startswith("server_")) + "\n")
     process = subprocess.Popen([str(broker.mosquitto()), "-c", str(written)], stderr=subprocess.DEVNULL)
     try:
-        until(lambda: answers(config.broker.port), 20, "mosquitto")
+        until(lambda: answers(config.broker.port), what="mosquitto")
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 def answers(port: int) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import zmq  # noqa: TID251 - to send what our own sockets do not
-from deadlines import until, when
+from deadlines import PATIENCE, until, when
 from fault_injection import fails
 from node_process import NodeProcess
 
@@ -22,6 +22,7 @@ from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.engine import Engine
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import Dealer
 from cloudctl.node.config import load
 from cloudctl.node.live import Node
@@ -133,7 +134,7 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
 
 
 def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: CompiledCode, tmp_path: Path) -> None:
-    written(tmp_path, code, broker.free_port())
+    written(tmp_path, code, free_port())
     (tmp_path / "broken.py").write_text(
         "import sys\nfrom cloudctl.metrics import Metrics\nfrom cloudctl.__main__ import main\n"
         "def fails(*_):\n    raise KeyError('made to fail')\n"
@@ -147,14 +148,14 @@ def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: Co
 
     with log.open("w") as stderr:
         process = subprocess.Popen([*command, "--debug"], stderr=stderr, stdout=subprocess.DEVNULL)
-        assert process.wait(30) == 2
+        assert process.wait(PATIENCE) == 2
     assert reported()
     with log.open("w") as stderr:
         process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.DEVNULL)
         until(reported, what="the report of the fault")
         assert process.poll() is None, "without debugging it serves on"
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_frames_and_kinds_that_do_not_exist_are_refused_while_recording_and_replay(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from deadlines import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,7 +119,7 @@ def test_one_address_cannot_take_every_connection_and_silence_is_ended(monkeypat
         assert guard.refused_connections == 1
         for other, _ in silent:
             with contextlib.suppress(ConnectionResetError):
-                assert await asyncio.wait_for(other.read(1), 20) == b""
+                assert await asyncio.wait_for(other.read(1), PATIENCE) == b""
         async with aiohttp.ClientSession() as session:
             assert (await session.get(f"{web.address}/codes")).status == 200
         for _, other in (*silent, (reader, writer)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 import pytest
-from deadlines import until
+from deadlines import PATIENCE, until
 from started_folder import StartedFolder
 
 from cloudctl import codes, maps
@@ -66,11 +66,11 @@ def test_a_second_gateway_and_vehicle_are_let_in_by_the_printed_lines_and_end_by
         scripts = [node.script("gateway.py", "gateways/gateway-2"), node.script("vehicle.py", "vehicles/car-2")]
         lines = [Lines(script) for script in scripts]
         try:
-            until(lambda: lines[0].has("gateway-2: accepted by the node:"), 30, "what was accepted")
-            until(lambda: lines[1].has("queue: standing queue"), 60, "an advisory with its reason")
+            until(lambda: lines[0].has("gateway-2: accepted by the node:"), what="what was accepted")
+            until(lambda: lines[1].has("queue: standing queue"), what="an advisory with its reason")
             for script in scripts:
                 script.send_signal(signal.SIGINT)
-            assert [script.wait(20) for script in scripts] == [0, 0]
+            assert [script.wait(PATIENCE) for script in scripts] == [0, 0]
         finally:
             for script in scripts:
                 script.kill()
@@ -135,12 +135,12 @@ def test_three_shells_close_the_loop_and_each_says_so(tmp_path: Path) -> None:
         scripts = [node.script("gateway.py"), node.script("vehicle.py")]
         gateway, vehicle = map(Lines, scripts)
         try:
-            until(lambda: gateway.has(f"connected to tcp://127.0.0.1:{node.ports.gateways}"), 30, "the gateway's line")
-            until(lambda: vehicle.has(f"connected to 127.0.0.1:{node.ports.broker}"), 30, "the vehicle's line")
-            until(lambda: gateway.has("accepted by the node:"), 30, "what was accepted")
-            until(lambda: vehicle.has("queue: standing queue"), 60, "an advisory with its reason")
-            until(lambda: vehicle.has("group 9 shows red") or vehicle.has("is red when you arrive"), 60, "a red light")
-            until(lambda: node.count("ack.applied") > 0, 30, "the acknowledgement")
+            until(lambda: gateway.has(f"connected to tcp://127.0.0.1:{node.ports.gateways}"), what="the gateway's line")
+            until(lambda: vehicle.has(f"connected to 127.0.0.1:{node.ports.broker}"), what="the vehicle's line")
+            until(lambda: gateway.has("accepted by the node:"), what="what was accepted")
+            until(lambda: vehicle.has("queue: standing queue"), what="an advisory with its reason")
+            until(lambda: vehicle.has("group 9 shows red") or vehicle.has("is red when you arrive"), what="a red light")
+            until(lambda: node.count("ack.applied") > 0, what="the acknowledgement")
         finally:
             for script in scripts:
                 script.kill()

@@ -15,7 +15,7 @@ from paths import ROOT
 
 from cloudctl.client import Gateway
 from cloudctl.codes import CompiledCode
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.logs import JsonFormatter, LogFormat, TextFormatter, set_up
 
 PROGRAMS = {"__main__.py", "command.py"}  # what a person runs may print; `sim` reports to a terminal
@@ -84,7 +84,7 @@ def test_a_node_logs_json_lines_from_its_first_to_its_last(tmp_path: Path, code:
     node = NodeProcess(tmp_path, code, options=("--log-format", "json"))
     with node:
         gateway = node.gateway()
-        until(lambda: gateway.poll(20) or "gateway g is connected" in node.said, 20, "the gateway")
+        until(lambda: gateway.poll(20) or "gateway g is connected" in node.said, what="the gateway")
         gateway.close()
     lines = [json.loads(line) for line in node.said.splitlines()]
     assert all({"time", "level", "logger", "event"} <= set(line) for line in lines)
@@ -107,19 +107,19 @@ def test_a_gateway_says_that_it_is_connected_what_was_accepted_and_that_there_is
             gateway.poll(20)
             return "accepted by the node: " in caplog.text
 
-        until(accepted, 30, "what was accepted")
+        until(accepted, what="what was accepted")
         assert f"connected to tcp://127.0.0.1:{node.port}" in caplog.text
         assert " perception; refused: 0" in caplog.text
         assert "no node at" not in caplog.text
-    until(lambda: gateway.poll(20) or f"no node at tcp://127.0.0.1:{node.port} for 3 s" in caplog.text, 30, "absence")
+    until(lambda: gateway.poll(20) or f"no node at tcp://127.0.0.1:{node.port} for 3 s" in caplog.text, what="absence")
     gateway.close()
 
 
 def test_a_gateway_without_a_node_says_so_once_and_not_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    with Gateway(f"tcp://127.0.0.1:{broker.free_port()}", ["r"]) as gateway:
+    with Gateway(f"tcp://127.0.0.1:{free_port()}", ["r"]) as gateway:
         gateway.poll(20)
         assert "no node" not in caplog.text
-        until(lambda: gateway.poll(20) or "no node at" in caplog.text, 20, "absence")
+        until(lambda: gateway.poll(20) or "no node at" in caplog.text, what="absence")
         for _ in range(20):
             gateway.poll(20)
         assert caplog.text.count("no node at") == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from deadlines import until
+from deadlines import PATIENCE, until
 from mqtt_client import MqttClient
 from started_folder import StartedFolder
 
@@ -48,7 +48,7 @@ def reload(node: StartedFolder) -> None:
     before = node.log.count("was read again")
     done = node.run("reload")
     assert done.returncode == 0, done.stderr
-    until(lambda: node.log.count("was read again") > before, 20, f"the reload: {node.log[-500:]}")
+    until(lambda: node.log.count("was read again") > before, what=f"the reload: {node.log[-500:]}")
 
 
 def _a_revoked_vehicle_is_gone_and_a_new_one_is_let_in(node: StartedFolder) -> None:
@@ -60,7 +60,7 @@ def _a_revoked_vehicle_is_gone_and_a_new_one_is_let_in(node: StartedFolder) -> N
         with MqttClient(node.ports.broker, credentials=node.folder / "vehicles" / name) as client:
             return client.connected
 
-    until(lambda: not connects("car-1"), 20, "the revocation")
+    until(lambda: not connects("car-1"), what="the revocation")
     assert connects("car-2")
     assert "vehicles newly revoked: car-1" in node.log
     reload(node)
@@ -74,7 +74,7 @@ def _a_revoked_vehicle_says_so_once(node: StartedFolder) -> None:
     try:
         line = vehicle.stdout.readline()
         begin = stopwatch()
-        until(lambda: stopwatch() - begin > 6 * SECOND, 20, "further attempts")
+        until(lambda: stopwatch() - begin > 6 * SECOND, what="further attempts")
     finally:
         vehicle.kill()
     assert "refuses the certificate of this vehicle (certificate revoked)" in line
@@ -88,10 +88,10 @@ def _another_key_of_the_node_takes_effect(node: StartedFolder) -> None:
     config.write_text(config.read_text().replace("keys/node.key", "keys/second.key"))
     reload(node)
     with Gateway.from_folder(node.folder / "gateways" / "gateway-1") as old:
-        until(lambda: old.poll(20) or old.state == "refused", 20, "the refusal of the old key")
+        until(lambda: old.poll(20) or old.state == "refused", what="the refusal of the old key")
     shutil.copy(node.folder / "keys" / "second.pub", node.folder / "gateways" / "gateway-1" / "node.pub")
     with Gateway.from_folder(node.folder / "gateways" / "gateway-1") as gateway:
-        until(lambda: gateway.poll(20) or gateway.state == "connected", 20, "the connection by the new key")
+        until(lambda: gateway.poll(20) or gateway.state == "connected", what="the connection by the new key")
     assert read_keys(node.folder / "keys" / "node.pub") != read_keys(node.folder / "keys" / "second.pub")
 
 
@@ -105,7 +105,7 @@ def _other_credentials_of_the_node_are_used(node: StartedFolder) -> None:
     )
     before = node.log.count("connected to the MQTT broker")
     reload(node)
-    until(lambda: node.log.count("connected to the MQTT broker") > before, 20, "the new connection")
+    until(lambda: node.log.count("connected to the MQTT broker") > before, what="the new connection")
 
 
 def _a_file_that_cannot_be_used_changes_nothing(node: StartedFolder) -> None:
@@ -136,12 +136,12 @@ def test_an_intersection_that_is_removed_leaves_nothing_retained_and_may_come_ba
         text = config.read_text()
         config.write_text(text.replace(f'"rsu-1" = "{names[0]}", ', ""))
         reload(node)
-        until(lambda: set(retained(node, names)) == set(names[1:]), 20, "that nothing is retained of it")
+        until(lambda: set(retained(node, names)) == set(names[1:]), what="that nothing is retained of it")
         assert over_http(node) == set(names[1:])
 
         files[0].write_bytes(kept_back)
         config.write_text(text)
-        until(lambda: set(retained(node, names)) == set(names), 20, "that it is back")
+        until(lambda: set(retained(node, names)) == set(names), what="that it is back")
         assert f"{files[0]}: {names[0]} is served from now on" in node.log
         reload(node)
 
@@ -157,16 +157,16 @@ def _no_refused_file_lets_the_code_of_a_bound_intersection_go(
     copy.write_bytes(files[1].read_bytes())
     code = files[0].read_bytes()
     files[0].unlink()
-    until(lambda: f"{files[0]} is gone: the code of {names[0]} stays in force" in node.log, 20, "the missing file")
+    until(lambda: f"{files[0]} is gone: the code of {names[0]} stays in force" in node.log, what="the missing file")
 
     refused = node.run("reload")
     assert refused.returncode == 2, "the command answers as the node does"
     assert "whose digital code is gone" in refused.stderr
-    until(lambda: node.log.count("whose digital code is gone") == 1, 20, "the refusal while a unit is bound to it")
+    until(lambda: node.log.count("whose digital code is gone") == 1, what="the refusal while a unit is bound to it")
     assert set(retained(node, names)) == set(names)
 
     files[0].write_bytes(code)
-    until(lambda: f"{files[0]} is back, with the code of {names[0]}" in node.log, 20, "that the file is back")
+    until(lambda: f"{files[0]} is back, with the code of {names[0]}" in node.log, what="that the file is back")
     reload(node)
 
     renamed = files[0].with_name("renamed.json")
@@ -181,7 +181,7 @@ def _no_refused_file_lets_the_code_of_a_bound_intersection_go(
 
 def over_http(node: StartedFolder) -> set[str]:
     """Return the intersections that the node lists by HTTP."""
-    with urlopen(f"http://127.0.0.1:{node.ports.http}/codes", timeout=20) as answer:
+    with urlopen(f"http://127.0.0.1:{node.ports.http}/codes", timeout=PATIENCE) as answer:
         return {row["id"] for row in json.loads(answer.read())}
 
 
@@ -193,7 +193,7 @@ def retained(node: StartedFolder, names: list[str]) -> list[str]:
             tmp := node.folder / "vehicles" / "car-1", intersections=tuple(names)
         ) as vehicle:
             assert tmp.exists()
-            await asyncio.wait_for(vehicle.connected.wait(), 20)
+            await asyncio.wait_for(vehicle.connected.wait(), PATIENCE)
             for _ in range(10):  # retained messages follow the connection at once
                 await asyncio.sleep(0.05)
             return [name for name, code in vehicle.codes.items() if code]
@@ -212,5 +212,5 @@ def test_topics_that_are_cleared_are_all_that_are_retained_of_an_intersection() 
 def test_status_counts_reloads(tmp_path: Path) -> None:
     with StartedFolder(tmp_path) as node:
         reload(node)
-        until(lambda: node.count("reload.done") == 1, 20, "the count")
+        until(lambda: node.count("reload.done") == 1, what="the count")
         assert json.loads((tmp_path / "status.json").read_text())

@@ -6,12 +6,11 @@ import shutil
 import signal
 from pathlib import Path
 
-from deadlines import until
+from deadlines import PATIENCE, until
 from node_process import NodeProcess
 from paths import GOLDEN
 
 from bench.bench_replay import record
-from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
 from cloudctl.io.recording.reader import Recording
 from cloudctl.replay import replay
@@ -29,27 +28,28 @@ def driven(node: NodeProcess, gateway: object, code: CompiledCode, n: int) -> No
             gateway.poll(20)
         return node.count("accept.perception") >= before + n
 
-    until(more, 30, f"{n} frames")
+    until(more, what=f"{n} frames")
+
+
+# frames: a second and a half of those that come 20 ms apart at the least, of which half a second is between two writes
+MAX_LOST = 75
 
 
 def test_a_node_killed_loses_at_most_the_last_second_and_the_next_keeps_its_recording(
     tmp_path: Path, code: CompiledCode
 ) -> None:
     node = NodeProcess(tmp_path, code, record="runs/run.mcap")
-    clock = WallClock()
     with node:
         gateway = node.gateway()
         driven(node, gateway, code, 50)
         assert node.process is not None
-        killed = clock.now()
+        sent = gateway.sent
         node.process.send_signal(signal.SIGKILL)
         node.process.wait()
     first = Recording(tmp_path / "runs" / "run.mcap")
     steps = list(first.steps())
-    newest = max(step.t for step in steps)
     frames = sum(d.kind == "perception" for step in steps for d in step.batch)
-    assert frames >= 20
-    assert killed - newest < 1.5 * SECOND, "half a second between two writes, and time for a busy machine"
+    assert frames >= sent - MAX_LOST
     data = first.parts[0].read_bytes()
     with node:
         driven(node, gateway, code, 5)
@@ -78,7 +78,7 @@ def test_a_node_serves_on_over_a_full_disk_and_a_removed_folder_and_ends_with_0(
         gateway.close()
         assert node.process is not None
         node.process.terminate()
-        assert node.process.wait(20) == 0
+        assert node.process.wait(PATIENCE) == 0
     assert "Traceback" not in node.said
     assert "panic" not in node.said
     assert list(Recording(small_disk / "runs").steps())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from deadlines import when
+from deadlines import PATIENCE, when
 
 from cloudctl.client import Vehicle
 from cloudctl.clock import SECOND, WallClock
@@ -91,7 +91,7 @@ def test_a_vehicle_hears_and_speaks_only_under_its_own_name(tmp_path: Path, cert
                 asyncio.create_task(collect(who, received[name])) for name, who in (("car", car), ("witness", witness))
             ]
             await when(lambda: all(each.connected.is_set() for each in (egress, car, witness)))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while "car-2" not in states:
                     for each in (car, witness):
                         await each.report(VehicleState(WallClock().now(), 39.8, 116.5, 1.0, 0.0))

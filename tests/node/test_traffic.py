@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deadlines import PATIENCE
 from stage import Stage
 
 from bench.scene import Scene
@@ -134,7 +135,7 @@ def test_a_vehicle_gets_the_traffic_of_a_running_node(scene: Scene, tmp_path: Pa
         assert node.broker is not None
         async with Vehicle("car", port=node.broker.port, version=node.broker.version, intersections=(code.id,)) as car:
             with Gateway(node.server.address, ["r"], name="g") as gateway:
-                async with asyncio.timeout(40):
+                async with asyncio.timeout(PATIENCE):
                     while code.id not in car.traffic:
                         t = clock.now()
                         gateway.perception("r", "cam", scene.lat, scene.lon, scene.columns(t), t)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from deadlines import when, when_past
+from deadlines import PATIENCE, Guard, when, when_past
 from made_advisory import advisory
 from node_process import NodeProcess
 
@@ -19,6 +19,7 @@ from cloudctl.clock import SECOND, WallClock, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
 from cloudctl.io.egress import Egress
+from cloudctl.io.ports import free_port
 from cloudctl.metrics import Metrics
 from cloudctl.node.config import BrokerSection
 from cloudctl.topics import MqttTopics
@@ -43,7 +44,7 @@ def test_a_vehicle_that_comes_back_after_two_seconds_gets_what_is_still_valid(mo
             egress.advise(item, msgspec.json.encode(item))
         await when_past(left + 2 * SECOND)
         async with Vehicle("car", port=mosquitto.port) as vehicle:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 first = await anext(aiter(vehicle.advisories()))
             assert first.id == "lasting"
             assert (vehicle.received, vehicle.expired) == (1, 0)
@@ -61,7 +62,7 @@ def test_two_vehicles_with_one_id_notice_it_report_it_once_and_give_each_other_r
         troubles: list[str] = []
         more = {"port": mosquitto.port, "version": version, "on_trouble": troubles.append}
         async with Vehicle("car", **more) as one, Vehicle("car", **more) as other:
-            await when(lambda: one.taken_over + other.taken_over >= 3, 30)
+            await when(lambda: one.taken_over + other.taken_over >= 3)
             reports = [text for text in troubles if "another client" in text]
             assert 1 <= len(reports) <= 2, "each reports it once"
             begin, takeovers = stopwatch(), one.taken_over + other.taken_over
@@ -77,12 +78,12 @@ def test_after_a_clash_of_ids_a_vehicle_still_reports_that_its_broker_is_gone(mo
         troubles: list[str] = []
         async with Vehicle("car", port=mosquitto.port, on_trouble=troubles.append) as vehicle:
             async with Vehicle("car", port=mosquitto.port, on_trouble=lambda _: None):
-                await when(lambda: any("another client" in text for text in troubles), 30)
-            await when(vehicle.connected.is_set, 40)
+                await when(lambda: any("another client" in text for text in troubles))
+            await when(vehicle.connected.is_set)
             before = len(troubles)
             mosquitto.process.kill()
             mosquitto.process.wait()
-            await when(lambda: any("MQTT broker" in text for text in troubles[before:]), 60)
+            await when(lambda: any("MQTT broker" in text for text in troubles[before:]))
             assert vehicle.trouble in troubles[before:]
 
     asyncio.run(scene())
@@ -124,7 +125,7 @@ def test_messages_under_an_id_that_cannot_be_used_are_counted_by_the_node(mosqui
 def test_a_vehicle_logs_in_with_a_password_and_reports_once_that_it_is_refused(tmp_path: Path) -> None:
     if broker.shutil.which("mosquitto_passwd") is None:
         pytest.skip("mosquitto_passwd is not on PATH")
-    port, passwords, config = broker.free_port(), tmp_path / "passwords", tmp_path / "mosquitto.conf"
+    port, passwords, config = free_port(), tmp_path / "passwords", tmp_path / "mosquitto.conf"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "fleet", "secret"], check=True)
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nuser root\n")
     log = tmp_path / "mosquitto.log"
@@ -136,7 +137,7 @@ def test_a_vehicle_logs_in_with_a_password_and_reports_once_that_it_is_refused(t
         async with Vehicle("car", port=port, username="fleet", password="secret") as vehicle:
             await when(vehicle.connected.is_set)
         async with Vehicle("car", port=port, username="fleet", password="wrong", on_trouble=troubles.append) as vehicle:
-            await when(lambda: log.read_text().count("not authorised") >= 3, 40, "a third attempt")
+            await when(lambda: log.read_text().count("not authorised") >= 3, what="a third attempt")
             assert len(troubles) == 1
             assert "username, password" in troubles[0]
 
@@ -162,11 +163,12 @@ def test_a_vehicle_whose_clock_is_off_reports_it_once_and_keeps_no_advice_too_lo
             "car", port=mosquitto.port, now=lambda: wall.now() + shift * SECOND, on_trouble=troubles.append
         ) as vehicle:
             await when(vehicle.connected.is_set)
-            for k in range(6):
-                item = advisory(f"a{k}", valid_s=0.5)
+            guard = Guard()
+            while vehicle.received < 6:
+                item = advisory("brief", valid_s=0.5)
                 egress.advise(item, msgspec.json.encode(item))
+                assert not guard.is_over(), f"received {vehicle.received}"
                 await asyncio.sleep(0.1)
-            await when(lambda: vehicle.received == 6)
             assert len(troubles) == 1
             assert way in troubles[0]
             assert vehicle.clock_error == pytest.approx(shift, abs=1)

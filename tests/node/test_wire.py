@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from deadlines import until
 
 from cloudctl.clock import MS, WallClock, sleep_until
 from cloudctl.io.zeromq import Dealer, KeyPair, Server, ZeroMqError, new_keys, read_keys, write_keys
@@ -10,13 +11,11 @@ from cloudctl.io.zeromq import Dealer, KeyPair, Server, ZeroMqError, new_keys, r
 KNOWN, STRANGER, NODE = new_keys(), new_keys(), new_keys()
 
 
-def drain(server: Server, n: int, seconds: float = 5.0) -> list:
-    clock = WallClock()
-    deadline, out = clock.now() + int(seconds * 1000) * MS, []
-    while len(out) < n and clock.now() < deadline:
-        out += server.drain()
-        sleep_until(clock.now() + MS)
-    return out
+def drain(server: Server, n: int) -> list:
+    """Return what came once `n` messages have."""
+    messages: list = []
+    until(lambda: messages.extend(server.drain()) or len(messages) >= n, what=f"{n} messages")
+    return messages
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from deadlines import until
+from deadlines import PATIENCE, until
 from paths import ROOT
 from started_folder import StartedFolder
 
@@ -25,7 +25,7 @@ def test_an_example_of_the_docs_is_accepted_by_a_node(tmp_path: Path, folder: St
     script = tmp_path / "example.py"
     script.write_text(example)
     run = subprocess.run(
-        [sys.executable, str(script)], cwd=folder.folder, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(script)], cwd=folder.folder, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (run.returncode, run.stderr) == (0, "")
     until(lambda: folder.count("accept.perception") >= accepted + 10, what="the frames")

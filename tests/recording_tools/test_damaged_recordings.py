@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import PATIENCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.reader import SeekingReader
@@ -139,7 +140,7 @@ def test_a_disk_that_is_full_leaves_no_file_behind(tmp_path: Path) -> None:
     limited += "from cloudctl.__main__ import main; sys.exit(main(sys.argv[1:]))"
     words = ["recording", "cut", str(GOLDEN), "--out", str(tmp_path / "cut.mcap")]
     run = subprocess.run(
-        [sys.executable, "-c", limited, *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", limited, *words], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert run.returncode == 2
     assert "File too large" in run.stderr

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deadlines import until
+from deadlines import PATIENCE, until
 from node_process import TOKEN, NodeProcess
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 from served_node import ServedNode, serve
 
 from bench.scene import Scene
-from cloudctl.clock import SECOND, WallClock
+from cloudctl.clock import SECOND, WallClock, stopwatch
 from cloudctl.codes import CompiledCode
 from cloudctl.io import broker
 from cloudctl.telemetry.exposition import Form
@@ -37,7 +37,7 @@ def get(node: NodeProcess, path: str, **headers: str) -> tuple[int, dict[str, st
         f"http://127.0.0.1:{node.http_port}{path}", headers={"Authorization": f"Bearer {TOKEN}"} | headers
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, dict(answer.headers), answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers), error.read().decode()
@@ -54,10 +54,10 @@ def test_a_node_is_ready_once_its_broker_is_there_and_not_while_it_is_gone(tmp_p
         assert get(node, "/health", Authorization="")[0] == 200
         started = broker.start(tmp_path / "broker", node.mqtt)
         try:
-            until(lambda: unmet(node) == (200, []), 60, "the broker's connection")
+            until(lambda: unmet(node) == (200, []), what="the broker's connection")
         finally:
             started.stop()
-        until(lambda: unmet(node) == (503, ["broker"]), 60, "its loss to be noticed")
+        until(lambda: unmet(node) == (503, ["broker"]), what="its loss to be noticed")
 
 
 def test_a_scrape_shows_what_the_node_does_and_is_valid_for_promtool_and_for_the_parsers(
@@ -70,7 +70,7 @@ def test_a_scrape_shows_what_the_node_does_and_is_valid_for_promtool_and_for_the
             gateway.perception("rsu-1", hostile, scene.lat, scene.lon, scene.columns(t), t)
             gateway.signal("rsu-1", code.code.id, code.code.revision, [])
             gateway.poll(60)
-        until(lambda: node.count("accept.perception") >= 25, 60, "the frames")
+        until(lambda: node.count("accept.perception") >= 25, what="the frames")
 
         values: dict[str, float] = {}
         for by in By:
@@ -152,12 +152,12 @@ def test_however_many_ask_a_text_is_written_once_a_second(code: CompiledCode) ->
     node.step(30)
 
     async def act(client: Any) -> None:
-        bodies = set()
+        bodies, begin = set(), stopwatch()
         for _ in range(20):
             async with client.get("/metrics?by=source") as answer:
                 bodies.add(await answer.read())
                 node.step()
-        assert len(bodies) <= 10  # on the slowest machine; without the rule it were 20
+        assert len(bodies) <= 2 + (stopwatch() - begin) / SECOND  # without the rule it were 20
 
     serve(node, act)
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deadlines import until
+from deadlines import PATIENCE, until
 from node_process import TOKEN, NodeProcess
 
 from bench.scene import Scene
 from cloudctl.clock import WallClock
 from cloudctl.codes import CompiledCode
-from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node.deployment import DEPLOY
 
 PROMETHEUS = shutil.which("prometheus")
@@ -42,7 +42,7 @@ class Prometheus:
     """A server of its own, on this machine only, that scrapes one node."""
 
     def __init__(self, folder: Path, node: NodeProcess) -> None:
-        self.port = broker.free_port()
+        self.port = free_port()
         config = (DEPLOY / "prometheus.yml").read_text()
         config = config.replace("127.0.0.1:8080", f"127.0.0.1:{node.http_port}").replace("10s", "1s")
         (folder / "prometheus.yml").write_text(config.replace("/etc/prometheus/", f"{folder}/"))
@@ -62,7 +62,7 @@ class Prometheus:
     def get(self, path: str, **parameters: str) -> Any:
         query = urllib.parse.urlencode(parameters)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}?{query}", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}?{query}", timeout=PATIENCE) as answer:
                 return json.loads(answer.read())["data"]
         except urllib.error.HTTPError as error:
             if error.code == 503:
@@ -99,15 +99,14 @@ def test_every_panel_of_the_dashboard_has_data_from_a_node_that_works(
                 gateway.poll(80)
 
             rate = "rate(cloudctl_messages_accepted_total[20s])"
-            until(lambda: sent() or prometheus.values(rate), 60, "three scrapes")
+            until(lambda: sent() or prometheus.values(rate), what="three scrapes")
             (target,) = prometheus.get("/api/v1/targets")["activeTargets"]
             assert (target["health"], target["lastError"]) == ("up", "")
 
             for title, query in panels():
                 until(
                     lambda q=query, t=title: sent() or prometheus.values(q) or t in MAY_BE_EMPTY,
-                    30,
-                    f"{title}: {query}",
+                    what=f"{title}: {query}",
                 )
             found = prometheus.values("cloudctl_tracks")
             assert {row["metric"]["intersection"] for row in found} == {code.code.id}
@@ -118,4 +117,4 @@ def test_every_panel_of_the_dashboard_has_data_from_a_node_that_works(
                 assert inner is None or prometheus.values(inner[1]), variable["name"]
         finally:
             prometheus.process.terminate()
-            prometheus.process.wait(20)
+            prometheus.process.wait(PATIENCE)

@@ -52,9 +52,11 @@ def page(browser: Browser, shown_run: ShownRun) -> Iterator[Browser]:
     browser.open("about:blank")
     browser.errors.clear()
     browser.open(shown_run.address)
-    browser.until("cloudctl.stats.firstPicture !== null", 30)
-    browser.run("cloudctl.connection.ask({exact: false, play: true, speed: 1})")
+    browser.until("cloudctl.stats.firstPicture !== null")
+    browser.run("cloudctl.connection.ask({exact: false, speed: 1})")
     go_to(browser, 3000)
+    browser.run("cloudctl.connection.ask({play: true})")
+    browser.until("cloudctl.store.player.playing")
     browser.until(f"{SNAPSHOT}.tracks.rows > 10 && cloudctl.picture.layer.shown.length > 5")
     yield browser
     assert browser.errors == []

@@ -3,6 +3,7 @@ nothing wrong.
 """
 
 import importlib.util
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,10 @@ from page_runs import SNAPSHOT
 from bench.browser import Browser, PageFailed
 from cloudctl.clock import SECOND, WallClock
 from cloudctl.codes import CompiledCode
+from cloudctl.io.ports import free_port
 from cloudctl.schema import Group, SignalState
 
+MAX_FRAMES = 150  # until the car is at the end of its lane, and begins anew
 PHONE = (390, 844)
 
 
@@ -57,12 +60,11 @@ def test_a_running_node_is_watched_a_track_moves_a_refusal_appears(
     with node_page(tmp_path, code) as node, node.gateway() as gateway:
         for _ in loaded_live(browser, node, gateway, code):
             first = browser.run(f"[{SNAPSHOT}.tracks.x[0], {SNAPSHOT}.tracks.y[0]]")
-            for n in range(30, 60):
-                send_frame(gateway, code, n)
-            browser.until(f"Math.hypot({SNAPSHOT}.tracks.x[0] - {first[0]}, {SNAPSHOT}.tracks.y[0] - {first[1]}) > 1")
-            assert browser.until(
-                "document.querySelector('#signals .count').textContent.includes('–')"
-            )  # a band, from min to max
+            moved = f"Math.hypot({SNAPSHOT}.tracks.x[0] - {first[0]}, {SNAPSHOT}.tracks.y[0] - {first[1]}) > 1"
+            shown_while_driven(browser, gateway, code, moved)
+            # a band, from min to max
+            band = "document.querySelector('#signals .count')?.textContent.includes('–')"
+            shown_while_driven(browser, gateway, code, band)
             gateway.perception("rsu-1", "camera-1", 91.0, 0.0, [{"x": 0.0, "y": 0.0}])
             gateway.poll(200)
             browser.until("document.querySelector('#rejects .refused')")
@@ -73,15 +75,24 @@ def test_a_running_node_is_watched_a_track_moves_a_refusal_appears(
             assert browser.run("document.getElementById('state-words').textContent") == "live"
 
 
+def shown_while_driven(browser: Browser, gateway: Any, code: CompiledCode, script: str) -> None:
+    """Send frames of the car until an expression is true in the page: what is not seen any more is soon gone."""
+    numbers = itertools.count()
+
+    def is_shown() -> Any:
+        send_frame(gateway, code, next(numbers) % MAX_FRAMES)
+        return browser.run(f"(() => {{ try {{ return Boolean({script}) }} catch {{ return false }} }})()")
+
+    until(is_shown, what=script)
+
+
 def loaded_live(browser: Browser, node: NodeProcess, gateway: Any, code: CompiledCode) -> Iterator[None]:
     address = address_of(node)
     browser.size(1440, 900)
     browser.open("about:blank")
     browser.errors.clear()
     browser.open(address)
-    for n in range(30):
-        send_frame(gateway, code, n)
-    browser.until(f"{SNAPSHOT}.tracks.rows > 0", 30)
+    shown_while_driven(browser, gateway, code, f"cloudctl.store.intersections.length && {SNAPSHOT}?.tracks.rows > 0")
     yield
     assert browser.errors == []
 
@@ -89,9 +100,8 @@ def loaded_live(browser: Browser, node: NodeProcess, gateway: Any, code: Compile
 def test_the_page_says_when_the_node_is_gone_and_goes_on_when_it_is_back(
     browser: Browser, code: CompiledCode, tmp_path: Path
 ) -> None:
-    from cloudctl.io import broker
 
-    port, token = broker.free_port(), "token-of-this-test-0123"
+    port, token = free_port(), "token-of-this-test-0123"
     node = NodeProcess(tmp_path, code, f'[http]\nbind = "127.0.0.1:{port}"\ntoken = "{token}"\n')
     node.config.chmod(0o600)  # it holds a secret
     with node:
@@ -104,8 +114,7 @@ def test_the_page_says_when_the_node_is_gone_and_goes_on_when_it_is_back(
     with node, node.gateway() as gateway:
         until(
             lambda: send_frame(gateway, code, 5) or browser.run("document.getElementById('state').className") == "live",
-            30,
-            "the connection",
+            what="the connection",
         )
     browser.open("about:blank")
 
@@ -263,5 +272,5 @@ def test_the_browser_reports_what_goes_wrong_in_the_page(browser: Browser, shown
     with pytest.raises(PageFailed, match="nothing_of_the_kind"):
         browser.run("nothing_of_the_kind")
     browser.run("setTimeout(() => { throw new Error('meant to be seen') }); 1")
-    until(lambda: browser.run("1") and any("meant to be seen" in text for text in browser.errors), 10, "the error")
+    until(lambda: browser.run("1") and any("meant to be seen" in text for text in browser.errors), what="the error")
     browser.errors.clear()
