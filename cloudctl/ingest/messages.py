@@ -135,7 +135,8 @@ class Ingest:
                 else:
                     self._other(t_rx, raw, batch)
             except RejectedMessage as rejection:
-                self._reject(t_rx, raw, rejection, batch)
+                # its traceback has this batch, which may have it: such a circle stays until the collector comes by
+                self._reject(t_rx, raw, rejection.with_traceback(None), batch)
             except UNDECODABLE as error:
                 self._reject(t_rx, raw, undecodable(error), batch)
             except Exception as error:
