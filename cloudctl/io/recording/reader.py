@@ -96,7 +96,7 @@ class Recording:
             self.fault = reader.fault if self.fault is None else f"{self.fault}; {reader.fault}"
 
         # the last step of a damaged file may lack advisories: it is left out
-        is_whole = reader.fault is None or (reader.cut_off and reader.whole_steps)
+        is_whole = reader.is_read_whole or (reader.cut_off and reader.whole_steps)
         if is_whole and (step := assembler.last()):
             yield step
 
@@ -111,14 +111,15 @@ class Recording:
 
 
 class PartReader:
-    """Reads one file. After the end: `fault` is what was wrong; `cut_off`: it only ends early; `whole_steps`: each
-    chunk of it holds whole steps."""
+    """Reads one file. After the end: `fault` is what was wrong; `is_read_whole`: it was read to its end; `cut_off`: it
+    only ends early; `whole_steps`: each chunk of it holds whole steps."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fault: str | None = None
         self.cut_off = False
         self.whole_steps = False
+        self.is_read_whole = True
         self._notes = 0
 
     def messages(self) -> Iterator[tuple[str, Message]]:
@@ -140,6 +141,7 @@ class PartReader:
                         yield topic, record
             except UNREADABLE as error:
                 self.cut_off = isinstance(error, EndOfFile)
+                self.is_read_whole = False
                 reason = str(error) or type(error).__name__
                 self._note(
                     f"{self.path} is damaged or cut off after {count} whole messages ({reason}). "
