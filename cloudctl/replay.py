@@ -9,7 +9,7 @@ from typing import NamedTuple
 from .clock import SECOND, EventClock, stopwatch
 from .engine import Engine, Output
 from .faults import Fault, Faults
-from .io.recording.reader import Recording
+from .io.recording.reader import Recording, RecordingError
 from .io.recording.setup import setup_of
 from .metrics import Metrics
 from .payloads import encode_all
@@ -135,4 +135,10 @@ def _step(engine: Engine, t: int, batch: tuple[RawMessage, ...], faults: Faults,
 def engine_of(recording: Recording, debug: bool = False) -> Engine:
     """Return a fresh engine of a recording's own codes and configuration. Raises RecordingError when it holds none."""
     config, codes = setup_of(recording)
-    return Engine(codes, config, debug=debug)
+    try:
+        return Engine(codes, config, debug=debug)
+    except ValueError as error:
+        raise RecordingError(
+            f"{recording.path}: configuration and codes of the run do not fit one another ({error}). "
+            f"{recording.fault or 'It was put together of files that do not belong together'}"
+        ) from error

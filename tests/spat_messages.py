@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from cloudctl import codes
 from cloudctl.schema import Group, SignalState
 from cloudctl.signals.spat import STATES, Spats
-from cloudctl.signals.spat_time import HOUR, MINUTE, SECOND, TENTH
+from cloudctl.signals.spat_time import HOUR, MINUTE, PAST, SECOND, TENTH
 
 MS, DAY = 10**6, 24 * HOUR
 S = SignalState
 T = 1_748_764_798_400 * MS  # 07:59:58.4
-ahead = st.integers(0, 3599 * SECOND - TENTH)
+ahead = st.integers(0, HOUR - PAST - TENTH)
 near = st.integers(0, 30 * MINUTE - SECOND)
 
 

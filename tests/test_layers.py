@@ -157,6 +157,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.signals": (
         ("__init__", "colours", "faults", "spat_time"),
         ("conflicts", "ends", "phase_order", "spat_fields"),
+        ("spat_events",),
         ("quality",),
         ("spat", "states", "ydt_spat"),
     ),

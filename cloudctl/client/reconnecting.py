@@ -32,7 +32,7 @@ OFFSETS = 8  # messages among which the fastest one is taken to have had no dela
 MIN_OFFSETS = 3  # of them before anything is concluded
 # The fastest of several messages does not take longer on the way: the clock is ahead
 AHEAD = 500 * MS
-# No message comes before it was sent; NTP over mobile networks is better than that
+# No message comes before it was sent: one shows it. NTP over mobile networks is better than that
 BEHIND = 250 * MS
 
 
@@ -155,16 +155,22 @@ class ClockWatch:
             return None
         return int(median(self._offsets))
 
+    def end_of(self, sent: int, valid_until: int, now: int) -> int:
+        """Return until when, by this vehicle's clock, a message that came `now` holds: one that is behind must not keep
+        it for longer than was meant. All in ns."""
+        usual = self.usual_offset()
+        behind = usual if usual is not None and usual < -BEHIND else 0
+        return min(valid_until + behind, now + valid_until - sent)
+
     def observe(self, sent: int, now: int) -> float | None:
         """Take in a message's time and this vehicle's (ns); return by how many s the vehicle's clock is ahead
         (negative: behind), None when it is right or not known.
         """
         self._offsets.append(now - sent)
-        if len(self._offsets) < MIN_OFFSETS:
-            return None
-
         least = min(self._offsets)
-        return least / SECOND if least > AHEAD or least < -BEHIND else None
+        is_behind = least < -BEHIND
+        is_ahead = least > AHEAD and len(self._offsets) >= MIN_OFFSETS
+        return least / SECOND if is_ahead or is_behind else None
 
 
 def _jittered(pause: float, greatest: float) -> float:

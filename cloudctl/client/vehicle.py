@@ -354,12 +354,11 @@ class Vehicle:
         self._queue.remember(advisory, now)
         self.received += 1
 
-        if now >= advisory.valid_until:
+        until = self._clock_watch.end_of(advisory.t, advisory.valid_until, now)
+        if now >= until:
             await self._too_late(advisory)
             return
 
-        # A clock that is behind must not keep advice for longer than the node meant
-        until = min(advisory.valid_until, now + advisory.valid_until - advisory.t)
         self.dropped += self._queue.put(advisory, until)
 
     def _refuse_advisory(self, fault: str, payload: bytes) -> None:

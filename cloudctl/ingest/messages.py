@@ -51,6 +51,7 @@ from .signal_groups import Groups, read_groups
 from .sources import Sources
 from .vehicle_checks import (
     check_request,
+    check_size,
     check_state,
     check_vehicle,
     unusable_declarations,
@@ -94,12 +95,12 @@ class Ingest:
         origins: Mapping[str, Origin],
         metrics: Metrics,
         examine: Examine | None = None,
-        plausible: Callable[[int, str, VehicleState], None] | None = None,
+        plausible: Callable[[int, str, VehicleState], RejectedMessage | None] | None = None,
         faults: Faults | None = None,
     ) -> None:
         """`examine(gateway, intersection, t_rx, offset, body)` returns the usable part of a hazard or health message
         and why the rest is refused, or raises RejectedMessage; `plausible(t_rx, vehicle, state)` raises it for a
-        vehicle's report that contradicts what is known."""
+        vehicle's report that contradicts what is known, and returns what the vehicle of a usable one is notified of."""
         self.metrics = metrics
         self.gateways = Gateways({name: Gateway(rsus) for name, rsus in gateways.items()})
         self.sources = Sources(gateways, origins, metrics)
@@ -134,7 +135,8 @@ class Ingest:
                 else:
                     self._other(t_rx, raw, batch)
             except RejectedMessage as rejection:
-                self._reject(t_rx, raw, rejection, batch)
+                # its traceback has this batch, which may have it: such a circle stays until the collector comes by
+                self._reject(t_rx, raw, rejection.with_traceback(None), batch)
             except UNDECODABLE as error:
                 self._reject(t_rx, raw, undecodable(error), batch)
             except Exception as error:
@@ -318,10 +320,13 @@ class Ingest:
         if isinstance(body, VehicleRequest):
             check_request(t_rx, body)
         elif isinstance(body, VehicleState):
+            check_size(body)  # by the class as declared: one that is not known may be of any size
             body = self._usable_state(t_rx, raw, body, batch)
             check_state(body)
             if self._plausible is not None:
-                self._plausible(t_rx, raw.sender, body)
+                notice = self._plausible(t_rx, raw.sender, body)
+                if notice is not None:
+                    batch.rejects += self.reject(t_rx, raw.sender, raw.kind, notice, part=True)
         batch.vehicles.append(Vehicle(raw.sender, body))
 
     def _usable_state(self, t_rx: int, raw: RawMessage, body: VehicleState, batch: Batch) -> VehicleState:

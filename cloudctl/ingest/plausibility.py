@@ -1,16 +1,16 @@
 """Whether a connected vehicle's reports can be right: its heading and its speed against its motion, its position
-against the lanes.
+against the lanes, its clock against the node's.
 
 A report is never refused for one contradiction: noise, reversing and car parks make some. Contradictions that go on are
 an event, then the vehicle's reports are refused until one agrees.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import atan2, cos, degrees, hypot, pi, radians, remainder, sin
 
-from ..clock import SECOND
+from ..clock import MS, SECOND
 from ..datums import MISTAKEN, undone
 from ..events import Events
 from ..metrics import Metrics
@@ -31,13 +31,23 @@ REVERSING = radians(150)  # an error of more is reversing, up to MAX_REVERSE_SPE
 MAX_REVERSE_SPEED = 5.0  # m/s
 MAX_CONTRADICTIONS = 5  # in a row before reports are refused
 
-# The way between two reports is compared with the speeds reported meanwhile.
-SPEED_WAY = 25.0  # m, by either, from which they are
-MIN_SPEED_TIME = SECOND  # in which they are taken, at the least: some receivers give a position once a second
-MAX_SPEED_GAP = 2 * SECOND  # between two reports, beyond which the speed meanwhile is not known
+# The way between two reports is compared with the speeds reported meanwhile: they contradict as soon as they differ by
+# more than noise explains, and agree where they do not over a way on which they would.
+SPEED_WAY = 25.0  # m, by either, from which they are compared
+AGREEING_WAY = 8.0  # times the noise, from which they agree: half the speed would stand out
+MIN_SPEED_TIME = SECOND
+MAX_SPEED_TIME = 15 * SECOND  # beyond it they are compared anew
+MAX_SPEED_GAP = 3 * SECOND  # between two reports, of which one a second may be lost, beyond which nothing is known
+# Some receivers give a position once a second, and the vehicle repeats it: the way is then off by what it drives in it.
+MAX_REPEATED = SECOND
+MIN_STEP = 0.3  # share of the way by the speeds that a position moves where it is a new one
 MAX_SPEED_BEND = radians(60)  # of heading meanwhile: on a tighter curve the chord is much shorter than the way
 MAX_SPEED_CONTRADICTIONS = 3  # in a row before reports are refused
 MAX_SPEED_ERROR = 0.25  # share of the longer of the two; km/h and mph differ by more
+
+# A clock that is behind makes reports look old: the tracker then takes the vehicle to have driven on since.
+CLOCK_REPORTS = 5  # in a row; the fastest of them did not take long on its way
+MAX_DELAY = 300 * MS  # of the fastest; TS 101 539-1: from a sensor to a vehicle
 
 LANE_INTERVAL = 2 * SECOND  # between two checks of which lane a position is on
 MIN_LANE_SPEED = 3.0  # m/s; slower vehicles may park
@@ -59,8 +69,16 @@ class Watched:
 
     speed_from: VehicleState | None = None  # the report from which the way is compared with the speeds; None: the next
     newest: VehicleState | None = None
+    ages: deque[int] = field(default_factory=lambda: deque(maxlen=CLOCK_REPORTS))  # ns, of the newest reports
+    is_late: bool = False  # all of them are, which the vehicle was notified of
     driven: float = 0.0  # m since that report, by the speeds
+    moved: int = 0  # ns; the last report whose position was a new one
+    repeated: int = 0  # ns; the longest that a position was repeated since
     speed_contradictions: int = 0  # in a row
+
+    def compare_speed_from(self, state: VehicleState) -> None:
+        """Begin the comparison of way and speeds anew with a report."""
+        self.speed_from, self.driven, self.moved, self.repeated = state, 0.0, state.t, 0
 
 
 class Plausibility:
@@ -75,14 +93,14 @@ class Plausibility:
     def __len__(self) -> int:
         return len(self._vehicles)
 
-    def check(self, t: int, vehicle: str, state: VehicleState) -> None:
-        """Compare a report received at `t` ns with those before. Raises RejectedMessage for one of a vehicle that goes
-        on contradicting them."""
+    def check(self, t: int, vehicle: str, state: VehicleState) -> RejectedMessage | None:
+        """Compare a report received at `t` ns with those before; return what the vehicle is to be notified of though
+        the report is used. Raises RejectedMessage for one of a vehicle that goes on contradicting them."""
         self._forget_silent(t)
         watched = self._vehicles.get(vehicle)
         if watched is None:
             self._watch(t, vehicle, state)
-            return
+            return None
 
         self._vehicles.move_to_end(vehicle)
         watched.last_report = t
@@ -116,6 +134,7 @@ class Plausibility:
                 rule=f"lies on no lane, and would by the offset of {watched.datum}",
                 remedy=f"send WGS-84 / CGCS2000, not {watched.datum}",
             )
+        return self._late_clock(t, vehicle, watched, state)
 
     def _forget_silent(self, t: int) -> None:
         while self._vehicles and next(iter(self._vehicles.values())).last_report < t - MEMORY:
@@ -126,8 +145,30 @@ class Plausibility:
             self._vehicles.popitem(last=False)
             self._metrics.count("drop.plausibility")
         self._vehicles[vehicle] = Watched(anchor=state, last_report=t)
+        self._vehicles[vehicle].ages.append(t - state.t)
 
-    # --- the three checks ---
+    # --- the checks ---
+
+    def _late_clock(self, t: int, vehicle: str, watched: Watched, state: VehicleState) -> RejectedMessage | None:
+        """Return what a vehicle is to be notified of whose reports all come late: once, until one is in time."""
+        watched.ages.append(t - state.t)
+        least = min(watched.ages)
+        if least <= MAX_DELAY or len(watched.ages) < CLOCK_REPORTS:
+            watched.is_late = watched.is_late and least > MAX_DELAY
+            return None
+
+        self._metrics.count("vehicle.clock_behind", vehicle)
+        if watched.is_late:
+            return None
+        watched.is_late = True
+        rule = (
+            f"is {least / SECOND:.1f} s old at the least with each of the last {CLOCK_REPORTS} reports: the vehicle's "
+            "clock is so far behind, or its link takes so long; they are used"
+        )
+        text = f"vehicle {vehicle}: t {rule}. Its clock is to be set by GNSS or NTP"
+        self._events.notice(t, "vehicle.clock", vehicle, text)
+        remedy = "set the clock by GNSS or NTP, and send at once; with t too early you are taken to be farther on"
+        return RejectedMessage("t", state.t, rule, remedy)
 
     def _check_heading(self, t: int, vehicle: str, watched: Watched, state: VehicleState) -> None:
         """Compare the heading of a report with the motion since the anchor."""
@@ -171,20 +212,30 @@ class Plausibility:
         is_bent = begin is not None and abs(remainder(state.heading - begin.heading, 2 * pi)) > MAX_SPEED_BEND
         # A position that goes back has jumped, or the vehicle reverses: neither tells the speed.
         is_unclear = gap > MAX_SPEED_GAP or is_bent or (newest is not None and _goes_back(newest, state))
-        if newest is None or begin is None or is_unclear or state.t - begin.t > MAX_PAUSE:
-            watched.speed_from, watched.driven = state, 0.0
+        if newest is None or begin is None or is_unclear or state.t - begin.t > MAX_SPEED_TIME:
+            watched.compare_speed_from(state)
             return
 
-        watched.driven += 0.5 * (newest.speed + state.speed) * gap / SECOND
-        way = hypot(*_way(begin, state))
+        step = 0.5 * (newest.speed + state.speed) * gap / SECOND
+        watched.driven += step
+        if hypot(*_way(newest, state)) >= MIN_STEP * step:
+            watched.moved = state.t
+        else:
+            watched.repeated = min(max(watched.repeated, state.t - watched.moved), MAX_REPEATED)
+
+        way, time = hypot(*_way(begin, state)), state.t - begin.t
         longer = max(way, watched.driven)
-        if longer < SPEED_WAY or state.t - begin.t < MIN_SPEED_TIME:
+        if longer < SPEED_WAY or time < MIN_SPEED_TIME:
             return
 
         difference = abs(way - watched.driven)
-        watched.speed_from, watched.driven = state, 0.0
-        agrees = difference <= max(MIN_WAY, MIN_WAY_SIGMA * state.accuracy) + MAX_SPEED_ERROR * longer
-        if agrees or self._on_lane(state.lat, state.lon, state.heading) is None:  # outside nobody is advised
+        noise = max(MIN_WAY, MIN_WAY_SIGMA * state.accuracy) + way * watched.repeated / time
+        contradicts = difference > noise + MAX_SPEED_ERROR * longer
+        if not contradicts and longer < AGREEING_WAY * noise:
+            return
+
+        watched.compare_speed_from(state)
+        if not contradicts or self._on_lane(state.lat, state.lon, state.heading) is None:  # outside nobody is advised
             watched.speed_contradictions = 0
             return
         watched.speed_contradictions += 1

@@ -40,6 +40,20 @@ STATE_BOUNDS = {
     "width": Bounds(0.1, 10, "send m, or leave it out"),
 }
 
+# The greatest length and width of a class, m: of combinations the longest that are in use on public roads (96/53/EC and
+# the national exceptions to it), trailers of cars among them; widths with mirrors and a load. Others have the bounds
+# above.
+MAX_SIZES = {
+    "car": (20.0, 4.0),
+    "taxi": (20.0, 4.0),
+    "coach": (30.0, 4.0),
+    "bus": (30.0, 4.0),
+    "bicycle": (6.0, 2.0),
+    "motorcycle": (6.0, 2.5),
+    "pedestrian": (4.0, 3.0),
+    "logistics_robot": (8.0, 3.0),
+}
+
 # What a vehicle may declare for rules of the digital code, and the bounds of each.
 DECLARED_BOUNDS = {
     "height": (0.3, 20.0),
@@ -81,6 +95,22 @@ def check_state(body: VehicleState) -> None:
         value = getattr(body, name)
         if not low <= value <= high:
             raise RejectedMessage(name, value, f"must be within {low} .. {high}", f"{remedy}; {STATE_HELP}")
+
+
+def check_size(body: VehicleState) -> None:
+    """Raise RejectedMessage for a length or a width that no vehicle of the declared class has."""
+    sizes = MAX_SIZES.get(body.kind)
+    if sizes is None:
+        return
+
+    for name, value, greatest in (("length", body.length, sizes[0]), ("width", body.width, sizes[1])):
+        if value > greatest:
+            raise RejectedMessage(
+                field=name,
+                value=value,
+                rule=f"no {body.kind} has more than {greatest:.0f} m",
+                remedy=f"send m and the vehicle's own class, or leave it out; {STATE_HELP}",
+            )
 
 
 def unusable_declarations(body: VehicleState) -> dict[str, RejectedMessage]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from ..engine import Engine
 from ..foxglove.channels import ROOT, ViewChannels
 from ..io.recording.chunks import IndexedRun, RecordedMessage
+from ..io.recording.envelopes import raw_message_of
 from ..io.recording.parts import Part
-from ..io.recording.reader import raw_message_of
 from ..io.recording.setup import setup_of
 from ..schema import RawMessage
 from .rewriting import META, TICK, Dropped, Origin, RunWriter, Written, derived_name, faults_of, run_name

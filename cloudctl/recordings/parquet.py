@@ -18,8 +18,8 @@ from ..engine import Engine, Output
 from ..fusion import decode_batch
 from ..geo import Origin as Place
 from ..io.recording.chunks import IndexedRun
+from ..io.recording.envelopes import raw_message_of
 from ..io.recording.parts import RecordingError
-from ..io.recording.reader import raw_message_of
 from ..io.recording.setup import setup_of
 from ..schema import Advisory, ObjectClass, Perception, RawMessage, Signal, SignalState, VehicleState
 from .rewriting import META, TICK, Dropped, Written, faults_of

@@ -6,6 +6,8 @@ from .colours import RED_STATES
 
 # By which a state may outlast its end: tenths of a second on the wire, and one message at 10 Hz
 TOLERANCE = 150 * MS
+# By which the states of a message may be ahead of the node's clock: as far as clocks are kept by NTP over a radio link
+MAX_AHEAD = 100 * MS
 # ns between two messages beyond which a state may have come and gone unseen
 MAX_UNSEEN = 1_500 * MS
 # ns by which traffic may put off an end at once: the longest usual extension of a green

@@ -15,7 +15,7 @@ from ..clock import MS, SECOND
 from ..codes.model import IntersectionCode
 from ..schema import Group
 from .conflicts import Alignment, Clash, align, clashes, foes_of
-from .ends import MAX_EXTENSION, MAX_UNSEEN, TOLERANCE, countdown_end, known_ends, promised_end
+from .ends import MAX_AHEAD, MAX_EXTENSION, MAX_UNSEEN, TOLERANCE, countdown_end, known_ends, promised_end
 from .faults import CHECKS, MAX_LISTED, OF_SINGLE_GROUPS, Check, Scope, SignalFault, listed, reason_of
 from .phase_order import PhaseOrder
 
@@ -25,7 +25,7 @@ RATE_WINDOW = 10_000 * MS  # ns over which the rate is taken
 MAX_GAP = RATE_WINDOW // 2
 # Messages per second, of all roadside units of the intersection together
 MIN_RATE, MAX_RATE = 2.0, 40.0
-MAX_AGE, MIN_AGE = 500 * MS, -100 * MS  # ns
+MAX_AGE, MIN_AGE = 500 * MS, -MAX_AHEAD  # ns
 NEVER = 2**62  # ns
 
 

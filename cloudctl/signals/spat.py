@@ -11,11 +11,8 @@ from ..codes.findings import CodeError, refuse
 from ..codes.formats.messages.tree import MALFORMED
 from ..codes.formats.messages.uper import decode, encode, framed, is_pdu, read_pdu, unframe, write_pdu
 from ..schema import Group, SignalState
-from .colours import STEADY_GREEN_STATES
+from .spat_events import Event, marked_event, next_green, present_event
 from .spat_fields import (
-    STATE_DOUBTS,
-    STATUS_BITS,
-    TIME_DOUBTS,
     Refusals,
     Spat,
     Spats,
@@ -113,7 +110,7 @@ def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> 
     name = name_of(row.get("id"), refusals)
     revision = refusals.number(name, "revision", row.get("revision"), 127)
     time_ns = time_of_message(name, row, minute, received, refusals)
-    doubts = doubts_of(_status(name, row.get("status"), refusals))
+    doubts = doubts_of(name, row.get("status"), refusals)
 
     movements = row.get("states")
     if isinstance(movements, dict):
@@ -124,60 +121,47 @@ def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> 
     )
 
 
-def _status(entity: str, status: Any, refusals: Refusals) -> list[bool]:
-    """Return the bits of IntersectionStatusObject, the first of them the highest. Raises CodeError: they decide whether
-    the states may be used."""
-    if status is None:
-        return [False] * STATUS_BITS
-
-    if isinstance(status, dict):
-        flags = [False] * STATUS_BITS
-        for name, bit in (STATE_DOUBTS | TIME_DOUBTS).items():
-            value = status.get(name)
-            if value is not None and not isinstance(value, bool):
-                raise refusals.error(entity, f"status.{name}", value, "must be true or false")
-            flags[bit] = bool(value)
-
-        return flags
-
-    if isinstance(status, tuple | list) and len(status) == 2 and status[1] == STATUS_BITS:
-        number = refusals.number(entity, "status", status[0], 2**STATUS_BITS - 1)
-        return [bool(number >> (STATUS_BITS - 1 - bit) & 1) for bit in range(STATUS_BITS)]
-
-    raise refusals.error(entity, "status", status, f"must be {STATUS_BITS} bits, or their names with true or false")
-
-
 def _group(entity: str, movement: Tree, time_ns: int, refusals: Refusals) -> Group:
-    """Return the state of one signal group: that of its first event, and when its next green begins. Raises CodeError
+    """Return the state of one signal group: that of its present event, and when its next green begins. Raises CodeError
     for a wrong group number."""
     number = refusals.number(entity, "signalGroup", movement.get("signalGroup"), MAX_GROUPS, 1)
     name = f"{entity} group {number}"
 
-    events = _events(movement)
-    if not isinstance(events, list | tuple) or not events:
-        refusals.add(name, "state-time-speed", events, "must be a list of events, the present one first")
+    rows = _events(movement)
+    if not isinstance(rows, list | tuple) or not rows:
+        refusals.add(name, "state-time-speed", rows, "must be a list of events, the present one first")
         return refusals.unknown(number)
 
-    state = _phase_state(name, events[0], refusals)
-    if state is None:
+    events, timings = [], []
+    for row in rows:
+        timings.append(_timing(name, row, refusals))
+        events.append(_event(name, row, timings[-1], time_ns, refusals))
+
+    present = present_event(name, "state-time-speed", events, time_ns, refusals)
+    if present is None or present.state is None:
         return refusals.unknown(number)
 
-    timing = _timing(name, events[0], refusals)
-    low, high, likely = (refusals.mark(name, field, timing.get(field)) for field in END_NAMES)
-    # Checked only: when the present state began is not used
-    refusals.mark(name, "startTime", timing.get("startTime"))
-    ends = note_ends(name, ends_of(low, high, likely, time_ns), END_NAMES, (low, high, likely), refusals)
-    level = refusals.optional(name, "confidence", timing.get("confidence"), len(CONFIDENCE) - 1)
-
+    green = next_green(events, present)
+    next_time = refusals.mark(name, "nextTime", timings[events.index(present)].get("nextTime"))
     return Group(
         group=number,
-        state=state,
-        min_end=ends.earliest,
-        max_end=ends.greatest,
-        likely_end=ends.likely,
-        confidence=None if level is None else CONFIDENCE[level] / 100,
-        next_green=_next_green(name, events, timing, time_ns, refusals),
+        state=present.state,
+        min_end=present.ends.earliest,
+        max_end=present.ends.greatest,
+        likely_end=present.ends.likely,
+        confidence=present.confidence,
+        next_green=time_of(next_time, time_ns) if green is None else green.announced,
     )
+
+
+def _event(entity: str, row: Any, timing: Tree, time_ns: int, refusals: Refusals) -> Event:
+    state = _phase_state(entity, row, refusals)
+    low, high, likely = (refusals.mark(entity, field, timing.get(field)) for field in END_NAMES)
+    start = refusals.mark(entity, "startTime", timing.get("startTime"))
+
+    ends = note_ends(entity, ends_of(low, high, likely, time_ns), END_NAMES, (low, high, likely), refusals)
+    level = refusals.optional(entity, "confidence", timing.get("confidence"), len(CONFIDENCE) - 1)
+    return marked_event(state, start, ends, None if level is None else CONFIDENCE[level] / 100, time_ns)
 
 
 def _events(movement: Tree) -> Any:
@@ -205,23 +189,11 @@ def _spelling(name: str) -> str:
 STATE_OF_SPELLING = {_spelling(name): state for name, state in STATE_OF_NAME.items()}
 
 
-def _timing(entity: str, event: Tree, refusals: Refusals) -> Tree:
-    timing = event.get("timing")
+def _timing(entity: str, event: Any, refusals: Refusals) -> Tree:
+    timing = event.get("timing") if isinstance(event, dict) else None
     if timing is not None and not isinstance(timing, dict):
         refusals.add(entity, "timing", timing, "must give minEndTime and what else is known")
     return timing if isinstance(timing, dict) else {}
-
-
-def _next_green(entity: str, events: Any, timing: Tree, time_ns: int, refusals: Refusals) -> int | None:
-    """Return when the next green begins: that of the first green event to come, else the time the present event
-    gives."""
-    for event in events[1:]:
-        if _phase_state(entity, event, refusals) in STEADY_GREEN_STATES:
-            return time_of(
-                refusals.mark(entity, "startTime", _timing(entity, event, refusals).get("startTime")), time_ns
-            )
-
-    return time_of(refusals.mark(entity, "nextTime", timing.get("nextTime")), time_ns)
 
 
 def write_spat(

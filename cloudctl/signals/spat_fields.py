@@ -6,6 +6,7 @@ its group (which is then unknown), a group number with its group, an identity, r
 with its intersection.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
@@ -13,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..codes.findings import CodeError, Finding, refuse
+from ..codes.formats.messages.bit_strings import UNREAD_KEY, read_flags, unread_flags
 from ..codes.formats.messages.tree import MALFORMED
 from ..schema import Group, SignalState
 from .spat_time import INVALID_MINUTE, MAX_MILLISECOND, MAX_MINUTE, NO_MILLISECOND, UNKNOWN_MARK, Ends, disorder, moment
@@ -21,16 +23,33 @@ MAX_REFUSALS = 64  # of one message, in words; the rest is counted
 MAX_INTERSECTIONS = 32  # of one message (IntersectionStateList)
 MAX_SHOWN = 80  # characters of a refused value
 MAX_NUMBER_TEXT = 12  # characters of a number that is written as text
-# Bits of status: the states are not to be trusted; nothing is known of when they end.
-STATE_DOUBTS = {
-    "failureFlash": 2,
-    "failureMode": 8,
-    "off": 9,
-    "noValidMAPisAvailableAtThisTime": 12,
-    "noValidSPATisAvailableAtThisTime": 13,
-}
-TIME_DOUBTS = {"manualControlIsEnabled": 0, "stopTimeIsActivated": 1}
+# Bits of status (IntersectionStatusObject), the first of them the highest; the last two have no meaning yet.
+STATUS_NAMES = (
+    "manualControlIsEnabled",
+    "stopTimeIsActivated",
+    "failureFlash",
+    "preemptIsActive",
+    "signalPriorityIsActive",
+    "fixedTimeOperation",
+    "trafficDependentOperation",
+    "standbyOperation",
+    "failureMode",
+    "off",
+    "recentMAPmessageUpdate",
+    "recentChangeInMAPassignedLanesIDsUsed",
+    "noValidMAPisAvailableAtThisTime",
+    "noValidSPATisAvailableAtThisTime",
+)
 STATUS_BITS = 16
+# The states are not to be trusted; nothing is known of when they end.
+STATE_DOUBTS = (
+    "failureFlash",
+    "failureMode",
+    "off",
+    "noValidMAPisAvailableAtThisTime",
+    "noValidSPATisAvailableAtThisTime",
+)
+TIME_DOUBTS = ("manualControlIsEnabled", "stopTimeIsActivated")
 MAP_REVISIONS = 128
 MAX_GROUP = 255
 MAX_ID = 65_535  # of an intersection, and of its region
@@ -66,6 +85,7 @@ class Refusals:
         self.findings: list[Finding] = []
         self.more = 0
         self.unread = 0  # groups whose state was refused
+        self.names: Counter[str] = Counter()  # the intersections of the message
 
     def add(self, entity: str, field: str, value: object, rule: str, remedy: str = "correct the sender") -> None:
         """Note one refusal."""
@@ -162,7 +182,7 @@ def each(items: Any, read: Callable[[Any], Item], entity: str, field: str, refus
 
 def spats(rows: Any, read: Callable[[Any], Spat], refusals: Refusals) -> Spats:
     """Return the intersections of a message. Raises CodeError where none is valid."""
-    states = each(rows, read, refusals.where, "intersections", refusals)
+    states = _once(each(rows, read, refusals.where, "intersections", refusals), refusals)
     if not states:
         if not refusals.findings:
             raise refusals.error(refusals.where, "intersections", "none", "a SPAT has the states of an intersection")
@@ -180,6 +200,31 @@ def spats(rows: Any, read: Callable[[Any], Spat], refusals: Refusals) -> Spats:
     return Spats(states[:MAX_INTERSECTIONS], refusals.all())
 
 
+def _once(states: Iterable[Spat], refusals: Refusals) -> list[Spat]:
+    """Return each intersection once: of several copies the first where all are the same, none where they are not, or
+    one of them was refused. Either is noted."""
+    by_name: dict[str, list[Spat]] = {}
+    for spat in states:
+        by_name.setdefault(spat.intersection, []).append(spat)
+
+    once = []
+    for name, copies in by_name.items():
+        number = refusals.names[name]
+        if number < 2:
+            once.append(copies[0])
+            continue
+
+        is_same = len(copies) == number and all(copy == copies[0] for copy in copies)
+        if is_same:
+            rule = "is in the message more than once, all copies the same: the first is used"
+            once.append(copies[0])
+        else:
+            rule = "is in the message more than once, and not the same: none of its states is used"
+        refusals.add(name, "id", f"{number} times", rule, "send each intersection once")
+
+    return once
+
+
 def name_of(number: Any, refusals: Refusals) -> str:
     """Return region/id of an intersection. Raises CodeError."""
     if not isinstance(number, dict):
@@ -189,7 +234,9 @@ def name_of(number: Any, refusals: Refusals) -> str:
     if region is None:
         region = 0
     region = refusals.number(refusals.where, "id.region", region, MAX_ID)
-    return f"{region}/{refusals.number(refusals.where, 'id.id', number.get('id'), MAX_ID)}"
+    name = f"{region}/{refusals.number(refusals.where, 'id.id', number.get('id'), MAX_ID)}"
+    refusals.names[name] += 1
+    return name
 
 
 def time_of_message(entity: str, row: Tree, outer: object, received: int, refusals: Refusals) -> int:
@@ -221,11 +268,24 @@ class Doubts(NamedTuple):
     times: tuple[str, ...]
 
 
-def doubts_of(flags: list[bool]) -> Doubts:
-    """Return what the bits of a status put in doubt."""
+def doubts_of(entity: str, status: object, refusals: Refusals) -> Doubts:
+    """Return what a status, in any form that `bit_strings` reads, puts in doubt. Raises CodeError where it cannot be
+    known whether the states may be used; a name that the standard does not have is noted."""
+    flags = read_flags(status, STATUS_NAMES, STATUS_BITS)
+    unread = unread_flags(flags, STATUS_NAMES)
+    if UNREAD_KEY in unread:
+        raise refusals.error(entity, "status", status, f"must be {STATUS_BITS} bits, or names of the standard's status")
+
+    for name, value in unread.items():
+        if name in STATE_DOUBTS or name in TIME_DOUBTS:
+            raise refusals.error(entity, f"status.{name}", value, "must be true or false")
+
+        rule = "must be true or false" if name in STATUS_NAMES else "is no status of the standard: it is not used"
+        refusals.add(entity, f"status.{name}", value, rule, f"use the standard's names ({', '.join(STATUS_NAMES)})")
+
     return Doubts(
-        states=tuple(name for name, bit in STATE_DOUBTS.items() if flags[bit]),
-        times=tuple(name for name, bit in TIME_DOUBTS.items() if flags[bit]),
+        states=tuple(name for name in STATE_DOUBTS if name in flags),
+        times=tuple(name for name in TIME_DOUBTS if name in flags),
     )
 
 

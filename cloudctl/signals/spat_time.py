@@ -8,12 +8,14 @@ live here and nowhere else.
   reserved.
 * **MinuteOfTheYear**: 0 .. 527039; 527040 is "not valid".
 
-A mark names a time in the future: what stands for it repeats every hour, and a state may last nearly one. So it is read
-as the first time after PAST before the message: all up to an hour less PAST ahead is read right, and so is an end that
-passed a moment ago (marks are cut to tenths; an earliest end is "now" while a state may end at any time). An earliest
-or likely end can be long past, though, where a controller leaves it as it was while traffic prolongs the state. A
-greatest end decides: an end that would come long after it has passed. Without one, an end more than MAX_OPEN_END ahead
-may as well have passed, and is not known.
+A mark of an end names a time in the future: what stands for it repeats every hour, and a state may last nearly one. A
+controller that is late does not renew its marks, though, so that a mark just behind the message is an end that has
+passed, and no promise of an hour. It is read as the first time after PAST before the message: all up to an hour less
+PAST ahead is read right, and so is what passed within PAST. An earliest or likely end can be longer past, where a
+controller leaves it as it was while traffic prolongs the state. A greatest end decides: an end that would come long
+after it has passed. Without one, an end more than MAX_OPEN_END ahead may as well have passed, and is not known.
+
+A mark of a start may lie on either side: a state may have begun, or be announced. See `start_of`.
 """
 
 from typing import NamedTuple
@@ -23,7 +25,13 @@ TENTH, MILLISECOND = SECOND // 10, SECOND // 1000
 MAX_MARK, HOUR_OR_MORE, UNKNOWN_MARK = 35_999, 36_000, 36_001
 MAX_MINUTE, INVALID_MINUTE = 527_039, 527_040
 MAX_MILLISECOND, NO_MILLISECOND = 60_999, 65_535
-PAST = SECOND  # how long ago a time may be that a mark stands for
+# How long ago an end may be that a mark stands for: controllers that are late keep an end for tens of seconds. An end
+# that is meant to be so near to an hour ahead is rare, and read right once it is nearer.
+PAST = MINUTE
+# How long ago an end may be to be written: other readers may take an older mark for the next hour
+MAX_WRITTEN_PAST = SECOND
+# How far ahead a state is announced whose start contradicts its end: two of the longest usual cycles
+MAX_ANNOUNCED = 10 * MINUTE
 MAX_OPEN_END = HOUR // 2  # ahead, of an earliest or likely end without a greatest
 
 
@@ -56,10 +64,32 @@ def time_of(mark: int | None, time_ns: int) -> int | None:
     return time - HOUR if time > time_ns - PAST + HOUR else time
 
 
+def start_of(mark: int | None, ends: Ends, time_ns: int) -> int | None:
+    """Return when a state began, or begins, by its mark in a message of `time_ns`; None where the mark is not known.
+
+    `ends` are those of the same state: it began within the hour before the end that is surest. A start that would be
+    after it has passed, unless it is at most MAX_ANNOUNCED ahead: a state that is announced is not to be taken for one
+    that is shown, however wrong its ends are. Without an end it is the start nearest to the message.
+    """
+    if mark == HOUR_OR_MORE:
+        return time_ns + HOUR
+    if mark is None or not 0 <= mark <= MAX_MARK:
+        return None
+
+    start = time_ns // HOUR * HOUR + mark * TENTH
+    start += HOUR if start <= time_ns else 0
+    start -= HOUR if start > time_ns + HOUR else 0
+
+    ends_known = [end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None]
+    latest = ends_known[0] if ends_known else time_ns + HOUR // 2
+    has_passed = start > latest and (not ends_known or start > time_ns + MAX_ANNOUNCED)
+    return start - HOUR if has_passed else start
+
+
 def mark_of(time: int | None, time_ns: int) -> int:
-    """Return the time mark of `time` ns in a message of `time_ns`. No mark stands for what passed more than PAST ago:
-    it is not known."""
-    if time is None or time // TENTH * TENTH <= time_ns - PAST:
+    """Return the time mark of `time` ns in a message of `time_ns`. What passed more than MAX_WRITTEN_PAST ago is not
+    known."""
+    if time is None or time // TENTH * TENTH <= time_ns - MAX_WRITTEN_PAST:
         return UNKNOWN_MARK
     if time // TENTH * TENTH > time_ns - PAST + HOUR:
         return HOUR_OR_MORE

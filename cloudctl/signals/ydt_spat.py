@@ -6,16 +6,15 @@ at once is written as red. A SPAT has no revision of the MAP. A field that is wr
 `spat_fields`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from ..codes.findings import refuse
-from ..codes.formats.messages.bit_strings import read_bits
 from ..codes.formats.messages.tree import MALFORMED
 from ..codes.formats.ydt.link import list_items
 from ..schema import Group, SignalState
-from .colours import STEADY_GREEN_STATES
+from .spat_events import Event, marked_event, next_green, present_event
 from .spat_fields import (
     MAX_GROUP,
     STATUS_BITS,
@@ -32,7 +31,17 @@ from .spat_fields import (
     spats,
     time_of_message,
 )
-from .spat_time import HOUR, HOUR_OR_MORE, MAX_MARK, TENTH, UNKNOWN_MARK, Ends, ends_of, minute_of_year, time_of
+from .spat_time import (
+    HOUR,
+    HOUR_OR_MORE,
+    MAX_MARK,
+    MAX_WRITTEN_PAST,
+    TENTH,
+    UNKNOWN_MARK,
+    Ends,
+    ends_of,
+    minute_of_year,
+)
 
 S = SignalState
 STATE_OF_LIGHT = {  # LightState, in the order of its numbers
@@ -55,17 +64,6 @@ MAX_PHASES = 16
 MAX_CONFIDENCE = 200  # of timeConfidence, in steps of 0.5 %
 COUNT_NAMES = ("minEndTime", "maxEndTime", "likelyEndTime")
 MARK_NAMES = ("minEndUTCTime", "maxEndUTCTime", "likelyEndUTCTime")
-
-
-class PhaseState(NamedTuple):
-    """One state of a phase, of the present or to come; times in ns, None where not known."""
-
-    state: SignalState | None  # None: refused
-    start: int | None
-    earliest: int | None = None
-    greatest: int | None = None
-    likely: int | None = None
-    confidence: float | None = None
 
 
 def read_ydt_spat(data: bytes, received: int) -> Spats:
@@ -95,13 +93,7 @@ def read_ydt_spat(data: bytes, received: int) -> Spats:
 def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> Spat:
     name = name_of(row.get("intersectionId"), refusals)
     time_ns = time_of_message(name, row, minute, received, refusals)
-
-    try:
-        flags = read_bits(row.get("status"), STATUS_BITS)
-    except MALFORMED:
-        raise refusals.error(name, "status", row.get("status"), f"must be {STATUS_BITS} bits") from None
-
-    doubts = doubts_of(flags)
+    doubts = doubts_of(name, row.get("status"), refusals)
     phases = list_items(row.get("phases"), "Phase")
     groups = groups_of(name, phases, "phases", lambda phase: _group(name, phase, time_ns, refusals), refusals)
     return Spat(
@@ -123,83 +115,67 @@ def _group(entity: str, phase: Tree, time_ns: int, refusals: Refusals) -> Group:
         refusals,
     )
 
-    present = _present(states, time_ns)
-    if present is None:
-        rule = "none of them has begun: the present state is not known"
-        refusals.add(name, "phaseStates", f"{len(states)} states", rule)
+    present = present_event(name, "phaseStates", states, time_ns, refusals)
+    if present is None or present.state is None:
         return refusals.unknown(number)
 
-    if present.state is None:
-        return refusals.unknown(number)
-
-    next_green, next_duration = _next_green(states, present, time_ns)
+    green = next_green(states, present)
     return Group(
         group=number,
         state=present.state,
-        min_end=present.earliest,
-        max_end=present.greatest,
-        likely_end=present.likely,
+        min_end=present.ends.earliest,
+        max_end=present.ends.greatest,
+        likely_end=present.ends.likely,
         confidence=present.confidence,
-        next_green=next_green,
-        next_duration=next_duration,
+        next_green=None if green is None else green.announced,
+        next_duration=None if green is None else _duration(green),
     )
 
 
-def _present(states: list[PhaseState], time_ns: int) -> PhaseState | None:
-    """Return the present state: the first that has begun; where none has, the first without a start."""
-    # A start is cut to a tenth, or rounded up.
-    begun_states = (state for state in states if state.start is not None and state.start <= time_ns + TENTH)
-    without_start = (state for state in states if state.start is None)
-    return next(begun_states, None) or next(without_start, None)
+def _duration(green: Event) -> int | None:
+    """Return how long a green to come is likely to last, ns; None where not known."""
+    if green.announced is None or green.ends.likely is None or green.ends.likely < green.announced:
+        return None
+    return green.ends.likely - green.announced
 
 
-def _next_green(states: list[PhaseState], present: PhaseState, time_ns: int) -> tuple[int | None, int | None]:
-    """Return when the next green begins, and how long it is likely to last, ns; None where not known."""
-    for state in states:
-        if state is present or state.state not in STEADY_GREEN_STATES or state.start is None or state.start <= time_ns:
-            continue
-        return state.start, None if state.likely is None else state.likely - state.start
-    return None, None
-
-
-def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals) -> PhaseState:
+def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals) -> Event:
     light = _light(entity, state.get("light"), refusals)
+    untimed = Event(light, start=None, announced=None, ends=Ends(None, None, None))
     timing = state.get("timing")
     if not timing:
-        return PhaseState(light, start=None)
+        return untimed
 
     if not isinstance(timing, dict) or len(timing) != 1:
         refusals.add(entity, "timing", timing, "must be one of counting and utcTiming")
-        return PhaseState(light, start=None)
+        return untimed
 
     # A CHOICE: one of two forms, a countdown or marks within the hour
     ((kind, value),) = timing.items()
     if kind not in ("counting", "utcTiming") or not isinstance(value, dict):
         refusals.add(entity, "timing", timing, "must be one of counting and utcTiming")
-        return PhaseState(light, start=None)
+        return untimed
 
     names = COUNT_NAMES if kind == "counting" else MARK_NAMES
     low, high, likely = (refusals.mark(entity, field, value.get(field)) for field in names)
     begins = refusals.mark(entity, "start", value.get("startTime" if kind == "counting" else "startUTCTime"))
     steps = refusals.optional(entity, "timeConfidence", value.get("timeConfidence"), MAX_CONFIDENCE)
 
-    if kind == "counting":
-        ends = Ends(earliest=_counted(low, time_ns), greatest=_counted(high, time_ns), likely=_counted(likely, time_ns))
-        start = time_ns + HOUR if begins == HOUR_OR_MORE else _counted(begins, time_ns)
-    else:
-        ends = ends_of(low, high, likely, time_ns)
-        # A start mark stands within the hour before the end that is surest
-        known_ends = [end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None]
-        start = _started(begins, known_ends[0] if known_ends else None, time_ns)
+    confidence = None if steps is None else steps / MAX_CONFIDENCE
 
+    if kind == "utcTiming":
+        ends = note_ends(entity, ends_of(low, high, likely, time_ns), names, (low, high, likely), refusals)
+        return marked_event(light, begins, ends, confidence, time_ns)
+
+    ends = Ends(earliest=_counted(low, time_ns), greatest=_counted(high, time_ns), likely=_counted(likely, time_ns))
     note_ends(entity, ends, names, (low, high, likely), refusals)
-    return PhaseState(
+    announced = _counted(begins, time_ns)
+    return Event(
         state=light,
-        start=start,
-        earliest=ends.earliest,
-        greatest=ends.greatest,
-        likely=ends.likely,
-        confidence=None if steps is None else steps / MAX_CONFIDENCE,
+        start=time_ns + HOUR if begins == HOUR_OR_MORE else announced,
+        announced=announced,
+        ends=ends,
+        confidence=confidence,
     )
 
 
@@ -227,17 +203,6 @@ def _counted(count: int | None, time_ns: int) -> int | None:
     return None if count is None or count > MAX_MARK else time_ns + count * TENTH
 
 
-def _started(mark: int | None, end: int | None, time_ns: int) -> int | None:
-    """Return when a state begins, or began, by its mark: no later than it ends; where that is not known, the time
-    nearest to the message."""
-    start = time_of(mark, time_ns)
-    if start is None:
-        return None
-
-    latest = time_ns + HOUR // 2 if end is None else end
-    return start - HOUR if start > latest else start
-
-
 def write_ydt_spat(intersection: int, time_ns: int, groups: tuple[Group, ...], *, region: int = 0) -> bytes:
     """Return a SPAT in JSON. A likely end that is not known is 36001, or the end where its bounds leave no choice.
     Raises CodeError."""
@@ -260,9 +225,10 @@ def _phase(group: Group, time_ns: int) -> Tree:
     if likely is None and group.min_end == group.max_end:
         likely = group.max_end
     timing: Tree = {"startTime": 0, "likelyEndTime": _count(likely, time_ns)}
-    for name, end in (("minEndTime", group.min_end), ("maxEndTime", group.max_end)):
-        if end is not None:
-            timing[name] = _count(end, time_ns)
+    if group.min_end is not None:
+        timing["minEndTime"] = _count(max(group.min_end, time_ns), time_ns)  # what has passed: at any moment
+    if group.max_end is not None:
+        timing["maxEndTime"] = _count(group.max_end, time_ns)
 
     if group.confidence is not None:
         timing["timeConfidence"] = int(group.confidence * MAX_CONFIDENCE + 1e-6)
@@ -282,5 +248,8 @@ def _phase(group: Group, time_ns: int) -> Tree:
 
 
 def _count(time: int | None, time_ns: int) -> int:
-    """Return the tenths of a second from `time_ns` to `time`, ns."""
-    return UNKNOWN_MARK if time is None else min(max(time - time_ns, 0) // TENTH, HOUR_OR_MORE)
+    """Return the tenths of a second from `time_ns` to `time`, ns; what passed more than MAX_WRITTEN_PAST ago is not
+    known."""
+    if time is None or time <= time_ns - MAX_WRITTEN_PAST:
+        return UNKNOWN_MARK
+    return min(max(time - time_ns, 0) // TENTH, HOUR_OR_MORE)

@@ -1,5 +1,7 @@
 """Bad input: each rule refused with its reason, counted, and the next good message taken."""
 
+import gc
+
 import msgspec
 import numpy as np
 import pytest
@@ -227,3 +229,28 @@ def test_nesting_without_end_is_refused_and_the_node_runs_on(
     assert isinstance(answers[0], Reject)
     replies = engine.step(T, [RawMessage("perception", "g", perception(code))]).replies
     assert not any(isinstance(body, Reject) for _, _, body in replies)
+
+
+@pytest.mark.parametrize("kind", ["perception", "signal", "health", "hazard", "hello", "sync", "state", "unknown"])
+def test_a_refused_message_leaves_nothing_for_the_collector(engine: Engine, code: CompiledCode, kind: str) -> None:
+    """Circles of objects wait for the collector: a stranger who sends fast would have them fill the memory."""
+    bodies = [
+        b"",
+        b"\xc1",
+        perception(code, t=T - 3600 * SECOND),
+        signal(code, t=T - 3600 * SECOND),
+        signal(code, r=OTHER),
+    ]
+    bodies.append(msgspec.json.encode({"t": T - 3600 * SECOND, "lat": 1.0, "lon": 1.0, "speed": 1.0, "heading": 0.0}))
+    for body in bodies:
+        feed(engine, kind, body)  # what is made once
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            for body in bodies:
+                feed(engine, kind, body)
+        assert gc.collect() < 50
+    finally:
+        gc.enable()

@@ -16,7 +16,7 @@ from cloudctl.datums import to_bd09, to_gcj02
 from cloudctl.engine import Engine, Output
 from cloudctl.events import Events
 from cloudctl.geo import Origin
-from cloudctl.ingest.plausibility import MAX_CONTRADICTIONS, MAX_VEHICLES, Plausibility
+from cloudctl.ingest.plausibility import CLOCK_REPORTS, MAX_CONTRADICTIONS, MAX_VEHICLES, Plausibility
 from cloudctl.ingest.rejections import RejectedMessage
 from cloudctl.metrics import Metrics
 from cloudctl.schema import RawMessage, Reject, VehicleState
@@ -190,8 +190,8 @@ def test_a_speed_that_contradicts_the_way_is_refused_and_one_that_agrees_never(
     assert not any("its speed is" in event for event in events)
 
     for name, mistaken in MISTAKEN_SPEEDS.items():
-        if interval == 1.0 and 0.4 < mistaken(speed) / speed < 3.0:
-            continue  # positions so far apart hide it, in some of the ways that the two can be in step
+        if interval == 1.0 and name == "half of it":
+            continue  # no unit's error; at low speed, positions so far apart hide it
         fields, events = watched(
             way,
             60.0,
@@ -317,3 +317,100 @@ def test_a_vehicle_that_comes_back_after_a_long_silence_is_watched_anew(code: Co
         state = VehicleState(t, code.origin.lat, code.origin.lon, 5.0, 0.0)
         engine.step(t, [RawMessage("state", "c", msgspec.json.encode(state))])
     assert len(engine.plausibility) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    hz=st.sampled_from([0.5, 1.0, 2.0, 5.0, 10.0]),
+    speed=st.floats(6.0, 14.0),
+    accuracy=st.floats(0.5, 2.0),
+    unit=st.sampled_from(["km/h", "mph"]),
+    lost=st.floats(0.0, 0.15),
+    seed=st.integers(0, 2**32),
+)
+def test_speeds_in_another_unit_are_noticed_at_every_rate_of_reports_and_speeds_in_m_s_never_are(
+    hz: float, speed: float, accuracy: float, unit: str, lost: float, seed: int
+) -> None:
+    for change in (MISTAKEN_SPEEDS[unit], lambda speed: speed):
+        rng = np.random.default_rng(seed)
+        metrics = Metrics()
+        plausibility = Plausibility(lambda *_: True, metrics, Events(metrics))
+        x, last, now_speed, fields = 0.0, 0.0, speed, []
+
+        for k in range(int(90 * hz)):
+            seconds = max((k + rng.uniform(-0.1, 0.1)) / hz, last)
+            now_speed = float(np.clip(now_speed + rng.uniform(-1.0, 1.0) * (seconds - last), 4.0, 16.0))
+            x, last = x + now_speed * (seconds - last), seconds
+            if rng.random() < lost:
+                continue
+            lat, lon = Origin(39.8, 116.5).to_geodetic(x + rng.normal(0.0, 0.5 * accuracy), 0.0)
+            state = VehicleState(
+                T + int(seconds * SECOND), float(lat), float(lon), change(now_speed), 0.0, accuracy=accuracy
+            )
+            try:
+                plausibility.check(state.t, "car", state)
+            except RejectedMessage as rejection:
+                fields.append(rejection.field)
+
+        assert set(fields) == (set() if change(1.0) == 1.0 else {"speed"})
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    late_ms=st.integers(320, 950), jitter_ms=st.integers(0, 40), hz=st.sampled_from([1, 2, 5]), seed=st.integers(0, 99)
+)
+def test_a_clock_that_is_behind_by_less_than_a_report_may_be_old_is_named_once_to_its_vehicle(
+    code: CompiledCode, late_ms: int, jitter_ms: int, hz: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    engine = engine_of(code)
+    way, answers, events = lane_way(code), [], []
+
+    def report(second: float, behind_ms: int) -> Output:
+        x, y, speed, heading = way(second)
+        lat, lon = (float(value) for value in code.origin.to_geodetic(x, y))
+        t = T + int(second * SECOND)
+        late = (behind_ms + int(rng.integers(0, jitter_ms + 1))) * MS
+        body = VehicleState(t - late, lat, lon, speed, heading)
+        return engine.step(t, [RawMessage("state", "car", msgspec.json.encode(body))])
+
+    for k in range(12):
+        out = report(k / hz, late_ms)
+        answers += rejects([out])
+        events += [event for event in out.events if "GNSS" in event]
+    assert [(name, reject.field) for name, reject in answers] == [("car", "t")]
+    assert "clock" in answers[0][1].rule
+    assert len(events) == 1
+    assert engine.metrics.total("vehicle.clock_behind") == 12 - CLOCK_REPORTS + 1
+    assert engine.metrics.total("reject.state") == 0
+
+    # In time again, then behind again: named again
+    for k in range(12, 24):
+        assert not rejects([report(k / hz, 50)])
+    assert [reject.field for _, reject in rejects([report(k / hz, late_ms) for k in range(24, 40)])] == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "field"),
+    [
+        ("car", {"length": 48.0}, "length"),
+        ("car", {"length": 1.8, "width": 4.6}, "width"),
+        ("taxi", {"length": 21.0}, "length"),
+        ("bicycle", {"length": 18.0}, "length"),
+        ("pedestrian", {"length": 4.5}, "length"),
+        ("bus", {"length": 48.0}, "length"),
+        ("truck", {"length": 48.0}, ""),
+        ("tram", {"length": 55.0}, ""),
+        ("car", {"length": 18.7}, ""),
+        ("bus", {"length": 25.0}, ""),
+        ("road train", {"length": 48.0}, ""),
+        ("truck", {"length": 61.0}, "length"),
+    ],
+)
+def test_a_size_that_no_vehicle_of_its_class_has_is_refused(
+    code: CompiledCode, kind: str, size: dict[str, float], field: str
+) -> None:
+    outs = drive(
+        engine_of(code), code, lane_way(code), 0.2, lambda state: msgspec.structs.replace(state, kind=kind, **size)
+    )
+    assert [reject.field for _, reject in rejects(outs)] == ([field] if field else [])

@@ -2,16 +2,21 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from deadlines import PATIENCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mcap.reader import SeekingReader
+from mcap.reader import NonSeekingReader, SeekingReader
+from mcap.records import Message
+from mcap.writer import Writer
 from paths import GOLDEN
 from recorded_runs import START, config_for, of_run, official, write_run
 
+from cloudctl.__main__ import main
 from cloudctl.clock import SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.io.recording.chunks import IndexedRun
@@ -164,3 +169,81 @@ def test_a_jump_reads_nothing_of_what_comes_before(tmp_path: Path, whole: Path) 
     assert run.damaged_chunks == 0
     assert list(run.steps()) != []
     assert run.damaged_chunks == len(timed) - 2 > 0
+
+
+MISTAKEN_TIMES = (2**63, 2**64 - 1, 2**62)
+DAMAGED_BODIES = (b"", b"\xc0", b"{}", b"\xff" * 9, b"\x92\xa1g\xc4\xff", b"\x93\xa1g\xc4\x00\xcf" + b"\xff" * 8)
+
+
+def rewritten(path: Path, change: Callable[[int, str, Message], tuple[str, int, bytes]]) -> bytes:
+    """Return a recording as another writer makes it, every CRC right; `change` gives topic, time and contents of each
+    message by its number."""
+    out = BytesIO()
+    writer = Writer(out, chunk_size=20_000)
+    writer.start()
+    channels: dict[str, int] = {}
+    with path.open("rb") as file:
+        messages = NonSeekingReader(file).iter_messages(log_time_order=False)
+        for number, (_, channel, message) in enumerate(messages):
+            topic, t, data = change(number, channel.topic, message)
+            if topic not in channels:
+                channels[topic] = writer.register_channel(topic, channel.message_encoding, 0)
+            writer.add_message(channels[topic], log_time=t, data=data, publish_time=t)
+    writer.finish()
+    return out.getvalue()
+
+
+@settings(many, max_examples=15)
+@given(data=st.data())
+def test_a_message_that_cannot_be_read_costs_only_itself_in_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: st.DataObject
+) -> None:
+    """CRCs are right: files of other writers, or put together by hand."""
+    damaged = data.draw(st.dictionaries(st.integers(0, 400), st.sampled_from(["time", "body", "topic"]), min_size=1))
+
+    def change(number: int, topic: str, message: Message) -> tuple[str, int, bytes]:
+        how = damaged.get(number)
+        t, contents = message.log_time, message.data
+        if how == "time":
+            t = data.draw(st.sampled_from(MISTAKEN_TIMES))
+        elif how == "body":
+            contents = data.draw(st.sampled_from(DAMAGED_BODIES) | st.just(contents[: len(contents) // 2]))
+        elif how == "topic":
+            topic = data.draw(
+                st.sampled_from(["in/", "in/nothing", "in/config", "in/state", "tick", "meta", "x/y", ""])
+            )
+        return topic, t, contents
+
+    path = tmp_path / "run.mcap"
+    path.write_bytes(rewritten(GOLDEN, change))
+    commands = (
+        ["replay", str(path), "--compare"],
+        ["recording", "info", str(path), "--check"],
+        ["recording", "cut", str(path), "--to", "+3", "--out", str(tmp_path / "cut.mcap")],
+    )
+    for command in commands:
+        (tmp_path / "cut.mcap").unlink(missing_ok=True)
+        status = main(command)
+        said = "".join(capsys.readouterr())
+        assert status in (0, 1, 2)
+        assert "Traceback" not in said
+        assert status != 2 or str(path) in said
+        if "body" in damaged.values() and status == 0 and command[0] == "replay":
+            assert "steps" in said, "how much was read"
+
+
+def test_of_a_message_that_cannot_be_read_the_rest_is_replayed_and_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.mcap"
+    path.write_bytes(
+        rewritten(
+            GOLDEN,
+            lambda _, topic, message: (topic, message.log_time, b"\xc1" if topic == "in/state" else message.data),
+        )
+    )
+    assert main(["replay", str(path)]) == 0
+    said = "".join(capsys.readouterr())
+    assert "180 steps" in said
+    assert "cannot be read" in said
+    assert "the rest was used" in said

@@ -3,6 +3,7 @@ raised.
 """
 
 import json
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from cloudctl.schema import Group, Reject, Signal
 from cloudctl.signals.spat import Spats, as_signal, read_spat, write_spat
 from cloudctl.signals.spat_fields import MAX_REFUSALS, STATE_DOUBTS, TIME_DOUBTS
 from cloudctl.signals.spat_time import HOUR, MINUTE, SECOND, TENTH, mark_of, minute_of_year, year_start
-from cloudctl.signals.ydt_spat import write_ydt_spat
+from cloudctl.signals.ydt_spat import read_ydt_spat, write_ydt_spat
 
 
 def cut(group: Group) -> Group:
@@ -85,6 +86,27 @@ def read(value: dict, received: int = T + 50 * MS) -> Spats:
     return read_spat(msgspec.json.encode(value), received)
 
 
+def read_twice(copies: list[tuple[int, str]]) -> Spats:
+    """Return what is read of intersections by number, each of one group in a state."""
+    state = {"red": "stop-And-Remain", "late": "stop-And-Remain", "protected-green": "protected-Movement-Allowed"}
+    rows = [
+        row(number, T - SECOND if light == "late" else T, states=[move(1, state.get(light, light))])
+        for number, light in copies
+    ]
+    return read(tree(*rows))
+
+
+def read_twice_ydt(copies: list[tuple[int, str]]) -> Spats:
+    """Return the same of a SPAT of YD/T 3709."""
+    rows = []
+    for number, light in copies:
+        minute, ms = minute_of_year(T - SECOND if light == "late" else T)
+        phase = {"id": 1, "phaseStates": [{"light": "red" if light == "late" else light}]}
+        place = {"intersectionId": {"region": 10, "id": number}, "moy": minute, "timeStamp": ms, "phases": [phase]}
+        rows.append(place)
+    return read_ydt_spat(msgspec.json.encode({"intersections": rows}), T + 50 * MS)
+
+
 def test_what_the_standard_calls_unavailable_is_so_and_the_time_of_arrival_stands_in() -> None:
     received = T + 50 * MS
     for changes in ({"timeStamp": 65_535}, {"timeStamp": "left out"}):
@@ -118,7 +140,7 @@ def test_what_the_standard_calls_unavailable_is_so_and_the_time_of_arrival_stand
         {"id": {"id": None}},
         {"id": {"id": 1, "region": -1}},
         {"id": 7},
-        {"status": "off"},
+        {"status": "of"},
         {"status": [0, 15]},
         {"status": [70_000, 16]},
         {"status": {"off": "no"}},
@@ -219,7 +241,10 @@ def test_a_group_that_stands_twice_is_unknown() -> None:
         ({"minEndTime": at(-0.5), "maxEndTime": at(20)}, (-0.5, 20, None)),
         ({"minEndTime": at(-90), "maxEndTime": at(20), "likelyTime": at(15)}, (-90, 20, 15)),
         ({"minEndTime": at(0), "maxEndTime": at(45 * 60)}, (0, 45 * 60, None)),
-        ({"minEndTime": at(3599), "maxEndTime": at(3599), "likelyTime": at(3599)}, (3599, 3599, 3599)),
+        ({"minEndTime": at(3539), "maxEndTime": at(3539), "likelyTime": at(3539)}, (3539, 3539, 3539)),
+        ({"minEndTime": at(-10), "maxEndTime": at(-10), "likelyTime": at(-10)}, (-10, -10, -10)),
+        ({"minEndTime": at(-59), "maxEndTime": at(-59)}, (-59, -59, None)),
+        ({"minEndTime": at(-30), "likelyTime": at(-10)}, (-30, None, -10)),
         ({"minEndTime": at(-0.3)}, (-0.3, None, None)),
         ({"minEndTime": at(29 * 60), "maxEndTime": 36_000}, (29 * 60, None, None)),
     ],
@@ -234,8 +259,8 @@ def test_ends_are_read_by_one_another(timing: dict, want: tuple) -> None:
 
 
 def test_an_earliest_end_that_may_have_passed_is_not_taken_for_a_promise_of_an_hour() -> None:
-    """A green that rests, its earliest end 40 s ago and not renewed, no greatest end."""
-    found = read(tree(row(states=[move(1, "protected-Movement-Allowed", minEndTime=at(-40), maxEndTime=36_001)])))
+    """A green that rests, its earliest end 400 s ago and not renewed, no greatest end."""
+    found = read(tree(row(states=[move(1, "protected-Movement-Allowed", minEndTime=at(-400), maxEndTime=36_001)])))
     assert found[0].groups == (Group(1, S.GREEN_PROTECTED),)
     assert refused(found) == [("10/300 group 1", "minEndTime")]
 
@@ -252,11 +277,14 @@ def test_ends_out_of_order_are_told_and_not_sent() -> None:
 @pytest.mark.parametrize(
     "name", [*STATE_DOUBTS, *TIME_DOUBTS, "trafficDependentOperation", "recentMAPmessageUpdate", "standbyOperation"]
 )
-def test_flags_say_what_is_not_to_be_trusted_in_either_way_of_writing(name: str) -> None:
+def test_flags_say_what_is_not_to_be_trusted_in_every_way_of_writing(name: str) -> None:
     asn1 = pytest.importorskip("pycrate_asn1dir.ITS_IS")
     bit = asn1.DSRC.IntersectionStatusObject._cont[name]  # the standard's own numbers
     sent = Group(1, S.RED, T + 9 * SECOND)
-    for status in ([1 << (15 - bit), 16], {name: True, "other": False}):
+    bits = f"{1 << (15 - bit):016b}"
+    forms: list[object] = [[1 << (15 - bit), 16], {name: True, "other": False}, bits, f"{1 << (15 - bit):04X}"]
+    forms += [name, [name], [name, "fixedTimeOperation"], {"value": bits, "length": 16}, [int(flag) for flag in bits]]
+    for status in forms:
         (spat,) = read(tree(row(status=status, states=[move(1)])))
         assert (spat.doubts, spat.time_doubts) == (
             (name,) if name in STATE_DOUBTS else (),
@@ -266,8 +294,43 @@ def test_flags_say_what_is_not_to_be_trusted_in_either_way_of_writing(name: str)
         assert as_signal(spat, 5) == (5, (want,))
 
 
+@pytest.mark.parametrize(
+    "status", [{"faliureMode": True, "off": False}, {"standby": True}, {"fixedTimeOperation": "maybe"}]
+)
+def test_a_status_that_the_standard_does_not_have_is_named_and_the_rest_is_used(status: dict) -> None:
+    found = read(tree(row(status=status)))
+    assert [group.state for group in found[0].groups] == [S.RED] * 3
+    assert refused(found) == [("10/300", f"status.{next(iter(status))}")]
+
+    for name in (*STATE_DOUBTS, *TIME_DOUBTS):
+        with pytest.raises(codes.CodeError, match=name):
+            read(tree(row(status={name: "maybe"})))
+
+
+@pytest.mark.parametrize("read_one", [read_twice, read_twice_ydt])
+def test_an_intersection_that_stands_twice_is_used_once_where_all_copies_are_the_same(read_one: Callable) -> None:
+    for copies in (2, 3):
+        found = read_one([(300, "red")] * copies + [(301, "red")])
+        assert [spat.intersection for spat in found] == ["10/300", "10/301"]
+        assert [group.state for group in found[0].groups] == [S.RED]
+        assert [(f.entity, f.field, f.value) for f in found.refused] == [("10/300", "id", f"{copies} times")]
+
+
+@pytest.mark.parametrize("other", ["protected-green", "of no standard", "late"])
+@pytest.mark.parametrize("read_one", [read_twice, read_twice_ydt])
+def test_of_an_intersection_that_stands_twice_and_differs_no_state_is_used(read_one: Callable, other: str) -> None:
+    for copies in ([(300, other), (300, "red")], [(300, "red"), (301, "red"), (300, other)]):
+        found = good_of(lambda copies=copies: read_one(copies))
+        assert [spat.intersection for spat in found] == ["10/301"] * (len(copies) - 2)
+        assert ("10/300", "id") in refused(found)
+
+
 def test_refusals_are_bounded_and_counted() -> None:
-    found = read(tree(row(states=[move(1), *(move(2, minEndTime=-1 - k) for k in range(500))]), *[row(301)] * 40))
+    found = read(
+        tree(
+            row(states=[move(1), *(move(2, minEndTime=-1 - k) for k in range(500))]), *(row(301 + k) for k in range(40))
+        )
+    )
     assert len(found) == 32
     assert len(found.refused) == MAX_REFUSALS + 1
     assert "more" in found.refused[-1].value

@@ -6,7 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudctl.signals.spat_time import HOUR, MINUTE, PAST, SECOND, TENTH, mark_of, minute_of_year, moment, time_of
+from cloudctl.signals.spat_time import (
+    HOUR,
+    MAX_ANNOUNCED,
+    MAX_WRITTEN_PAST,
+    MINUTE,
+    PAST,
+    SECOND,
+    TENTH,
+    UNKNOWN_MARK,
+    Ends,
+    mark_of,
+    minute_of_year,
+    moment,
+    start_of,
+    time_of,
+)
 
 MS, DAY = 10**6, 24 * HOUR
 T = 1_748_764_798_400 * MS  # 07:59:58.4
@@ -46,12 +61,12 @@ def test_any_time_of_any_year_comes_back_within_half_a_year(t_ms: int, late_ms: 
 
 
 @given(st.integers(946_684_800_000, 4_102_444_800_000), st.integers(0, 35_999))
-def test_a_mark_stands_for_the_first_time_of_that_name_after_a_second_ago(t_ms: int, mark: int) -> None:
+def test_a_mark_stands_for_the_first_time_of_that_name_after_a_minute_ago(t_ms: int, mark: int) -> None:
     time = time_of(mark, t_ms * MS)
     assert time is not None
     assert time % HOUR == mark * TENTH
     assert -PAST < time - t_ms * MS <= HOUR - PAST
-    assert mark_of(time, t_ms * MS) == mark
+    assert mark_of(time, t_ms * MS) == (mark if time - t_ms * MS > -MAX_WRITTEN_PAST else UNKNOWN_MARK)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +74,7 @@ def test_a_mark_stands_for_the_first_time_of_that_name_after_a_second_ago(t_ms: 
     [
         (HOUR, 36_000),
         (HOUR - TENTH, 36_000),
+        (HOUR - PAST + TENTH, 36_000),
         (5 * HOUR, 36_000),
         (2**62, 36_000),
         (-2 * SECOND, 36_001),
@@ -69,3 +85,47 @@ def test_a_mark_stands_for_the_first_time_of_that_name_after_a_second_ago(t_ms: 
 def test_what_no_mark_stands_for_is_far_or_unknown_and_never_another_time(ahead: int, mark: int) -> None:
     assert mark_of(T + ahead, T) == mark
     assert time_of(mark, T) is None
+
+
+NO_ENDS = Ends(earliest=None, greatest=None, likely=None)
+
+
+@given(st.integers(946_684_800_000, 4_102_444_800_000), st.integers(-17_999, 18_000))
+def test_a_start_without_an_end_is_the_one_nearest_to_the_message(t_ms: int, tenths: int) -> None:
+    t = t_ms * MS // TENTH * TENTH
+    start = t + tenths * TENTH
+    assert start_of(start // TENTH % 36_000, NO_ENDS, t) == start
+
+
+@given(
+    st.integers(946_684_800_000, 4_102_444_800_000),
+    st.integers(-35_000, 0),
+    st.integers(0, 35_000),
+    st.sampled_from(["earliest", "greatest", "likely"]),
+)
+def test_a_state_that_runs_began_within_the_hour_before_its_end(t_ms: int, begun: int, left: int, end: str) -> None:
+    t = t_ms * MS // TENTH * TENTH
+    ends = NO_ENDS._replace(**{end: t + left * TENTH})
+    found = start_of((t + begun * TENTH) // TENTH % 36_000, ends, t)
+    if left - begun < 36_000 and begun > -(36_000 - MAX_ANNOUNCED // TENTH):
+        assert found == t + begun * TENTH
+    else:  # which hour is meant cannot be known: it is not taken for begun
+        assert found == t + (36_000 + begun) * TENTH
+
+
+@given(
+    st.integers(946_684_800_000, 4_102_444_800_000),
+    st.integers(1, MAX_ANNOUNCED // TENTH),
+    st.lists(st.none() | st.integers(-600, 35_400), min_size=3, max_size=3),
+)
+def test_a_start_to_come_is_never_one_that_has_passed_whatever_its_ends(
+    t_ms: int, tenths: int, ends: list[int | None]
+) -> None:
+    t = t_ms * MS // TENTH * TENTH
+    times = [None if end is None else t + end * TENTH for end in ends]
+    assert start_of((t // TENTH + tenths) % 36_000, Ends(times[0], times[1], times[2]), t) == t + tenths * TENTH
+
+
+def test_a_start_an_hour_away_is_to_come_and_an_unknown_one_is_not_known() -> None:
+    assert start_of(36_000, NO_ENDS, T) == T + HOUR
+    assert start_of(36_001, NO_ENDS, T) is None

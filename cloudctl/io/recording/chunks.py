@@ -11,7 +11,6 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 from mcap.data_stream import ReadDataStream
 from mcap.records import Channel, Chunk, Message, Schema
 from mcap.stream_reader import breakup_chunk
@@ -19,8 +18,9 @@ from mcap.summary import Summary
 
 from ...schema import RawMessage
 from .container import CHUNK, MAGIC, ChannelKind, MessageSchema
+from .envelopes import meta_entry_of, raw_message_of, unreadable
 from .parts import UNREADABLE, Lost, Part, RecordingError, head, parts_of
-from .reader import Step, StepAssembler, raw_message_of
+from .reader import Step, StepAssembler
 from .summary import SummaryState, read_summary
 
 RECORD_HEAD = 9  # bytes: opcode, length
@@ -141,7 +141,7 @@ class IndexedRun:
         """Return the entries of `meta` in the last chunk of the run, where it holds nothing else."""
         if not self._chunks or self._chunks[-1].last > 0:
             return []
-        return [msgspec.msgpack.decode(message.data) for _, message in self._messages(self._chunks[-1])]
+        return [meta_entry_of(message.data) for _, message in self._messages(self._chunks[-1])]
 
     def heads(self) -> list[Part | None]:
         """Return the description of each part."""
@@ -187,7 +187,7 @@ class IndexedRun:
                 break
             for topic, message in self._messages(chunk):
                 if topic == "meta":
-                    name, data = msgspec.msgpack.decode(message.data, type=tuple[str, bytes])
+                    name, data = meta_entry_of(message.data)
                     if name != "run":
                         self.meta.append((name, data))
 
@@ -221,7 +221,11 @@ class IndexedRun:
             elif isinstance(record, Channel):
                 channels[record.id] = _kind_of(record, schemas)
             elif isinstance(record, Message) and record.channel_id in channels:
-                yield channels[record.channel_id], record
+                channel = channels[record.channel_id]
+                if reason := unreadable(channel.topic, record):
+                    self._note(f"{chunk.path}: {reason}; it is left out")
+                    continue
+                yield channel, record
 
     def _note(self, fault: str) -> None:
         if self.fault is None:

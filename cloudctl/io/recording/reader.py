@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from mcap.exceptions import EndOfFile
@@ -10,10 +10,14 @@ from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
 
 from ...schema import RawMessage
+from .envelopes import meta_entry_of, raw_message_of, unreadable
 from .parts import UNREADABLE, Part, RecordingError, bounded, parts_of
 from .writer import Recorder
 
 __all__ = ["Recorder", "Recording", "RecordingError", "Step", "truths"]
+
+
+MAX_FAULTS = 8  # of a file that are named
 
 
 class Step(NamedTuple):
@@ -82,7 +86,7 @@ class Recording:
         assembler = StepAssembler()
         for topic, message in reader.messages():
             if topic == "meta":
-                self._meta(*msgspec.msgpack.decode(message.data, type=tuple[str, bytes]), first)
+                self._meta(*meta_entry_of(message.data), first)
             elif step := assembler.add(topic, message):
                 yield step
 
@@ -92,26 +96,31 @@ class Recording:
             self.fault = reader.fault if self.fault is None else f"{self.fault}; {reader.fault}"
 
         # the last step of a damaged file may lack advisories: it is left out
-        is_whole = reader.fault is None or (reader.cut_off and reader.whole_steps)
+        is_whole = reader.is_read_whole or (reader.cut_off and reader.whole_steps)
         if is_whole and (step := assembler.last()):
             yield step
 
     def _meta(self, name: str, data: bytes, first: bool) -> None:
         if name == "run":
-            self.notes += [str(lost) for lost in msgspec.json.decode(data, type=Part).lost]
+            try:
+                self.notes += [str(lost) for lost in msgspec.json.decode(data, type=Part).lost]
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                self.notes.append(f"which part of which run a file is cannot be read ({error})")
         elif first:
             self.meta.append((name, data))
 
 
 class PartReader:
-    """Reads one file. After the end: `fault` is what was wrong; `cut_off`: it only ends early; `whole_steps`: each
-    chunk of it holds whole steps."""
+    """Reads one file. After the end: `fault` is what was wrong; `is_read_whole`: it was read to its end; `cut_off`: it
+    only ends early; `whole_steps`: each chunk of it holds whole steps."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fault: str | None = None
         self.cut_off = False
         self.whole_steps = False
+        self.is_read_whole = True
+        self._notes = 0
 
     def messages(self) -> Iterator[tuple[str, Message]]:
         """Yield (topic, message) as far as the file is whole."""
@@ -126,25 +135,25 @@ class PartReader:
                         count += 1
                         topic = topics[record.channel_id]
                         self.whole_steps |= count == 1 and topic == "meta" and b"run" in record.data[:8]
+                        if reason := unreadable(topic, record):
+                            self._note(f"{self.path} is damaged: {reason}. It was left out, the rest was used")
+                            continue
                         yield topic, record
             except UNREADABLE as error:
                 self.cut_off = isinstance(error, EndOfFile)
+                self.is_read_whole = False
                 reason = str(error) or type(error).__name__
-                self.fault = (
+                self._note(
                     f"{self.path} is damaged or cut off after {count} whole messages ({reason}). "
                     "What is whole before that was used"
                 )
 
-
-def raw_message_of(topic: str, data: bytes) -> RawMessage:
-    """Return what was received, from a message on an `in/` topic."""
-    return _raw_message(topic.removeprefix("in/"), *msgspec.msgpack.decode(data))
-
-
-def _raw_message(kind: str, sender: str, body: bytes, size: int = 0, unknown_kind: Any = None) -> RawMessage:
-    """Return a message as it was received, from its record: a body that was cut for its length gets it back, in
-    zeros."""
-    return RawMessage(kind if unknown_kind is None else unknown_kind, sender, body.ljust(size, b"\0"))
+    def _note(self, fault: str) -> None:
+        self._notes += 1
+        if self.fault is None:
+            self.fault = fault
+        elif self._notes <= MAX_FAULTS:
+            self.fault = f"{self.fault}; {fault}"
 
 
 def truths(path: Path) -> Iterator[tuple[int, bytes]]:

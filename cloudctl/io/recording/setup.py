@@ -22,7 +22,24 @@ class RecordedRun(Protocol):
 
 
 def setup_of(run: RecordedRun) -> tuple[EngineConfig, Sequence[IntersectionCode]]:
-    """Return the configuration and the codes that a run began with. Raises RecordingError where it names none."""
+    """Return the configuration and the codes that a run began with. Raises RecordingError where it names none, or they
+    cannot be read."""
+    try:
+        config, codes = _setup(run)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise RecordingError(
+            f"{run.path}: the configuration or a code at the beginning of the run cannot be read ({error}). "
+            "Replay another part's copy of the run, or record it anew"
+        ) from None
+
+    if config is None:
+        raise RecordingError(
+            f"{run.path} holds no run that can be replayed. {run.fault or 'Record one with [record] path = ...'}"
+        )
+    return config, codes
+
+
+def _setup(run: RecordedRun) -> tuple[EngineConfig | None, Sequence[IntersectionCode]]:
     config, codes = None, []
     for name, data in run.meta:
         if name == "config":
@@ -34,8 +51,4 @@ def setup_of(run: RecordedRun) -> tuple[EngineConfig, Sequence[IntersectionCode]
             addition = msgspec.json.decode(data, type=AddIntersection)
             codes += [parse(bytes(revision), str(run.path)) for revision in addition.revisions]
 
-    if config is None:
-        raise RecordingError(
-            f"{run.path} holds no run that can be replayed. {run.fault or 'Record one with [record] path = ...'}"
-        )
     return config, codes
