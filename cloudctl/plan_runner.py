@@ -30,7 +30,7 @@ from .vehicles import VehicleRegistry
 
 T = TypeVar("T")
 R = TypeVar("R")
-Plan = Callable[[list[planner.Withheld] | None, planner.IsSettled], list[planner.Candidate]]
+Plan = Callable[[list[planner.Withheld] | None], list[planner.Candidate]]
 
 # without input; after it an intersection's snapshot, which may be its last for long, keeps those of others no longer
 MAX_SHARED = SECOND
@@ -73,7 +73,12 @@ class PlanRunner:
         Where the node itself fails at one of them, the vehicles there are advised that there is no advice.
         """
         snapshots = self._make_snapshots(t, due)
-        plans = _of_each(_plans_of, [snapshot for snapshot in snapshots if isinstance(snapshot, world.World)])
+        made = [
+            (snapshot, intersection.advisory_filter)
+            for snapshot, intersection in zip(snapshots, due, strict=True)
+            if isinstance(snapshot, world.World)
+        ]
+        plans = _of_each(_plans_of, made)
         for intersection, snapshot in zip(due, snapshots, strict=True):
             if snapshot is None:
                 self._metrics.count("code.none_in_force", intersection.code.code.id)
@@ -150,7 +155,7 @@ class PlanRunner:
             snapshot, intersection, self._gateways, self._metrics
         )
         output.replies += requests
-        candidates = plan(intersection.withheld, intersection.advisory_filter.is_settled) + priority_candidates
+        candidates = plan(intersection.withheld) + priority_candidates
         advisories = intersection.advisory_filter.choose(snapshot, candidates, intersection.withheld)
         output.planned.append(intersection)
 
@@ -222,9 +227,9 @@ class PlanRunner:
             self._faults.note("degraded", name, second_error)
 
 
-def _plans_of(snapshots: Sequence[world.World]) -> list[Plan]:
-    """Return, for each of some intersections, what makes its proposals."""
-    plans = planner.Plans(snapshots)
+def _plans_of(snapshots: Sequence[tuple[world.World, planner.AdvisoryFilter]]) -> list[Plan]:
+    """Return, for each of some intersections, what makes its proposals; it is given with what it has sent."""
+    plans = planner.Plans([snapshot for snapshot, _ in snapshots], [sent for _, sent in snapshots])
     return [partial(plans.propose, index) for index in range(len(snapshots))]
 
 

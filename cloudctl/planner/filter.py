@@ -6,15 +6,17 @@ has persisted for its kind's `persistence`; a change of what was sent is sent wh
 `hysteresis` (`catalogue.DELIVERY`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, nan
 from typing import NamedTuple
 
 from ..clock import MS, SECOND
 from ..schema import Advisory, AdvisoryKind, Behaviour, Inputs, PriorityStatus, Severity
-from ..world import World
-from .candidate import INFORMATION, Candidate, Withheld
+from ..world import Report, World
+from .candidate import INFORMATION, SETTLED_PACKING, SPEED_STEP, UNSETTLED, Candidate, Withheld
 from .catalogue import DELIVERY
+from .kinds.glosa import BEHAVIOURS
 
 MAX_URGENT_PERSISTENCE = 200 * MS  # of the most severe proposals
 MAX_ABSENCE = 300 * MS  # a proposal that was absent no longer than that still persists
@@ -22,7 +24,7 @@ MAX_ABSENCE = 300 * MS  # a proposal that was absent no longer than that still p
 MAX_STOP_OVERLAP = 800 * MS
 REFRESH = 0.4  # share of the validity: an advisory of which less is left is sent again
 URGENT_REFRESH = 0.25  # share of REFRESH: below it an advisory is sent again although a change has not persisted yet
-SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
+NEVER = 2**62  # ns
 GLOSA, SIGNAL_STOP = AdvisoryKind.GLOSA, AdvisoryKind.SIGNAL_STOP  # by name: an enum's attribute costs 0.2 us
 SPEED_ADVICE_VALIDITY = DELIVERY[GLOSA].validity
 KEEPS_SPEED = (Behaviour.KEEP, Behaviour.SPEED_UP)
@@ -51,6 +53,7 @@ class Sent:
     valid_until: int  # ns
     advisory: Advisory
     changed_since: int | None = None  # ns; when something else was first proposed, None where the same still is
+    settled: bytes = UNSETTLED  # of speed advice: a row of SETTLED
 
 
 class Stages(NamedTuple):
@@ -67,6 +70,7 @@ class AdvisoryFilter:
 
     def __init__(self, refresh: float = REFRESH) -> None:
         self._sent: dict[Key, Sent] = {}
+        self._first_expiry = NEVER  # ns: no advisory in `_sent` is valid for less
         self._persistence: dict[Key, Persistence] = {}
         self._count = 0
         self._run = ""  # the part of every id that no other run of the node has
@@ -103,7 +107,7 @@ class AdvisoryFilter:
     ) -> list[Advisory]:
         """Return the advisories to send now, most severe first. `withheld`, where given, collects what is not sent,
         with the reason."""
-        if not candidates and not self._sent:
+        if not candidates and not self._persistence and world.t <= self._first_expiry:
             return []
         persistent = self._persistent(world.t, candidates)
         wanted = [candidate for candidate in persistent if self._is_wanted(world.t, candidate)]
@@ -122,28 +126,34 @@ class AdvisoryFilter:
             if last is None or self._is_due(world.t, last, candidate):
                 valid_until = world.t + DELIVERY[candidate.kind].validity
                 advisory = self._advisory(world, candidate, valid_until)
-                self._sent[key] = Sent(candidate=candidate, valid_until=valid_until, advisory=advisory)
+                self._sent[key] = Sent(
+                    candidate=candidate, valid_until=valid_until, advisory=advisory, settled=_settled(candidate, valid_until)
+                )
+                self._first_expiry = min(self._first_expiry, valid_until)
                 advisories.append(advisory)
-
-        for key in [key for key, sent in self._sent.items() if sent.valid_until < world.t]:
-            del self._sent[key]
+        self._forget_expired(world.t)
         return advisories
 
-    def is_settled(self, t: int, target: str, behaviour: Behaviour, speed: float | None) -> bool:
-        """Return whether speed advice proposed at `t` ns would send nothing: what its target has says the same, and
-        lasts. Where nothing that asks to brake is proposed beside it, `choose` needs it no more."""
-        last = self._sent.get((target, GLOSA, ""))
-        if last is None or self._adopted or self.refresh <= 0:
-            return False
-        sent = last.candidate
-        if behaviour is not sent.behaviour or sent.severity is not INFORMATION or sent.status is not None:
-            return False
-        if speed is not None and sent.speed is not None and abs(speed - sent.speed) >= SPEED_STEP:
-            return False
-        if last.valid_until - t < self.refresh * SPEED_ADVICE_VALIDITY:
-            return False
-        last.changed_since = None
-        return True
+    def _forget_expired(self, t: int) -> None:
+        if t <= self._first_expiry:
+            return
+        self._sent = {key: sent for key, sent in self._sent.items() if sent.valid_until >= t}
+        self._first_expiry = min((sent.valid_until for sent in self._sent.values()), default=NEVER)
+
+    def settled(self, vehicles: Sequence[Report]) -> list[bytes]:
+        """Return the speed advice that each of some vehicles has, as rows of SETTLED. To propose the same again would
+        send nothing while `settled_time_left` of it is left and nothing that asks to brake is proposed beside it."""
+        rows = []
+        for vehicle in vehicles:
+            last = self._sent.get((vehicle.target, GLOSA, ""))
+            rows.append(UNSETTLED if last is None or last.changed_since is not None else last.settled)
+        return rows
+
+    @property
+    def settled_time_left(self) -> int:
+        """Return how much (ns) of its validity speed advice must have left that is not repeated; NEVER where it is
+        repeated always."""
+        return NEVER if self._adopted or self.refresh <= 0 else ceil(self.refresh * SPEED_ADVICE_VALIDITY)
 
     def _match_adopted(self, t: int, chosen: list[Candidate]) -> None:
         """Take an adopted advisory as the one last sent of the proposal that it was made from: of the same target and
@@ -155,6 +165,7 @@ class AdvisoryFilter:
                 if is_same and (not candidate.about or advisory.reason == _words(candidate)):
                     self._adopted.remove(advisory)
                     self._sent.setdefault(_key(candidate), _sent_as(advisory, candidate.about))
+                    self._first_expiry = min(self._first_expiry, advisory.valid_until)
                     break
 
     def _note_withheld(self, t: int, candidates: list[Candidate], stages: Stages, withheld: list[Withheld]) -> None:
@@ -300,7 +311,19 @@ def _sent_as(advisory: Advisory, about: str) -> Sent:
         status=None if advisory.status is None else PriorityStatus(advisory.status),
         about=about,
     )
-    return Sent(candidate=candidate, valid_until=advisory.valid_until, advisory=advisory)
+    valid_until = advisory.valid_until
+    return Sent(
+        candidate=candidate, valid_until=valid_until, advisory=advisory, settled=_settled(candidate, valid_until)
+    )
+
+
+def _settled(candidate: Candidate, valid_until: int) -> bytes:
+    """Return the row of SETTLED of an advisory that is sent now."""
+    is_plain = candidate.severity is INFORMATION and candidate.status is None
+    if candidate.kind is not GLOSA or not is_plain or candidate.behaviour not in BEHAVIOURS:
+        return UNSETTLED
+    speed = nan if candidate.speed is None else candidate.speed
+    return SETTLED_PACKING.pack(valid_until, BEHAVIOURS.index(candidate.behaviour), speed)
 
 
 def _key(candidate: Candidate) -> Key:
