@@ -146,7 +146,7 @@ class PlanRunner:
         self, t: int, intersection: IntersectionState, snapshot: world.World, plan: Plan, output: Output
     ) -> None:
         """Observe traffic and sensors in a snapshot, and send what its plan proposes and the filter chooses."""
-        intersection.sensing.observe(snapshot, intersection.fusion, self._events, self._metrics)
+        intersection.sensing.observe(snapshot, intersection.fusion, self._events)
         traffic = intersection.traffic.observe(snapshot)
         if traffic:
             output.traffic.append(traffic)
