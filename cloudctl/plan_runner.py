@@ -34,7 +34,6 @@ Plan = Callable[[list[planner.Withheld] | None], list[planner.Candidate]]
 
 # without input; after it an intersection's snapshot, which may be its last for long, keeps those of others no longer
 MAX_SHARED = SECOND
-MAX_VEHICLE_SILENCE = 5 * SECOND  # of a connected vehicle's newest state; after it the vehicle is no longer advised
 
 
 class PlanRunner:
@@ -97,7 +96,7 @@ class PlanRunner:
         """Return the snapshot of each intersection, or why it could not be made; None where no code is in force."""
         in_force = []
         for intersection in due:
-            _forget_silent_vehicles(t, intersection)
+            intersection.forget_silent_vehicles(t)
             if intersection.in_force:
                 in_force.append(intersection)
         together = _of_each(lambda some: self._snapshots(t, some), in_force)
@@ -173,8 +172,8 @@ class PlanRunner:
         handle."""
         signals = {}
         for handle, report in intersection.reports.items():
-            if report.connection < 0 or len(report.state.movements or ()) < 2:
-                continue  # it did not declare what comes after
+            if not report.names_next:
+                continue
             next_signal = self._neighbours.next_signal(t, intersection, report, self._links_of(intersection))
             if next_signal is not None:
                 signals[handle] = next_signal
@@ -251,11 +250,3 @@ def _of_one(function: Callable[[Sequence[T]], Sequence[R]], item: T) -> R | Exce
         return function([item])[0]
     except Exception as error:
         return error
-
-
-def _forget_silent_vehicles(t: int, intersection: IntersectionState) -> None:
-    reports = intersection.reports
-    if not reports:
-        return
-    for handle in [handle for handle, report in reports.items() if t - report.t > MAX_VEHICLE_SILENCE]:
-        del reports[handle]

@@ -25,7 +25,7 @@ ELSEWHERE = (LEAVES, -1, -1)  # paths of a vehicle that leaves the road before i
 MAX_FRESH_AGE = 1500 * MS  # of a report that counts as recent: a connected vehicle reports once a second, or more often
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """The newest state of one connected vehicle, and the movement it declared here."""
 
@@ -42,6 +42,7 @@ class Report:
     ruled_bytes: RuledBytes = field(init=False)
     declared_bytes: bytes = field(init=False)  # a row of DECLARED
     target: str = field(init=False)  # of advisories for it
+    names_next: bool = field(init=False)  # it declared a movement here, and what comes after
 
     def __post_init__(self) -> None:
         vehicle = vehicle_of(self.state)
@@ -49,6 +50,8 @@ class Report:
         object.__setattr__(self, "ruled_bytes", ruled_bytes(vehicle))
         object.__setattr__(self, "declared_bytes", DECLARED.pack(self.handle, self.t, *self.paths))
         object.__setattr__(self, "target", vehicle_target(self.id))
+        names_next = self.connection >= 0 and len(self.state.movements or ()) >= 2
+        object.__setattr__(self, "names_next", names_next)
 
 
 class NextSignal(NamedTuple):

@@ -53,7 +53,6 @@ class Sent:
     valid_until: int  # ns
     advisory: Advisory
     changed_since: int | None = None  # ns; when something else was first proposed, None where the same still is
-    settled: bytes = UNSETTLED  # of speed advice: a row of SETTLED
 
 
 class Stages(NamedTuple):
@@ -70,6 +69,7 @@ class AdvisoryFilter:
 
     def __init__(self, refresh: float = REFRESH) -> None:
         self._sent: dict[Key, Sent] = {}
+        self._settled: dict[str, bytes] = {}  # by target: speed advice that is not about to change, a row of SETTLED
         self._first_expiry = NEVER  # ns: no advisory in `_sent` is valid for less
         self._persistence: dict[Key, Persistence] = {}
         self._count = 0
@@ -90,12 +90,14 @@ class AdvisoryFilter:
         """Take what the owner before this one has sent, in place of what this filter has: it is repeated when it
         changes or is about to expire, not at once."""
         self._sent.clear()
+        self._settled.clear()
         self._adopted = sorted(advisories, key=lambda advisory: advisory.valid_until, reverse=True)
 
     def forget(self) -> None:
         """Forget what was advised: it rests on a digital code that is no longer in force."""
         self._adopted = []
         self._sent.clear()
+        self._settled.clear()
         self._persistence.clear()
 
     def valid(self, t: int) -> list[Advisory]:
@@ -126,28 +128,34 @@ class AdvisoryFilter:
             if last is None or self._is_due(world.t, last, candidate):
                 valid_until = world.t + DELIVERY[candidate.kind].validity
                 advisory = self._advisory(world, candidate, valid_until)
-                self._sent[key] = Sent(
-                    candidate=candidate, valid_until=valid_until, advisory=advisory, settled=_settled(candidate, valid_until)
-                )
-                self._first_expiry = min(self._first_expiry, valid_until)
+                self._remember(key, Sent(candidate=candidate, valid_until=valid_until, advisory=advisory))
                 advisories.append(advisory)
         self._forget_expired(world.t)
         return advisories
 
+    def _remember(self, key: Key, sent: Sent) -> None:
+        self._sent[key] = sent
+        self._first_expiry = min(self._first_expiry, sent.valid_until)
+        self._note_settled(sent)
+
+    def _note_settled(self, sent: Sent) -> None:
+        """Note that speed advice is as it was sent last, and not about to change."""
+        if sent.candidate.kind is GLOSA:
+            self._settled[sent.candidate.target] = _settled(sent.candidate, sent.valid_until)
+
     def _forget_expired(self, t: int) -> None:
         if t <= self._first_expiry:
             return
-        self._sent = {key: sent for key, sent in self._sent.items() if sent.valid_until >= t}
+        for key in [key for key, sent in self._sent.items() if sent.valid_until < t]:
+            del self._sent[key]
+            if key[1] is GLOSA:
+                self._settled.pop(key[0], None)
         self._first_expiry = min((sent.valid_until for sent in self._sent.values()), default=NEVER)
 
     def settled(self, vehicles: Sequence[Report]) -> list[bytes]:
         """Return the speed advice that each of some vehicles has, as rows of SETTLED. To propose the same again would
         send nothing while `settled_time_left` of it is left and nothing that asks to brake is proposed beside it."""
-        rows = []
-        for vehicle in vehicles:
-            last = self._sent.get((vehicle.target, GLOSA, ""))
-            rows.append(UNSETTLED if last is None or last.changed_since is not None else last.settled)
-        return rows
+        return [self._settled.get(vehicle.target, UNSETTLED) for vehicle in vehicles]
 
     @property
     def settled_time_left(self) -> int:
@@ -164,8 +172,8 @@ class AdvisoryFilter:
                 is_same = (advisory.target, advisory.kind) == (candidate.target, candidate.kind)
                 if is_same and (not candidate.about or advisory.reason == _words(candidate)):
                     self._adopted.remove(advisory)
-                    self._sent.setdefault(_key(candidate), _sent_as(advisory, candidate.about))
-                    self._first_expiry = min(self._first_expiry, advisory.valid_until)
+                    if _key(candidate) not in self._sent:
+                        self._remember(_key(candidate), _sent_as(advisory, candidate.about))
                     break
 
     def _note_withheld(self, t: int, candidates: list[Candidate], stages: Stages, withheld: list[Withheld]) -> None:
@@ -257,11 +265,15 @@ class AdvisoryFilter:
         time_left = last.valid_until - t
         min_time_left = self.refresh * delivery.validity
         if not _differs(last.candidate, candidate):
-            last.changed_since = None
+            if last.changed_since is not None:
+                last.changed_since = None
+                self._note_settled(last)
             return time_left < min_time_left
 
         if last.changed_since is None:
             last.changed_since = t
+            if candidate.kind is GLOSA:
+                self._settled.pop(candidate.target, None)
         return t - last.changed_since >= delivery.hysteresis or time_left < min_time_left * URGENT_REFRESH
 
     def _advisory(self, world: World, candidate: Candidate, valid_until: int) -> Advisory:
@@ -311,10 +323,7 @@ def _sent_as(advisory: Advisory, about: str) -> Sent:
         status=None if advisory.status is None else PriorityStatus(advisory.status),
         about=about,
     )
-    valid_until = advisory.valid_until
-    return Sent(
-        candidate=candidate, valid_until=valid_until, advisory=advisory, settled=_settled(candidate, valid_until)
-    )
+    return Sent(candidate=candidate, valid_until=advisory.valid_until, advisory=advisory)
 
 
 def _settled(candidate: Candidate, valid_until: int) -> bytes:
