@@ -94,11 +94,7 @@ class PlanRunner:
 
     def _make_snapshots(self, t: int, due: Sequence[IntersectionState]) -> list[world.World | Exception | None]:
         """Return the snapshot of each intersection, or why it could not be made; None where no code is in force."""
-        in_force = []
-        for intersection in due:
-            intersection.forget_silent_vehicles(t)
-            if intersection.in_force:
-                in_force.append(intersection)
+        in_force = [intersection for intersection in due if intersection.in_force]
         together = _of_each(lambda some: self._snapshots(t, some), in_force)
         made: dict[int, world.World | Exception] = dict(zip(map(id, in_force), together, strict=True))
 
@@ -122,6 +118,7 @@ class PlanRunner:
         return build_all([self._moment(t, intersection) for intersection in due], tracks, bounds)
 
     def _moment(self, t: int, intersection: IntersectionState) -> world.Moment:
+        intersection.forget_silent_vehicles(t)
         return world.Moment(
             t=t,
             code=intersection.code,

@@ -335,7 +335,7 @@ def _off_lane(world: World, number: int) -> NDArray[np.bool_]:
     tracks = world.tracks
     is_moving = IS_MOTOR_VEHICLE[tracks["class"]] & (np.hypot(tracks["vx"], tracks["vy"]) > MIN_SPEED)
     is_seen = (tracks["sources"] >> np.uint32(number)) & 1 == 1
-    return is_seen & is_moving & (world.path < 0)
+    return np.asarray(is_seen & is_moving & (world.path < 0), np.bool_)
 
 
 def _explaining_datum(world: World, rows: NDArray[np.bool_]) -> str:

@@ -37,7 +37,8 @@ def gather(
         code, is_dynamic = world.code, bool(ahead_places(world.code, world.rules).dynamic)
         settled += advisory_filter.settled(world.vehicles)
         places += (
-            world.t, *gate, bool(world.hazards), bool(world.stopped), is_dynamic, advisory_filter.settled_time_left, code.address, world.rules.address,
+            world.t, *gate, bool(world.hazards), bool(world.stopped), is_dynamic,
+            advisory_filter.settled_time_left, code.address, world.rules.address,
             *part.users, *part.vehicles, *part.groups, code.n_lanes, code.n_conns, len(code.code.rules),
         )  # fmt: skip
     return np.array(places, np.int64).reshape(-1, PLACE_COLUMNS), _columns(worlds, block, settled)

@@ -12,11 +12,10 @@ from cloudctl.engine import Engine
 from cloudctl.events import Events
 from cloudctl.faults import Faults
 from cloudctl.ingest.gateways import Gateway, Gateways
-from cloudctl.intersection import IntersectionState
+from cloudctl.intersection import MAX_VEHICLE_SILENCE, IntersectionState
 from cloudctl.intersection_factory import make_intersection
 from cloudctl.metrics import Metrics
 from cloudctl.output import Output
-from cloudctl.intersection import MAX_VEHICLE_SILENCE
 from cloudctl.plan_runner import PlanRunner
 from cloudctl.planner import PriorityRequestServer
 from cloudctl.schema import AdvisoryKind, Broadcast, VehicleRequest

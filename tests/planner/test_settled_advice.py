@@ -88,7 +88,9 @@ def test_a_filter_sends_the_same_whether_settled_advice_is_proposed_or_left_out(
 
         noted: list[Withheld] = []
         noted_without: list[Withheld] = []
-        assert without.choose(at(t), unsettled(without, t, candidates), noted_without) == whole.choose(at(t), candidates, noted)
+        assert without.choose(at(t), unsettled(without, t, candidates), noted_without) == whole.choose(
+            at(t), candidates, noted
+        )
         assert noted_without == noted
         assert without.valid(t) == whole.valid(t)
 
