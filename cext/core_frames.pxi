@@ -11,34 +11,42 @@ def frame_identity(body):
     return body[:header.identity]
 
 
-def next_frame(body, sender, dict routes, int64_t t_rx, int64_t max_age, int64_t max_future):
-    """Accept a frame that goes on from its source's last: (event time, number, route, shift, objects), and count its source on.
+def next_frames(messages, Py_ssize_t begin, dict routes, make, list accepted, int64_t t_rx, int64_t max_age, int64_t max_future, Py_ssize_t max_size):
+    """Accept the frames messages[begin:] = [(kind, sender, body), ...] as long as each goes on from its source's last, and count its source on; return the
+    index of the first message that does not, which is left as it is.
 
-    `routes`: by sender and `frame_identity`, with `gateway.offset`, `source.seq`, `source.origin` and `source.shift`. None, and nothing is changed, where the
-    frame is another: it is written in another way, its number is not the next, its origin is new, or its age (ns) is out of bounds."""
+    `accepted` gets `make(event time, number, route, shift, objects, message)` of each. `routes`: by sender and `frame_identity`, with `gateway.offset`,
+    `source.seq`, `source.origin` and `source.shift`. A frame is another where it is written in another way, its number is not the next, its origin is new,
+    or its age (ns) or size (bytes) is out of bounds."""
     cdef header_t header
     cdef const char *data
     cdef previous_t previous
     cdef int64_t event
-    if type(body) is not bytes:
-        return None
-    data = PyBytes_AS_STRING(body)
-    if not header_read(<const uint8_t *>data, PyBytes_GET_SIZE(body), &header):
-        return None
-    route = routes.get((sender, PyBytes_FromStringAndSize(data, header.identity)))
-    if route is None:
-        return None
+    cdef Py_ssize_t k
+    for k in range(begin, len(messages)):
+        message = messages[k]
+        kind, sender, body = message
+        if kind != "perception" or type(body) is not bytes or PyBytes_GET_SIZE(body) > max_size:
+            return k
+        data = PyBytes_AS_STRING(body)
+        if not header_read(<const uint8_t *>data, PyBytes_GET_SIZE(body), &header):
+            return k
+        route = routes.get((sender, PyBytes_FromStringAndSize(data, header.identity)))
+        if route is None:
+            return k
 
-    source = route.source
-    if source.origin is None:
-        return None
-    previous.lat, previous.lon = source.origin
-    try:
-        previous.offset, previous.seq = route.gateway.offset, source.seq
-    except OverflowError:
-        return None
-    if not header_goes_on(&header, &previous, t_rx, max_age, max_future, &event):
-        return None
+        source = route.source
+        if source.origin is None:
+            return k
+        previous.lat, previous.lon = source.origin
+        try:
+            previous.offset, previous.seq = route.gateway.offset, source.seq
+        except OverflowError:
+            return k
+        if not header_goes_on(&header, &previous, t_rx, max_age, max_future, &event):
+            return k
 
-    source.seq = header.seq
-    return event, header.seq, route, source.shift, PyBytes_FromStringAndSize(data + header.objects, header.behind - header.objects)
+        source.seq = header.seq
+        objects = PyBytes_FromStringAndSize(data + header.objects, header.behind - header.objects)
+        accepted.append(make(event, header.seq, route, source.shift, objects, message))
+    return len(messages)

@@ -1,3 +1,4 @@
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,14 @@ def decode_batch(
     payloads: list[bytes], shifts: NDArray[np.float64] | None = None
 ) -> tuple[Bytes, NDArray[np.int64], list[tuple[int, int, list[tuple[int, str, str, str, str]]] | None]]: ...
 def frame_identity(body: bytes) -> bytes | None: ...
-def next_frame(
-    body: bytes, sender: str, routes: dict[Any, Any], t_rx: int, max_age: int, max_future: int
-) -> tuple[int, int, Any, tuple[float, float], bytes] | None: ...
+def next_frames(
+    messages: Sequence[Any],
+    begin: int,
+    routes: dict[Any, Any],
+    make: Callable[..., Any],
+    accepted: list[Any],
+    t_rx: int,
+    max_age: int,
+    max_future: int,
+    max_size: int,
+) -> int: ...

@@ -60,13 +60,6 @@ class Origin:
         east = float((lon - self.lon) * (self.m_per_deg_lon * cosine / self.cosine))
         return east, north * self.m_per_deg_lat + self.bend * east * east
 
-    def to_local_about(self, lat: float, lon: float) -> tuple[float, float]:
-        """Return what `to_local_point` does but for the last bits, which are the machine's: enough to see that a
-        position is far away, in a fraction of the time."""
-        north = lat - self.lat
-        east = (lon - self.lon) * (self.m_per_deg_lon * cos(radians(lat)) / self.cosine)
-        return east, north * self.m_per_deg_lat + self.bend * east * east
-
     def to_geodetic(self, east: ArrayLike, north: ArrayLike) -> tuple[Floats, Floats]:
         """Return (lat, lon) in degrees of metres `east`, `north`: the inverse of `to_local`."""
         east = np.asarray(east, float)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import planner, world
+from .clock import SECOND
 from .codes import CompiledCode
 from .codes.compiled.rules import RuleTable
 from .codes.days import NO_DAYS, DayCalendar
@@ -20,6 +21,7 @@ from .signals.states import Doubt, Signals, groups_on_node_clock, named_at, sign
 from .traffic import TrafficState
 
 NEVER = 2**62  # ns
+MAX_VEHICLE_SILENCE = 5 * SECOND  # of a connected vehicle's newest state; after it the vehicle is no longer advised
 DOUBTS = {Scope.TIMES: Doubt.TIMES, Scope.STATE: Doubt.STATE}
 
 
@@ -49,6 +51,7 @@ class IntersectionState:
 
     # Road users.
     reports: dict[int, world.Report] = field(default_factory=dict)  # by handle
+    first_silence: int = 0  # ns; until then none of those vehicles has been silent for too long
     hazards: Hazards = field(default_factory=Hazards)
     sensing: Sensing = field(default_factory=Sensing)
     traffic: TrafficState = field(default_factory=TrafficState)
@@ -99,6 +102,20 @@ class IntersectionState:
         self.newest_signal = NewestSignal(body.groups, offset, named_at(self.signals, t)) if is_newest else None
         return bool((self.signals.state != before.state).any())
 
+    def keep_report(self, report: world.Report) -> None:
+        """Keep a vehicle's report as its newest."""
+        self.reports[report.handle] = report
+        self.first_silence = min(self.first_silence, report.t + MAX_VEHICLE_SILENCE)
+
+    def forget_silent_vehicles(self, t: int) -> None:
+        """Forget the reports that are too old at `t` ns to advise by."""
+        if t <= self.first_silence:
+            return
+        for handle in [handle for handle, report in self.reports.items() if t - report.t > MAX_VEHICLE_SILENCE]:
+            del self.reports[handle]
+        oldest = min((report.t for report in self.reports.values()), default=NEVER)
+        self.first_silence = oldest + MAX_VEHICLE_SILENCE
+
     def doubts(self, t: int) -> dict[int, Doubt]:
         """Return what signal faults put in doubt at `t` ns, by index of the group."""
         doubted = self.quality.doubted(t)
@@ -120,6 +137,7 @@ class IntersectionState:
         self.renew(fresh)
         self.fusion = fresh.fusion
         self.reports.clear()
+        self.first_silence = 0
         self.hazards = Hazards()
         self.t_sensor = self.t_rx = self.last_input = self.planned = 0
         self.plan_scheduled = False

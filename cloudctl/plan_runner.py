@@ -30,11 +30,10 @@ from .vehicles import VehicleRegistry
 
 T = TypeVar("T")
 R = TypeVar("R")
-Plan = Callable[[list[planner.Withheld] | None, planner.IsSettled], list[planner.Candidate]]
+Plan = Callable[[list[planner.Withheld] | None], list[planner.Candidate]]
 
 # without input; after it an intersection's snapshot, which may be its last for long, keeps those of others no longer
 MAX_SHARED = SECOND
-MAX_VEHICLE_SILENCE = 5 * SECOND  # of a connected vehicle's newest state; after it the vehicle is no longer advised
 
 
 class PlanRunner:
@@ -73,7 +72,12 @@ class PlanRunner:
         Where the node itself fails at one of them, the vehicles there are advised that there is no advice.
         """
         snapshots = self._make_snapshots(t, due)
-        plans = _of_each(_plans_of, [snapshot for snapshot in snapshots if isinstance(snapshot, world.World)])
+        made = [
+            (snapshot, intersection.advisory_filter)
+            for snapshot, intersection in zip(snapshots, due, strict=True)
+            if isinstance(snapshot, world.World)
+        ]
+        plans = _of_each(_plans_of, made)
         for intersection, snapshot in zip(due, snapshots, strict=True):
             if snapshot is None:
                 self._metrics.count("code.none_in_force", intersection.code.code.id)
@@ -90,11 +94,7 @@ class PlanRunner:
 
     def _make_snapshots(self, t: int, due: Sequence[IntersectionState]) -> list[world.World | Exception | None]:
         """Return the snapshot of each intersection, or why it could not be made; None where no code is in force."""
-        in_force = []
-        for intersection in due:
-            _forget_silent_vehicles(t, intersection)
-            if intersection.in_force:
-                in_force.append(intersection)
+        in_force = [intersection for intersection in due if intersection.in_force]
         together = _of_each(lambda some: self._snapshots(t, some), in_force)
         made: dict[int, world.World | Exception] = dict(zip(map(id, in_force), together, strict=True))
 
@@ -118,6 +118,7 @@ class PlanRunner:
         return build_all([self._moment(t, intersection) for intersection in due], tracks, bounds)
 
     def _moment(self, t: int, intersection: IntersectionState) -> world.Moment:
+        intersection.forget_silent_vehicles(t)
         return world.Moment(
             t=t,
             code=intersection.code,
@@ -141,7 +142,7 @@ class PlanRunner:
         self, t: int, intersection: IntersectionState, snapshot: world.World, plan: Plan, output: Output
     ) -> None:
         """Observe traffic and sensors in a snapshot, and send what its plan proposes and the filter chooses."""
-        intersection.sensing.observe(snapshot, intersection.fusion, self._events, self._metrics)
+        intersection.sensing.observe(snapshot, intersection.fusion, self._events)
         traffic = intersection.traffic.observe(snapshot)
         if traffic:
             output.traffic.append(traffic)
@@ -150,7 +151,7 @@ class PlanRunner:
             snapshot, intersection, self._gateways, self._metrics
         )
         output.replies += requests
-        candidates = plan(intersection.withheld, intersection.advisory_filter.is_settled) + priority_candidates
+        candidates = plan(intersection.withheld) + priority_candidates
         advisories = intersection.advisory_filter.choose(snapshot, candidates, intersection.withheld)
         output.planned.append(intersection)
 
@@ -168,8 +169,8 @@ class PlanRunner:
         handle."""
         signals = {}
         for handle, report in intersection.reports.items():
-            if report.connection < 0 or len(report.state.movements or ()) < 2:
-                continue  # it did not declare what comes after
+            if not report.names_next:
+                continue
             next_signal = self._neighbours.next_signal(t, intersection, report, self._links_of(intersection))
             if next_signal is not None:
                 signals[handle] = next_signal
@@ -222,9 +223,9 @@ class PlanRunner:
             self._faults.note("degraded", name, second_error)
 
 
-def _plans_of(snapshots: Sequence[world.World]) -> list[Plan]:
-    """Return, for each of some intersections, what makes its proposals."""
-    plans = planner.Plans(snapshots)
+def _plans_of(snapshots: Sequence[tuple[world.World, planner.AdvisoryFilter]]) -> list[Plan]:
+    """Return, for each of some intersections, what makes its proposals; it is given with what it has sent."""
+    plans = planner.Plans([snapshot for snapshot, _ in snapshots], [sent for _, sent in snapshots])
     return [partial(plans.propose, index) for index in range(len(snapshots))]
 
 
@@ -246,11 +247,3 @@ def _of_one(function: Callable[[Sequence[T]], Sequence[R]], item: T) -> R | Exce
         return function([item])[0]
     except Exception as error:
         return error
-
-
-def _forget_silent_vehicles(t: int, intersection: IntersectionState) -> None:
-    reports = intersection.reports
-    if not reports:
-        return
-    for handle in [handle for handle, report in reports.items() if t - report.t > MAX_VEHICLE_SILENCE]:
-        del reports[handle]

@@ -23,7 +23,7 @@ class PlanScheduler:
         self.period = period
         # a heap of (ns, intersection); each intersection is in it once at most: `IntersectionState.plan_scheduled`
         self._plans: list[tuple[int, str]] = []
-        self._urgent: list[IntersectionState] = []
+        self._urgent: dict[int, IntersectionState] = {}  # by identity
 
     @property
     def next(self) -> int:
@@ -45,14 +45,14 @@ class PlanScheduler:
         name = intersection.code.code.id
         self._plans = [plan for plan in self._plans if plan[1] != name]
         heapq.heapify(self._plans)
-        self._urgent = [other for other in self._urgent if other is not intersection]
+        self._urgent.pop(id(intersection), None)
 
     def schedule_plan(self, t: int, intersection: IntersectionState, urgent: bool = False) -> None:
         """Plan an intersection soon, since it got input at `t` ns; `urgent`: in this very step, vehicles may still be
         able to stop."""
         intersection.last_input = t
-        if urgent and intersection not in self._urgent:
-            self._urgent.append(intersection)
+        if urgent:
+            self._urgent[id(intersection)] = intersection
         if not intersection.plan_scheduled:
             self._schedule_at(t + self._plan_delay, intersection)
 
@@ -63,29 +63,33 @@ class PlanScheduler:
         perception."""
         earliest = self.period - self._plan_delay
         due = [intersection for intersection in with_frames if t >= intersection.planned + earliest]
-        self._add_timed_plans(t, due, intersections)
         for intersection in due:
             intersection.planned = t
+        if self.next <= t:
+            self._add_timed_plans(t, due, intersections)
 
         # Urgent plans come beside the regular ones, which keep their times.
-        due += [intersection for intersection in self._urgent if intersection not in due]
-        self._urgent.clear()
+        if self._urgent:
+            regular = set(map(id, due))  # asked, never iterated
+            due += [intersection for key, intersection in self._urgent.items() if key not in regular]
+            self._urgent.clear()
         return due
 
     def _add_timed_plans(
         self, t: int, due: list[IntersectionState], intersections: Mapping[str, IntersectionState]
     ) -> None:
-        """Add the intersections whose scheduled time has come, and schedule each again while it gets input."""
-        interval = max(self.period, MIN_PERIOD) + self._plan_delay
-        while self.next <= t:
-            _, name = heapq.heappop(self._plans)
+        """Add the intersections whose scheduled time has come, and schedule each again while it gets input. Those that
+        are due already are `planned` at `t`."""
+        plans, interval = self._plans, max(self.period, MIN_PERIOD) + self._plan_delay
+        while plans and plans[0][0] <= t:
+            _, name = heapq.heappop(plans)
             intersection = intersections[name]
-            intersection.plan_scheduled = False
-            if t >= intersection.planned + interval and intersection not in due:
+            if t >= intersection.planned + interval:
                 due.append(intersection)
-            if t - intersection.last_input < MAX_SILENCE:
-                last_plan = t if intersection in due else intersection.planned
-                self._schedule_at(last_plan + interval, intersection)
+                intersection.planned = t
+            intersection.plan_scheduled = t - intersection.last_input < MAX_SILENCE
+            if intersection.plan_scheduled:
+                heapq.heappush(plans, (intersection.planned + interval, name))
 
     def _schedule_at(self, t: int, intersection: IntersectionState) -> None:
         intersection.plan_scheduled = True

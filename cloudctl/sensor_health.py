@@ -7,22 +7,23 @@ empty frame that there is nothing.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
+from math import hypot, isfinite
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
+from numba import njit
 from numpy.typing import NDArray
 
 from .clock import MS, SECOND
 from .datums import MISTAKEN
 from .events import Events
 from .fusion import Fusion, SourceConfig
-from .fusion_settings import MAX_PLACE
+from .fusion_settings import MAX_PLACE, MAX_SOURCES
 from .geo import Origin
 from .ingest.rejections import RejectedMessage
 from .ingest.sources import Source
 from .matching import match
-from .metrics import Metrics
 from .road_users import IS_MOTOR_VEHICLE
 from .schema import Health, Sensor, SensorHealth
 from .world import World
@@ -165,7 +166,7 @@ class Sensing:
         """Return whether sensors are checked at `t` ns."""
         return t - self._last_check >= CHECK_INTERVAL
 
-    def observe(self, world: World, fusion: Fusion, events: Events, metrics: Metrics) -> None:
+    def observe(self, world: World, fusion: Fusion, events: Events) -> None:
         """Check every sensor, once in CHECK_INTERVAL; a trouble that begins is an event."""
         if not self.is_due(world.t):
             return
@@ -182,8 +183,6 @@ class Sensing:
             self._report(world, state, events)
 
         self.trouble = self._summary()
-        for name, row in self.table().items():
-            metrics.put_newest("sensors", name, row)
 
     def numbers(self) -> list[tuple[str, int]]:
         """Return each sensor's name and its number in the tracker."""
@@ -285,22 +284,20 @@ class Sensing:
     def _count_off_lane(self, world: World) -> None:
         """Count, by sensor, the moving vehicles and those of them on no lane; look for a datum that explains them where
         they are most."""
-        tracks = world.tracks
-        speed = np.hypot(tracks["vx"], tracks["vy"])
-        moving = IS_MOTOR_VEHICLE[tracks["class"]] & (speed > MIN_SPEED)
-        off_lane = moving & (world.path < 0)
+        counts = np.zeros((2, MAX_SOURCES), np.int64)
+        _count_moving(world.tracks, world.path, IS_MOTOR_VEHICLE, counts[0], counts[1])
+        moving, off_lane = counts.tolist()
         for index, state in self._states.items():
-            seen = (tracks["sources"] >> np.uint32(index)) & 1 == 1
-            state.moving = FADE * state.moving + int(np.count_nonzero(seen & moving))
-            state.off_lane = FADE * state.off_lane + int(np.count_nonzero(seen & off_lane))
+            state.moving = FADE * state.moving + moving[index]
+            state.off_lane = FADE * state.off_lane + off_lane[index]
             if state.moving < MIN_WEIGHT:
                 continue
 
             share = state.off_lane / state.moving
             if share <= MAX_OFF_LANE:
                 state.misplaced = state.datum = ""
-            elif not state.misplaced and (seen & off_lane).any():
-                state.datum = _explaining_datum(world, seen & off_lane)
+            elif not state.misplaced and off_lane[index]:
+                state.datum = _explaining_datum(world, _off_lane(world, index))
                 why = f", and would by the offset of {state.datum}" if state.datum else ""
                 state.misplaced = f"is misplaced: {share:.0%} of the vehicles it sees move lie on no lane{why}"
 
@@ -318,6 +315,27 @@ def register_sensor_pose(source: Source, fusion: Fusion, origin: Origin) -> None
         fusion.add_source(source.index, view)
     elif kind == "tracks":
         fusion.add_source(source.index, SourceConfig(kind=kind))
+
+
+@njit(cache=True)
+def _count_moving(tracks: Any, path: Any, is_motor_vehicle: Any, moving: Any, off_lane: Any) -> None:
+    """Add up, by number of the sensor, the moving vehicles that it sees, and those of them on no lane."""
+    for i in range(len(tracks)):
+        track = tracks[i]
+        if not is_motor_vehicle[track["class"]] or hypot(track["vx"], track["vy"]) <= MIN_SPEED:
+            continue
+        for number in range(len(moving)):
+            if track["sources"] >> np.uint32(number) & np.uint32(1):
+                moving[number] += 1
+                off_lane[number] += path[i] < 0
+
+
+def _off_lane(world: World, number: int) -> NDArray[np.bool_]:
+    """Return which tracks are the moving vehicles on no lane that the sensor of a number sees."""
+    tracks = world.tracks
+    is_moving = IS_MOTOR_VEHICLE[tracks["class"]] & (np.hypot(tracks["vx"], tracks["vy"]) > MIN_SPEED)
+    is_seen = (tracks["sources"] >> np.uint32(number)) & 1 == 1
+    return np.asarray(is_seen & is_moving & (world.path < 0), np.bool_)
 
 
 def _explaining_datum(world: World, rows: NDArray[np.bool_]) -> str:

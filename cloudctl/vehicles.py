@@ -1,7 +1,7 @@
 """The connected vehicles of a node: the number each goes by, and which intersections it is in."""
 
 from collections.abc import Callable, Iterable
-from math import cos, floor, sin
+from math import cos, floor, nan, sin
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ MAX_SILENCE = 20 * SECOND  # of a vehicle; one that comes back later is a new on
 MAX_VEHICLES = 100_000  # of some 200 bytes each; beyond that the vehicle that has been silent longest is forgotten
 MAX_REPORTS = 1024  # vehicles per intersection; beyond that no new one is taken in until one has left or fallen silent
 CELL_SIZE = 0.01  # degrees, of the index of intersections by position
-MARGIN = 1.0  # m: a position farther outside of an intersection need not be known exactly
+MARGIN = 1.0  # m around an intersection, within which a position is looked at exactly
 # cells around a vehicle's own in which an intersection is near: its own first, which is the usual case
 NEIGHBOURS = (0, -1, 1)
 ELSEWHERE_INTERVAL = 60 * SECOND  # between two answers to a vehicle that is near no intersection
@@ -43,6 +43,16 @@ class Registered(NamedTuple):
 
     handle: int
     t: int
+
+
+class Located(NamedTuple):
+    """An intersection, and degrees outside of which no position lies in it."""
+
+    place: IntersectionState
+    south: float
+    west: float
+    north: float
+    east: float
 
 
 class LocalPosition(NamedTuple):
@@ -66,7 +76,9 @@ class VehicleRegistry:
         self._last_handle = 0
         # the intersections each vehicle last reported from
         self._present: dict[str, tuple[IntersectionState, ...]] = {}
-        self._by_cell: dict[tuple[int, int], list[IntersectionState]] = {}
+        self._by_cell: dict[tuple[int, int], list[Located]] = {}
+        # of the position asked for last: a report's is asked for by several checks
+        self._last_position, self._last_places = (nan, nan), list[LocalPosition]()
         self._by_city_code: dict[str, IntersectionState] = {}
         self._movement_names: set[str] = set()  # of all intersections; asked, never iterated
         self._answered_elsewhere = OncePer(ELSEWHERE_INTERVAL, MAX_ELSEWHERE)
@@ -74,12 +86,14 @@ class VehicleRegistry:
     def index(self, places: Iterable[IntersectionState]) -> None:
         """Take in where the intersections are; call it again when a code changes."""
         self._by_cell.clear()
+        self._last_position = (nan, nan)
         self._movement_names.clear()
         self._by_city_code = {place.code.code.id: place for place in places}
         for place in self._by_city_code.values():
             self._movement_names.update(place.code.conn_alias)
+            located = Located(place, *_degrees(place.code))
             for cell in _cells(place.code):
-                self._by_cell.setdefault(cell, []).append(place)
+                self._by_cell.setdefault(cell, []).append(located)
 
     def count(self, t: int) -> int:
         """Return how many vehicles are known at `t` ns: those that reported within MAX_SILENCE of the newest report,
@@ -89,7 +103,7 @@ class VehicleRegistry:
 
     def around(self, place: IntersectionState) -> list[IntersectionState]:
         """Return the intersections whose codes may overlap one's, that one among them."""
-        nearby = [other for cell in _cells(place.code) for other in self._by_cell.get(cell, ())]
+        nearby = [other for cell in _cells(place.code) for other, *_ in self._by_cell.get(cell, ())]
         return list({id(other): other for other in nearby}.values())
 
     def unused(self, t: int, vehicle: str, state: VehicleState) -> RejectedMessage | None:
@@ -144,7 +158,7 @@ class VehicleRegistry:
                 self._metrics.count("drop.report", place.code.code.id)
                 continue
             handle = self._register(vehicle, state.t)
-            place.reports[handle] = declared(place, vehicle, handle, state, self._may_be_movement)
+            place.keep_report(declared(place, vehicle, handle, state, self._may_be_movement))
             detections.append((place, _detection(state, x, y, handle)))
 
         present = tuple(place for place, _ in detections)
@@ -185,16 +199,17 @@ class VehicleRegistry:
 
     def _places(self, lat: float, lon: float) -> list[LocalPosition]:
         """Return the intersections that a position (degrees) lies in, and where in their frames."""
+        if self._last_position == (lat, lon):
+            return self._last_places
         positions = []
-        for place in self._by_cell.get((floor(lat / CELL_SIZE), floor(lon / CELL_SIZE)), ()):
-            x0, y0, x1, y1 = place.code.bounds
-            x, y = place.code.origin.to_local_about(lat, lon)
-            if not (x0 - MARGIN <= x <= x1 + MARGIN and y0 - MARGIN <= y <= y1 + MARGIN):
+        for place, south, west, north, east in self._by_cell.get((floor(lat / CELL_SIZE), floor(lon / CELL_SIZE)), ()):
+            if not (south <= lat <= north and west <= lon <= east):
                 continue
-
+            x0, y0, x1, y1 = place.code.bounds
             x, y = place.code.origin.to_local_point(lat, lon)
             if x0 <= x <= x1 and y0 <= y <= y1:
                 positions.append(LocalPosition(place, x, y))
+        self._last_position, self._last_places = (lat, lon), positions
         return positions
 
     def _handle_of(self, vehicle: str) -> int:
@@ -281,6 +296,15 @@ def _detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[fl
         handle,  # of the vehicle
         kind,
     )
+
+
+def _degrees(code: CompiledCode) -> tuple[float, float, float, float]:
+    """Return the degrees (south, west, north, east) that a code's bounds lie within, with MARGIN around them."""
+    x0, y0, x1, y1 = code.bounds
+    margin = MARGIN + abs(code.origin.bend) * max(x0 * x0, x1 * x1)  # sides of the bounds are no parallels
+    x, y = np.array([x0 - margin, x1 + margin]), np.array([y0 - margin, y1 + margin])
+    lat, lon = code.origin.to_geodetic(x[[0, 1, 0, 1]], y[[0, 0, 1, 1]])
+    return float(lat.min()), float(lon.min()), float(lat.max()), float(lon.max())
 
 
 def _cells(code: CompiledCode) -> list[tuple[int, int]]:

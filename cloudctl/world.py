@@ -16,7 +16,7 @@ from .codes.compiled.rules import RuledBytes, RuleTable, ruled_bytes
 from .codes.rules import Vehicle
 from .matching import LEAVES, Floats, Ints, match
 from .rule_subjects import vehicle_of
-from .schema import Hazard, VehicleState
+from .schema import Hazard, VehicleState, vehicle_target
 from .signals.states import Doubt, Signals
 
 DECLARED = Struct("=5q")  # of a report, as kernels read it: its handle, its time (ns) and its paths
@@ -25,7 +25,7 @@ ELSEWHERE = (LEAVES, -1, -1)  # paths of a vehicle that leaves the road before i
 MAX_FRESH_AGE = 1500 * MS  # of a report that counts as recent: a connected vehicle reports once a second, or more often
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """The newest state of one connected vehicle, and the movement it declared here."""
 
@@ -41,12 +41,17 @@ class Report:
     as_ruled: Vehicle = field(init=False)
     ruled_bytes: RuledBytes = field(init=False)
     declared_bytes: bytes = field(init=False)  # a row of DECLARED
+    target: str = field(init=False)  # of advisories for it
+    names_next: bool = field(init=False)  # it declared a movement here, and what comes after
 
     def __post_init__(self) -> None:
         vehicle = vehicle_of(self.state)
         object.__setattr__(self, "as_ruled", vehicle)
         object.__setattr__(self, "ruled_bytes", ruled_bytes(vehicle))
         object.__setattr__(self, "declared_bytes", DECLARED.pack(self.handle, self.t, *self.paths))
+        object.__setattr__(self, "target", vehicle_target(self.id))
+        names_next = self.connection >= 0 and len(self.state.movements or ()) >= 2
+        object.__setattr__(self, "names_next", names_next)
 
 
 class NextSignal(NamedTuple):

@@ -148,9 +148,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("class_evidence",),
         ("kinds", "priority"),
         ("screens",),  # lists their screens
-        ("catalogue", "gathering"),  # the former lists their plans
-        ("screened",),
+        ("catalogue",),  # lists their plans
         ("filter",),
+        ("gathering",),  # of what filters have sent
+        ("screened",),
         ("__init__",),
         ("warm",),
     ),

@@ -1,7 +1,7 @@
 """Perception frames: the newest of each source, decoded together, in order of event time. Each refused object is named
 by its row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -80,13 +80,12 @@ class Routes:
         if identity is not None:
             self._by_identity[raw.sender, identity] = route
 
-    def next_frame(self, t_rx: int, raw: RawMessage) -> Pending | None:
-        """Accept a frame that goes on from the one before, as nearly all do; None, and nothing has changed, where it
-        must be read in full."""
-        if len(raw.body) > MAX_BODY:
-            return None
-        accepted = _core.next_frame(raw.body, raw.sender, self._by_identity, t_rx, PERCEPTION_AGE, MAX_FUTURE)
-        return None if accepted is None else Pending(*accepted, raw)
+    def take_frames(self, t_rx: int, messages: Sequence[RawMessage], begin: int, pending: list[Pending]) -> int:
+        """Accept the frames from one message on that go on from the ones before, as nearly all do; return the index of
+        the first message that is another: it must be read in full, and nothing of it has changed."""
+        return _core.next_frames(
+            messages, begin, self._by_identity, Pending, pending, t_rx, PERCEPTION_AGE, MAX_FUTURE, MAX_BODY
+        )
 
 
 class Frames(NamedTuple):

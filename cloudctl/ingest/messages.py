@@ -126,10 +126,12 @@ class Ingest:
         batch = Batch()
         self._rejects.begin(t_rx)
         pending: list[Pending] = []
-        for raw in messages:
+        index = -1
+        while (index := self.routes.take_frames(t_rx, messages, index + 1, pending)) < len(messages):
+            raw = messages[index]
             try:
                 if raw.kind == "perception":
-                    pending.append(self.routes.next_frame(t_rx, raw) or self.perception_in_full(t_rx, raw))
+                    pending.append(self.perception_in_full(t_rx, raw))
                 elif raw.kind == "signal":
                     self._signal(t_rx, raw, batch)
                 else:

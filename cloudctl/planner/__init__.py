@@ -13,7 +13,7 @@ from ..clock import MS, SECOND
 from ..forecast.stop_line import forecast_stop_lines
 from ..schema import AdvisoryKind, Severity, intersection_target, vehicle_target
 from ..world import MAX_FRESH_AGE, World
-from .candidate import Candidate, IsSettled, Withheld
+from .candidate import Candidate, Withheld
 from .catalogue import DELIVERY
 from .filter import AdvisoryFilter
 from .policy import policy_of
@@ -26,7 +26,6 @@ PERCEPTION_AGE = 300 * MS  # ETSI TS 101 539-1: end to end
 __all__ = [
     "AdvisoryFilter",
     "Candidate",
-    "IsSettled",
     "Plans",
     "PriorityRequestServer",
     "Withheld",
@@ -75,17 +74,21 @@ class Plans:
 
     All intersections are looked at by one compiled call when the object is made; what it finds for one does not depend
     on the others. Only connected vehicles are proposed anything, beside `degraded`, which names what the gate
-    withholds: an intersection without any is not looked at.
+    withholds: an intersection without any is not looked at. `filters`: as in `Screened`; without them nothing was sent
+    before.
     """
 
-    def __init__(self, worlds: Sequence[World]) -> None:
+    def __init__(self, worlds: Sequence[World], filters: Sequence[AdvisoryFilter] | None = None) -> None:
         self._worlds = worlds
+        filters = [AdvisoryFilter()] * len(worlds) if filters is None else filters
         self._reasons = [gate(world) for world in worlds]
         with_vehicles = [index for index, world in enumerate(worlds) if world.vehicles]
         self._place = {index: place for place, index in enumerate(with_vehicles)}
         if with_vehicles:
             gates = [self._gates(index) for index in with_vehicles]
-            self._screened = Screened([worlds[index] for index in with_vehicles], gates)
+            self._screened = Screened(
+                [worlds[index] for index in with_vehicles], gates, [filters[index] for index in with_vehicles]
+            )
 
     def _gates(self, index: int) -> tuple[bool, bool, bool]:
         """Return whether signal times, signal states and perception are there for an intersection."""
@@ -93,17 +96,14 @@ class Plans:
         has_states = world.signals.t > 0 and world.signals.revision == world.code.code.revision
         return signal is None, has_states, perception is None
 
-    def propose(
-        self, index: int, withheld: list[Withheld] | None = None, is_settled: IsSettled | None = None
-    ) -> list[Candidate]:
+    def propose(self, index: int, withheld: list[Withheld] | None = None) -> list[Candidate]:
         """Return every proposal for one of the intersections.
 
         `withheld`, where given, collects what a vehicle's own policy or position keeps from it, with the reason.
-        `is_settled`: as in `Screened.propose`.
         """
         world, (signal, perception) = self._worlds[index], self._reasons[index]
         place = self._place.get(index)
-        candidates = [] if place is None else self._screened.propose(place, is_settled=is_settled)
+        candidates = [] if place is None else self._screened.propose(place)
 
         reasons = [reason for reason in (signal, _doubt(world, signal), perception, world.sensor_trouble) if reason]
         if reasons:

@@ -1,8 +1,9 @@
 """What a planner proposes: numbers and the words to express them in, made into an advisory only when it is sent."""
 
-from collections.abc import Callable
+from struct import Struct as Packing
 from typing import NamedTuple
 
+import numpy as np
 from msgspec import Struct
 
 from ..schema import AdvisoryKind, Behaviour, ObjectClass, PriorityStatus, Severity
@@ -34,8 +35,12 @@ class Candidate(Struct, frozen=True, gc=False, kw_only=True):
     renewal: bool = False  # may only renew an advisory that is still valid, not begin one
 
 
-# Whether, at a time (ns), speed advice to a target with a behaviour and a speed (m/s) would send nothing.
-IsSettled = Callable[[int, str, Behaviour, float | None], bool]
+SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
+
+# The speed advice that a connected vehicle has, as kernels read it.
+SETTLED = np.dtype([("valid_until", "i8"), ("behaviour", "i8"), ("speed", "f8")])  # ns; of BEHAVIOURS; m/s or nan
+SETTLED_PACKING = Packing("=qqd")  # a row of it
+UNSETTLED = SETTLED_PACKING.pack(0, -1, 0.0)  # it has none, or what it has is to change
 
 
 class Withheld(NamedTuple):

@@ -6,15 +6,17 @@ has persisted for its kind's `persistence`; a change of what was sent is sent wh
 `hysteresis` (`catalogue.DELIVERY`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, nan
 from typing import NamedTuple
 
 from ..clock import MS, SECOND
 from ..schema import Advisory, AdvisoryKind, Behaviour, Inputs, PriorityStatus, Severity
-from ..world import World
-from .candidate import INFORMATION, Candidate, Withheld
+from ..world import Report, World
+from .candidate import INFORMATION, SETTLED_PACKING, SPEED_STEP, UNSETTLED, Candidate, Withheld
 from .catalogue import DELIVERY
+from .kinds.glosa import BEHAVIOURS
 
 MAX_URGENT_PERSISTENCE = 200 * MS  # of the most severe proposals
 MAX_ABSENCE = 300 * MS  # a proposal that was absent no longer than that still persists
@@ -22,7 +24,7 @@ MAX_ABSENCE = 300 * MS  # a proposal that was absent no longer than that still p
 MAX_STOP_OVERLAP = 800 * MS
 REFRESH = 0.4  # share of the validity: an advisory of which less is left is sent again
 URGENT_REFRESH = 0.25  # share of REFRESH: below it an advisory is sent again although a change has not persisted yet
-SPEED_STEP = 0.5  # m/s; a smaller change of the advised speed is not worth a message
+NEVER = 2**62  # ns
 GLOSA, SIGNAL_STOP = AdvisoryKind.GLOSA, AdvisoryKind.SIGNAL_STOP  # by name: an enum's attribute costs 0.2 us
 SPEED_ADVICE_VALIDITY = DELIVERY[GLOSA].validity
 KEEPS_SPEED = (Behaviour.KEEP, Behaviour.SPEED_UP)
@@ -67,6 +69,8 @@ class AdvisoryFilter:
 
     def __init__(self, refresh: float = REFRESH) -> None:
         self._sent: dict[Key, Sent] = {}
+        self._settled: dict[str, bytes] = {}  # by target: speed advice that is not about to change, a row of SETTLED
+        self._first_expiry = NEVER  # ns: no advisory in `_sent` is valid for less
         self._persistence: dict[Key, Persistence] = {}
         self._count = 0
         self._run = ""  # the part of every id that no other run of the node has
@@ -86,12 +90,14 @@ class AdvisoryFilter:
         """Take what the owner before this one has sent, in place of what this filter has: it is repeated when it
         changes or is about to expire, not at once."""
         self._sent.clear()
+        self._settled.clear()
         self._adopted = sorted(advisories, key=lambda advisory: advisory.valid_until, reverse=True)
 
     def forget(self) -> None:
         """Forget what was advised: it rests on a digital code that is no longer in force."""
         self._adopted = []
         self._sent.clear()
+        self._settled.clear()
         self._persistence.clear()
 
     def valid(self, t: int) -> list[Advisory]:
@@ -103,7 +109,7 @@ class AdvisoryFilter:
     ) -> list[Advisory]:
         """Return the advisories to send now, most severe first. `withheld`, where given, collects what is not sent,
         with the reason."""
-        if not candidates and not self._sent:
+        if not candidates and not self._persistence and world.t <= self._first_expiry:
             return []
         persistent = self._persistent(world.t, candidates)
         wanted = [candidate for candidate in persistent if self._is_wanted(world.t, candidate)]
@@ -122,28 +128,40 @@ class AdvisoryFilter:
             if last is None or self._is_due(world.t, last, candidate):
                 valid_until = world.t + DELIVERY[candidate.kind].validity
                 advisory = self._advisory(world, candidate, valid_until)
-                self._sent[key] = Sent(candidate=candidate, valid_until=valid_until, advisory=advisory)
+                self._remember(key, Sent(candidate=candidate, valid_until=valid_until, advisory=advisory))
                 advisories.append(advisory)
-
-        for key in [key for key, sent in self._sent.items() if sent.valid_until < world.t]:
-            del self._sent[key]
+        self._forget_expired(world.t)
         return advisories
 
-    def is_settled(self, t: int, target: str, behaviour: Behaviour, speed: float | None) -> bool:
-        """Return whether speed advice proposed at `t` ns would send nothing: what its target has says the same, and
-        lasts. Where nothing that asks to brake is proposed beside it, `choose` needs it no more."""
-        last = self._sent.get((target, GLOSA, ""))
-        if last is None or self._adopted or self.refresh <= 0:
-            return False
-        sent = last.candidate
-        if behaviour is not sent.behaviour or sent.severity is not INFORMATION or sent.status is not None:
-            return False
-        if speed is not None and sent.speed is not None and abs(speed - sent.speed) >= SPEED_STEP:
-            return False
-        if last.valid_until - t < self.refresh * SPEED_ADVICE_VALIDITY:
-            return False
-        last.changed_since = None
-        return True
+    def _remember(self, key: Key, sent: Sent) -> None:
+        self._sent[key] = sent
+        self._first_expiry = min(self._first_expiry, sent.valid_until)
+        self._note_settled(sent)
+
+    def _note_settled(self, sent: Sent) -> None:
+        """Note that speed advice is as it was sent last, and not about to change."""
+        if sent.candidate.kind is GLOSA:
+            self._settled[sent.candidate.target] = _settled(sent.candidate, sent.valid_until)
+
+    def _forget_expired(self, t: int) -> None:
+        if t <= self._first_expiry:
+            return
+        for key in [key for key, sent in self._sent.items() if sent.valid_until < t]:
+            del self._sent[key]
+            if key[1] is GLOSA:
+                self._settled.pop(key[0], None)
+        self._first_expiry = min((sent.valid_until for sent in self._sent.values()), default=NEVER)
+
+    def settled(self, vehicles: Sequence[Report]) -> list[bytes]:
+        """Return the speed advice that each of some vehicles has, as rows of SETTLED. To propose the same again would
+        send nothing while `settled_time_left` of it is left and nothing that asks to brake is proposed beside it."""
+        return [self._settled.get(vehicle.target, UNSETTLED) for vehicle in vehicles]
+
+    @property
+    def settled_time_left(self) -> int:
+        """Return how much (ns) of its validity speed advice must have left that is not repeated; NEVER where it is
+        repeated always."""
+        return NEVER if self._adopted or self.refresh <= 0 else ceil(self.refresh * SPEED_ADVICE_VALIDITY)
 
     def _match_adopted(self, t: int, chosen: list[Candidate]) -> None:
         """Take an adopted advisory as the one last sent of the proposal that it was made from: of the same target and
@@ -154,7 +172,8 @@ class AdvisoryFilter:
                 is_same = (advisory.target, advisory.kind) == (candidate.target, candidate.kind)
                 if is_same and (not candidate.about or advisory.reason == _words(candidate)):
                     self._adopted.remove(advisory)
-                    self._sent.setdefault(_key(candidate), _sent_as(advisory, candidate.about))
+                    if _key(candidate) not in self._sent:
+                        self._remember(_key(candidate), _sent_as(advisory, candidate.about))
                     break
 
     def _note_withheld(self, t: int, candidates: list[Candidate], stages: Stages, withheld: list[Withheld]) -> None:
@@ -246,11 +265,15 @@ class AdvisoryFilter:
         time_left = last.valid_until - t
         min_time_left = self.refresh * delivery.validity
         if not _differs(last.candidate, candidate):
-            last.changed_since = None
+            if last.changed_since is not None:
+                last.changed_since = None
+                self._note_settled(last)
             return time_left < min_time_left
 
         if last.changed_since is None:
             last.changed_since = t
+            if candidate.kind is GLOSA:
+                self._settled.pop(candidate.target, None)
         return t - last.changed_since >= delivery.hysteresis or time_left < min_time_left * URGENT_REFRESH
 
     def _advisory(self, world: World, candidate: Candidate, valid_until: int) -> Advisory:
@@ -301,6 +324,15 @@ def _sent_as(advisory: Advisory, about: str) -> Sent:
         about=about,
     )
     return Sent(candidate=candidate, valid_until=advisory.valid_until, advisory=advisory)
+
+
+def _settled(candidate: Candidate, valid_until: int) -> bytes:
+    """Return the row of SETTLED of an advisory that is sent now."""
+    is_plain = candidate.severity is INFORMATION and candidate.status is None
+    if candidate.kind is not GLOSA or not is_plain or candidate.behaviour not in BEHAVIOURS:
+        return UNSETTLED
+    speed = nan if candidate.speed is None else candidate.speed
+    return SETTLED_PACKING.pack(valid_until, BEHAVIOURS.index(candidate.behaviour), speed)
 
 
 def _key(candidate: Candidate) -> Key:

@@ -8,6 +8,8 @@ import numpy as np
 
 from ..codes.compiled.addresses import joined
 from ..world import ELSEWHERE, FLOATS, LONGS, Block, BlockPart, SignalArrays, World
+from .candidate import SETTLED
+from .filter import AdvisoryFilter
 from .kinds.ahead import places as ahead_places
 from .kinds.blind_spot import SIGHTING
 from .kinds.glosa import ADVICE
@@ -17,24 +19,29 @@ from .screens import PLACE_COLUMNS, SCREENS, Columns, Findings
 CLOSED_NOWHERE: dict[int, Any] = {}  # by number of paths: no tidal lane runs the other way
 
 
-def gather(worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]]) -> tuple[Any, Columns]:
+def gather(
+    worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]], filters: Sequence[AdvisoryFilter]
+) -> tuple[Any, Columns]:
     """Return what the call reads of each intersection (int64[n, PLACE_COLUMNS]), and the rows of all. Snapshots that
     were made together have theirs in common arrays already; others are copied, one after the other.
 
-    `gates`: of each whether signal times, signal states and perception are there.
+    `gates`: of each whether signal times, signal states and perception are there. `filters`: what each has sent.
     """
     block, parts = _block_of(worlds), [world.matched_part() for world in worlds]
     if block is None:
         block, parts = _joined(worlds)
     places: list[int] = []
-    for world, gate, part in zip(worlds, gates, parts, strict=True):
+    settled: list[bytes] = []
+    for world, gate, part, advisory_filter in zip(worlds, gates, parts, filters, strict=True):
         assert part is not None
-        code = world.code
+        code, is_dynamic = world.code, bool(ahead_places(world.code, world.rules).dynamic)
+        settled += advisory_filter.settled(world.vehicles)
         places += (
-            world.t, *gate, bool(world.hazards), bool(world.stopped), code.address, world.rules.address,
+            world.t, *gate, bool(world.hazards), bool(world.stopped), is_dynamic,
+            advisory_filter.settled_time_left, code.address, world.rules.address,
             *part.users, *part.vehicles, *part.groups, code.n_lanes, code.n_conns, len(code.code.rules),
         )  # fmt: skip
-    return np.array(places, np.int64).reshape(-1, PLACE_COLUMNS), _columns(worlds, block)
+    return np.array(places, np.int64).reshape(-1, PLACE_COLUMNS), _columns(worlds, block, settled)
 
 
 def _block_of(worlds: Sequence[World]) -> Block | None:
@@ -75,7 +82,7 @@ def _joined(worlds: Sequence[World]) -> tuple[Block, list[BlockPart | None]]:
     return block, [BlockPart(block, *part) for part in bounds]
 
 
-def _columns(worlds: Sequence[World], block: Block) -> Columns:
+def _columns(worlds: Sequence[World], block: Block, settled: list[bytes]) -> Columns:
     vehicles = [vehicle for world in worlds for vehicle in world.vehicles]
     policies = [
         vehicle_bytes(vehicle.state.kind, vehicle.state.automated, vehicle.paths == ELSEWHERE) for vehicle in vehicles
@@ -93,6 +100,7 @@ def _columns(worlds: Sequence[World], block: Block) -> Columns:
         marked=joined([ahead_places(world.code, world.rules).marked for world in worlds]),
         is_holding=joined([world.rules.holding_at(world.t) for world in worlds]),
         vehicles=np.frombuffer(bytearray(b"".join(policies)), VEHICLE),
+        settled=np.frombuffer(bytearray(b"".join(settled)), SETTLED),
         bits=np.frombuffer(bytearray(b"".join([row.bits for row in ruled])), np.int64).reshape(-1, 2),
         sizes=np.frombuffer(bytearray(b"".join([row.sizes for row in ruled])), np.float64).reshape(-1, 5, 2),
         next_signals=_next_signals(worlds, len(vehicles)),

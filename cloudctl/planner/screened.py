@@ -5,25 +5,26 @@ from itertools import accumulate
 
 from ..codes.compiled.rules import InForce
 from ..world import World
-from .candidate import Candidate, IsSettled
+from .candidate import Candidate
 from .catalogue import PLANNERS, Situation
+from .filter import AdvisoryFilter
 from .gathering import gather, room_for
-from .kinds.ahead import places as ahead_places
 from .kinds.blind_spot import Sighting
-from .kinds.glosa import Advice, are_settled
+from .kinds.glosa import Advice
 from .kinds.signal_stop import Stop
-from .screens import AHEAD, GLOSA, RESTRICTED, SCREENS, screen_all
-
-ONLY_SPEED_ADVICE = [screen == GLOSA for screen in range(SCREENS)]
+from .screens import RESTRICTED, SCREENS, screen_all
 
 
 class Screened:
     """Some intersections, looked at by one call. `gates`: of each whether signal times, signal states and perception
-    are there."""
+    are there. `filters`: what each has sent; speed advice that its vehicle has already is not proposed again, where
+    nothing else is."""
 
-    def __init__(self, worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]]) -> None:
+    def __init__(
+        self, worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]], filters: Sequence[AdvisoryFilter]
+    ) -> None:
         self._worlds = worlds
-        places, columns = gather(worlds, gates)
+        places, columns = gather(worlds, gates, filters)
         self._first_vehicle = [0, *accumulate(len(world.vehicles) for world in worlds)]
         findings = self._findings = room_for(len(worlds), self._first_vehicle[-1])
         screen_all(places, columns, findings)
@@ -33,20 +34,13 @@ class Screened:
         """Return whether a vehicle's policy or poor position withholds advice from it."""
         return bool(self._wanted[place][RESTRICTED])
 
-    def propose(self, place: int, ask_every_kind: bool = False, is_settled: IsSettled | None = None) -> list[Candidate]:
+    def propose(self, place: int, ask_every_kind: bool = False) -> list[Candidate]:
         """Return the proposals of all kinds for one of the intersections; `ask_every_kind`: whatever its screen says,
-        which changes nothing but the time it takes. `is_settled`: where nothing but speed advice would be proposed,
-        and all of that is settled, it is left out."""
+        which changes nothing but the time it takes."""
         wanted = self._wanted[place][:SCREENS]
-        if ahead_places(self._worlds[place].code, self._worlds[place].rules).dynamic:
-            wanted[AHEAD] = True
         if not ask_every_kind and not any(wanted):
             return []
         situation = self._situation(place)
-        may_be_settled = wanted == ONLY_SPEED_ADVICE and not self.is_restricted(place)
-        if may_be_settled and are_settled(situation.world, situation.advices, is_settled):
-            return []
-
         candidates: list[Candidate] = []
         for screen, plan in PLANNERS:
             if ask_every_kind or wanted[screen]:

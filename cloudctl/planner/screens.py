@@ -55,13 +55,14 @@ SCREENS = 16
 RESTRICTED = SCREENS  # one more column: a vehicle's policy or poor position withholds advice from it
 
 # Columns of what the call reads of each intersection: ns; whether signal times, signal states and perception are there,
-# hazards, and vehicles that stand while nothing holds them; the addresses of `CompiledCode.addresses` and
+# hazards, vehicles that stand while nothing holds them, and dynamic lanes; how long (ns) speed advice that is not
+# repeated must be valid; the addresses of `CompiledCode.addresses` and
 # `RuleTable.addresses`; the first row and one beyond the last of its tracks, connected vehicles and signal groups in
 # the block; and how many rows of the other arrays are its own, those of one intersection after those of another.
-T, HAS_TIMES, HAS_STATES, HAS_PERCEPTION, HAS_HAZARDS, HAS_STOPPED, CODE, RULE_TABLE = range(8)
-USERS, VEHICLES, GROUPS = 8, 10, 12
-LANES, MOVES, RULES_HELD = range(14, 17)
-PLACE_COLUMNS = 17
+T, HAS_TIMES, HAS_STATES, HAS_PERCEPTION, HAS_HAZARDS, HAS_STOPPED, HAS_DYNAMIC, SETTLED_LEFT = range(8)
+CODE, RULE_TABLE, USERS, VEHICLES, GROUPS = 8, 9, 10, 12, 14
+LANES, MOVES, RULES_HELD = range(16, 19)
+PLACE_COLUMNS = 19
 
 
 class Columns(NamedTuple):
@@ -78,6 +79,7 @@ class Columns(NamedTuple):
     marked: Any  # by path: rules begin there that are named ahead (`ahead.places`)
     is_holding: Any  # by rule: its calendar holds now
     vehicles: Any  # VEHICLE
+    settled: Any  # SETTLED, by vehicle
     bits: Any  # of vehicles, as rules ask of them
     sizes: Any
     next_signals: Any  # float64[n, 4] of vehicles: columns of NextSignal, nan where none is known
@@ -97,7 +99,11 @@ class Findings(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
-    """Fill in `findings`, intersection by intersection. `places`: int64[n, PLACE_COLUMNS]."""
+    """Fill in `findings`, intersection by intersection. `places`: int64[n, PLACE_COLUMNS].
+
+    Where nothing but speed advice would be proposed, and nothing of it withheld, that which its vehicle has already is
+    left out.
+    """
     first = move = path = rule = 0  # where the rows of the intersection begin
     for p in range(len(places)):
         place = places[p]
@@ -117,7 +123,7 @@ def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
         wanted = findings.wanted[p]
         wanted[RESTRICTED] = _is_restricted(users, connected, vehicles)
         wanted[RULES] = rules.screen(users, connected, limit, decided)
-        wanted[AHEAD] = ahead.screen(users, connected, marked, code)
+        wanted[AHEAD] = place[HAS_DYNAMIC] > 0 or ahead.screen(users, connected, marked, code)
         wanted[HAZARD] = place[HAS_HAZARDS] > 0
         for k in range(len(vehicles)):
             wanted[EMERGENCY] |= vehicles[k]["is_emergency"] > 0.0
@@ -128,6 +134,10 @@ def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
             closed, vehicles, limit, columns.next_signals[first:last],
             wanted, findings.advices[first:last], findings.stops[first:last], findings.sightings[first:last],
         )  # fmt: skip
+        if wanted[GLOSA] and np.count_nonzero(wanted) == 1:
+            settled, advices = columns.settled[first:last], findings.advices[first:last]
+            counts[0] = glosa.without_settled(place[T], place[SETTLED_LEFT], settled, advices, counts[0])
+            wanted[GLOSA] = counts[0] > 0
         first, move, path, rule = last, last_move, last_path, last_rule
 
 

@@ -11,6 +11,7 @@ from ..matching import match
 from ..schema import Hazard, ObjectClass, SignalState, VehicleState
 from ..signals.states import Doubt, Signals, believed
 from . import plan
+from .filter import AdvisoryFilter
 from .screened import Screened
 
 END_DISTANCE = 8.0  # m before the end of a path: a vehicle there is about to leave it
@@ -40,7 +41,7 @@ def warm(code: CompiledCode) -> None:
 
         before = snapshots.build(t, code, tracks, signals, hazards, reports, 1, 1, before)
         plan(before)
-        Screened([before], [EVERYTHING]).propose(0, ask_every_kind=True)
+        Screened([before], [EVERYTHING], [AdvisoryFilter()]).propose(0, ask_every_kind=True)
         predict(before)  # whole paths are for viewers
         plan(snapshots.build(t, code, tracks[:1], signals, hazards, reports, 1, 1, before))
 

@@ -129,7 +129,7 @@ class Taken:
 def taken_in_full(batches: list[list[RawMessage]]) -> Taken:
     """Return what becomes of messages whose every frame is decoded in full."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_core, "next_frame", lambda *_: None)
+        patch.setattr(_core, "next_frames", lambda _, begin, *__: begin)
         return Taken(batches)
 
 

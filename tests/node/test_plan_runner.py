@@ -12,11 +12,11 @@ from cloudctl.engine import Engine
 from cloudctl.events import Events
 from cloudctl.faults import Faults
 from cloudctl.ingest.gateways import Gateway, Gateways
-from cloudctl.intersection import IntersectionState
+from cloudctl.intersection import MAX_VEHICLE_SILENCE, IntersectionState
 from cloudctl.intersection_factory import make_intersection
 from cloudctl.metrics import Metrics
 from cloudctl.output import Output
-from cloudctl.plan_runner import MAX_VEHICLE_SILENCE, PlanRunner
+from cloudctl.plan_runner import PlanRunner
 from cloudctl.planner import PriorityRequestServer
 from cloudctl.schema import AdvisoryKind, Broadcast, VehicleRequest
 from cloudctl.settings import EngineConfig

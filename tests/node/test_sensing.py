@@ -2,6 +2,8 @@
 nothing.
 """
 
+from typing import Any
+
 import msgpack
 import msgspec
 import pytest
@@ -62,6 +64,11 @@ class Road:
         ]
 
     @property
+    def sensors(self) -> dict[str, dict[str, Any]]:
+        """The state of each sensor, by name."""
+        return self.engine.intersections[self.name].sensing.table()
+
+    @property
     def events(self) -> list[str]:
         return [event for out in self.outs for event in out.events]
 
@@ -70,7 +77,7 @@ def test_sensors_that_deliver_are_not_spoken_of(code: CompiledCode) -> None:
     road = Road(code)
     assert not road.degraded(road.drive(12.0))
     assert not road.events
-    row = road.engine.metrics.newest["sensors"]["r1/fused"]
+    row = road.sensors["r1/fused"]
     assert row["trouble"] is None
     assert 9.0 < row["hz"] < 11.0
     assert row["declared_hz"] == 10.0
@@ -131,7 +138,7 @@ def test_what_a_unit_says_of_its_sensor_shows(code: CompiledCode, health: Sensor
     assert road.health("r1", health) == []
     assert any(words in why and "r1/fused" in why for why in road.degraded(road.drive(2.5)))
     assert words in " ".join(road.events)
-    assert road.engine.metrics.newest["sensors"]["r1/fused"]["trouble"]
+    assert road.sensors["r1/fused"]["trouble"]
     assert road.health("r1", SensorHealth("fused", True, 10.0, 40.0, 0)) == []
     road.drive(1.1)
     assert not road.degraded(road.drive(3.0))
@@ -243,7 +250,7 @@ def test_a_unit_whose_origin_is_in_another_datum_is_noticed_once_and_the_datum_n
     assert [event for event in road.events if f"by the offset of {datum}" in event and "r0/fused" in event]
     assert len([event for event in road.events if "misplaced" in event]) == 1
     assert any(datum in why for why in road.degraded(outs))
-    assert road.engine.metrics.newest["sensors"]["r0/fused"]["off_lane"] > 0.5
+    assert road.sensors["r0/fused"]["off_lane"] > 0.5
     assert road.engine.metrics.total("sensor.misplaced") == 1
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cloudctl import codes, maps, planner
 from cloudctl.clock import MS
 from cloudctl.codes import CompiledCode, compile_code
-from cloudctl.planner import Candidate, Withheld
+from cloudctl.planner import AdvisoryFilter, Candidate, Withheld
 from cloudctl.planner.screened import Screened
 from cloudctl.snapshots import build_all, detached
 from cloudctl.world import Moment, World
@@ -170,5 +170,5 @@ def test_a_detached_snapshot_is_the_same_and_keeps_no_arrays_of_others(seeds: li
 def test_no_screen_says_no_where_its_kind_has_something_to_propose(seed: int) -> None:
     world = scene(seed)
     if world.vehicles:
-        screened = Screened([world], [(True, True, True)])
+        screened = Screened([world], [(True, True, True)], [AdvisoryFilter()])
         assert screened.propose(0) == screened.propose(0, ask_every_kind=True)

@@ -29,7 +29,7 @@ from ...schema import AdvisoryKind, Behaviour, vehicle_target
 from ...signals.states import NEVER
 from ...world import Connected, NextSignal, SignalArrays, Users, World
 from ..braking import stopping_distance
-from ..candidate import INFORMATION, Candidate, IsSettled
+from ..candidate import INFORMATION, SPEED_STEP, Candidate
 from .signal_stop import BROKEN_PROMISE_TIME
 
 KIND = AdvisoryKind.GLOSA
@@ -320,23 +320,27 @@ def list_advice(
     return n
 
 
+@inner_kernel
+def without_settled(t: int, min_left: int, settled: Any, advices: Any, count: int) -> int:
+    """Move the advices that their vehicles do not have already to the front of the first `count` of `advices`; return
+    how many these are. `settled`: SETTLED[n]; `min_left`: `AdvisoryFilter.settled_time_left`."""
+    kept = 0
+    for k in range(count):
+        advice = advices[k]
+        last = settled[advice["vehicle"]]
+        is_same = last["behaviour"] == advice["behaviour"] and not abs(advice["speed"] - last["speed"]) >= SPEED_STEP
+        if is_same and last["valid_until"] - t >= min_left:
+            continue
+        advices[kept] = advice
+        kept += 1
+    return kept
+
+
 def plan(world: World, advices: list[Advice]) -> list[Candidate]:
     """Return a candidate for each connected vehicle on an approach whose signal is known well enough, and that advice
     helps."""
     ids = world.tracks["id"]  # looked up once: a column of records costs as much as half a candidate
     return [_candidate(world, advice, int(ids[advice.row])) for advice in advices]
-
-
-def are_settled(world: World, advices: list[Advice], is_settled: IsSettled | None) -> bool:
-    """Return whether every vehicle has its advice already, so that none need be proposed again; False where that is not
-    known."""
-    if is_settled is None:
-        return False
-    for advice in advices:
-        target, speed = vehicle_target(world.vehicles[advice.vehicle].id), advice.speed
-        if not is_settled(world.t, target, BEHAVIOURS[advice.behaviour], None if isnan(speed) else speed):
-            return False
-    return True
 
 
 def _candidate(world: World, advice: Advice, track: int) -> Candidate:
