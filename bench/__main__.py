@@ -18,6 +18,7 @@ MORE = {  # only by name: they take minutes; peers also the `peers` extra
     "view": "bench_view",
     "metrics": "bench_metrics",
     "city": "bench_city",
+    "failover": "bench_failover",
     "recording": "bench_recording",
     "engine": "bench_engine",
     "digest": "bench_digest",

@@ -1,6 +1,7 @@
 """The command line: `cloudctl --help`. The commands are in `commands`."""
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from .commands.recording import add_recording_commands
 from .commands.setup import add_setup_commands
 from .commands.simulation import add_simulation_commands
 
+OUTPUT_CLOSED = 141  # as a shell shows a program that SIGPIPE ended: 128 + 13
 EXAMPLES = """examples:
   cloudctl demo --out out/demo                       the whole loop on real traffic, with a report
   cloudctl init here                                 a node's folder: keys, certificates, node.toml, two scripts
@@ -33,17 +35,24 @@ EXAMPLES = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0 success, 1 a check failed, 2 error, 130 stopped by Ctrl-C."""
+    """Run one command; return the exit status: 0 success, 1 a check failed, 2 error, 130 stopped by Ctrl-C, 141
+    where what reads its output has gone."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if not hasattr(args, "run"):
         parser.print_help()
         return 2
     try:
-        return int(args.run(args) or 0)
+        status = int(args.run(args) or 0)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # What reads this command's output has enough, as `head` has; Python would complain of it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUTPUT_CLOSED
     except ModuleNotFoundError as error:
         print(
             f"cloudctl: {error.name} is not installed. Simulation needs: pip install 'cloudctl[sim]'", file=sys.stderr

@@ -9,6 +9,8 @@ from deadlines import until
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 
+from cloudctl.clock import WallClock
+
 
 class MqttClient:
     """One connection. `messages` holds (topic, payload) of what came; `connected` is False where the broker refused."""
@@ -20,6 +22,7 @@ class MqttClient:
         clear.
         """
         self.messages: list[tuple[str, bytes]] = []
+        self.arrivals: list[int] = []  # of each of those, ns of UTC
         self.lost = 0
         self._subscribed: set[int] = set()
         self.connected = False
@@ -32,7 +35,7 @@ class MqttClient:
             self._client.tls_set_context(context)
         elif authority is not None:
             self._client.tls_set_context(ssl.create_default_context(cafile=authority))
-        self._client.on_message = lambda _c, _u, message: self.messages.append((message.topic, message.payload))
+        self._client.on_message = self._on_message
         self._client.on_subscribe = lambda _c, _u, number, *_: self._subscribed.add(number)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -59,6 +62,10 @@ class MqttClient:
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         self._client.publish(topic, payload, qos=1, retain=retain)
+
+    def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        self.arrivals.append(WallClock().now())
+        self.messages.append((message.topic, message.payload))
 
     def _on_connect(
         self, _client: object, _data: object, _flags: object, reason: paho.ReasonCode, _p: Properties

@@ -137,3 +137,10 @@ def test_doctor_looks_at_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(word in out for word in ("Python", "compiled core", "MQTT broker", "cores"))
     if shutil.which("mosquitto") is None:
         assert "apt-get install mosquitto" in out
+
+
+def test_a_reader_that_has_enough_ends_a_command_without_a_complaint() -> None:
+    command = f"{sys.executable} -m cloudctl plan-capacity --intersections 10 | head -n 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""

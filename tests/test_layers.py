@@ -112,13 +112,14 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
-        ("bridge", "http_answers", "http_guard", "notify", "ports", "private_files"),
+        ("bridge", "handshakes", "http_answers", "http_guard", "notify", "ports", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
         ("signal_subscription", "tile_subscription"),
         ("egress",),
     ),
     "cloudctl.node": (
-        ("__init__", "calendars", "clock_steps", "copies", "credentials", "deployment", "example_scripts", "exposure"),
+        ("__init__", "calendars", "clock_steps", "copies", "credentials"),
+        ("deployment", "example_scripts", "exposure", "kernel_lock"),
         ("config_rules",),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),
         (

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..clock import MS, SECOND, stopwatch
+from ..io.handshakes import TEXTS, Refusal
 from ..io.zeromq import Dealer, KeyPair
 from ..schema import VERSION, Hello, Reject, Sensor, Sync
 from ..topics import KIND_OF_CODE, TOPICS
@@ -157,19 +158,23 @@ class Link:
             self._user.changed(self)
 
         if state == "refused":
-            key = self._user.keys.public if self._user.keys else "none"
-            self._user.on_reject(
-                Reject(
-                    version=VERSION,
-                    kind="hello",
-                    seq=None,
-                    field="key",
-                    value=key,
-                    rule="the node does not know this key, or node_key is not the node's",
-                    remedy="Have its operator add the key under [[gateway]], and check node_key against the node's "
-                    ".pub file",
-                )
+            self._report_refusal(self._dealer.refusal or Refusal.UNKNOWN_KEY)
+
+    def _report_refusal(self, refusal: Refusal) -> None:
+        """Report why the node lets this gateway in by no handshake."""
+        text = TEXTS[refusal]
+        public = self._user.keys.public if self._user.keys else "none"
+        self._user.on_reject(
+            Reject(
+                version=VERSION,
+                kind="hello",
+                seq=None,
+                field=text.field,
+                value=(self.node_key or "none") if text.field == "node_key" else public,
+                rule=f"{self.address}: {text.rule}",
+                remedy=text.remedy,
             )
+        )
 
     def _log_absence(self) -> None:
         """Log that there is no node, once it has been away for a while, and then seldom."""

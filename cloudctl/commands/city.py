@@ -137,6 +137,8 @@ def _status(args: argparse.Namespace) -> None:
             print(f"{name}  {edge.edge}, an edge")
 
     if section.etcd:
+        if not city.nodes:
+            notes.append("no node has joined yet. One that has just been started compiles first; its log says so")
         notes += asyncio.run(etcd_notes(section))
     elif not edges:
         notes.append(f"{args.config}: [city] is missing: this node is alone. docs/city.md says how several start")
@@ -147,18 +149,19 @@ def _status(args: argparse.Namespace) -> None:
 
 def _edges(file: Path) -> tuple[list[Any], list[str]]:
     """Return the edges that report to the broker of a node's file; and why they are not known, where it is away."""
-    from msgspec.structs import replace
-
     from ..city.control import edges
     from ..clock import WallClock
-    from ..io.broker import reachable
+    from ..node.broker_files import operator_section
     from ..node.config import load
+    from ..node.credentials import CredentialError
 
-    broker = load(file).broker
+    config = load(file)
     try:
-        return asyncio.run(edges(replace(broker, host=reachable(broker.host)), WallClock().now())), []
+        return asyncio.run(edges(operator_section(config), WallClock().now())), []
+    except CredentialError as error:
+        return [], [f"edges are not known: {error}"]
     except (OSError, TimeoutError) as error:
-        address = f"{broker.host}:{broker.port}"
+        address = f"{config.broker.host}:{config.broker.port}"
         return [], [f"edges are not known: the broker at {address} does not answer ({error or type(error).__name__})"]
 
 
@@ -229,6 +232,7 @@ def _add(args: argparse.Namespace) -> None:
     from ..city.control import add
     from ..io.mqtt import publish_retained
     from ..io.zeromq import check_key, read_keys
+    from ..node.broker_files import operator_section
     from ..node.config import ConfigError, load
     from ..topics import MqttTopics
 
@@ -239,7 +243,7 @@ def _add(args: argparse.Namespace) -> None:
     key = read_keys(Path(args.key)).public if args.key.endswith(".pub") else args.key
     if key:
         check_key(key, "--key")
-    asyncio.run(publish_retained(config.broker, MqttTopics.codes(code.id), codes.compact(code)))
+    asyncio.run(publish_retained(operator_section(config), MqttTopics.codes(code.id), codes.compact(code)))
     asyncio.run(add(section, code, args.gateway, key, args.rsu))
     print(f"{code.id} revision {code.revision} was added; within seconds: cloudctl city status")
 

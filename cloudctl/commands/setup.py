@@ -183,11 +183,21 @@ def _keys_revoke(args: argparse.Namespace) -> None:
 
 def _deploy(args: argparse.Namespace) -> None:
     from ..node.config import load
-    from ..node.deployment import UNIT, write_deployment
+    from ..node.deployment import DEFAULT_PAGE, UNIT, WORKER_UNIT, write_deployment
+    from ..node.workers import pages
 
     # A file that cannot be used is refused here, not by systemd
-    load(args.config)
-    for path in write_deployment(args.out, args.config):
+    config = load(args.config)
+    workers = config.node.workers
+    for path in write_deployment(args.out, args.config, pages(config) or (DEFAULT_PAGE,)):
         print(f"wrote {path}")
-    print(f"next, as root: cp {args.out / UNIT} /etc/systemd/system/ && systemctl enable --now cloudctl")
+    unit, services = UNIT, "cloudctl"
+    if workers > 1:
+        unit, services = WORKER_UNIT, " ".join(f"cloudctl@{number}" for number in range(1, workers + 1))
+    print(f"next, as root: cp {args.out / unit} /etc/systemd/system/ && systemctl enable --now {services}")
+    if workers > 1 and config.broker.embedded:
+        print(
+            "the broker is a service of its own then: cloudctl broker OUT writes its configuration; with it, "
+            "[broker] embedded = false"
+        )
     print("docs/deployment.md explains each, and what the user of the service needs")

@@ -42,6 +42,13 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 NODE_RIGHTS = """user {name}
 topic readwrite cloudctl/#
 """
+# An operator's commands, beside a node that runs: a name of their own, for a second client of the node's name would cut
+# the node's connection
+OPERATOR_NAME = "operator"
+OPERATOR_RIGHTS = """user operator
+topic read cloudctl/v1/nodes/+/status
+topic readwrite cloudctl/v1/codes/+
+"""
 VEHICLE_RIGHTS = """pattern read cloudctl/v1/codes/#
 pattern read cloudctl/v1/signals/#
 pattern read cloudctl/v1/intersections/#
@@ -267,6 +274,7 @@ def access_list(revoked: Sequence[str] = (), nodes: Sequence[str] = ("node",), e
     """
     denials = "".join(f"user {name}\ntopic deny cloudctl/#\n" for name in revoked)
     trusted = "".join(NODE_RIGHTS.format(name=name) for name in nodes if name not in revoked)
+    trusted += OPERATOR_RIGHTS if OPERATOR_NAME not in revoked else ""
     for name in edges:
         trusted += f"user {name}\n" + "".join(f"topic write {topic}\n" for topic in UPWARD)
     return trusted + denials + VEHICLE_RIGHTS

@@ -4,6 +4,7 @@ A message is two frames, `[kind: 1 byte][msgpack body]`. The node drains its soc
 handshake proved comes with every frame, so a gateway is identified by its key and by nothing in its messages.
 """
 
+import errno
 import itertools
 import socket as sockets
 import tomllib
@@ -20,6 +21,7 @@ from zmq.utils.monitor import recv_monitor_message  # noqa: TID251
 from ..clock import MS, SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
 from ..schema import MAX_BODY
+from .handshakes import Mechanism, Refusal, mechanism_of, refusal_of
 from .private_files import check_private, write_private
 
 ZAP_DOMAIN = b"cloudctl"
@@ -36,6 +38,14 @@ RECONNECT_INTERVAL, MAX_RECONNECT_INTERVAL = 100, 400  # ms between attempts; Ze
 REBIND_TIMEOUT = 2 * SECOND  # of a port that was just left
 MIN_REBINDS = 20  # attempts at it, where the machine stood still for the time-out
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
+
+
+# s between two looks at why a node breaks handshakes off; attempts come several times a second
+DIAGNOSIS_INTERVAL = 5 * SECOND
+CLOSED_BY_PEER = (errno.EPIPE, errno.ECONNRESET)  # of a handshake that was broken off, not one that took too long
+HANDSHAKE_FAILURES = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
 
 
 class ZeroMqError(CloudctlError, RuntimeError):
@@ -119,11 +129,15 @@ class Server:
 
     def __init__(self, bind: str, keys: KeyPair | None, allowed: Mapping[str, object]) -> None:
         self.refused: Counter[str] = Counter()  # handshakes refused, by public key
+        self.public_key = keys.public if keys else ""
         self.malformed = 0
+        # handshakes that failed for another reason than an unknown key: by that reason
+        self.failed_handshakes: Counter[Refusal] = Counter()
         self._context = zmq.Context()
         self._allowed = allowed
         self._auth = self._authenticate() if keys else None
         self._socket = self._context.socket(zmq.ROUTER)
+        self._monitor = _monitor(self._context, self._socket, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
         self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
@@ -161,6 +175,16 @@ class Server:
         self.refused[text if text in self.refused or len(self.refused) < MAX_REFUSED else OTHERS] += 1
         return False
 
+    def note_handshakes(self) -> None:
+        """Take in which handshakes have failed since the last call."""
+        while not self._monitor.closed and self._monitor.poll(0):
+            reason = int(recv_monitor_message(self._monitor)["value"])
+            if reason == zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC:
+                self.failed_handshakes[Refusal.WRONG_NODE_KEY] += 1
+            elif reason == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+                is_closed = self._auth is not None
+                self.failed_handshakes[Refusal.GATEWAY_IN_CLEAR if is_closed else Refusal.NODE_IN_CLEAR] += 1
+
     def allow(self, allowed: Mapping[str, object]) -> None:
         """Put another list of public keys in place of the one in use; connections that are open stay, and are known
         by their keys as before.
@@ -174,6 +198,7 @@ class Server:
         A socket takes its keys when it begins to listen, and its port is free again only a moment after it has stopped.
         """
         self._socket.unbind(self.address)
+        self.public_key = keys.public
         self._socket.curve_publickey = keys.public.encode()
         self._socket.curve_secretkey = keys.secret.encode()
 
@@ -222,10 +247,23 @@ class Server:
         return True
 
     def close(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(0)
         self._socket.close(0)
         if self._auth:
             self._auth.stop()
         self._context.term()
+
+
+def _monitor(context: Any, socket: Any, events: int) -> Any:
+    """Return where events of a socket are received. It queues without a limit: at one, ZeroMQ's own thread would wait
+    for the reader, and every connection with it. Readers look once a second or more often."""
+    address = f"inproc://monitor-{id(socket)}"
+    socket.monitor(address, events)
+    receiver = context.socket(zmq.PAIR)
+    receiver.setsockopt(zmq.RCVHWM, 0)
+    receiver.connect(address)
+    return receiver
 
 
 def _notice_cut_links(socket: Any, address: str) -> None:
@@ -292,9 +330,12 @@ class Dealer:
             self._socket.curve_publickey = keys.public.encode()
             self._socket.curve_secretkey = keys.secret.encode()
             self._socket.curve_serverkey = (node_key or "").encode()
-        events = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-        events |= zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-        self._monitor = self._socket.get_monitor_socket(events)
+        events = HANDSHAKE_FAILURES | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        self._monitor = _monitor(self._context, self._socket, events)
+        self.refusal: Refusal | None = None  # why the last handshake failed, where that is known
+        self._address, self._has_keys = connect, keys is not None
+        self._diagnosis: Refusal | None = None
+        self._next_diagnosis = 0
         self.close = weakref.finalize(self, _end, self._socket, self._monitor, self._context)
         try:
             self._socket.connect(connect)
@@ -320,11 +361,32 @@ class Dealer:
         return (frames[0], frames[1]) if len(frames) == 2 else None
 
     def events(self, on_event: Callable[[str], None]) -> None:
-        """Call `on_event` with "connected", "disconnected" or "refused" for each change since the last call."""
+        """Call `on_event` with "connected", "disconnected" or "refused" for each change since the last call; where it
+        was refused, `refusal` says why."""
         names: dict[int, str] = {zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected", zmq.EVENT_DISCONNECTED: "disconnected"}
         while self._monitor.poll(0):
-            event = int(recv_monitor_message(self._monitor)["event"])
-            on_event(names.get(event, "refused"))
+            message = recv_monitor_message(self._monitor)
+            event = int(message["event"])
+            if event & HANDSHAKE_FAILURES:
+                self.refusal = self._refusal(event, int(message["value"]))
+                on_event("refused" if self.refusal else "disconnected")
+            else:
+                on_event(names[event])
+
+    def _refusal(self, event: int, detail: int) -> Refusal | None:
+        """Return why a handshake has failed; None where the keys are not the reason: the node went away in it."""
+        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            return Refusal.UNKNOWN_KEY
+        if detail == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+            return refusal_of(Mechanism.NULL if self._has_keys else Mechanism.CURVE, self._has_keys)
+        if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and detail not in CLOSED_BY_PEER:
+            return None
+
+        now = stopwatch()
+        if now >= self._next_diagnosis:
+            self._next_diagnosis = now + DIAGNOSIS_INTERVAL
+            self._diagnosis = refusal_of(mechanism_of(self._address), self._has_keys)
+        return self._diagnosis
 
 
 def _end(socket: Any, monitor: Any, context: Any) -> None:

@@ -17,6 +17,7 @@ from ..codes.canon import content_hash
 from ..io.egress import Egress
 from ..metrics import Metrics
 
+LAID_ASIDE = ".removed"  # at the end of a file's name
 log = logging.getLogger("cloudctl.node")
 
 
@@ -27,11 +28,13 @@ class AddedIntersections:
         self._folder, self._egress, self._metrics = folder, egress, metrics
         self._applied: dict[str, AddedRecord] = {}
         self._fetched: dict[str, bytes] = {}  # code by intersection, as it is written
+        self._has_looked = False
 
     def look(self, added: Mapping[str, AddedRecord]) -> bool:
         """Write and remove files where something was added, changed or removed; return whether the node is to read its
         file again."""
-        changed = False
+        changed = not self._has_looked and self._lay_aside(added)
+        self._has_looked = True
         for name, record in list(added.items()):
             if self._applied.get(name) == record:
                 continue
@@ -82,6 +85,25 @@ class AddedIntersections:
             partial.write_bytes(data)
             os.replace(partial, self._folder / f"{name}{suffix}")
         log.info("%s was added to the city", name)
+
+    def _lay_aside(self, added: Mapping[str, AddedRecord]) -> bool:
+        """Lay aside the files of what was taken out while this node did not run: it would serve that again. They are
+        kept under another name, in case it is etcd that has lost what was added."""
+        gone = sorted(path.stem for path in self._folder.glob("*.json") if path.stem not in added)
+        for name in gone:
+            for suffix in (".json", ".toml"):
+                file = self._folder / f"{name}{suffix}"
+                with contextlib.suppress(FileNotFoundError):
+                    file.replace(file.with_name(f"{file.name}{LAID_ASIDE}"))
+            log.warning(
+                "%s was taken out of the city while this node did not run. Its files are kept as %s/%s.*%s; to have it "
+                "again: cloudctl city add",
+                name,
+                self._folder,
+                name,
+                LAID_ASIDE,
+            )
+        return bool(gone)
 
     def _remove(self, name: str) -> None:
         del self._applied[name]

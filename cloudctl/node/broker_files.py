@@ -4,8 +4,10 @@ folder."""
 import re
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ..io.bridge import Bridge
-from ..io.broker import Tls, write_mosquitto_files
+from ..io.broker import OPERATOR_NAME, Tls, reachable, write_mosquitto_files
 from ..settings import BrokerSection
 from .config import NodeConfig
 from .credentials import BROKER_NAME, EDGE_NAMES, NODE_NAMES, Authority, CredentialError, node_name
@@ -30,6 +32,25 @@ def broker_tls(config: NodeConfig) -> Tls | None:
         nodes=_node_names(Authority(Path(section.tls_ca).parent), config.node.workers),
         edges=_issued(Authority(Path(section.tls_ca).parent), EDGE_NAMES),
     )
+
+
+def operator_section(config: NodeConfig) -> BrokerSection:
+    """Return how an operator's command reaches a node's broker, beside the node: by a certificate of its own at a closed
+    broker, which is made where the authority's key is in the folder. Raises CredentialError where it cannot be."""
+    section = replace(config.broker, host=reachable(config.broker.host), embedded=False)
+    if section.tls_cert is None:
+        return section
+    certificate = Path(section.tls_cert).with_name(f"{OPERATOR_NAME}.pem")
+    if not certificate.exists():
+        authority = Authority(certificate.parent)
+        if not authority.key_file.exists():
+            raise CredentialError(
+                f"{certificate} does not exist, and no authority beside it could make it. Copy {certificate.name} and "
+                f"{OPERATOR_NAME}.key from the folder that cloudctl init wrote; or have your own authority issue them, "
+                f"and give that name its rights at the broker: docs/security.md, another broker"
+            )
+        authority.issue_client(OPERATOR_NAME, certificate)
+    return replace(section, tls_cert=str(certificate), tls_key=str(certificate.with_suffix(".key")))
 
 
 def bridge_of(section: BrokerSection) -> Bridge | None:

@@ -2,24 +2,28 @@
 package, and written out with the paths of one machine.
 """
 
+import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import CloudctlError
 
 DEPLOY = Path(__file__).resolve().parent / "deploy"
 PROGRAM, FOLDER = "@CLOUDCTL@", "@FOLDER@"  # in the files: the command, and the node's folder
-UNIT = "cloudctl.service"
+UNIT, WORKER_UNIT = "cloudctl.service", "cloudctl@.service"
+DEFAULT_PAGE = "127.0.0.1:8080"  # in the configuration of Prometheus, as it is shipped
 
 
 class DeployError(CloudctlError, RuntimeError):
     """Files that cannot be written; the text says what to do."""
 
 
-def write_deployment(out: Path, node_file: Path) -> list[Path]:
-    """Write every file into `out`, for the node of `node_file`; return them. Raises DeployError where one exists with
+def write_deployment(out: Path, node_file: Path, pages: Sequence[str] = (DEFAULT_PAGE,)) -> list[Path]:
+    """Write every file into `out`, for the node of `node_file`, whose workers' metrics are served at `pages`,
+    "HOST:PORT"; return the files. Raises DeployError where one exists with
     other contents: nothing that was changed by hand is overwritten.
     """
     folder = str(node_file.resolve().parent)
@@ -29,7 +33,10 @@ def write_deployment(out: Path, node_file: Path) -> list[Path]:
             "letters, digits, '/', '-', '_' and '.'"
         )
     texts = {
-        out / source.name: source.read_text().replace(PROGRAM, program()).replace(FOLDER, folder)
+        out / source.name: source.read_text()
+        .replace(PROGRAM, program())
+        .replace(FOLDER, folder)
+        .replace(json.dumps(DEFAULT_PAGE), ", ".join(map(json.dumps, pages)))
         for source in sorted(DEPLOY.iterdir())
     }
 

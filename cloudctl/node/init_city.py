@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import codes
-from ..io.broker import Tls, write_mosquitto_files
+from ..io.broker import OPERATOR_NAME, Tls, write_mosquitto_files
 from ..io.zeromq import write_keys
 from ..maps import path as shipped_map
 from .broker_files import write_broker_files
@@ -74,6 +74,11 @@ mosquitto -c broker/mosquitto.conf > logs/broker.log 2>&1 &
 echo "waiting for etcd"
 until cloudctl city secure --config {node_file} 2> logs/secure.log; do sleep 1; done
 {nodes}
+echo "waiting for the nodes; on its first start on a machine, one of them compiles for about a minute"
+until [ "$(cat logs/node*.log | grep -c '^serving')" -ge {count} ]; do
+  sleep 1
+  for process in $nodes; do kill -0 "$process" || {{ tail -n 3 logs/node*.log; exit 1; }}; done
+done
 echo "started; logs are in logs/; see: cloudctl city status"
 wait
 """
@@ -166,7 +171,7 @@ def _issue_certificates(folder: Path, host: str) -> None:
     authority.create()
     authority.issue_server(BROKER_NAME, own_hosts(host))
     authority.issue_peer("etcd", [*own_hosts(host), ETCD_NAME])
-    for name in (*map(node_name, range(1, COUNT + 1)), ROOT_NAME):
+    for name in (*map(node_name, range(1, COUNT + 1)), ROOT_NAME, OPERATOR_NAME):
         authority.issue_client(name, folder / "tls" / f"{name}.pem")
 
 
@@ -199,5 +204,7 @@ def _start_text(ports: CityPorts) -> str:
         for number, (client, peer) in enumerate(zip(clients, peers, strict=True), 1)
     )
     files = [NODE_FILE, *(numbered(NODE_FILE, number) for number in range(2, COUNT + 1))]
-    nodes = "\n".join(f"cloudctl serve {file} > logs/{Path(str(file)).stem}.log 2>&1 &" for file in files)
-    return START.format(etcd=etcd, nodes=nodes, node_file=NODE_FILE)
+    nodes = "\n".join(
+        f'cloudctl serve {file} > logs/{Path(str(file)).stem}.log 2>&1 & nodes="$nodes $!"' for file in files
+    )
+    return START.format(etcd=etcd, nodes=nodes, node_file=NODE_FILE, count=COUNT)

@@ -12,6 +12,7 @@ from .. import codes
 from ..codes import IntersectionCode
 from ..codes.formats.detect import read_any
 from ..errors import CloudctlError
+from ..io.broker import OPERATOR_NAME
 from ..io.signatures import Signer, new_signature_key
 from ..io.zeromq import read_keys, write_keys
 from ..maps import path as shipped_map
@@ -108,7 +109,8 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
     authority = Authority(folder / "tls")
     authority.create()
     authority.issue_server(BROKER_NAME, own_hosts(host))
-    authority.issue_client(NODE_NAME, folder / "tls" / "node.pem")
+    for name in (NODE_NAME, OPERATOR_NAME):
+        authority.issue_client(name, folder / "tls" / f"{name}.pem")
 
     bindings = {f"rsu-{number + 1}": code.id for number, code in enumerate(intersections)}
     address = f"[{host}]" if ":" in host else host

@@ -317,6 +317,8 @@ class Node:
 
     def _report(self) -> None:
         self._reports.unknown_keys(self.server.refused)
+        self.server.note_handshakes()
+        self._reports.failed_handshakes(self.server.failed_handshakes, self.server.public_key)
         if self.server.malformed:
             self.metrics.put("reject.frames", "", self.server.malformed)
         for line in self.recorder.notices() if self.recorder else ():

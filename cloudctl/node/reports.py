@@ -13,6 +13,7 @@ import msgspec
 
 from ..clock import SECOND, stopwatch
 from ..faults import Fault, FaultReport
+from ..io.handshakes import Refusal
 from ..metrics import Metrics
 from ..rates import Repeats
 from ..signals.faults import SignalFault
@@ -20,6 +21,14 @@ from ..signals.faults import SignalFault
 FAULT_INTERVAL = 60 * SECOND  # between two lines on the same signal fault of an intersection; each is counted
 MAX_FAULT_LINES = 10_000  # signal faults that are remembered as reported
 MAX_KEY_LINES = 20  # unknown keys that get a line of their own; all are counted
+HANDSHAKE_LINES = {
+    Refusal.WRONG_NODE_KEY: "%d connections of gateways were refused so far whose node_key is not this node's. It is %s, "
+    "in the node's .pub file: give it to their engineers",
+    Refusal.GATEWAY_IN_CLEAR: "%d connections of gateways were refused so far that do not encrypt (CURVE). Give them the "
+    "folders of: cloudctl keys gateway NAME",
+    Refusal.NODE_IN_CLEAR: "%d connections of gateways were refused so far that encrypt (CURVE), which [node] curve = "
+    "false turns off here",
+}
 log = logging.getLogger("cloudctl.node")
 
 Trouble = Callable[[], str | None]
@@ -36,6 +45,7 @@ class Reports:
         self._repeats = Repeats(FAULT_INTERVAL, MAX_FAULT_LINES)
         self._reported: dict[str, str | None] = {}  # by place, as it was last reported
         self._reported_keys: set[str] = set()
+        self._failed: dict[Refusal, int] = {}  # handshakes, as last counted
 
     def faults(self, faults: list[Fault]) -> None:
         """Log faults of the node itself: each cause once with its traceback, then how often it came again."""
@@ -61,6 +71,17 @@ class Reports:
                 log.warning(
                     "a gateway with the unknown key %s was refused. Where it is yours, add it under [[gateway]]", key
                 )
+
+    def failed_handshakes(self, failed: Mapping[Refusal, int], public_key: str) -> None:
+        """Count handshakes that failed for another reason than an unknown key, and log each reason when it comes up,
+        seldom. `public_key`: the node's, "" in clear."""
+        for reason, count in failed.items():
+            if count == self._failed.get(reason):
+                continue
+            self._failed[reason] = count
+            self._metrics.put("reject.handshake", reason.value, count)
+            if self._repeats.again(f"handshake {reason}", stopwatch()) is not None:
+                log.warning(HANDSHAKE_LINES[reason], count, *([public_key] if reason is Refusal.WRONG_NODE_KEY else []))
 
     def troubles(self) -> None:
         """Log each trouble when it begins or changes, and when it is over."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from .. import __file__ as package_file
 from .. import codes
 from ..city.fixed import Alone, FixedHash, Worker
 from ..city.leases import Leases
@@ -21,6 +22,7 @@ from ..planner.warm import warm
 from ..settings import EngineConfig
 from .broker_files import bridge_of, broker_tls
 from .config import NodeConfig
+from .kernel_lock import compiling_in_turn
 
 log = logging.getLogger("cloudctl.node")
 
@@ -67,8 +69,9 @@ def start_embedded_broker(config: NodeConfig) -> Broker | None:
 def compile_kernels(loaded: list[codes.IntersectionCode]) -> None:
     """Load what is compiled, before a gateway can connect: what would wait meanwhile would be refused for its age."""
     log.info("loading compiled kernels; the first start on a machine compiles them, which takes about a minute")
-    for code in loaded[:1]:
-        warm(codes.compile_code(code))
+    with compiling_in_turn(Path(package_file)):
+        for code in loaded[:1]:
+            warm(codes.compile_code(code))
 
 
 def make_ownership(config: NodeConfig, worker: Worker | None) -> Ownership:

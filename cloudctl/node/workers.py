@@ -80,6 +80,17 @@ def issue_certificates(config: NodeConfig, count: int) -> None:
             authority.issue_client(node_name(number), files["tls_cert"])
 
 
+def pages(config: NodeConfig) -> list[str]:
+    """Return where each worker of a node serves its page and metrics, "HOST:PORT" as this machine reaches it; nothing
+    where it serves none."""
+    if not config.http.bind:
+        return []
+    host, _, port = config.http.bind.rpartition(":")
+    own = reachable(host)
+    shown = f"[{own}]" if ":" in own else own
+    return [f"{shown}:{int(port) + number}" for number in range(config.node.workers)]
+
+
 def numbered(path: str | None, number: int) -> str | None:
     """Return the name of a worker's own file: "status.json" is "status-2.json" of the second."""
     if path is None:

@@ -8,13 +8,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from deadlines import PATIENCE, until
 from etcd_cluster import needs_etcd
 from msgspec.structs import replace
 
+from cloudctl import codes
 from cloudctl.city.control import ends_leases_early
 from cloudctl.city.etcd import Etcd, EtcdError
+from cloudctl.codes.citycode import make, parse_code
 from cloudctl.io import broker
 from cloudctl.io.ports import free_port
 from cloudctl.node.config import load
@@ -83,6 +86,19 @@ def test_the_trial_runs_and_a_vehicle_is_advised(trial: Trial) -> None:
             process.wait()
     for number in ("", "-2", "-3"):
         assert "Traceback" not in (trial.folder / "logs" / f"node{number}.log").read_text()
+
+
+def test_commands_beside_a_node_do_not_take_its_place_at_the_broker(trial: Trial, tmp_path: Path) -> None:
+    until(lambda: trial.run("city", "status").stdout.count("epoch") >= 5, what="an owner of every intersection")
+    code = codes.load(trial.folder / "codes" / "0.json")
+    parts = parse_code(code.id)
+    name = make(parts.adm, parts.kind, parts.grid, 99)
+    (tmp_path / "late.json").write_bytes(codes.dump(msgspec.structs.replace(code, id=name)))
+    done = trial.run("city", "add", str(tmp_path / "late.json"))
+    assert done.returncode == 0, done.stderr
+    until(lambda: f"{name}  node" in trial.run("city", "status").stdout, what="an owner of what was added")
+    assert trial.run("city", "remove", name).returncode == 0
+    assert "already connected" not in (trial.folder / "logs" / "broker.log").read_text()
 
 
 @pytest.mark.parametrize("credentials", ["none", "of a vehicle"])

@@ -17,6 +17,7 @@ from paths import ROOT
 from started_folder import StartedFolder
 
 from cloudctl.io import broker
+from cloudctl.__main__ import main
 from cloudctl.node.deployment import DEPLOY, UNIT, DeployError, program, write_deployment
 from cloudctl.node.init_folder import Ports, init_folder
 
@@ -95,6 +96,20 @@ def test_nothing_that_was_changed_by_hand_is_overwritten(node_file: Path) -> Non
     with pytest.raises(DeployError, match=r"prometheus\.yml exists and was changed"):
         write_deployment(out, node_file)
     assert (out / "prometheus.yml").read_text() == "mine"
+
+
+def test_prometheus_scrapes_each_worker_where_the_nodes_file_says(
+    node_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = node_file.read_text().replace("[node]\n", "[node]\nworkers = 3\n")
+    node_file.write_text(text.replace("127.0.0.1:8080", "127.0.0.1:9100"))
+    out = node_file.parent / "deploy"
+    assert main(["deploy", str(out), "--config", str(node_file)]) == 0
+    assert 'targets: ["127.0.0.1:9100", "127.0.0.1:9101", "127.0.0.1:9102"]' in (out / "prometheus.yml").read_text()
+    printed = capsys.readouterr().out
+    assert "cloudctl@.service" in printed
+    assert "enable --now cloudctl@1 cloudctl@2 cloudctl@3\n" in printed
+    assert "cloudctl broker OUT" in printed
 
 
 @pytest.mark.parametrize("taken", ["folder", "bytes"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-from cloudctl.io.broker import NODE_RIGHTS, VEHICLE_RIGHTS
+from cloudctl.io.broker import NODE_RIGHTS, OPERATOR_RIGHTS, VEHICLE_RIGHTS
 from cloudctl.node.config import SECTIONS, load
 from cloudctl.node.init_folder import Ports, init_folder
 
@@ -31,9 +31,9 @@ def test_every_test_that_a_claim_rests_on_exists() -> None:
 
 def test_the_rights_in_the_document_are_those_of_the_acl() -> None:
     section = SECURITY.partition("## Another broker")[2]
-    for line in (NODE_RIGHTS + VEHICLE_RIGHTS).splitlines():
+    for line in (NODE_RIGHTS + OPERATOR_RIGHTS + VEHICLE_RIGHTS).splitlines():
         topic = line.split()[-1].replace("%u", "NAME")
-        if topic == "node" or "/" not in topic:
+        if topic in ("node", "operator") or "/" not in topic:
             continue
         assert topic in section or f"`{topic.rpartition('/')[2]}`" in section
 
