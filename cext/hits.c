@@ -80,6 +80,8 @@ static void count_hit(const scan_t *scan, const source_t *source, track_t *track
         track->hits++;
 }
 
+#define SETTLED_SCANS 30
+
 static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
 {
     track_t *track = track_at(fusion, i);
@@ -107,6 +109,9 @@ static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
         extend_view(source, x, y);
     count_hit(scan, source, track, z);
     update_description(track, z, source->columns.class_accuracy, source->kind == COOPERATIVE);
+
+    if (track->hits == MAX_RESUME_HITS + 1 && source->scans > SETTLED_SCANS) /* all that were there before came nowhere */
+        record_arrival(fusion, track);
 
     if (track->status != CONFIRMED && track->existence > fusion->confirm) {
         track->status = CONFIRMED;
