@@ -105,6 +105,7 @@ static void lay_out_scratch(scan_t *scan, const fusion_t *fusion, const detectio
     memset(&scan->sums, 0, sizeof scan->sums);
 }
 
+/* Predict, gate and assign: scan->assigned then has the detection of each track. */
 static void associate(fusion_t *fusion, scan_t *scan)
 {
     predict_and_gate(fusion, scan);

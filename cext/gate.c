@@ -182,8 +182,7 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
     const grid_t *grid = &scan->grid;
     int32_t *column = scan->column + edges, n = 0, worst = -1;
     double *cost = scan->cost + edges;
-    if (is_lost(fusion, scan, track)) /* resume.c */
-        return edges;
+    double max_direct = is_lost(fusion, scan, track) ? max_direct_cost(fusion, scan, i) : INFINITY;
     double late = unmodelled_variance(scan, track, s);
     double hx = lesser(sqrt(fusion->gate * (s->p[0] + scan->max_variance + late)), MAX_GATE),
            hy = lesser(sqrt(fusion->gate * (s->p[4] + scan->max_variance + late)), MAX_GATE);
@@ -230,6 +229,8 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
                 set_noise(&innovation, track, s, own, late);
             double d = squared_distance(&innovation.mean, x, y);
             if (!(d < fusion->gate) && !(once && squared_distance(&innovation.fast, x, y) < fusion->gate))
+                continue;
+            if (!(d + innovation.mean.log_det <= max_direct))
                 continue;
             double c =
                 young +

@@ -126,8 +126,7 @@ static inline double mahalanobis2(const double *mean, const double *p, double x,
 /* share of the squared speed, times the square of the misses in a row: the speed may have changed by 2 % per scan */
 #define RUN_SPEED_NOISE 0.0005
 
-/* m^2, by axis: what no model foresees of where a track is found: an uncertain stamp, and motion while it was missed.
- */
+/* m^2, by axis: what no model foresees of where a track is found: an uncertain stamp, motion while it was missed. */
 static inline double unmodelled_variance(const scan_t *scan, const track_t *track, const state_t *s)
 {
     double away = track->miss_run < 5 ? (double)track->miss_run : 5.0, square = s->x[2] * s->x[2] + s->x[3] * s->x[3];
@@ -183,14 +182,16 @@ int lower_first_noise(fusion_t *fusion, scan_t *scan);
 
 /* gate.c */
 void build_grid(fusion_t *fusion, scan_t *scan);
+cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, double hy); /* hx, hy (m): half widths */
 /* Add the edges of track i behind the first `edges`; returns how many there are then. */
-cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, double hy);
 int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges);
 int awaits_second_hit(const track_t *track, int64_t t); /* a new track, predicted to t, whose velocity is unknown */
 
 /* resume.c: lost road users that are seen again */
-int32_t lost_misses(const source_t *source);
+int32_t lost_misses(const source_t *source); /* misses in a row from which its tracks are lost */
 int is_lost(const fusion_t *fusion, const scan_t *scan, const track_t *track);
+/* The cost, squared distance with ln of the covariance's determinant, up to which the lost track i takes a detection. */
+double max_direct_cost(const fusion_t *fusion, const scan_t *scan, int32_t i);
 void resume_lost(fusion_t *fusion, scan_t *scan);
 
 /* assign.c: rows 0..n-1 to columns, edges in CSR; mate[row] = column or -1 (left out at cost `miss`) */
