@@ -182,7 +182,9 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
     const grid_t *grid = &scan->grid;
     int32_t *column = scan->column + edges, n = 0, worst = -1;
     double *cost = scan->cost + edges;
-    double max_direct = is_lost(fusion, scan, track) ? max_direct_cost(fusion, scan, i) : INFINITY;
+    int lost = is_lost(fusion, scan, track);
+    double max_direct = lost ? max_direct_cost(fusion, scan, i) : INFINITY;
+    scan->unresolved |= lost || track->undecided;
     double late = unmodelled_variance(scan, track, s);
     double hx = lesser(sqrt(fusion->gate * (s->p[0] + scan->max_variance + late)), MAX_GATE),
            hy = lesser(sqrt(fusion->gate * (s->p[4] + scan->max_variance + late)), MAX_GATE);

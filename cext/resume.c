@@ -268,19 +268,15 @@ void resume_lost(fusion_t *fusion, scan_t *scan)
 {
     /* the edges have served: their room takes the pairs, and for each track its best pair */
     pair_t *pairs = (pair_t *)(void *)scan->cost;
-    int32_t *best = scan->assigned, n = 0, undecided = 0;
-    if (scan->count == 0)
+    int32_t *best = scan->assigned, n = 0;
+    if (!scan->unresolved)
         return;
 
     for (int32_t i = 0; i < scan->tracks; i++) {
         const track_t *track = track_at(fusion, i);
         if (scan->hit[i] == UNASSIGNED && track->existence > 0.0 && is_lost(fusion, scan, track))
             n += find_pairs(fusion, scan, i, pairs + n);
-        undecided |= track->undecided;
     }
-    if (n == 0 && !undecided)
-        return;
-
     find_best_pairs(scan, pairs, n, best);
     for (int32_t i = 0; i < scan->tracks; i++) {
         track_t *track = track_at(fusion, i);

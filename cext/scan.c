@@ -22,6 +22,7 @@ void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
         (source->moving_samples >= LATENCY_SAMPLES && source->jitter > MIN_STAMP_VARIANCE ? source->jitter : 0.0);
     scan->latency_variance += scan->stamp_variance;
     scan->lost_misses = lost_misses(source);
+    scan->unresolved = 0;
     scan->positions_only = 1;
     for (int32_t j = 0; j < scan->count; j++) {
         const detection_t *z = &scan->detections[j];

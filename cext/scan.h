@@ -61,6 +61,7 @@ typedef struct { /* all pointers into the caller's scratch */
     double area;            /* m^2: of the box around the detections */
 
     int32_t lost_misses; /* misses in a row from which a track is lost: resume.c */
+    int32_t unresolved;  /* there are lost tracks, or young ones that may be one */
 
     int32_t tracks;  /* live before this scan */
     state_t *mean;   /* per track: at the scan's time, of both models */

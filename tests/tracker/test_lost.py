@@ -1,5 +1,5 @@
-"""Road users that are lost for a second or two: what a lost track takes, who goes on under its id, who does not; and the
-noise of a source whose scans are its first.
+"""Road users that are lost for a second or two: what a lost track takes, which track goes on under its id, and which does
+not; and the noise of a source whose scans are its first.
 """
 
 import numpy as np
@@ -113,9 +113,7 @@ def test_who_was_missed_a_few_times_in_the_open_is_given_out_at_its_first_detect
 
 def test_dropouts_of_one_to_two_seconds_cost_few_identities() -> None:
     case = CASES["lossy"](11)
-    runs = {
-        without: follow(case, FusionConfig(max_tracks=2048, without=without)) for without in ((), ("resume",))
-    }
+    runs = {without: follow(case, FusionConfig(max_tracks=2048, without=without)) for without in ((), ("resume",))}
     scored = {without: figures(moments, case.match_m) for without, (moments, _) in runs.items()}
     assert scored[()]["idf1"] > 0.9 > scored["resume",]["idf1"]
     assert scored[()]["mota"] > scored["resume",]["mota"]
