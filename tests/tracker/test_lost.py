@@ -1,5 +1,5 @@
-"""Road users that are lost for a second or two: what a lost track takes, which track goes on under its id, and which does
-not; and the noise of a source whose scans are its first.
+"""Road users that are lost for a second or two: what a lost track takes, which track goes on under its id, and which
+does not; and the noise of a source whose scans are its first.
 """
 
 import numpy as np
