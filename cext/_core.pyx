@@ -29,7 +29,7 @@ KINDS = {"detections": FROM_DETECTIONS, "tracks": FROM_TRACKS, "cooperative": CO
 KIND_NAMES = {number: name for name, number in KINDS.items()}
 VERDICTS = {0: "unproven", VELOCITY_TRUSTED: "trusted", VELOCITY_REJECTED: "rejected"}  # on a source's velocities
 FEATURES = {"turns": NO_TURNS, "noise": NO_NOISE, "bias": NO_BIAS, "lag": NO_LAG, "life": NO_LIFE, "late": NO_LATE, "merge": NO_MERGE,
-            "class": NO_CLASS, "global": NO_GLOBAL, "clock": NO_CLOCK}
+            "class": NO_CLASS, "global": NO_GLOBAL, "clock": NO_CLOCK, "resume": NO_RESUME}
 LIMITS = {"classes": CLASSES, "sources": SOURCES, "objects": MAX_OBJECTS, "object_bytes": BLOCK_BYTES}
 BOUNDS = {"capacity": MAX_CAPACITY, "scan": MAX_SCAN, "time": MAX_TIME}  # tracks of one tracker, detections of one scan, ns from the epoch
 STATE_SIZES = (sizeof(fusion_t), sizeof(track_t))

@@ -14,6 +14,9 @@
  * one over the next miss, or none would be confirmed again once a burst of clutter has ended. Over `drop` for the same
  * reason. */
 #define MIN_BIRTH_PROBABILITY 0.02
+#define ARRIVAL_RADIUS 3.0         /* m: where road users came before, others come within it */
+#define PRIOR_ARRIVALS 8.0         /* road users that are taken to have come anywhere */
+#define MIN_ARRIVAL_DENSITY 1e-9   /* per m^2 and scan */
 #define SLOW_SOURCE 0.2 /* s between scans: a source that is slower sees a fast car only twice within its gate */
 
 /* by class; m^2/s^2: variance of the velocity of a road user of which it is not known */
@@ -56,6 +59,28 @@ void record_birth_outcome(fusion_t *fusion, const track_t *track, int confirmed)
         births->failed[bin] += 1.0f;
 }
 
+void record_arrival(fusion_t *fusion, const track_t *track)
+{
+    const posterior_t *first = &track->past[track->past_slots[0]];
+    int32_t at = (int32_t)(fusion->arrivals % MAX_ARRIVALS);
+    fusion->arrival_x[at] = (float)first->x;
+    fusion->arrival_y[at] = (float)first->y;
+    fusion->arrivals++;
+}
+
+double arrival_density(const fusion_t *fusion, const source_t *source, double x, double y)
+{
+    int32_t known = fusion->arrivals < MAX_ARRIVALS ? (int32_t)fusion->arrivals : MAX_ARRIVALS, near = 0;
+    for (int32_t i = 0; i < known; i++) {
+        double dx = x - (double)fusion->arrival_x[i], dy = y - (double)fusion->arrival_y[i];
+        near += dx * dx + dy * dy < ARRIVAL_RADIUS * ARRIVAL_RADIUS;
+    }
+    double circle = 3.141592653589793 * ARRIVAL_RADIUS * ARRIVAL_RADIUS, area = greater(source->area, circle);
+    double per_s = (double)fusion->count * fusion->departures / fusion->followed_s; /* as many come as leave */
+    double share = ((double)near + PRIOR_ARRIVALS * circle / area) / ((double)known + PRIOR_ARRIVALS);
+    return greater(per_s * bounded(source->period, 0.02, 1.0) * share / circle, MIN_ARRIVAL_DENSITY);
+}
+
 /* A new road user is a walker's or a driver's until its second hit: one model starts slow, the other fast. */
 static void start_models(const fusion_t *fusion, const source_t *source, const detection_t *z, const double position[2],
                          const double r[3], track_t *track)
@@ -75,7 +100,7 @@ static void start_models(const fusion_t *fusion, const source_t *source, const d
     imm_mean(&track->models, &track->mean);
 }
 
-void initiate(fusion_t *fusion, const scan_t *scan, int32_t j)
+void initiate(fusion_t *fusion, const scan_t *scan, int32_t j, int awaited)
 {
     const detection_t *z = &scan->detections[j];
     const source_t *source = &fusion->sources[scan->source_id];
@@ -98,6 +123,7 @@ void initiate(fusion_t *fusion, const scan_t *scan, int32_t j)
     track->birth_bin = (uint8_t)birth_bin(source, z, position[0], position[1]);
     track->existence = birth_probability(fusion, source, track->birth_bin);
     track->hits = 1;
+    track->undecided = (uint8_t)awaited;
     track->sources = 1u << scan->source_id;
     track->seen_by_sensor = source->kind != COOPERATIVE;
     track->reported_id = z->id;

@@ -200,7 +200,7 @@ cdef dict figures_of(const fusion_t *fusion):
     conflicts = [{"vehicle": fusion.conflicts[k].vehicle, "count": fusion.conflicts[k].count, "t": fusion.conflicts[k].t,
                   "x": fusion.conflicts[k].x, "y": fusion.conflicts[k].y} for k in range(MAX_CONFLICTS) if fusion.conflicts[k].vehicle]
     return {"count": fusion.count, "refused_old": fusion.refused_old, "refused_ahead": fusion.refused_ahead,
-            "clock_steps": fusion.clock_steps, "crowded": fusion.crowded, "full": fusion.refused_births, "merged": fusion.merged,
+            "clock_steps": fusion.clock_steps, "crowded": fusion.crowded, "full": fusion.refused_births, "merged": fusion.merged, "resumed": fusion.resumed,
             "stay": fusion.followed_s / fusion.departures,
             "again": [fusion.repeat_misses[k] / fusion.miss_runs[k] for k in range(MISS_BINS)],
             "sources": sources, "wrong_claims": conflicts}

@@ -28,6 +28,7 @@ cdef extern from "track.h" nogil:
         NO_CLASS
         NO_GLOBAL
         NO_CLOCK
+        NO_RESUME
     const int64_t MAX_TIME
 
     ctypedef struct detection_t:
@@ -77,7 +78,7 @@ cdef extern from "track.h" nogil:
         double miss_runs[MISS_BINS]
         double repeat_misses[MISS_BINS]
         motion_t motion[CLASSES]
-        uint64_t refused_old, refused_ahead, clock_steps, crowded, refused_births, merged
+        uint64_t refused_old, refused_ahead, clock_steps, crowded, refused_births, merged, resumed
         source_t sources[SOURCES]
         conflict_t conflicts[MAX_CONFLICTS]
 

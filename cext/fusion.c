@@ -101,12 +101,12 @@ static void lay_out_scratch(scan_t *scan, const fusion_t *fusion, const detectio
     scan->cell_order = (int32_t *)(void *)(base + layout.cell_order);
     scan->owner = (int32_t *)(void *)(base + layout.owner);
     scan->assignment = base + layout.assignment;
-    scan->area = scan->gate_sum = 0.0;
+    scan->area = 0.0;
     memset(&scan->sums, 0, sizeof scan->sums);
 }
 
-/* Assign detections to tracks, update both, and begin tracks from the detections that are left. */
-static void fold_scan(fusion_t *fusion, scan_t *scan)
+/* Predict, gate and assign: scan->assigned then has the detection of each track. */
+static void associate(fusion_t *fusion, scan_t *scan)
 {
     predict_and_gate(fusion, scan);
     if (fusion->features & NO_GLOBAL)
@@ -114,21 +114,36 @@ static void fold_scan(fusion_t *fusion, scan_t *scan)
     else
         assign(scan->tracks, scan->count, scan->start, scan->column, scan->cost, fusion->miss_cost, scan->assigned,
                scan->assignment);
+}
+
+/* Assign detections to tracks, update both, and begin tracks from the detections that are left. */
+static void fold_scan(fusion_t *fusion, scan_t *scan)
+{
+    source_t *source = &fusion->sources[scan->source_id];
+    associate(fusion, scan);
+    int noise_known = source->weight > PRIOR_WEIGHT || source->filtered || fusion->features & NO_NOISE;
+    if (!noise_known && lower_first_noise(fusion, scan)) {
+        prepare_scan(fusion, source, scan);
+        associate(fusion, scan);
+    }
     apply_assignment(fusion, scan);
 
     learn_source(fusion, scan);
     if (!scan->positions_only)
         learn_clutter(fusion, scan);
+    if (!(fusion->features & NO_RESUME))
+        resume_lost(fusion, scan);
 
     for (int32_t j = 0; j < scan->count; j++) {
-        if (scan->owner[j] != UNASSIGNED)
+        int awaited = scan->owner[j] == AWAITED;
+        if (scan->owner[j] != UNASSIGNED && !awaited)
             continue;
         if (!(fusion->features & NO_MERGE) && is_doubled(fusion, scan, j)) {
             fusion->sources[scan->source_id].doubled++;
             scan->owner[j] = DOUBLED;
             continue;
         }
-        initiate(fusion, scan, j);
+        initiate(fusion, scan, j, awaited);
     }
 }
 

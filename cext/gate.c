@@ -10,10 +10,6 @@
 /* share of the cost of a miss by which a possible second hit that is less likely than a miss is still preferred */
 #define SECOND_HIT_MARGIN 0.01
 #define MAX_EXTENT 4e6 /* m: a scan is never wider, for positions are within 1,000 km */
-/* noise variances, times the square of the misses in a row: unmodelled motion of a road user that is not seen */
-#define RUN_NOISE 0.6
-/* share of the squared speed, times the square of the misses in a row: the speed may have changed by 2 % per scan */
-#define RUN_SPEED_NOISE 0.0005
 #define MAX_CANDIDATES 64 /* detections examined per track, about: a gate that holds more shrinks */
 #define CROWDED_EDGES ((MAX_EDGES + 1) / 2) /* edges kept of a gate that shrank */
 #define MAX_CELL_MEAN 4.0                   /* mean number of detections per cell, at most */
@@ -156,12 +152,7 @@ static int32_t keep_edge(int32_t *column, double *cost, int32_t n, int32_t most,
     return n;
 }
 
-/* The cells that a gate touches; none where right < left. */
-typedef struct {
-    int32_t left, right, low, high;
-} cell_range_t;
-
-static cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, double hy)
+cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, double hy)
 {
     double x0 = (s->x[0] - hx - grid->left) * grid->cells_per_m, x1 = (s->x[0] + hx - grid->left) * grid->cells_per_m;
     double y0 = (s->x[1] - hy - grid->bottom) * grid->cells_per_m,
@@ -191,10 +182,10 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
     const grid_t *grid = &scan->grid;
     int32_t *column = scan->column + edges, n = 0, worst = -1;
     double *cost = scan->cost + edges;
-    double away = track->miss_run < 5 ? (double)track->miss_run : 5.0;
-    double square = s->x[2] * s->x[2] + s->x[3] * s->x[3],
-           late = scan->latency_variance * square +
-                  away * away * (RUN_NOISE * scan->max_variance + RUN_SPEED_NOISE * square);
+    int lost = is_lost(fusion, scan, track);
+    double max_direct = lost ? max_direct_cost(fusion, scan, i) : INFINITY;
+    scan->unresolved |= lost || track->undecided;
+    double late = unmodelled_variance(scan, track, s);
     double hx = lesser(sqrt(fusion->gate * (s->p[0] + scan->max_variance + late)), MAX_GATE),
            hy = lesser(sqrt(fusion->gate * (s->p[4] + scan->max_variance + late)), MAX_GATE);
     scan->gate_sum += hx;
@@ -240,6 +231,8 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
                 set_noise(&innovation, track, s, own, late);
             double d = squared_distance(&innovation.mean, x, y);
             if (!(d < fusion->gate) && !(once && squared_distance(&innovation.fast, x, y) < fusion->gate))
+                continue;
+            if (!(d + innovation.mean.log_det <= max_direct))
                 continue;
             double c =
                 young +

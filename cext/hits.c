@@ -4,6 +4,10 @@
 
 #include <math.h>
 
+/* Who is first seen in the first 3 s at 10 Hz was there before the source looked, anywhere: that says nothing of where
+ * road users come, and would make every place an entrance. */
+#define SETTLED_SCANS 30
+
 /* A detection's noise for a track: an error of the stamp moves it along the track's velocity, and the first position
  * after a standstill that was none may lag in the same way. */
 static void stamp_adjusted_noise(const scan_t *scan, int32_t i, int32_t j, const track_t *track, double r[3])
@@ -107,6 +111,9 @@ static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
         extend_view(source, x, y);
     count_hit(scan, source, track, z);
     update_description(track, z, source->columns.class_accuracy, source->kind == COOPERATIVE);
+
+    if (track->hits == MAX_RESUME_HITS + 1 && source->scans > SETTLED_SCANS)
+        record_arrival(fusion, track);
 
     if (track->status != CONFIRMED && track->existence > fusion->confirm) {
         track->status = CONFIRMED;

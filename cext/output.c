@@ -63,7 +63,7 @@ int32_t fusion_tracks(const fusion_t *fusion, int64_t t, track_row_t *out)
     int32_t n = 0;
     for (int32_t i = 0; i < fusion->count; i++) {
         const track_t *track = track_at(fusion, i);
-        if (track->existence < fusion->show_threshold || !is_known(fusion, track, t))
+        if (track->existence < fusion->show_threshold || track->undecided || !is_known(fusion, track, t))
             continue;
         state_t s;
         state_at(track, t, &fusion->motion[track->cls], &s);

@@ -11,7 +11,7 @@
 
 void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
 {
-    scan->max_variance = scan->latency_variance = 0.0;
+    scan->max_variance = scan->latency_variance = scan->gate_sum = 0.0;
     if (fusion->multiple_sources && source->kind != COOPERATIVE && source->offset_sums[0] < LATENCY_SAMPLES &&
         !(fusion->features & NO_LAG)) {
         double left = PRIOR_LATENCY * (1.0 - source->offset_sums[0] / LATENCY_SAMPLES);
@@ -21,6 +21,8 @@ void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
         source->doubt_scale * scan->stamp_doubt +
         (source->moving_samples >= LATENCY_SAMPLES && source->jitter > MIN_STAMP_VARIANCE ? source->jitter : 0.0);
     scan->latency_variance += scan->stamp_variance;
+    scan->lost_misses = lost_misses(source);
+    scan->unresolved = 0;
     scan->positions_only = 1;
     for (int32_t j = 0; j < scan->count; j++) {
         const detection_t *z = &scan->detections[j];

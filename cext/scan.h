@@ -15,12 +15,17 @@
 #define MAX_RATE_VARIANCE 0.64     /* rad^2/s^2 */
 #define MAX_EXISTENCE 0.9995       /* no evidence is certain */
 #define MIN_MODEL_PROBABILITY 1e-6 /* of either model between two measurements */
+#define PRIOR_WEIGHT 10.0          /* detections that the configured noise of a source is worth */
+#define MIN_NOISE_SCALE 0.01       /* of a source: found over configured variance */
+#define MIN_CORRELATION_PAIRS 60.0 /* pairs of residuals before it is decided whether a source filters */
+#define MAX_NOISE_SCALE 25.0
 #define MAX_CLOCK_OFFSET                                                                                               \
     315360000000000000LL /* ns, 10 years: no clock is further off, and no sum of times overflows                       \
                           */
 
 enum { UNASSIGNED = -1 };            /* in scan_t.hit and scan_t.owner */
 enum { CROWDED = -3, DOUBLED = -4 }; /* in scan_t.owner: left out, too many in one place, or another one again */
+enum { AWAITED = -5 };               /* in scan_t.owner: unassigned, and a lost track may be there */
 
 typedef struct { /* what a step of dt (s) does to the probabilities of the models */
     double dt;
@@ -32,6 +37,10 @@ typedef struct { /* a grid over a scan's detections */
     double left, bottom, cells_per_m;
     int32_t columns, rows;
 } grid_t;
+
+typedef struct { /* the cells that a gate touches; none where right < left */
+    int32_t left, right, low, high;
+} cell_range_t;
 
 typedef struct { /* what one scan says of its source: sources.c */
     double samples, noise, nominal_noise, distance2;
@@ -50,6 +59,9 @@ typedef struct { /* all pointers into the caller's scratch */
     double *noise;          /* m^2, per detection: variance xx, yy, xy */
     double max_variance;    /* m^2: the largest of these */
     double area;            /* m^2: of the box around the detections */
+
+    int32_t lost_misses; /* misses in a row from which a track is lost: resume.c */
+    int32_t unresolved;  /* there are lost tracks, or young ones that may be one */
 
     int32_t tracks;  /* live before this scan */
     state_t *mean;   /* per track: at the scan's time, of both models */
@@ -110,6 +122,19 @@ static inline double mahalanobis2(const double *mean, const double *p, double x,
     return dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
 }
 
+/* noise variances, times the square of the misses in a row: unmodelled motion of a road user that is not seen */
+#define RUN_NOISE 0.6
+/* share of the squared speed, times the square of the misses in a row: the speed may have changed by 2 % per scan */
+#define RUN_SPEED_NOISE 0.0005
+
+/* m^2, by axis: what no model foresees of where a track is found: an uncertain stamp, motion while it was missed. */
+static inline double unmodelled_variance(const scan_t *scan, const track_t *track, const state_t *s)
+{
+    double away = track->miss_run < 5 ? (double)track->miss_run : 5.0, square = s->x[2] * s->x[2] + s->x[3] * s->x[3];
+    return scan->latency_variance * square +
+           away * away * (RUN_NOISE * scan->max_variance + RUN_SPEED_NOISE * square);
+}
+
 /* alignment.c: the time of a scan on the tracker's time line: its stamp, or where its detections fit the tracks.
  * ACCEPTED, or NOT_COMPARED while that cannot be known of a new source. */
 int align_stamp(fusion_t *fusion, int32_t source_id, int64_t stamp, const detection_t *detections, int32_t count,
@@ -152,11 +177,23 @@ void store_posterior(track_t *track);
 void state_at(const track_t *track, int64_t t, const motion_t *motion, state_t *out);
 void imm_update_late(track_t *track, int64_t t, const motion_t *motion, double x, double y, const double r[3]);
 
+/* first_noise.c: lower the assumed noise of a source, and that of its tracks, to what its first two scans show; returns
+ * whether it was lower. */
+int lower_first_noise(fusion_t *fusion, scan_t *scan);
+
 /* gate.c */
 void build_grid(fusion_t *fusion, scan_t *scan);
+cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, double hy); /* hx, hy (m): half widths */
 /* Add the edges of track i behind the first `edges`; returns how many there are then. */
 int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges);
 int awaits_second_hit(const track_t *track, int64_t t); /* a new track, predicted to t, whose velocity is unknown */
+
+/* resume.c: lost road users that are seen again */
+int32_t lost_misses(const source_t *source); /* misses in a row from which its tracks are lost */
+int is_lost(const fusion_t *fusion, const scan_t *scan, const track_t *track);
+/* The cost, squared distance with ln of the covariance's determinant, up to which the lost track i takes a detection. */
+double max_direct_cost(const fusion_t *fusion, const scan_t *scan, int32_t i);
+void resume_lost(fusion_t *fusion, scan_t *scan);
 
 /* assign.c: rows 0..n-1 to columns, edges in CSR; mate[row] = column or -1 (left out at cost `miss`) */
 size_t assign_scratch(int32_t rows, int32_t columns);
@@ -187,8 +224,14 @@ void prune(fusion_t *fusion, int64_t t);
 int64_t max_silence(const fusion_t *fusion, const track_t *track); /* ns without a measurement until it is pruned */
 
 /* births.c */
-void initiate(fusion_t *fusion, const scan_t *scan, int32_t j);
+#define MAX_RESUME_HITS 6 /* hits of a track that may yet turn out to be a lost one: resume.c */
+/* Begin a track; `awaited`: it may turn out to be a lost one that goes on. */
+void initiate(fusion_t *fusion, const scan_t *scan, int32_t j, int awaited);
 void record_birth_outcome(fusion_t *fusion, const track_t *track, int confirmed);
+/* A track has proved to be a new road user: where it was first seen, others may be. */
+void record_arrival(fusion_t *fusion, const track_t *track);
+/* Density at which a scan sees new road users at a place, per m^2. */
+double arrival_density(const fusion_t *fusion, const source_t *source, double x, double y);
 
 /* description.c; own_report: of the vehicle itself */
 void update_description(track_t *track, const detection_t *z, double class_accuracy, int own_report);

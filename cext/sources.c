@@ -6,12 +6,10 @@
 
 #include <math.h>
 
-#define PRIOR_WEIGHT 10.0             /* detections that the configured noise is worth */
 #define MAX_WEIGHT 1500.0             /* detections after which older ones fade; of offsets, after twice as many */
 #define MAX_CORRELATION_PAIRS 600.0   /* pairs of residuals after which older ones fade */
 #define PRIOR_CORRELATION_PAIRS 300.0 /* pairs that the configured kind "tracks" is worth */
 #define PRIOR_CORRELATION 0.6         /* of filtered tracks */
-#define MIN_CORRELATION_PAIRS 60.0    /* pairs before it is decided whether a source filters */
 #define MIN_FILTERED_COSINE 0.3       /* mean of successive residuals: of new measurements 0, of filtered tracks 0.5 */
 #define MAX_UNFILTERED_COSINE -0.1    /* while followed closely: increments of new measurements turn back, -0.4 */
 #define MIN_RESIDUAL2 1e-8            /* m^2 */
@@ -273,5 +271,5 @@ void learn_source(fusion_t *fusion, const scan_t *scan)
     if (fusion->features & NO_NOISE || source->filtered) /* the tracks of another filter err alike from scan to scan */
         return;
     double ratio = bounded(sums->noise / sums->nominal_noise, 0.0, 10.0);
-    source->noise_scale = bounded(source->noise_scale * (1.0 + share * (ratio - 1.0)), 0.01, 25.0);
+    source->noise_scale = bounded(source->noise_scale * (1.0 + share * (ratio - 1.0)), MIN_NOISE_SCALE, MAX_NOISE_SCALE);
 }

@@ -98,6 +98,7 @@ typedef struct {              /* how a class moves */
 _Static_assert(sizeof(motion_t) == MOTION_FIGURES * sizeof(double), "motion_t is nothing but its figures");
 
 #define PRIOR_DEPARTURES 10.0 /* departures that the configured mean stay is worth */
+#define MAX_ARRIVALS 64           /* places at which road users were first seen that are remembered */
 #define MISS_BINS 4           /* misses in a row: the first, the second, the third and fourth, later ones */
 
 typedef struct {
@@ -108,8 +109,8 @@ typedef struct {
     uint32_t sources; /* bit by source */
     uint16_t hits, claim_count, duplicate_scans, miss_run;
     uint8_t past_count, status, cls, seen_by_sensor, size_samples;
-    uint8_t reporting_source; /* that reported_id is of */
     uint8_t birth_source, birth_bin;
+    uint8_t undecided; /* it may be a lost track that goes on: not given out until that is known */
 
     posterior_t past[MAX_POSTERIORS];   /* in no order; a hit writes one of them */
     int64_t past_times[MAX_POSTERIORS]; /* ns: in order */
@@ -130,6 +131,7 @@ typedef struct {
     float direction[2];          /* unit vector of its front, 0 when unknown */
 
     float anchor_x, anchor_y, anchor_vx, anchor_vy; /* from here the next velocity is tested: columns.c */
+    uint8_t reporting_source;                       /* that reported_id is of */
     uint8_t anchor_source;                          /* counted from 1 */
     int64_t anchor_time;                            /* ns */
 } track_t;
@@ -169,7 +171,7 @@ typedef struct {
     double survive;                       /* s */
 
     /* counted */
-    uint64_t refused_old, refused_ahead, refused_births, merged, clock_steps, crowded;
+    uint64_t refused_old, refused_ahead, refused_births, merged, resumed, clock_steps, crowded;
 
     /* learned */
     int64_t usual_step; /* ns: from scan to scan */
@@ -178,6 +180,8 @@ typedef struct {
     double followed_s, departures;   /* s that road users were followed; how many were lost where they might be seen */
     double miss_runs[MISS_BINS];     /* of road users that were seen again: misses in a row */
     double repeat_misses[MISS_BINS]; /* those of them that were followed by another miss */
+    float arrival_x[MAX_ARRIVALS], arrival_y[MAX_ARRIVALS]; /* m: where road users were first seen, the last ones */
+    uint64_t arrivals;                                      /* how many there were */
     source_t sources[SOURCES];
     conflict_t conflicts[MAX_CONFLICTS];
 } fusion_t;
@@ -211,7 +215,8 @@ enum { /* features that can be left out, to measure what each is worth */
        NO_MERGE = 64,
        NO_CLASS = 128,
        NO_GLOBAL = 256,
-       NO_CLOCK = 512
+       NO_CLOCK = 512,
+       NO_RESUME = 1024
 };
 
 size_t fusion_size(int32_t capacity);

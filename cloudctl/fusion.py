@@ -140,8 +140,8 @@ class Fusion:
 
     def stats(self) -> dict[str, Any]:
         """Return counts: tracks, scans too old and too far ahead, times that the time was set anew, detections left out
-        where they were too many in one
-        place, births refused for want of room, merged; of each source its health; the wrong claims; and `warnings`,
+        where they were too many in one place, births refused for want of room, tracks merged, lost tracks resumed; of
+        each source its health; the wrong claims; and `warnings`,
         each with its remedy.
 
         A source's health: scans, late, refused, detections; sigma (m), bias_x, bias_y (m), lag (s), p_detect and

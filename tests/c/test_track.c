@@ -186,6 +186,29 @@ static void test_a_rough_ride(void)
     free(scratch);
 }
 
+/* Thirty on their lanes, each hidden for 1.2 s now and then, amid clutter that fills the gates of the lost at times; every
+ * third scan is late. */
+static void test_lost_road_users_go_on_under_their_ids(void)
+{
+    void *scratch;
+    fusion_t *fusion = fresh(&scratch);
+    detection_t z[MOST];
+    for (int k = 0; k < 1200; k++) {
+        int64_t t = 1000000000 + k * 100000000LL;
+        int n = 0, clutter = k % 200 < 190 ? (int)uniform(0, 6) : MOST - 30;
+        for (int j = 0; j < 30; j++)
+            if ((k + 17 * j) % 80 >= 12)
+                z[n++] = at(fmod(5.0 * j + 0.8 * k, 150.0) + normal(0.2), 6.0 * j + normal(0.2));
+        for (int j = 0; j < clutter; j++)
+            z[n++] = at(uniform(0, 150), uniform(-5, clutter > 100 ? 20 : 180));
+        fusion_update(fusion, t - (k % 3 == 2) * 30000000, k % 2, z, n, scratch);
+        sane(fusion, t);
+    }
+    CHECK(fusion->resumed > 100);
+    free(fusion);
+    free(scratch);
+}
+
 static void test_what_is_not_finite_is_refused(void)
 {
     void *scratch;
@@ -252,6 +275,7 @@ int main(void)
     test_too_old_is_counted_and_refused();
     test_determinism_and_no_allocation();
     test_a_rough_ride();
-    puts("8 passed");
+    test_lost_road_users_go_on_under_their_ids();
+    puts("9 passed");
     return 0;
 }
