@@ -8,6 +8,7 @@ that the next owner has accepted and passed on, and of its first advisory. `FAIL
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -178,7 +179,7 @@ async def fail_over(trial: Trial) -> Failover:
     advised = next(arrival.t for arrival in trial.arrivals if arrival.epoch > epoch)
     trial.restart(owner)
 
-    pauses = [after - before for before, after in zip(steady, steady[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(steady)]
     return Failover(
         accepted=(accepted - killed) / SECOND,
         advised=(advised - killed) / SECOND,
