@@ -4,6 +4,7 @@ again.
 
 import asyncio
 import contextlib
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -163,9 +164,9 @@ def test_a_vehicle_whose_clock_is_off_reports_it_once_and_keeps_no_advice_too_lo
             "car", port=mosquitto.port, now=lambda: wall.now() + int(shift * SECOND), on_trouble=troubles.append
         ) as vehicle:
             await when(vehicle.connected.is_set)
-            guard = Guard()
+            guard, numbers = Guard(), itertools.count()
             while vehicle.received < 6:
-                item = advisory("brief", valid_s=0.5)
+                item = advisory(f"a{next(numbers)}", valid_s=0.5)
                 egress.advise(item, msgspec.json.encode(item))
                 assert not guard.is_over(), f"received {vehicle.received}"
                 await asyncio.sleep(0.1)
