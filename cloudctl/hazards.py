@@ -34,6 +34,9 @@ class Hazards:
     def check(self, code: CompiledCode, t: int, gateway: str, hazard: Hazard, offset: int) -> None:
         """Raise RejectedMessage for a hazard, received at `t` ns, that no vehicle could be warned of; its times are by
         a clock `offset` ns ahead."""
+        if (gateway, hazard.rsu, hazard.id) in self._hazards and hazard.end - offset <= t:
+            return  # it is withdrawn: where it was, and when it was to begin, is of no concern any more
+
         if hazard.end <= hazard.start:
             raise RejectedMessage(
                 field="end",
@@ -48,8 +51,7 @@ class Hazards:
                 rule="must not be empty",
                 remedy="name the hazard, and say what it is: works, accident, ice, ...",
             )
-        is_known = (gateway, hazard.rsu, hazard.id) in self._hazards
-        _check_times(t, hazard, offset, is_known)
+        _check_times(t, hazard, offset)
 
         if hazard.lane is None and hazard.polygon is None:
             raise RejectedMessage(
@@ -105,9 +107,8 @@ class Hazards:
         return self._hazards.pop(min(keys, key=lambda key: self._hazards[key].end))
 
 
-def _check_times(t: int, hazard: Hazard, offset: int, is_known: bool) -> None:
-    """Raise RejectedMessage for a hazard that is over, or lasts too long. One that is known may be withdrawn by an end
-    in the past."""
+def _check_times(t: int, hazard: Hazard, offset: int) -> None:
+    """Raise RejectedMessage for a hazard that is over, or lasts too long."""
     end = hazard.end - offset
     if end > t + MAX_AHEAD:
         raise RejectedMessage(
@@ -116,7 +117,7 @@ def _check_times(t: int, hazard: Hazard, offset: int, is_known: bool) -> None:
             rule=f"is more than {MAX_AHEAD // DAY} days ahead",
             remedy="send ns of UTC since 1970; send a hazard that lasts longer again before it is over",
         )
-    if end <= t and not is_known:
+    if end <= t:
         raise RejectedMessage(
             field="end",
             value=hazard.end,
@@ -168,7 +169,7 @@ def _check_polygon(code: CompiledCode, hazard: Hazard, polygon: tuple[tuple[floa
                 rule=f"must be degrees within {MAX_DISTANCE:.0f} m of the intersection",
                 remedy="check the order (lat, lon) and the datum (WGS-84 / CGCS2000)",
             )
-    if not len(covered(code, hazard).stretches):
+    if not len(covered(code, msgspec.structs.replace(hazard, lane=None, s=None)).stretches):
         raise RejectedMessage(
             field="polygon",
             value=f"{len(polygon)} points",

@@ -170,6 +170,31 @@ def test_a_known_hazard_is_withdrawn_by_an_end_that_is_past(engine: Engine, code
     assert len(engine.intersections[code.code.id].hazards) == 0
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lane": None},
+        {"lane": "a lane of an earlier revision"},
+        {"kind": ""},
+        {"start": T + 30 * SECOND},  # it was not to begin before
+        {"start": T, "s": [20.0, 10.0]},
+        {"lane": None, "polygon": [[0.0, 0.0]]},
+    ],
+)
+def test_a_withdrawal_needs_no_more_than_the_id(engine: Engine, code: CompiledCode, changes: dict) -> None:
+    hazards = engine.intersections[code.code.id].hazards
+    assert not feed(engine, "hazard", body(code, start=T + 20 * SECOND, end=T + MIN))
+    assert feed(engine, "hazard", body(code, **{**changes, "id": "another", "end": T - SECOND})), "it was never known"
+    assert not feed(engine, "hazard", body(code, **{**changes, "end": T - SECOND}))
+    assert len(hazards) == 0
+
+
+def test_a_polygon_that_covers_nothing_is_refused_beside_a_lane_too(engine: Engine, code: CompiledCode) -> None:
+    lat, lon = code.origin.lat, code.origin.lon
+    corner = [[lat + 0.01, lon + 0.01], [lat + 0.011, lon + 0.01], [lat + 0.011, lon + 0.011]]
+    assert [reject.field for reject in feed(engine, "hazard", body(code, polygon=corner))] == ["polygon"]
+
+
 def test_hazards_are_bounded_and_no_gateway_takes_anothers_room(code: CompiledCode) -> None:
     table, gone = Hazards(), []
     one = Hazard(1, "r", "h", "works", T, T, T + 2 * MIN, code.lane_ids[0])
