@@ -7,7 +7,7 @@ import msgspec
 
 from .clock import SECOND
 from .codes import CompiledCode
-from .ingest.rejections import RejectedMessage
+from .ingest.rejections import NOT_PRINTABLE, RejectedMessage
 from .lane_stretches import covered, path_of
 from .schema import Hazard
 
@@ -51,6 +51,8 @@ class Hazards:
                 rule="must not be empty",
                 remedy="name the hazard, and say what it is: works, accident, ice, ...",
             )
+        if not (hazard.id + hazard.kind).isprintable():
+            raise RejectedMessage("id, kind", repr((hazard.id, hazard.kind)), NOT_PRINTABLE, "send plain words")
         _check_times(t, hazard, offset)
 
         if hazard.lane is None and hazard.polygon is None:
@@ -66,6 +68,16 @@ class Hazards:
             raise RejectedMessage("s", hazard.s, "is m along a lane, and no lane is named", "send lane, or leave s out")
         if hazard.polygon is not None:
             _check_polygon(code, hazard, hazard.polygon)
+
+    def usable(
+        self, code: CompiledCode, t: int, gateway: str, hazard: Hazard, offset: int
+    ) -> tuple[Hazard, list[RejectedMessage]]:
+        """Return a hazard without what of it cannot be used, and why that is refused; see `check` for the rest."""
+        self.check(code, t, gateway, hazard, offset)
+        if hazard.text.isprintable():
+            return hazard, []
+        rejection = RejectedMessage("text", repr(hazard.text), NOT_PRINTABLE, "send one line of plain words")
+        return msgspec.structs.replace(hazard, text=""), [rejection]
 
     def put(self, t: int, gateway: str, hazard: Hazard, offset: int) -> list[Hazard]:
         """Accept a hazard that was checked, received at `t` ns; return those that were dropped for it. One that is over

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from messages_to_an_engine import feed
+from messages_to_an_engine import feed, perception
 from stage import Stage, T
 
 from cloudctl.clock import SECOND
@@ -193,6 +193,20 @@ def test_a_polygon_that_covers_nothing_is_refused_beside_a_lane_too(engine: Engi
     lat, lon = code.origin.lat, code.origin.lon
     corner = [[lat + 0.01, lon + 0.01], [lat + 0.011, lon + 0.01], [lat + 0.011, lon + 0.011]]
     assert [reject.field for reject in feed(engine, "hazard", body(code, polygon=corner))] == ["polygon"]
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "two\nlines", "\u202egnorw", "\x00", "\x7f"])
+def test_no_character_that_is_not_printed_reaches_a_vehicle_or_a_log(
+    engine: Engine, code: CompiledCode, text: str
+) -> None:
+    (reject,) = feed(engine, "hazard", body(code, text=f"works {text}"))
+    assert reject.field == "text"
+    (kept,) = engine.intersections[code.code.id].hazards.now(T + SECOND)
+    assert kept.text == "", "the hazard is used without it"
+    for changes in ({"kind": text}, {"id": text}):
+        assert [reject.field for reject in feed(engine, "hazard", body(code, **changes))] == ["id, kind"]
+    assert [reject.field for reject in feed(engine, "perception", perception(code, s=text))] == ["s"]
+    assert not feed(engine, "hazard", body(code, id="工程", kind="travaux", text="chaussée glissante"))
 
 
 def test_hazards_are_bounded_and_no_gateway_takes_anothers_room(code: CompiledCode) -> None:
