@@ -7,7 +7,7 @@ import msgspec
 
 from .clock import SECOND
 from .codes import CompiledCode
-from .ingest.rejections import RejectedMessage
+from .ingest.rejections import NOT_PRINTABLE, RejectedMessage
 from .lane_stretches import covered, path_of
 from .schema import Hazard
 
@@ -34,6 +34,9 @@ class Hazards:
     def check(self, code: CompiledCode, t: int, gateway: str, hazard: Hazard, offset: int) -> None:
         """Raise RejectedMessage for a hazard, received at `t` ns, that no vehicle could be warned of; its times are by
         a clock `offset` ns ahead."""
+        if (gateway, hazard.rsu, hazard.id) in self._hazards and hazard.end - offset <= t:
+            return  # it is withdrawn: where it was, and when it was to begin, is of no concern any more
+
         if hazard.end <= hazard.start:
             raise RejectedMessage(
                 field="end",
@@ -48,8 +51,9 @@ class Hazards:
                 rule="must not be empty",
                 remedy="name the hazard, and say what it is: works, accident, ice, ...",
             )
-        is_known = (gateway, hazard.rsu, hazard.id) in self._hazards
-        _check_times(t, hazard, offset, is_known)
+        if not (hazard.id + hazard.kind).isprintable():
+            raise RejectedMessage("id, kind", repr((hazard.id, hazard.kind)), NOT_PRINTABLE, "send plain words")
+        _check_times(t, hazard, offset)
 
         if hazard.lane is None and hazard.polygon is None:
             raise RejectedMessage(
@@ -64,6 +68,16 @@ class Hazards:
             raise RejectedMessage("s", hazard.s, "is m along a lane, and no lane is named", "send lane, or leave s out")
         if hazard.polygon is not None:
             _check_polygon(code, hazard, hazard.polygon)
+
+    def usable(
+        self, code: CompiledCode, t: int, gateway: str, hazard: Hazard, offset: int
+    ) -> tuple[Hazard, list[RejectedMessage]]:
+        """Return a hazard without what of it cannot be used, and why that is refused; see `check` for the rest."""
+        self.check(code, t, gateway, hazard, offset)
+        if hazard.text.isprintable():
+            return hazard, []
+        rejection = RejectedMessage("text", repr(hazard.text), NOT_PRINTABLE, "send one line of plain words")
+        return msgspec.structs.replace(hazard, text=""), [rejection]
 
     def put(self, t: int, gateway: str, hazard: Hazard, offset: int) -> list[Hazard]:
         """Accept a hazard that was checked, received at `t` ns; return those that were dropped for it. One that is over
@@ -105,9 +119,8 @@ class Hazards:
         return self._hazards.pop(min(keys, key=lambda key: self._hazards[key].end))
 
 
-def _check_times(t: int, hazard: Hazard, offset: int, is_known: bool) -> None:
-    """Raise RejectedMessage for a hazard that is over, or lasts too long. One that is known may be withdrawn by an end
-    in the past."""
+def _check_times(t: int, hazard: Hazard, offset: int) -> None:
+    """Raise RejectedMessage for a hazard that is over, or lasts too long."""
     end = hazard.end - offset
     if end > t + MAX_AHEAD:
         raise RejectedMessage(
@@ -116,7 +129,7 @@ def _check_times(t: int, hazard: Hazard, offset: int, is_known: bool) -> None:
             rule=f"is more than {MAX_AHEAD // DAY} days ahead",
             remedy="send ns of UTC since 1970; send a hazard that lasts longer again before it is over",
         )
-    if end <= t and not is_known:
+    if end <= t:
         raise RejectedMessage(
             field="end",
             value=hazard.end,
@@ -168,7 +181,7 @@ def _check_polygon(code: CompiledCode, hazard: Hazard, polygon: tuple[tuple[floa
                 rule=f"must be degrees within {MAX_DISTANCE:.0f} m of the intersection",
                 remedy="check the order (lat, lon) and the datum (WGS-84 / CGCS2000)",
             )
-    if not len(covered(code, hazard).stretches):
+    if not len(covered(code, msgspec.structs.replace(hazard, lane=None, s=None)).stretches):
         raise RejectedMessage(
             field="polygon",
             value=f"{len(polygon)} points",

@@ -132,7 +132,12 @@ class Sensing:
         known = {state.sensor for state in self._states.values() if state.rsu == body.rsu}
         refused: list[RejectedMessage] = []
         used = []
+        contradicted = _contradicted(body.sensors)
         for k, sensor in enumerate(body.sensors):
+            if sensor.id in contradicted:
+                rule = "has more than one health in the message, and they differ: none of them is used"
+                refused.append(RejectedMessage(f"s[{k}].id", sensor.id, rule, "send the health of each sensor once"))
+                continue
             if sensor.id not in known:
                 names = ", ".join(sorted(known)) or "none"
                 remedy = "declare it in hello, or send its perception first"
@@ -353,3 +358,9 @@ def _explaining_datum(world: World, rows: NDArray[np.bool_]) -> str:
         if np.count_nonzero(path >= 0) >= MIN_EXPLAINED * len(tracks):
             return datum
     return ""
+
+
+def _contradicted(sensors: Iterable[SensorHealth]) -> set[str]:
+    """Return the sensors that a message has more than one health of, not all the same."""
+    first: dict[str, SensorHealth] = {}
+    return {health.id for health in sensors if first.setdefault(health.id, health) != health}

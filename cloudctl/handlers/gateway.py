@@ -154,5 +154,4 @@ def examine(
     state = intersections[intersection]
     if isinstance(body, Health):
         return state.sensing.usable(body)
-    state.hazards.check(state.code, t, gateway, body, offset)
-    return body, []
+    return state.hazards.usable(state.code, t, gateway, body, offset)

@@ -11,6 +11,8 @@ from ..validation import UNDECODABLE, join, violation_of
 T = TypeVar("T")
 MAX_VALUE_LENGTH = 80  # characters of a refused value that are sent back
 MAX_NETWORK_AGE = 10 * SECOND  # no network explains an older message: a clock is wrong
+# Names and texts go to vehicles, logs and pages as they are: none may move a cursor or turn what stands beside it
+NOT_PRINTABLE = "must not hold control characters, line breaks or marks of writing direction"
 MAX_FUTURE = 100 * MS  # of an event ahead of the node's clock, after its gateway's offset is taken off
 
 

@@ -9,7 +9,7 @@ from math import isfinite
 from ..geo import Origin
 from ..metrics import Metrics
 from ..schema import MAX_SENSORS, Sensor
-from .rejections import RejectedMessage
+from .rejections import NOT_PRINTABLE, RejectedMessage
 
 MAX_ORIGIN_DISTANCE = 2000.0  # m of a message's origin from its intersection
 RESERVED_SENSORS = 4  # of an intersection's, kept free for each of its other gateways
@@ -47,6 +47,9 @@ class Sources(dict[tuple[str, str], Source]):
         source = self.get((rsu, sensor))
         if source is not None:
             return source
+
+        if not sensor.isprintable():
+            raise RejectedMessage("s", repr(sensor), NOT_PRINTABLE, "name the sensor in letters, digits and marks")
 
         # Sensors are named by senders: no gateway may use up the numbers that another one needs.
         counts = self._sensor_counts[intersection]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from messages_to_an_engine import feed
+from messages_to_an_engine import feed, perception
 from stage import Stage, T
 
 from cloudctl.clock import SECOND
@@ -168,6 +168,45 @@ def test_a_known_hazard_is_withdrawn_by_an_end_that_is_past(engine: Engine, code
     assert feed(engine, "hazard", body(code)) == []
     assert feed(engine, "hazard", body(code, t=T + SECOND, start=T, end=T + SECOND), t=T + SECOND) == []
     assert len(engine.intersections[code.code.id].hazards) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lane": None},
+        {"lane": "a lane of an earlier revision"},
+        {"kind": ""},
+        {"start": T + 30 * SECOND},  # it was not to begin before
+        {"start": T, "s": [20.0, 10.0]},
+        {"lane": None, "polygon": [[0.0, 0.0]]},
+    ],
+)
+def test_a_withdrawal_needs_no_more_than_the_id(engine: Engine, code: CompiledCode, changes: dict) -> None:
+    hazards = engine.intersections[code.code.id].hazards
+    assert not feed(engine, "hazard", body(code, start=T + 20 * SECOND, end=T + MIN))
+    assert feed(engine, "hazard", body(code, **{**changes, "id": "another", "end": T - SECOND})), "it was never known"
+    assert not feed(engine, "hazard", body(code, **{**changes, "end": T - SECOND}))
+    assert len(hazards) == 0
+
+
+def test_a_polygon_that_covers_nothing_is_refused_beside_a_lane_too(engine: Engine, code: CompiledCode) -> None:
+    lat, lon = code.origin.lat, code.origin.lon
+    corner = [[lat + 0.01, lon + 0.01], [lat + 0.011, lon + 0.01], [lat + 0.011, lon + 0.011]]
+    assert [reject.field for reject in feed(engine, "hazard", body(code, polygon=corner))] == ["polygon"]
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "two\nlines", "\u202egnorw", "\x00", "\x7f"])
+def test_no_character_that_is_not_printed_reaches_a_vehicle_or_a_log(
+    engine: Engine, code: CompiledCode, text: str
+) -> None:
+    (reject,) = feed(engine, "hazard", body(code, text=f"works {text}"))
+    assert reject.field == "text"
+    (kept,) = engine.intersections[code.code.id].hazards.now(T + SECOND)
+    assert kept.text == "", "the hazard is used without it"
+    for changes in ({"kind": text}, {"id": text}):
+        assert [reject.field for reject in feed(engine, "hazard", body(code, **changes))] == ["id, kind"]
+    assert [reject.field for reject in feed(engine, "perception", perception(code, s=text))] == ["s"]
+    assert not feed(engine, "hazard", body(code, id="工程", kind="travaux", text="chaussée glissante"))
 
 
 def test_hazards_are_bounded_and_no_gateway_takes_anothers_room(code: CompiledCode) -> None:

@@ -214,6 +214,21 @@ def test_health_of_sensors_that_there_are_not_is_refused(code: CompiledCode) -> 
     assert reject.field == "s[0].hz"
 
 
+def test_of_two_healths_of_a_sensor_that_differ_none_is_used_and_the_same_twice_is_one(code: CompiledCode) -> None:
+    road = Road(code)
+    road.drive(0.5)
+    alive, dead = SensorHealth("fused", True), SensorHealth("fused", False)
+    for healths in ((alive, dead), (dead, alive), (dead, dead, alive)):
+        rejects = road.health("r1", *healths)
+        assert {reject.field for reject in rejects} == {f"s[{k}].id" for k in range(len(healths))}
+        assert all("differ" in reject.rule for reject in rejects)
+        assert not road.degraded(road.drive(1.5))
+        road.drive(10)  # the same part is answered again
+
+    assert not road.health("r1", dead, dead)
+    assert any("dead" in reason for reason in road.degraded(road.drive(1.5)))
+
+
 @pytest.mark.parametrize(
     ("sensor", "field"),
     [
