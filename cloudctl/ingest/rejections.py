@@ -28,9 +28,40 @@ class RejectedMessage(CloudctlError):
 
 
 class StaleMessage(RejectedMessage):
-    """A message is too old, or in the future; `age` in ns."""
+    """A message is too old, or in the future. Its words are made when they are read: where a node cannot keep up, many
+    messages are refused and few of the refusals are sent."""
 
-    age = 0
+    def __init__(self, t: int, age: int, max_age: int, offset: int) -> None:
+        """All in ns: of the message, by a clock that is taken to be `offset` ahead."""
+        CloudctlError.__init__(self, t, age)
+        self.field = "t"
+        self.value = str(t)
+        self.age = age
+        self._max_age = max_age
+        self._offset = offset
+
+    def __getattr__(self, name: str) -> str:
+        """Make the words, when one of them is first read."""
+        if name not in ("rule", "remedy"):
+            raise AttributeError(name)
+        self.rule, self.remedy = self._words()
+        return self.rule if name == "rule" else self.remedy
+
+    def __str__(self) -> str:
+        return self.rule
+
+    def _words(self) -> tuple[str, str]:
+        cause = ""
+        if abs(self.age) > MAX_NETWORK_AGE:
+            cause = (
+                f", by a clock taken to be {self._offset / SECOND:+.3f} s ahead of the node's: "
+                "it is set wrong, or has stepped since it was compared"
+            )
+        if self.age > self._max_age:
+            rule = f"is {self.age / SECOND:.3f} s old; at most {self._max_age / SECOND:.1f} s is accepted{cause}"
+            return rule, "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known"
+        rule = f"is {-self.age / SECOND:.3f} s in the future{cause}"
+        return rule, "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync"
 
 
 def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
@@ -42,22 +73,7 @@ def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
     age = t_rx - event
     if -MAX_FUTURE <= age <= max_age:
         return event
-
-    cause = ""
-    if abs(age) > MAX_NETWORK_AGE:
-        cause = (
-            f", by a clock taken to be {offset / SECOND:+.3f} s ahead of the node's: "
-            "it is set wrong, or has stepped since it was compared"
-        )
-    if age > max_age:
-        rule = f"is {age / SECOND:.3f} s old; at most {max_age / SECOND:.1f} s is accepted{cause}"
-        remedy = "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known"
-    else:
-        rule = f"is {-age / SECOND:.3f} s in the future{cause}"
-        remedy = "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync"
-    stale = StaleMessage("t", t, rule, remedy)
-    stale.age = age
-    raise stale
+    raise StaleMessage(t, age, max_age, offset)
 
 
 def wrong_version(version: int) -> RejectedMessage:

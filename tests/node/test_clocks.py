@@ -1,6 +1,7 @@
 """Clock offsets and advisory ids, with steps and restarts that nobody wrote by hand."""
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import Stage
@@ -9,6 +10,7 @@ from cloudctl import planner
 from cloudctl.clock import MS, SECOND
 from cloudctl.codes import CompiledCode
 from cloudctl.ingest.gateways import MAX_ROUND_TRIP, MAX_SYNC_AGE, TIMESTAMPING, Gateway
+from cloudctl.ingest.rejections import StaleMessage, check_time
 from cloudctl.metrics import Metrics
 from cloudctl.node.clock_steps import Timekeeper
 from cloudctl.schema import RawMessage
@@ -109,3 +111,13 @@ def test_no_two_runs_give_an_id_twice_whatever_the_clock_did_between_them(code: 
             ids += [advisory.id for advisory in advisory_filter.choose(snapshot, planner.plan(snapshot))]
     assert len(ids) >= 3 * len(begun)
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(("age", "words"), [(5 * SECOND, "is 5.000 s old"), (-2 * SECOND, "is 2.000 s in the future")])
+def test_the_words_for_a_stale_message_are_made_when_they_are_read(age: int, words: str) -> None:
+    with pytest.raises(StaleMessage) as refused:
+        check_time(T, T - age, 0, SECOND)
+    assert not {"rule", "remedy"} & vars(refused.value).keys()
+    assert refused.value.rule.startswith(words)
+    assert refused.value.remedy
+    assert str(refused.value) == refused.value.rule

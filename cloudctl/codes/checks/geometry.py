@@ -192,57 +192,43 @@ def _stop_lines(code: IntersectionCode, arc_lengths_of_all: dict[str, F8]) -> It
 
 
 def _conflicts(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> Iterator[Finding]:
-    positions, path_lengths = (
-        _places(code, lines, arc_lengths_of_all),
-        {name: float(along[-1]) for name, along in arc_lengths_of_all.items()},
+    if not code.conflicts:
+        return
+    order = {name: index for index, name in enumerate(arc_lengths_of_all)}
+    paths = np.array([(order[conflict.a], order[conflict.b]) for conflict in code.conflicts])
+    s = np.array([(conflict.s_a, conflict.s_b) for conflict in code.conflicts], float)
+    path_lengths = np.array([along[-1] for along in arc_lengths_of_all.values()])
+    is_beyond = ~((s >= -MAX_OVERRUN) & (s <= path_lengths[paths] + MAX_OVERRUN))
+
+    # All lines are laid end to end, to find the places on all of them at once.
+    begins = np.cumsum([0.0, *(path_lengths[:-1] + 1.0)])
+    along_all = np.concatenate(
+        [along + begin for along, begin in zip(arc_lengths_of_all.values(), begins, strict=True)]
     )
-    for index, conflict in enumerate(code.conflicts):
-        for field, s, path in (("s_a", conflict.s_a, conflict.a), ("s_b", conflict.s_b, conflict.b)):
-            path_length = path_lengths[path]
-            if not -MAX_OVERRUN <= s <= path_length + MAX_OVERRUN:
+    points = np.concatenate(list(lines.values()))
+    positions = begins[paths] + np.clip(s, 0.0, path_lengths[paths])
+    x, y = (np.interp(positions, along_all, points[:, axis]) for axis in (0, 1))
+    gaps = np.hypot(x[:, 0] - x[:, 1], y[:, 0] - y[:, 1])
+
+    for index in np.flatnonzero(is_beyond.any(axis=1) | (gaps > MAX_CONFLICT_GAP)).tolist():
+        conflict = code.conflicts[index]
+        for side, field, path in ((0, "s_a", conflict.a), (1, "s_b", conflict.b)):
+            if is_beyond[index, side]:
                 yield fault(
                     entity=f"{conflict.a}/{conflict.b}",
                     field=field,
-                    value=s,
-                    rule=f"must lie on the path of {path}, 0 .. {path_length:.1f} m",
+                    value=(conflict.s_a, conflict.s_b)[side],
+                    rule=f"must lie on the path of {path}, 0 .. {path_lengths[paths[index, side]]:.1f} m",
                     remedy="compute conflict points anew",
                 )
-
-        gap = hypot(*(positions[2 * index] - positions[2 * index + 1]).tolist())
-        if gap > MAX_CONFLICT_GAP:
+        if gaps[index] > MAX_CONFLICT_GAP:
             yield fault(
                 entity=f"{conflict.a}/{conflict.b}",
                 field="s_a, s_b",
                 value=f"{conflict.s_a}, {conflict.s_b}",
-                rule=f"the two places are {gap:.1f} m apart, more than {MAX_CONFLICT_GAP:.0f} m",
+                rule=f"the two places are {gaps[index]:.1f} m apart, more than {MAX_CONFLICT_GAP:.0f} m",
                 remedy="compute conflict points anew",
             )
-
-
-def _places(code: IntersectionCode, lines: dict[str, F8], arc_lengths_of_all: dict[str, F8]) -> F8:
-    """Return where the conflict points lie, on a then on b: float64[2 n, 2]; all lines are laid end to end to find them
-    at once."""
-    if not code.conflicts:
-        return np.empty((0, 2))
-
-    offset_of_path = dict(
-        zip(
-            arc_lengths_of_all,
-            np.cumsum([0.0, *(float(along[-1]) + 1.0 for along in arc_lengths_of_all.values())]).tolist(),
-            strict=False,
-        )
-    )
-
-    offsets = np.concatenate([along + offset_of_path[name] for name, along in arc_lengths_of_all.items()])
-    points = np.concatenate(list(lines.values()))
-
-    positions = [
-        offset_of_path[path] + min(max(s, 0.0), float(arc_lengths_of_all[path][-1]))
-        for conflict in code.conflicts
-        for path, s in ((conflict.a, conflict.s_a), (conflict.b, conflict.s_b))
-    ]
-
-    return np.stack([np.interp(positions, offsets, points[:, 0]), np.interp(positions, offsets, points[:, 1])], axis=1)
 
 
 def _areas(code: IntersectionCode, origin: Origin) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Checks of signals: groups control something, kinds fit, no plan shows two conflicting protected greens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..findings import Finding, Severity, fault
 from ..model import Conflict, IntersectionCode
@@ -58,13 +58,14 @@ def signal_faults(code: IntersectionCode) -> Iterator[Finding]:
             remedy="add them, or correct control",
         )
 
-    yield from _exceptions(code)
-    yield from _plans(code)
-
-
-def _exceptions(code: IntersectionCode) -> Iterator[Finding]:
-    """Yield the faults of listed exceptions: a pair of two groups, once, that conflicts, with its reason."""
     conflicting = _conflicting(code)
+    yield from _exceptions(code, conflicting)
+    yield from _plans(code, conflicting)
+
+
+def _exceptions(code: IntersectionCode, conflicting: Mapping[tuple[int, int], Conflict]) -> Iterator[Finding]:
+    """Yield the faults of listed exceptions: a pair of two groups, once, that conflicts, with its reason.
+    `conflicting`: as `_conflicting` returns it."""
     listed_pairs: set[tuple[int, int]] = set()
 
     for exception in code.signal_exceptions:
@@ -115,13 +116,13 @@ def _conflicting(code: IntersectionCode) -> dict[tuple[int, int], Conflict]:
     }
 
 
-def _plans(code: IntersectionCode) -> Iterator[Finding]:
+def _plans(code: IntersectionCode, conflicting: Mapping[tuple[int, int], Conflict]) -> Iterator[Finding]:
     index_of_group = {group.id: index for index, group in enumerate(code.signal_groups)}
     excepted_pairs = {
         (min(exception.a, exception.b), max(exception.a, exception.b)) for exception in code.signal_exceptions
     }
     # Exceptions state why two groups may show green together all the same
-    conflicting_pairs = {pair: conflict for pair, conflict in _conflicting(code).items() if pair not in excepted_pairs}
+    conflicting_pairs = {pair: conflict for pair, conflict in conflicting.items() if pair not in excepted_pairs}
 
     for plan in code.plans:
         if not plan.phases:
