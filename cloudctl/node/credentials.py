@@ -31,9 +31,7 @@ NODE_NAME = "node"  # the name that may read and write everything at the broker
 BROKER_NAME = "broker"
 NODE_NAMES = re.compile(rf"{NODE_NAME}(-\d+)?")  # of a node, and of several
 EDGE_NAMES = re.compile(r"edge-[A-Za-z0-9._-]{1,59}")  # of an edge whose broker passes on to this one
-RESERVED_NAMES = re.compile(
-    rf"{NODE_NAMES.pattern}|{EDGE_NAMES.pattern}|{BROKER_NAME}|{OPERATOR_NAME}|etcd|root|\.\.?"
-)
+RESERVED_NAMES = re.compile(rf"{NODE_NAMES.pattern}|{EDGE_NAMES.pattern}|{BROKER_NAME}|{OPERATOR_NAME}|etcd|root|\.\.?")
 
 
 class CredentialError(CloudctlError, RuntimeError):

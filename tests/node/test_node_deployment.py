@@ -15,8 +15,8 @@ import pytest
 from paths import ROOT
 from started_folder import StartedFolder
 
-from cloudctl.io import broker
 from cloudctl.__main__ import main
+from cloudctl.io import broker
 from cloudctl.node.deployment import DEPLOY, UNIT, DeployError, program, write_deployment
 from cloudctl.node.init_folder import Ports, init_folder
 
