@@ -61,6 +61,7 @@ class Page {
     else if (kind === Kind.EVENTS) store.events(value);
     else if (kind === Kind.STATUS) store.statuses.set(value.index, value);
     else if (kind === Kind.NODE) store.node = value;
+    else if (kind === Kind.CITY) store.city = value.nodes;
     else if (kind === Kind.DETAIL) this.detail(value);
     else if (kind === Kind.PLAYER) this.played(value);
     else if (kind === Kind.ERROR) this.connected("live", `${value.field} = ${value.value}: ${value.rule}. ${value.remedy}`);
@@ -319,6 +320,7 @@ class Page {
     this.player.show(this.store.player?.t ?? t, this.current);
     const { zone } = this.picture;
     element("overview").hidden = !zone;
+    element("nodes").hidden = !zone || !this.store.city.length;
     for (const name of ["signals", "advisories", "withheld", "sensors", "traffic", "latency"]) element(name).hidden = zone;
     if (zone) this.panels.zone();
     this.panels.show(this.current, zone ? null : snapshot, t);

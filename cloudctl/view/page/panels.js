@@ -174,6 +174,7 @@ export class Panels {
   }
 
   zone() {
+    this.once("nodes", this.store.city, () => this.nodes(this.store.city));
     const { overview, intersections } = this.store;
     if (!overview) return;
     this.once("overview", overview, () => {
@@ -186,6 +187,32 @@ export class Panels {
       body("overview").replaceChildren(make("p", { class: "counts" }, ...counts), table("Intersections worth a look", heads, rows));
     });
   }
+
+  /** Show every node of the city: how it is, its load, and below it what it serves, each with its epoch. */
+  nodes(rows) {
+    const open = new Set([...body("nodes").querySelectorAll("details[open]")].map((element) => element.dataset.node));
+    const heads = ["node", "state", "load %", "faults", "most frequent"];
+    const states = table("Nodes", heads, rows.map((row) => [
+      nodeName(row), nodeState(row), figure(100 * row.load, 0), `${row.faults}`,
+      row.troubles.map(({ name, count }) => `${name} ${count}`).join(", ") || "–",
+    ]));
+    const lists = rows.map((row) => {
+      const list = row.intersections.map(({ id, epoch }) => make("li", { text: epoch === null ? id : `${id}, epoch ${epoch}` }));
+      const summary = make("summary", { text: `${row.node}: ${row.intersections.length} intersections` });
+      return make("details", { "data-node": row.node, open: open.has(row.node) ? "" : null }, summary, make("ul", { class: "plain" }, ...list));
+    });
+    body("nodes").replaceChildren(states, ...lists);
+  }
+}
+
+function nodeName(row) {
+  const mark = make("span", { class: row.silent || row.faults ? "dot bad" : "dot", role: "img", "aria-label": row.silent || row.faults ? "in trouble" : "good" });
+  return make("span", {}, mark, row.own ? `${row.node} (this one)` : row.node);
+}
+
+function nodeState(row) {
+  if (row.silent) return `silent for ${figure(row.age_s, 0)} s`;
+  return row.edge ? "edge" : "serves";
 }
 
 function reject(row) {
