@@ -88,6 +88,7 @@ class Observer:
         viewer = Viewer(wake)
         self.viewers.append(viewer)
         viewer.put((FrameKind.HELLO, 0), self._hello)
+        self._show_city([viewer])
         for row in self._recent:
             viewer.add_event(row)
         return viewer
@@ -125,8 +126,6 @@ class Observer:
             viewer.vehicle, viewer.detailed = None, 0
             self._keep_hops()
 
-        if request.zone and not viewer.zone:
-            self._show_city([viewer])
         viewer.zone = viewer.zone if request.zone is None else request.zone
         self._watch_again()
 
@@ -355,7 +354,7 @@ class Observer:
         self._node_due = time_ns + SECOND
         if not 0 <= self._city_due - time_ns <= CITY_INTERVAL:
             self._city_due = time_ns + CITY_INTERVAL
-            self._show_city([viewer for viewer in self.viewers if viewer.zone])
+            self._show_city(self.viewers)
         body = {"t": time_ns / MS, "stages": self._latency.take(), "viewers": len(self.viewers)}
         for viewer in self.viewers:
             viewer.put((FrameKind.NODE, 0), json_frame(FrameKind.NODE, body | {"dropped": viewer.dropped}))

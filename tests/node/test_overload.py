@@ -102,7 +102,8 @@ def test_a_node_that_falls_behind_sheds_the_oldest_perception_and_no_signal_says
             signals, frames = overload.total("accept.signal"), overload.total("accept.perception")
             dropped = overload.total("drop.queue")
             overload.fall_behind()
-            await when(lambda: overload.total("accept.signal") == signals + FRAMES * count, 20, "every signal state")
+            wanted = signals + FRAMES * count
+            await when(lambda: overload.total("accept.signal") == wanted, 20, "every signal state")  # noqa: B023
             shed = overload.total("drop.queue") - dropped
             taken = overload.total("accept.perception") - frames
             assert taken in (FRAMES * count, FRAMES * count - shed), "each frame is taken in, or counted as shed"

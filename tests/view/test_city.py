@@ -34,7 +34,9 @@ def test_every_node_that_reports_has_one_row_and_no_bytes_do_harm(payloads: list
             report = msgspec.json.decode(payload, type=NodeReport)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
-        newest[report.node] = report
+        before = newest.get(report.node)
+        if before is None or before.t != report.t:  # the same one comes again after a reconnection
+            newest[report.node] = report
     rows = reports.rows()
     msgspec.json.encode(rows)
     assert [row["node"] for row in rows] == sorted(newest)
@@ -72,12 +74,10 @@ def test_the_zone_page_shows_every_node_with_its_intersections_epochs_load_and_f
             "troubles": [{"name": "drop.queue", "count": 12}], "intersections": [{"id": "Y-1", "epoch": None}],
         },
     ]  # fmt: skip
-    page.run("document.getElementById('zone').click()")
     page.run(f"cloudctl.store.city = {msgspec.json.encode(rows).decode()}; cloudctl.showPanels()")
     page.until("!document.getElementById('nodes').hidden && document.querySelector('#nodes details')")
     text = page.run("document.querySelector('#nodes').textContent")
     for words in ("north (this one)", "serves", "42", "X-1, epoch 7", "<b>edge-1", "silent for 45 s", "drop.queue 12"):
         assert words in text
-    page.run("document.getElementById('zone').click()")
-    page.run("cloudctl.showPanels()")
+    page.run("cloudctl.store.city = []; cloudctl.showPanels()")
     assert page.run("document.getElementById('nodes').hidden")

@@ -320,7 +320,10 @@ class Page {
     this.player.show(this.store.player?.t ?? t, this.current);
     const { zone } = this.picture;
     element("overview").hidden = !zone;
-    element("nodes").hidden = !zone || !this.store.city.length;
+    // a node of a city may serve a single intersection, or none at present: then there is no zone to look at
+    const hasNodes = this.store.city.length > 0 && (zone || this.store.intersections.length < 2);
+    element("nodes").hidden = !hasNodes;
+    if (hasNodes) this.panels.city();
     for (const name of ["signals", "advisories", "withheld", "sensors", "traffic", "latency"]) element(name).hidden = zone;
     if (zone) this.panels.zone();
     this.panels.show(this.current, zone ? null : snapshot, t);

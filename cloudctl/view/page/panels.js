@@ -174,7 +174,6 @@ export class Panels {
   }
 
   zone() {
-    this.once("nodes", this.store.city, () => this.nodes(this.store.city));
     const { overview, intersections } = this.store;
     if (!overview) return;
     this.once("overview", overview, () => {
@@ -188,18 +187,22 @@ export class Panels {
     });
   }
 
+  city() {
+    this.once("nodes", this.store.city, () => this.nodes(this.store.city));
+  }
+
   /** Show every node of the city: how it is, its load, and below it what it serves, each with its epoch. */
   nodes(rows) {
     const open = new Set([...body("nodes").querySelectorAll("details[open]")].map((element) => element.dataset.node));
-    const heads = ["node", "state", "load %", "faults", "most frequent"];
+    const heads = ["node", "state", "serves", "load %", "faults"];
     const states = table("Nodes", heads, rows.map((row) => [
-      nodeName(row), nodeState(row), figure(100 * row.load, 0), `${row.faults}`,
-      row.troubles.map(({ name, count }) => `${name} ${count}`).join(", ") || "–",
+      nodeName(row), nodeState(row), `${row.intersections.length}`, figure(100 * row.load, 0), `${row.faults}`,
     ]));
     const lists = rows.map((row) => {
       const list = row.intersections.map(({ id, epoch }) => make("li", { text: epoch === null ? id : `${id}, epoch ${epoch}` }));
-      const summary = make("summary", { text: `${row.node}: ${row.intersections.length} intersections` });
-      return make("details", { "data-node": row.node, open: open.has(row.node) ? "" : null }, summary, make("ul", { class: "plain" }, ...list));
+      const troubles = row.troubles.map(({ name, count }) => `${name} ${count}`).join(", ");
+      const summary = make("summary", { text: `${row.node}: what it serves${troubles ? `; since its start ${troubles}` : ""}` });
+      return make("details", { "data-node": row.node, open: open.has(row.node) ? "" : null }, summary, make("ul", {}, ...list));
     });
     body("nodes").replaceChildren(states, ...lists);
   }
