@@ -8,7 +8,6 @@ that the next owner has accepted and passed on, and of its first advisory. `FAIL
 
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -179,7 +179,7 @@ async def fail_over(trial: Trial) -> Failover:
     advised = next(arrival.t for arrival in trial.arrivals if arrival.epoch > epoch)
     trial.restart(owner)
 
-    pauses = [after - before for before, after in itertools.pairwise(steady)]
+    pauses = [after - before for before, after in pairwise(steady)]
     return Failover(
         accepted=(accepted - killed) / SECOND,
         advised=(advised - killed) / SECOND,

@@ -11,3 +11,5 @@ class NodeReport(Struct, frozen=True):
     intersections: list[str]
     counters: dict[str, int]
     is_edge: bool = True  # it owns what it has, and passes on to a region
+    epochs: dict[str, int] = {}  # of its intersections, where they are owned by leases
+    load: float = 0.0  # share of a core that its engine's steps took since the report before

@@ -134,7 +134,7 @@ def _step(engine: Engine, t: int, batch: tuple[RawMessage, ...], faults: Faults,
 
 def engine_of(recording: Recording, debug: bool = False) -> Engine:
     """Return a fresh engine of a recording's own codes and configuration. Raises RecordingError when it holds none."""
-    config, codes = setup_of(recording)
+    config, codes = setup_of(recording, with_added=False)  # these are inputs of its first step
     try:
         return Engine(codes, config, debug=debug)
     except ValueError as error:

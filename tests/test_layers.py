@@ -172,7 +172,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("routes",),
     ),
     "cloudctl.view": (
-        ("__init__", "columns", "errors", "events", "latency", "scene", "socket"),
+        ("__init__", "city", "columns", "errors", "events", "latency", "scene", "socket"),
         ("status", "viewers", "zone", "reasons"),
         ("detail",),
         ("observer",),

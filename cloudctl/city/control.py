@@ -61,20 +61,32 @@ class EdgeStatus(NamedTuple):
     age: float  # s
     intersections: list[str]
     counters: dict[str, int]  # of faults, drops and refusals, since it started
+    load: float = 0.0  # share of a core that its engine takes
 
 
-async def edges(broker: BrokerSection, now: int) -> list[EdgeStatus]:
-    """Return the edges that have reported to the region's broker of late, `now` in ns; what is no report is passed
-    over. Raises OSError, TimeoutError where there is no broker."""
-    reports = await read_retained(broker, MqttTopics.node_status("+"))
-    found = []
-    for _, payload in sorted(reports.items()):
+class Reports(NamedTuple):
+    """What edges, and nodes of the city itself, have reported of late."""
+
+    edges: list[EdgeStatus]
+    nodes: dict[str, EdgeStatus]  # by name
+
+
+async def reports(broker: BrokerSection, now: int) -> Reports:
+    """Return what has been reported to a broker of late, `now` in ns; what is no report is passed over. Raises OSError,
+    TimeoutError where there is no broker."""
+    retained = await read_retained(broker, MqttTopics.node_status("+"))
+    found = Reports([], {})
+    for _, payload in sorted(retained.items()):
         try:
             report = msgspec.json.decode(payload, type=NodeReport)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
+        age = (now - report.t) / SECOND
+        status = EdgeStatus(report.node, age, report.intersections, report.counters, report.load)
         if report.is_edge:
-            found.append(EdgeStatus(report.node, (now - report.t) / SECOND, report.intersections, report.counters))
+            found.edges.append(status)
+        else:
+            found.nodes[report.node] = status
     return found
 
 

@@ -104,11 +104,12 @@ def _status(args: argparse.Namespace) -> None:
 
     section = load(args.config).city
     city = asyncio.run(status(section)) if section.etcd else CityStatus([], [])
-    edges, notes = _edges(args.config)
+    reports, notes = _reports(args.config)
+    edges = reports.edges
 
     if args.json:
         rows = {
-            "nodes": [node._asdict() for node in city.nodes],
+            "nodes": [node._asdict() | _health(reports.nodes.get(node.node)) for node in city.nodes],
             "intersections": [place._asdict() for place in city.intersections],
             "edges": [edge._asdict() for edge in edges],
         }
@@ -117,15 +118,13 @@ def _status(args: argparse.Namespace) -> None:
         return
 
     for node in city.nodes:
-        print(f"{node.node:<16} {node.state:<8} {node.owned:>5} intersections  {node.address}  {node.version}")
+        print(
+            f"{node.node:<16} {node.state:<8} {node.owned:>5} intersections  {node.address}  {node.version}  "
+            f"{_report_words(reports.nodes.get(node.node))}".rstrip()
+        )
 
     for edge in edges:
-        worst = sorted(edge.counters.items(), key=lambda item: (-item[1], item[0]))[:MAX_COUNTERS]
-        counters = ", ".join(f"{name} {count}" for name, count in worst)
-        print(
-            f"{edge.edge:<16} {'edge':<8} {len(edge.intersections):>5} intersections  "
-            f"reported {edge.age:.0f} s ago  {counters}".rstrip()
-        )
+        print(f"{edge.edge:<16} {'edge':<8} {len(edge.intersections):>5} intersections  {_report_words(edge)}")
 
     for place in city.intersections:
         marks = [f"pinned to {place.pinned}"] if place.pinned else []
@@ -147,9 +146,24 @@ def _status(args: argparse.Namespace) -> None:
         print(f"note: {note}")
 
 
-def _edges(file: Path) -> tuple[list[Any], list[str]]:
-    """Return the edges that report to the broker of a node's file; and why they are not known, where it is away."""
-    from ..city.control import edges
+def _health(report: Any) -> dict[str, Any]:
+    """Return what a node has reported of itself, as values for programs; nothing where it has not."""
+    return {} if report is None else {"age": report.age, "load": report.load, "counters": report.counters}
+
+
+def _report_words(report: Any) -> str:
+    """Return what a node or edge has reported of itself, in words; "" where it has not."""
+    if report is None:
+        return ""
+    worst = sorted(report.counters.items(), key=lambda item: (-item[1], item[0]))[:MAX_COUNTERS]
+    counters = ", ".join(f"{name} {count}" for name, count in worst)
+    return f"load {100 * report.load:.0f} %, reported {report.age:.0f} s ago  {counters}".rstrip()
+
+
+def _reports(file: Path) -> tuple[Any, list[str]]:
+    """Return what edges and nodes have reported to the broker of a node's file; and why it is not known, where the
+    broker is away."""
+    from ..city.control import Reports, reports
     from ..clock import WallClock
     from ..node.broker_files import operator_section
     from ..node.config import load
@@ -157,12 +171,15 @@ def _edges(file: Path) -> tuple[list[Any], list[str]]:
 
     config = load(file)
     try:
-        return asyncio.run(edges(operator_section(config), WallClock().now())), []
+        return asyncio.run(reports(operator_section(config), WallClock().now())), []
     except CredentialError as error:
-        return [], [f"edges are not known: {error}"]
+        return Reports([], {}), [f"reports of nodes and edges are not known: {error}"]
     except (OSError, TimeoutError) as error:
         address = f"{config.broker.host}:{config.broker.port}"
-        return [], [f"edges are not known: the broker at {address} does not answer ({error or type(error).__name__})"]
+        reason = error or type(error).__name__
+        return Reports([], {}), [
+            f"reports of nodes and edges are not known: the broker at {address} does not answer ({reason})"
+        ]
 
 
 def _secure(args: argparse.Namespace) -> None:

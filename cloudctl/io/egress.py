@@ -42,6 +42,7 @@ MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; furth
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
 COPIES, CODES = MqttTopics.copies(""), MqttTopics.codes("")
+NODES = MqttTopics.node_status("").partition("//")[0] + "/"
 VEHICLES = f"{MqttTopics.ROOT}/vehicles/"
 
 OnVehicleMessage = Callable[[str, str, bytes], None]  # kind, vehicle, body
@@ -89,6 +90,8 @@ class Egress:
         signer: "Signer | None" = None,
     ) -> None:
         """`signer`, where given, signs every advisory."""
+        # gets what each node of the city reports of itself; None: it is not asked for
+        self.on_node_report: Callable[[bytes], None] | None = None
         self.on_copy: Callable[[bytes], None] | None = None  # gets what other nodes advise; None: it is not asked for
         self.is_shared = False  # whether another node goes on with what is retained, when this one stops
         self._section = section
@@ -306,6 +309,8 @@ class Egress:
         self.neighbours.begin(connection)
         if self.on_copy is not None:
             connection.subscribe(MqttTopics.copies("+"))
+        if self.on_node_report is not None:
+            connection.subscribe(MqttTopics.node_status("+"))
         self.connected.set()
         self._state = ConnectionState.CONNECTED
         self.trouble = None
@@ -339,6 +344,10 @@ class Egress:
         if topic.startswith(COPIES):
             if self.on_copy is not None:
                 self.on_copy(payload)
+            return
+        if topic.startswith(NODES):
+            if self.on_node_report is not None:
+                self.on_node_report(payload)
             return
         if topic.startswith(SIGNALS):
             self.neighbours.receive(topic, payload)

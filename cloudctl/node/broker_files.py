@@ -35,9 +35,8 @@ def broker_tls(config: NodeConfig) -> Tls | None:
 
 
 def operator_section(config: NodeConfig) -> BrokerSection:
-    """Return how an operator's command reaches a node's broker, beside the node: by a certificate of its own at a
-    closed broker, which is made where the authority's key is in the folder. Raises CredentialError where it cannot
-    be."""
+    """Return how an operator's command reaches a node's broker, beside the node: at a closed broker by a certificate of
+    its own, which is made where the authority's key is in the folder. Raises CredentialError where it cannot be."""
     section = replace(config.broker, host=reachable(config.broker.host), embedded=False)
     if section.tls_cert is None:
         return section

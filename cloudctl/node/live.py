@@ -26,7 +26,8 @@ from ..schema import RawMessage
 from ..telemetry.pulse import Pulse
 from ..telemetry.readiness import Progress
 from ..telemetry.timing import StepTimer, time_hops
-from ..topics import vehicle_kind
+from ..topics import OPERATOR, vehicle_kind
+from ..view.city import CityReports
 from ..view.routes import new_token
 from .calendars import node_days
 from .clock_steps import Timekeeper
@@ -35,7 +36,7 @@ from .copies import Copies
 from .description import log_start
 from .http_side import HttpSide, ServedParts
 from .inbox import Inbox
-from .neighbours import NeighbourFeed
+from .neighbours import NeighbourFeed, neighbour_of
 from .other_viewers import OtherViewers
 from .outgoing import Outgoing
 from .peers import Peers
@@ -134,6 +135,10 @@ class Node:
         self._pulse = Pulse(self.metrics, FLUSH_INTERVAL)
         http = self._make_http(token) if config.http.bind else None
         self.page = http.page if http else None
+        if self.page:
+            reports = CityReports(self.clock.now, self.metrics, config.broker.bridge_name or config.city.node)
+            self.page.observer.city = reports.rows
+            self.egress.on_node_report = reports.put
         self.web = http.web if http else None
         self._timer: asyncio.TimerHandle | None = None
         self._queued = self._closed = False
@@ -430,6 +435,9 @@ class Node:
     def _record(self, t: int, batch: list[RawMessage], payloads: list[bytes], answers: list[Answer]) -> None:
         assert self.recorder is not None
         self.recorder.step(t, batch, payloads)
+        for raw in batch:
+            if raw.kind == "neighbour" and raw.sender == OPERATOR:
+                self.recorder.remember("neighbour", *neighbour_of(raw))
         for answer in answers:
             if answer.refusal is None:
                 self.recorder.remember(answer.datum.kind, answer.datum.body, answer.name)

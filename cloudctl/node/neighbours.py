@@ -19,6 +19,13 @@ MAX_ADDITIONS = 4  # in one step: compiling a code takes some 6 ms, in which fra
 MAX_WAITING = 10  # signal messages of one neighbour that wait for a step; the oldest are dropped
 
 
+def neighbour_of(raw: RawMessage) -> tuple[bytes, str]:
+    """Return the code that an input of this node's own gives the engine, as it is to be recorded (nothing: it takes one
+    back), and the intersection."""
+    body = msgspec.json.decode(raw.body, type=Neighbour)
+    return (raw.body if body.codes else b""), body.intersection
+
+
 class NeighbourFeed:
     """Between the broker and the engine. `code_of(intersection, t)` returns the revision of a digital code that is in
     force, None where there is none."""

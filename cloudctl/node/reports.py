@@ -22,8 +22,8 @@ FAULT_INTERVAL = 60 * SECOND  # between two lines on the same signal fault of an
 MAX_FAULT_LINES = 10_000  # signal faults that are remembered as reported
 MAX_KEY_LINES = 20  # unknown keys that get a line of their own; all are counted
 HANDSHAKE_LINES = {
-    Refusal.WRONG_NODE_KEY: "%d connections of gateways were refused so far whose node_key is not this node's. It is "
-    "%s, in the node's .pub file: give it to their engineers",
+    Refusal.WRONG_NODE_KEY: "%d connections of gateways were refused so far whose node_key is not this node's. It "
+    "is %s, in the node's .pub file: give it to their engineers",
     Refusal.GATEWAY_IN_CLEAR: "%d connections of gateways were refused so far that do not encrypt (CURVE). Give them "
     "the folders of: cloudctl keys gateway NAME",
     Refusal.NODE_IN_CLEAR: "%d connections of gateways were refused so far that encrypt (CURVE), which [node] curve = "

@@ -23,7 +23,14 @@ from ..settings import EngineConfig
 from .rewriting import META, TICK, Dropped, Origin, RunWriter, Written, derived_name, faults_of, gaps_of, run_name
 from .selection import Selection, reduced
 
-STANDING = ("in/hello", "in/code", "in/config")  # topics of what still counts long after it came
+STANDING = (
+    "in/hello",
+    "in/code",
+    "in/config",
+    "in/add",
+    "in/drop",
+    "in/neighbour",
+)  # topics of what still counts long after it came
 OUTSIDE = "outside of the time asked for"
 ADVISORIES = "out/advisories"
 NOTHING_TO_COMPARE = (

@@ -42,6 +42,7 @@ class FrameKind(IntEnum):
     DETAIL = 8  # JSON: one track, whole
     PLAYER = 9  # JSON: where a recording stands
     ERROR = 10  # JSON: what of the page's own request cannot be used
+    CITY = 11  # JSON: every node of the city, as it reports of itself
 
 
 class Column(NamedTuple):

@@ -125,9 +125,7 @@ def test_an_intersection_is_added_to_a_running_city_and_taken_out_by_one_command
             until(lambda: not list((node.folder / "added").glob("*.json")), what="that its files are gone")  # noqa: B023
             assert "Traceback" not in node.log
         assert list((absent.folder / "added").glob("*.json.removed"))
-        until(
-            lambda: city.while_driving(city.owners).keys() == set(NAMES), what="an owner of all others, and of no more"
-        )
+        until(lambda: city.while_driving(city.owners).keys() == set(NAMES), what="an owner of all others only")
 
 
 def test_intersections_of_a_node_that_is_killed_or_frozen_are_served_again_within_seconds(
@@ -205,9 +203,7 @@ def test_a_vehicle_is_advised_once_across_a_move_and_soon_again_when_the_owner_i
         ]
     assert twice == []
     assert of_next, "the next owner advises"
-    print(
-        f"owner killed: advisory of the next one has come to the vehicle after {(min(of_next) - killed) / SECOND:.2f} s"
-    )
+    print(f"owner killed: an advisory of the next was at the vehicle after {(min(of_next) - killed) / SECOND:.2f} s")
     assert min(of_next) - killed < MAX_GAP * SECOND
 
 

@@ -1,5 +1,6 @@
 """The next signal of a vehicle when another node serves it: the same advice as of one node, from published signals."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -17,13 +18,19 @@ from cloudctl.city.rendezvous import first_in_line
 from cloudctl.clock import MS, SECOND, WallClock, sleep_until
 from cloudctl.codes.citycode import make, parse_code, sub_code
 from cloudctl.engine import Engine
+from cloudctl.faults import Faults
 from cloudctl.io import broker
+from cloudctl.io.recording.reader import Recorder, Recording
 from cloudctl.metrics import Metrics
+from cloudctl.node.neighbours import neighbour_of
+from cloudctl.node.operator_inputs import add_input
 from cloudctl.ownership_messages import Neighbour
+from cloudctl.payloads import encode_all
 from cloudctl.planner.kinds.glosa import REASON_NEXT_ELSEWHERE, REASON_NEXT_SIGNAL
+from cloudctl.replay import engine_of as engine_of_recording
 from cloudctl.replay import replay
 from cloudctl.schema import VERSION, Advisory, Group, RawMessage, Signal, Signals, SignalState
-from cloudctl.settings import EngineConfig
+from cloudctl.settings import EngineConfig, RecordingLimits
 from cloudctl.topics import OPERATOR, MqttTopics
 
 T = 1_767_225_600 * SECOND
@@ -112,6 +119,49 @@ def test_advice_for_the_signal_after_the_next_is_that_of_one_node_and_names_the_
     assert next_reasons(apart) == next_reasons(alone)
     assert not any(UNKNOWN_QUEUE in advisory.reason for step in alone for advisory in step)
     assert all(UNKNOWN_QUEUE in a.reason for step in apart for a in step if "the next signal" in a.reason)
+
+
+def test_a_later_part_of_a_recording_has_the_neighbours_and_epochs_of_the_run(tmp_path: Path) -> None:
+    scene = car()
+    own, other = engine_of(scene), engine_of(scene, NEXT)
+    recorder = Recorder(tmp_path / "run.mcap", RecordingLimits(part_bytes=30_000))
+    recorder.meta("config", msgspec.json.encode(own.config))
+    addition = add_input(scene.names[OWN], [scene.codes[OWN].code], epoch=7)
+    waiting = [addition]
+    recorder.remember("add", addition.body, scene.names[OWN])
+    for k in range(150):
+        t = T + k * PERIOD
+        published = other.step(t, [signal(scene, NEXT, t, k)]).signals
+        waiting += [RawMessage("neighbour_signals", OPERATOR, msgspec.json.encode(signals)) for signals in published]
+        if own.neighbours.is_asked_anew:
+            own.neighbours.is_asked_anew = False
+            waiting.append(code_input(scene))
+            recorder.remember("neighbour", *neighbour_of(waiting[-1]))
+        batch, waiting = [*waiting, signal(scene, OWN, t, k), state(scene, t)], []
+        for moment, messages in ((t, batch), (t + PERIOD // 2, [])):
+            output = own.step(moment, messages)
+            recorder.step(
+                moment, messages, [payload for _, payload in encode_all(output.advisories, Faults(Metrics()))]
+            )
+        recorder.flush()
+        sleep_until(WallClock().now() + 2 * MS)  # its thread writes the part out
+    recorder.close()
+
+    parts = sorted(tmp_path.glob("*.mcap"))
+    assert len(parts) > 3
+    assert replay(tmp_path).difference is None
+    (tmp_path / "alone").mkdir()
+    later = Path(shutil.copy(parts[1], tmp_path / "alone"))
+    recording = Recording(later)
+    engine = engine_of_recording(recording)
+    replayed: list[Advisory] = []
+    recorded: list[Advisory] = []
+    for step in recording.steps():
+        replayed += engine.step(step.t, step.batch).advisories
+        recorded += [msgspec.json.decode(payload, type=Advisory) for payload in step.advisories]
+    assert looks_on(recorded)
+    assert looks_on(replayed)
+    assert {advisory.epoch for advisory in (*recorded, *replayed)} == {7}
 
 
 def with_neighbour(scene: CorridorCar) -> Engine:

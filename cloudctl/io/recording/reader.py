@@ -12,6 +12,7 @@ from mcap.stream_reader import StreamReader
 from ...schema import RawMessage
 from .envelopes import meta_entry_of, raw_message_of, unreadable
 from .parts import UNREADABLE, Part, RecordingError, bounded, parts_of
+from .setup import standing_inputs
 from .writer import Recorder
 
 __all__ = ["Recorder", "Recording", "RecordingError", "Step", "truths"]
@@ -72,9 +73,10 @@ class Recording:
         self._first = next(self._steps, None)
 
     def steps(self) -> Iterator[Step]:
-        """Yield the steps; once only."""
+        """Yield the steps; once only. Of a later part alone, the first step has what still counted of the earlier ones
+        as inputs before its own."""
         if self._first is not None:
-            yield self._first
+            yield self._first._replace(batch=(*standing_inputs(self.meta), *self._first.batch))
             yield from self._steps
 
     def _read(self) -> Iterator[Step]:

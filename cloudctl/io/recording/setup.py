@@ -1,6 +1,6 @@
 """What a recorded run began with: its configuration and its digital codes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,8 +9,12 @@ import msgspec
 from ...codes import IntersectionCode
 from ...codes.canon import parse
 from ...ownership_messages import AddIntersection
+from ...schema import RawMessage
 from ...settings import EngineConfig
+from ...topics import OPERATOR
 from .parts import RecordingError
+
+STANDING_INPUTS = ("add", "neighbour")  # kinds, as they stand in `meta` and as the engine takes them
 
 
 class RecordedRun(Protocol):
@@ -21,11 +25,12 @@ class RecordedRun(Protocol):
     fault: str | None
 
 
-def setup_of(run: RecordedRun) -> tuple[EngineConfig, Sequence[IntersectionCode]]:
-    """Return the configuration and the codes that a run began with. Raises RecordingError where it names none, or they
-    cannot be read."""
+def setup_of(run: RecordedRun, *, with_added: bool = True) -> tuple[EngineConfig, Sequence[IntersectionCode]]:
+    """Return the configuration and the codes that a run began with; `with_added`: also those of intersections that were
+    added before a later part of a run began, which is all that is there. Raises RecordingError where it names none, or
+    they cannot be read."""
     try:
-        config, codes = _setup(run)
+        config, codes = _setup(run, with_added=with_added)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise RecordingError(
             f"{run.path}: the configuration or a code at the beginning of the run cannot be read ({error}). "
@@ -39,7 +44,7 @@ def setup_of(run: RecordedRun) -> tuple[EngineConfig, Sequence[IntersectionCode]
     return config, codes
 
 
-def _setup(run: RecordedRun) -> tuple[EngineConfig | None, Sequence[IntersectionCode]]:
+def _setup(run: RecordedRun, *, with_added: bool) -> tuple[EngineConfig | None, Sequence[IntersectionCode]]:
     config, codes = None, []
     for name, data in run.meta:
         if name == "config":
@@ -47,8 +52,14 @@ def _setup(run: RecordedRun) -> tuple[EngineConfig | None, Sequence[Intersection
         elif name == "code":
             # not validated: it was when the run was made, by the rules of that time
             codes.append(parse(data, str(run.path)))
-        elif name == "add":
+        elif name == "add" and with_added:
             addition = msgspec.json.decode(data, type=AddIntersection)
             codes += [parse(bytes(revision), str(run.path)) for revision in addition.revisions]
 
     return config, codes
+
+
+def standing_inputs(meta: Iterable[tuple[str, bytes]]) -> tuple[RawMessage, ...]:
+    """Return the inputs that had come before a later part of a run began, and still counted: the intersections that
+    were added, with their epochs, and the codes of neighbours. A whole run has them among its steps."""
+    return tuple(RawMessage(name, OPERATOR, data) for name, data in meta if name in STANDING_INPUTS)

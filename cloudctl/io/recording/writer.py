@@ -99,12 +99,15 @@ class Recorder:
 
     def remember(self, name: str, data: bytes, intersection: str = "") -> None:
         """Keep what came into use with a step, for the beginning of later parts: a configuration, a code, an
-        intersection that was added; forget one that was dropped."""
+        intersection that was added, the code of a neighbour; forget an intersection that was dropped, and a neighbour
+        without `data`."""
         if name == "config":
             self._preamble = [meta for meta in self._preamble if meta.name != "config"]
         elif name in ("add", "drop"):
             self._preamble = [meta for meta in self._preamble if meta.intersection != intersection]
-        if name != "drop":
+        elif name == "neighbour":
+            self._preamble = [meta for meta in self._preamble if (meta.name, meta.intersection) != (name, intersection)]
+        if name != "drop" and data:
             self._preamble.append(_Meta(name, data, intersection))
 
     def step(self, t: int, batch: tuple[RawMessage, ...] | list[RawMessage], advisories: list[bytes]) -> None:

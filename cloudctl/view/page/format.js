@@ -13,6 +13,7 @@ export const Kind = Object.freeze({
   DETAIL: 8,
   PLAYER: 9,
   ERROR: 10,
+  CITY: 11,
 });
 
 export const TRACK_COLUMNS = [

@@ -61,6 +61,7 @@ class Page {
     else if (kind === Kind.EVENTS) store.events(value);
     else if (kind === Kind.STATUS) store.statuses.set(value.index, value);
     else if (kind === Kind.NODE) store.node = value;
+    else if (kind === Kind.CITY) store.city = value.nodes;
     else if (kind === Kind.DETAIL) this.detail(value);
     else if (kind === Kind.PLAYER) this.played(value);
     else if (kind === Kind.ERROR) this.connected("live", `${value.field} = ${value.value}: ${value.rule}. ${value.remedy}`);
@@ -319,6 +320,10 @@ class Page {
     this.player.show(this.store.player?.t ?? t, this.current);
     const { zone } = this.picture;
     element("overview").hidden = !zone;
+    // a node of a city may serve a single intersection, or none at present: then there is no zone to look at
+    const hasNodes = this.store.city.length > 0 && (zone || this.store.intersections.length < 2);
+    element("nodes").hidden = !hasNodes;
+    if (hasNodes) this.panels.city();
     for (const name of ["signals", "advisories", "withheld", "sensors", "traffic", "latency"]) element(name).hidden = zone;
     if (zone) this.panels.zone();
     this.panels.show(this.current, zone ? null : snapshot, t);

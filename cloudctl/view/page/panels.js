@@ -186,6 +186,36 @@ export class Panels {
       body("overview").replaceChildren(make("p", { class: "counts" }, ...counts), table("Intersections worth a look", heads, rows));
     });
   }
+
+  city() {
+    this.once("nodes", this.store.city, () => this.nodes(this.store.city));
+  }
+
+  /** Show every node of the city: how it is, its load, and below it what it serves, each with its epoch. */
+  nodes(rows) {
+    const open = new Set([...body("nodes").querySelectorAll("details[open]")].map((element) => element.dataset.node));
+    const heads = ["node", "state", "serves", "load %", "faults"];
+    const states = table("Nodes", heads, rows.map((row) => [
+      nodeName(row), nodeState(row), `${row.intersections.length}`, figure(100 * row.load, 0), `${row.faults}`,
+    ]));
+    const lists = rows.map((row) => {
+      const list = row.intersections.map(({ id, epoch }) => make("li", { text: epoch === null ? id : `${id}, epoch ${epoch}` }));
+      const troubles = row.troubles.map(({ name, count }) => `${name} ${count}`).join(", ");
+      const summary = make("summary", { text: `${row.node}: what it serves${troubles ? `; since its start ${troubles}` : ""}` });
+      return make("details", { "data-node": row.node, open: open.has(row.node) ? "" : null }, summary, make("ul", {}, ...list));
+    });
+    body("nodes").replaceChildren(states, ...lists);
+  }
+}
+
+function nodeName(row) {
+  const mark = make("span", { class: row.silent || row.faults ? "dot bad" : "dot", role: "img", "aria-label": row.silent || row.faults ? "in trouble" : "good" });
+  return make("span", {}, mark, row.own ? `${row.node} (this one)` : row.node);
+}
+
+function nodeState(row) {
+  if (row.silent) return `silent for ${figure(row.age_s, 0)} s`;
+  return row.edge ? "edge" : "serves";
 }
 
 function reject(row) {

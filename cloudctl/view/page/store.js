@@ -17,6 +17,7 @@ export class Store {
     this.history = new Map();
     this.statuses = new Map();
     this.overview = null;
+    this.city = []; // a row for each node, where there are several
     this.detail = null;
     this.node = null;
     this.player = null;
