@@ -9,8 +9,9 @@
 #define MAX_FIRST_GATE 40.0 /* m: of a track with one hit, whose speed is not known yet */
 /* share of the cost of a miss by which a possible second hit that is less likely than a miss is still preferred */
 #define SECOND_HIT_MARGIN 0.01
-#define FIRST_SCANS 8 /* after which a source has seen all that are there */
-#define AROUND 2.0    /* m: a crowd is as dense within it */
+#define FIRST_SCANS 8           /* after which a source has seen all that are there */
+#define AROUND 2.0              /* m: a crowd is as dense within it */
+#define MIN_UNSEEN_DENSITY 1e-9 /* per m^2 */
 #define PI 3.141592653589793
 #define MAX_EXTENT 4e6 /* m: a scan is never wider, for positions are within 1,000 km */
 #define MAX_CANDIDATES 64 /* detections examined per track, about: a gate that holds more shrinks */
@@ -186,20 +187,19 @@ static double density_around(const scan_t *scan, const state_t *s)
     return (double)n / (PI * square);
 }
 
-/* The cost up to which a detection is rather the second hit of a new track than of somebody that no track is of yet:
- * clutter, a road user that has just come or, of a source that has just begun, one that all its scans have missed. Whose
- * velocity is not known could have gone to any of them: in a crowd each would take the next one's. */
+/* The spatial cost up to which a detection is rather the second hit of a new track than of a road user that all scans of
+ * a source that has just begun have missed. Who was seen once, at a velocity not known yet, could have gone to any of
+ * those: in a crowd each would take the next one's. */
 static double max_second_cost(const fusion_t *fusion, const scan_t *scan, const state_t *s)
 {
     const source_t *source = &fusion->sources[scan->source_id];
-    double others = source->clutter_density + arrival_density(fusion, source, s->x[0], s->x[1]);
-    if (source->scans < FIRST_SCANS) {
-        double missed = 1.0;
-        for (uint64_t k = 0; k < source->scans; k++)
-            missed *= 1.0 - source->detection_probability;
-        others += missed * density_around(scan, s);
-    }
-    return -2.0 * ln(2.0 * PI * others);
+    if (source->scans >= FIRST_SCANS)
+        return INFINITY;
+
+    double missed = 1.0;
+    for (uint64_t k = 0; k < source->scans; k++)
+        missed *= 1.0 - source->detection_probability;
+    return -2.0 * ln(2.0 * PI * greater(missed * density_around(scan, s), MIN_UNSEEN_DENSITY));
 }
 
 /* Count the detections in a range of cells, where there may be more than MAX_CANDIDATES. */
@@ -277,9 +277,10 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
             double c =
                 young +
                 (scan->positions_only ? 0.0 : attribute_cost(fusion, track, s, &scan->detections[j], scan->source_id));
-            c += pair_cost(&innovation, d, x, y);
-            if (c > max_second)
+            double spatial = pair_cost(&innovation, d, x, y);
+            if (spatial > max_second)
                 continue;
+            c += spatial;
             if (once && c >= fusion->miss_cost && c < INFINITY &&
                 second_hit_existence(fusion, scan, track, j) >
                     fusion->drop) /* the speed is not known: the cost of an unknown speed */
