@@ -187,9 +187,9 @@ static double density_around(const scan_t *scan, const state_t *s)
     return (double)n / (PI * square);
 }
 
-/* The spatial cost up to which a detection is rather the second hit of a new track than of a road user that all scans of
- * a source that has just begun have missed. Who was seen once, at a velocity not known yet, could have gone to any of
- * those: in a crowd each would take the next one's. */
+/* The spatial cost up to which a detection is rather the second hit of a new track than of a road user that all scans
+ * of a source that has just begun have missed. Who was seen once, at a velocity not known yet, could have gone to any
+ * of those: in a crowd each would take the next one's. */
 static double max_second_cost(const fusion_t *fusion, const scan_t *scan, const state_t *s)
 {
     const source_t *source = &fusion->sources[scan->source_id];

@@ -232,3 +232,11 @@ def test_a_fast_vehicle_alone_is_still_found_at_its_second_detection() -> None:
         tracks = fusion.tracks(BEGIN + STEP)
         assert len(tracks) == 3
         assert np.hypot(tracks["vx"], tracks["vy"]).max() > 0.3 * speed
+
+
+def test_a_first_scan_that_is_sent_again_says_nothing_of_noise() -> None:
+    fusion = Fusion()
+    rows = positions(np.random.default_rng(3).uniform(-60, 60, (40, 2)))
+    for k in range(2):
+        fusion.update(BEGIN + k * STEP, 0, rows)
+    assert fusion.stats()["sources"][0]["sigma"] == pytest.approx(0.35, rel=0.1)
