@@ -56,7 +56,8 @@ int is_doubled(const fusion_t *fusion, const scan_t *scan, int32_t j)
         for (int32_t e = scan->cell_start[row * grid->columns + left];
              e < scan->cell_start[row * grid->columns + right + 1]; e++) {
             int32_t other = scan->cell_order[e];
-            int used = scan->owner[other] >= 0 || ((scan->owner[other] == UNASSIGNED || scan->owner[other] == AWAITED) && other < j);
+            int begins = scan->owner[other] == UNASSIGNED || scan->owner[other] == AWAITED;
+            int used = scan->owner[other] >= 0 || (begins && other < j);
             if (other != j && used && same_box(scan, j, other))
                 return 1;
         }

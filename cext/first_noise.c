@@ -1,22 +1,44 @@
 /* The noise of a source whose scans are its first. Until a velocity is known, noise decides which detection of the
  * second scan is which of the first: in a crowd, one held to be noisier than it is passes the identities on along
- * whole rows. What the detections have moved between the two scans is motion and noise together, so the noise is no more
- * than that; where this is less than what was assumed, it takes its place, and the scan is assigned again. */
+ * whole rows. What the detections have moved between the two scans is motion and noise together, so the noise is no
+ * more than that; where this is less than what was assumed, it takes its place, and the scan is assigned again. */
 #include "numeric.h"
 #include "scan.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #define MIN_DISPLACEMENTS 12 /* road users seen twice, for a median */
 #define MEDIAN_SQUARE 1.3863 /* 2 ln 2: median of the squared length of a normal vector, over its variance by axis */
+#define MIN_MOVED_SHARE 1e-4 /* below it the first scan was sent again: that says nothing of noise */
 #define MIN_SHARE 0.04       /* of the assumed variance: a fifth of the deviation */
 #define MAX_SHARE 0.7        /* a share above it changes no assignment */
 
-static int ascending(const void *a, const void *b)
+/* The median, by Hoare's selection: the C library's sort may allocate. The values change their order. */
+static double median_of(double *values, int32_t n)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    int32_t low = 0, high = n - 1, middle = n / 2;
+    while (low < high) {
+        double pivot = values[low + (high - low) / 2];
+        int32_t i = low, j = high;
+        while (i <= j) {
+            while (values[i] < pivot)
+                i++;
+            while (values[j] > pivot)
+                j--;
+            if (i > j)
+                break;
+            double value = values[i];
+            values[i++] = values[j];
+            values[j--] = value;
+        }
+        if (middle <= j)
+            high = j;
+        else if (middle >= i)
+            low = i;
+        else
+            break;
+    }
+    return values[middle];
 }
 
 /* Seen once before, by this source, an instant ago. */
@@ -44,8 +66,8 @@ static double displacement_share(const fusion_t *fusion, scan_t *scan)
     }
     if (n < MIN_DISPLACEMENTS)
         return 1.0;
-    qsort(share, (size_t)n, sizeof *share, ascending);
-    return share[n / 2];
+    double median = median_of(share, n);
+    return median < MIN_MOVED_SHARE ? 1.0 : median;
 }
 
 /* Take a share of its first detection's noise (xx, xy, yy) off a position's covariance. */

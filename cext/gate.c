@@ -9,6 +9,10 @@
 #define MAX_FIRST_GATE 40.0 /* m: of a track with one hit, whose speed is not known yet */
 /* share of the cost of a miss by which a possible second hit that is less likely than a miss is still preferred */
 #define SECOND_HIT_MARGIN 0.01
+#define FIRST_SCANS 8           /* after which a source has seen all that are there */
+#define AROUND 2.0              /* m: a crowd is as dense within it */
+#define MIN_UNSEEN_DENSITY 1e-9 /* per m^2 */
+#define PI 3.141592653589793
 #define MAX_EXTENT 4e6 /* m: a scan is never wider, for positions are within 1,000 km */
 #define MAX_CANDIDATES 64 /* detections examined per track, about: a gate that holds more shrinks */
 #define CROWDED_EDGES ((MAX_EDGES + 1) / 2) /* edges kept of a gate that shrank */
@@ -163,6 +167,41 @@ cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, doub
                           cell_index(y1, grid->rows)};
 }
 
+/* Detections per m^2 around a state. */
+static double density_around(const scan_t *scan, const state_t *s)
+{
+    const double square = AROUND * AROUND;
+    cell_range_t in = cells_in_gate(&scan->grid, s, AROUND, AROUND);
+    if (in.right < in.left)
+        return 0.0;
+
+    int32_t n = 0;
+    for (int32_t row = in.low; row <= in.high; row++) {
+        const int32_t *cells = scan->cell_start + row * scan->grid.columns;
+        for (int32_t e = cells[in.left]; e < cells[in.right + 1]; e++) {
+            int32_t j = scan->cell_order[e];
+            double dx = scan->positions[2 * j] - s->x[0], dy = scan->positions[2 * j + 1] - s->x[1];
+            n += dx * dx + dy * dy < square;
+        }
+    }
+    return (double)n / (PI * square);
+}
+
+/* The spatial cost up to which a detection is rather the second hit of a new track than of a road user that all scans
+ * of a source that has just begun have missed. Who was seen once, at a velocity not known yet, could have gone to any
+ * of those: in a crowd each would take the next one's. */
+static double max_second_cost(const fusion_t *fusion, const scan_t *scan, const state_t *s)
+{
+    const source_t *source = &fusion->sources[scan->source_id];
+    if (source->scans >= FIRST_SCANS)
+        return INFINITY;
+
+    double missed = 1.0;
+    for (uint64_t k = 0; k < source->scans; k++)
+        missed *= 1.0 - source->detection_probability;
+    return -2.0 * ln(2.0 * PI * greater(missed * density_around(scan, s), MIN_UNSEEN_DENSITY));
+}
+
 /* Count the detections in a range of cells, where there may be more than MAX_CANDIDATES. */
 static int32_t detections_in(const scan_t *scan, const cell_range_t *in)
 {
@@ -209,6 +248,7 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
         in = cells_in_gate(grid, s, hx, hy);
         most = CROWDED_EDGES;
     }
+    double max_second = once ? max_second_cost(fusion, scan, s) : INFINITY;
     track_innovation_t innovation; /* marks a metric not computed yet: no noise is negative */
     innovation.noise[0] = -1.0;
     innovation.two_models = track->hits == 1 && scan->t == track->t && track->models.turn_probability > 0.01;
@@ -237,7 +277,10 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
             double c =
                 young +
                 (scan->positions_only ? 0.0 : attribute_cost(fusion, track, s, &scan->detections[j], scan->source_id));
-            c += pair_cost(&innovation, d, x, y);
+            double spatial = pair_cost(&innovation, d, x, y);
+            if (spatial > max_second)
+                continue;
+            c += spatial;
             if (once && c >= fusion->miss_cost && c < INFINITY &&
                 second_hit_existence(fusion, scan, track, j) >
                     fusion->drop) /* the speed is not known: the cost of an unknown speed */

@@ -1,8 +1,9 @@
 /* A lost road user is seen again. Where it will be is then known to metres only, and in such a gate lie clutter and
  * others who have just come: a detection that is one of those would lead its track astray. So a lost track takes a
- * detection only where the odds leave no doubt. The others begin tracks of their own, and once one has been seen twice, it
- * and the lost one are compared in place and velocity: the odds that the young track continues the lost one, against its
- * being a new road user, decide. While they decide nothing the young one is not given out, and the lost one still is. */
+ * detection only where the odds leave no doubt. The others begin tracks of their own, and once one has been seen twice,
+ * it and the lost one are compared in place and velocity: the odds that the young track continues the lost one, against
+ * its being a new road user, decide. While they decide nothing the young one is not given out, and the lost one still
+ * is. */
 #include "numeric.h"
 #include "scan.h"
 
@@ -168,7 +169,7 @@ typedef struct { /* a lost track and a young one */
     double odds;
 } pair_t;
 
-_Static_assert(MAX_RESUME_PAIRS * sizeof(pair_t) <= MAX_EDGES * sizeof(double), "pairs take the room of the edges' costs");
+_Static_assert(MAX_RESUME_PAIRS * sizeof(pair_t) <= MAX_EDGES * sizeof(double), "pairs take the room of the costs");
 
 /* Pairs of lost track i with the young ones that this scan has hit near it; returns how many. Marks the detections that
  * are still to begin one. */

@@ -191,7 +191,8 @@ int awaits_second_hit(const track_t *track, int64_t t); /* a new track, predicte
 /* resume.c: lost road users that are seen again */
 int32_t lost_misses(const source_t *source); /* misses in a row from which its tracks are lost */
 int is_lost(const fusion_t *fusion, const scan_t *scan, const track_t *track);
-/* The cost, squared distance with ln of the covariance's determinant, up to which the lost track i takes a detection. */
+/* The spatial cost (squared distance, and ln of the covariance's determinant) up to which the lost track i takes a
+ * detection. */
 double max_direct_cost(const fusion_t *fusion, const scan_t *scan, int32_t i);
 void resume_lost(fusion_t *fusion, scan_t *scan);
 

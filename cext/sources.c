@@ -271,5 +271,6 @@ void learn_source(fusion_t *fusion, const scan_t *scan)
     if (fusion->features & NO_NOISE || source->filtered) /* the tracks of another filter err alike from scan to scan */
         return;
     double ratio = bounded(sums->noise / sums->nominal_noise, 0.0, 10.0);
-    source->noise_scale = bounded(source->noise_scale * (1.0 + share * (ratio - 1.0)), MIN_NOISE_SCALE, MAX_NOISE_SCALE);
+    double scale = source->noise_scale * (1.0 + share * (ratio - 1.0));
+    source->noise_scale = bounded(scale, MIN_NOISE_SCALE, MAX_NOISE_SCALE);
 }

@@ -186,8 +186,8 @@ static void test_a_rough_ride(void)
     free(scratch);
 }
 
-/* Thirty on their lanes, each hidden for 1.2 s now and then, amid clutter that fills the gates of the lost at times; every
- * third scan is late. */
+/* Thirty on their lanes, each hidden for 1.2 s now and then, amid clutter that fills the gates of the lost at times;
+ * every third scan is late. */
 static void test_lost_road_users_go_on_under_their_ids(void)
 {
     void *scratch;
