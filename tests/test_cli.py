@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import PATIENCE
 
 from bench.__main__ import MORE, NAMES
 from bench.bench_replay import record
@@ -141,6 +142,6 @@ def test_doctor_looks_at_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_reader_that_has_enough_ends_a_command_without_a_complaint() -> None:
     command = f"{sys.executable} -m cloudctl plan-capacity --intersections 10 | head -n 1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""

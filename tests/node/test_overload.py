@@ -103,7 +103,7 @@ def test_a_node_that_falls_behind_sheds_the_oldest_perception_and_no_signal_says
             dropped = overload.total("drop.queue")
             overload.fall_behind()
             wanted = signals + FRAMES * count
-            await when(lambda: overload.total("accept.signal") == wanted, 20, "every signal state")  # noqa: B023
+            await when(lambda: overload.total("accept.signal") == wanted, what="every signal state")  # noqa: B023
             shed = overload.total("drop.queue") - dropped
             taken = overload.total("accept.perception") - frames
             assert taken in (FRAMES * count, FRAMES * count - shed), "each frame is taken in, or counted as shed"
@@ -117,7 +117,7 @@ def test_a_node_that_falls_behind_sheds_the_oldest_perception_and_no_signal_says
             kinds = {a.intersection for a in advisories if a.kind is AdvisoryKind.DEGRADED and "perception" in a.reason}
             return kinds == set(CODE_OF)
 
-        await when(has_said_so, 20, "a degraded advisory of every intersection")
+        await when(has_said_so, what="a degraded advisory of every intersection")
         dropped = overload.total("drop.queue")
         while not overload.is_in_order():
             await serve_normally()

@@ -319,7 +319,7 @@ def test_a_vehicle_that_comes_back_after_a_long_silence_is_watched_anew(code: Co
     assert len(engine.plausibility) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     hz=st.sampled_from([0.5, 1.0, 2.0, 5.0, 10.0]),
     speed=st.floats(6.0, 14.0),
@@ -355,7 +355,7 @@ def test_speeds_in_another_unit_are_noticed_at_every_rate_of_reports_and_speeds_
         assert set(fields) == (set() if change(1.0) == 1.0 else {"speed"})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     late_ms=st.integers(320, 950), jitter_ms=st.integers(0, 40), hz=st.sampled_from([1, 2, 5]), seed=st.integers(0, 99)
 )

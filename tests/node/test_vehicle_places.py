@@ -31,7 +31,7 @@ def lies_in(code: CompiledCode, lat: float, lon: float) -> bool:
 
 
 @pytest.mark.parametrize("origin", ORIGINS, ids=str)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     asked=st.lists(
         st.tuples(st.sampled_from([0, 1]), st.floats(0, 1), st.sampled_from([-2.0, -1e-6, 0.0, 1e-6, 2.0])),

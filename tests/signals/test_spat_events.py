@@ -161,7 +161,7 @@ listed = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.lists(listed, min_size=1, max_size=6), st.sampled_from(["json", "utcTiming"]))
 def test_of_any_list_no_state_is_shown_that_has_not_begun_and_no_green_before_a_begun_other(
     states: list[Listed], form: str

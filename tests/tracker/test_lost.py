@@ -144,7 +144,7 @@ def test_what_a_source_of_tracks_or_a_vehicle_gives_up_is_its_own_decision(kind:
     assert list(fusion.tracks(BEGIN + 119 * STEP)["id"]) == [1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.0, 0.9), st.floats(0.0, 8.0))
 def test_whatever_is_lost_and_seen_again_each_id_is_given_out_once(seed: int, miss: float, clutter: float) -> None:
     """A crowd in a small square of which any share is hidden for any while, and a tracker restored at any moment."""
