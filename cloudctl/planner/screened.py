@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 from ..codes.compiled.rules import InForce
 from ..world import World
@@ -54,7 +55,12 @@ class Screened:
         return Situation(
             world=self._worlds[place],
             limits=InForce(found.limit[first:end], capping, refusing, undecided),
-            advices=[Advice(*row) for row in found.advices[first : first + n_advices].tolist()],
-            stops=[Stop(*row) for row in found.stops[first : first + n_stops].tolist()],
-            sightings=[Sighting(*row) for row in found.sightings[first : first + n_sightings].tolist()],
+            advices=[Advice(*row) for row in _first_rows(found.advices, first, n_advices)],
+            stops=[Stop(*row) for row in _first_rows(found.stops, first, n_stops)],
+            sightings=[Sighting(*row) for row in _first_rows(found.sightings, first, n_sightings)],
         )
+
+
+def _first_rows(rows: Any, first: int, count: int) -> Any:
+    """Return `count` rows from the first on, as Python values; mostly there are none, and numpy need not be asked."""
+    return rows[first : first + count].tolist() if count else ()
