@@ -31,7 +31,9 @@ class Reports:
     """
 
     def __init__(self, metrics: Metrics, troubles: Mapping[str, Trouble]) -> None:
-        self._metrics, self._troubles = metrics, troubles
+        self._metrics = metrics
+        self._status_trouble: str | None = None
+        self._troubles = {**troubles, "status file": lambda: self._status_trouble}
         self._fault_report = FaultReport()
         self._repeats = Repeats(FAULT_INTERVAL, MAX_FAULT_LINES)
         self._reported: dict[str, str | None] = {}  # by place, as it was last reported
@@ -80,7 +82,15 @@ class Reports:
             return
         path = Path(file)
         partial = path.with_suffix(".part")
-        with contextlib.suppress(OSError):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(msgspec.json.format(msgspec.json.encode(self._metrics.snapshot())))
             os.replace(partial, path)
+            self._status_trouble = None
+        except OSError as error:
+            self._status_trouble = (
+                f"the status file {path} cannot be written ({error.strerror or type(error).__name__}): what it holds "
+                "is old. Free some space, or correct [node] status"
+            )
+            with contextlib.suppress(OSError):
+                partial.unlink()
