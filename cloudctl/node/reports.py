@@ -33,7 +33,7 @@ class Reports:
     def __init__(self, metrics: Metrics, troubles: Mapping[str, Trouble]) -> None:
         self._metrics = metrics
         self._status_trouble: str | None = None
-        self._troubles = {**troubles, "status file": lambda: self._status_trouble}
+        self._troubles: dict[str, Trouble] = {**troubles, "status file": self._trouble_of_status}
         self._fault_report = FaultReport()
         self._repeats = Repeats(FAULT_INTERVAL, MAX_FAULT_LINES)
         self._reported: dict[str, str | None] = {}  # by place, as it was last reported
@@ -75,6 +75,9 @@ class Reports:
                 log.info("%s: all is well again", place)
             else:
                 log.warning("%s", text)
+
+    def _trouble_of_status(self) -> str | None:
+        return self._status_trouble
 
     def write_status(self, file: str | None) -> None:
         """Write the totals of all counters, advisories by kind, and latencies; readers never see half a file."""
