@@ -83,7 +83,7 @@ def load(path: Path) -> NodeConfig:
             f"{path} does not exist. Make a node's folder with: cloudctl init FOLDER, and run this in it. An example is"
             " in docs/operations.md"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(
             f"{path} is not TOML: {error}. Write it as UTF-8 text; an example is in docs/operations.md"
         ) from None

@@ -183,7 +183,9 @@ class Publisher:
         try:
             files = code_files(self.config)
         except ConfigError:
-            return []  # all files gone: what is loaded stays in force
+            # a pattern matches nothing any more: what is loaded stays in force
+            self._notice_missing({path for path in self.known_files if path.exists()})
+            return []
 
         self._notice_missing(set(files))
         self._upward.look(t, self.config.broker, self.config.city)

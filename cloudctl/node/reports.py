@@ -40,7 +40,9 @@ class Reports:
     """
 
     def __init__(self, metrics: Metrics, troubles: Mapping[str, Trouble]) -> None:
-        self._metrics, self._troubles = metrics, troubles
+        self._metrics = metrics
+        self._status_trouble: str | None = None
+        self._troubles: dict[str, Trouble] = {**troubles, "status file": self._trouble_of_status}
         self._fault_report = FaultReport()
         self._repeats = Repeats(FAULT_INTERVAL, MAX_FAULT_LINES)
         self._reported: dict[str, str | None] = {}  # by place, as it was last reported
@@ -95,13 +97,24 @@ class Reports:
             else:
                 log.warning("%s", text)
 
+    def _trouble_of_status(self) -> str | None:
+        return self._status_trouble
+
     def write_status(self, file: str | None) -> None:
         """Write the totals of all counters, advisories by kind, and latencies; readers never see half a file."""
         if file is None:
             return
         path = Path(file)
         partial = path.with_suffix(".part")
-        with contextlib.suppress(OSError):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(msgspec.json.format(msgspec.json.encode(self._metrics.snapshot())))
             os.replace(partial, path)
+            self._status_trouble = None
+        except OSError as error:
+            self._status_trouble = (
+                f"the status file {path} cannot be written ({error.strerror or type(error).__name__}): what it holds "
+                "is old. Free some space, or correct [node] status"
+            )
+            with contextlib.suppress(OSError):
+                partial.unlink()

@@ -1,6 +1,7 @@
 """A fault in one part of a node leaves the others at work; frames and kinds that do not exist are refused."""
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -24,8 +25,10 @@ from cloudctl.engine import Engine
 from cloudctl.io import broker
 from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import Dealer
+from cloudctl.metrics import Metrics
 from cloudctl.node.config import load
 from cloudctl.node.live import Node
+from cloudctl.node.reports import Reports
 from cloudctl.replay import replay
 from cloudctl.schema import Group, RawMessage, SignalState
 from cloudctl.settings import EngineConfig
@@ -133,6 +136,39 @@ def test_a_fault_in_one_part_of_a_node_leaves_the_others_at_work(
     assert "made to fail" in said
 
 
+@pytest.mark.parametrize("fault", ["a folder in its place", "a file for its folder"])
+def test_a_status_file_that_cannot_be_written_is_reported_once_and_when_it_can_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    path = tmp_path / "kept" / "status.json"
+    reports = Reports(Metrics(), {})
+    reports.write_status(str(path))
+    assert path.is_file()
+
+    in_the_way = path if fault == "a folder in its place" else path.parent
+    path.unlink()
+    if in_the_way == path:
+        path.mkdir()
+    else:
+        path.parent.rmdir()
+        path.parent.write_text("")
+    with caplog.at_level(logging.INFO, "cloudctl.node"):
+        for _ in range(3):
+            reports.write_status(str(path))
+            reports.troubles()
+        assert caplog.text.count("cannot be written") == 1
+        assert "[node] status" in caplog.text
+
+        if in_the_way == path:
+            path.rmdir()
+        else:
+            path.parent.unlink()
+        reports.write_status(str(path))
+        reports.troubles()
+    assert path.is_file()
+    assert "all is well again" in caplog.text
+
+
 def test_in_debugging_a_node_ends_at_the_first_fault_with_its_traceback(code: CompiledCode, tmp_path: Path) -> None:
     written(tmp_path, code, free_port())
     (tmp_path / "broken.py").write_text(
@@ -203,3 +239,16 @@ def test_a_vehicle_cannot_give_an_operators_orders(tmp_path: Path, code: Compile
     assert engine.versions.announced(code.code.id, T) is None
     assert engine.step(T, [RawMessage("code", OPERATOR, later)]).answers[0].refusal is None
     assert engine.versions.announced(code.code.id, T) is not None
+
+
+def test_the_only_code_file_that_is_gone_and_back_is_reported(tmp_path: Path, code: CompiledCode) -> None:
+    server = broker.start(tmp_path / "broker")
+    node = NodeProcess(tmp_path, code, f"version = {server.version}\n")
+    node.config.write_text(node.config.read_text().replace(f"port = {node.mqtt}", f"port = {server.port}"))
+    with node:
+        (tmp_path / "code.json").rename(tmp_path / "kept")
+        until(lambda: "code.json is gone" in node.said, 20, "the missing file")
+        (tmp_path / "kept").rename(tmp_path / "code.json")
+        until(lambda: "code.json is back" in node.said, 20, "the file that is back")
+        assert node.said.count("is gone") == 1
+    server.stop()
