@@ -17,36 +17,36 @@ def next_frames(messages, Py_ssize_t begin, dict routes, make, list accepted, in
 
     `accepted` gets `make(event time, number, route, shift, objects, message)` of each. `routes`: by sender and `frame_identity`, with `gateway.offset`,
     `source.seq`, `source.origin` and `source.shift`. A frame is another where it is written in another way, its number is not the next, its origin is new,
-    or its age (ns) or size (bytes) is out of bounds."""
+    its age (ns) or size (bytes) is out of bounds, or a fault occurs."""
     cdef header_t header
     cdef const char *data
     cdef previous_t previous
     cdef int64_t event
     cdef Py_ssize_t k
     for k in range(begin, len(messages)):
-        message = messages[k]
-        kind, sender, body = message
-        if kind != "perception" or type(body) is not bytes or PyBytes_GET_SIZE(body) > max_size:
-            return k
-        data = PyBytes_AS_STRING(body)
-        if not header_read(<const uint8_t *>data, PyBytes_GET_SIZE(body), &header):
-            return k
-        route = routes.get((sender, PyBytes_FromStringAndSize(data, header.identity)))
-        if route is None:
-            return k
-
-        source = route.source
-        if source.origin is None:
-            return k
-        previous.lat, previous.lon = source.origin
         try:
-            previous.offset, previous.seq = route.gateway.offset, source.seq
-        except OverflowError:
-            return k
-        if not header_goes_on(&header, &previous, t_rx, max_age, max_future, &event):
-            return k
+            message = messages[k]
+            kind, sender, body = message
+            if kind != "perception" or type(body) is not bytes or PyBytes_GET_SIZE(body) > max_size:
+                return k
+            data = PyBytes_AS_STRING(body)
+            if not header_read(<const uint8_t *>data, PyBytes_GET_SIZE(body), &header):
+                return k
+            route = routes.get((sender, PyBytes_FromStringAndSize(data, header.identity)))
+            if route is None:
+                return k
 
-        source.seq = header.seq
-        objects = PyBytes_FromStringAndSize(data + header.objects, header.behind - header.objects)
-        accepted.append(make(event, header.seq, route, source.shift, objects, message))
+            source = route.source
+            if source.origin is None:
+                return k
+            previous.lat, previous.lon = source.origin
+            previous.offset, previous.seq = route.gateway.offset, source.seq
+            if not header_goes_on(&header, &previous, t_rx, max_age, max_future, &event):
+                return k
+
+            objects = PyBytes_FromStringAndSize(data + header.objects, header.behind - header.objects)
+            accepted.append(make(event, header.seq, route, source.shift, objects, message))
+            source.seq = header.seq
+        except Exception:  # it is met again where one message is read in full, and stands alone
+            return k
     return len(messages)

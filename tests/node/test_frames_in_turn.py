@@ -14,6 +14,8 @@ from messages_to_an_engine import OTHER, T, perception
 from bench.scene import corridor
 from cloudctl import _core
 from cloudctl.clock import MS, SECOND
+from cloudctl.ingest import frames
+from cloudctl.ingest import messages as messages_of_ingest
 from cloudctl.ingest.batch import Batch
 from cloudctl.ingest.frames import MAX_FRAMES
 from cloudctl.ingest.messages import Ingest
@@ -157,6 +159,21 @@ def test_frames_in_turn_are_read_by_compiled_code(monkeypatch: pytest.MonkeyPatc
     sent = in_turn(list(range(6)))
     assert len(Taken([[message] for message in sent]).frames) == len(sent)
     assert in_full == sent[:1]
+
+
+def test_a_fault_with_one_frame_takes_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = frames.Pending
+
+    def faulty(t: int, seq: int, *rest: Any) -> frames.Pending:
+        if seq == 3:
+            raise MemoryError
+        return whole(t, seq, *rest)
+
+    for module in (frames, messages_of_ingest):
+        monkeypatch.setattr(module, "Pending", faulty)
+    taken = Taken([in_turn(list(range(6)))])
+    assert len(taken.frames) == 5
+    assert taken.metrics.total("fault.ingest") == 1
 
 
 def test_a_rebound_gateway_is_authorised_again() -> None:
