@@ -167,7 +167,7 @@ cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, doub
                           cell_index(y1, grid->rows)};
 }
 
-/* Detections per m^2 around a state. */
+/* Detections per m^2 around a state, beside one that may be its own. */
 static double density_around(const scan_t *scan, const state_t *s)
 {
     const double square = AROUND * AROUND;
@@ -184,7 +184,7 @@ static double density_around(const scan_t *scan, const state_t *s)
             n += dx * dx + dy * dy < square;
         }
     }
-    return (double)n / (PI * square);
+    return n > 1 ? (double)(n - 1) / (PI * square) : 0.0;
 }
 
 /* The spatial cost up to which a detection is rather the second hit of a new track than of a road user that all scans
