@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(args, "run"):
         parser.print_help()
         return 2
+
     try:
         status = int(args.run(args) or 0)
         sys.stdout.flush()
@@ -83,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_capacity_command(commands)
     add_codes_commands(commands)
     add_simulation_commands(commands)
+
     return parser
 
 

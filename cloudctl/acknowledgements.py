@@ -45,6 +45,7 @@ class Acknowledgements:
         self._metrics.count("vehicle.ack", ack.outcome)
         sent = self._sent.get(ack.advisory)
         is_for_vehicles = sent is not None and sent.target.startswith(VEHICLE_TARGET)
+
         if sent is None or (is_for_vehicles and sent.target != vehicle_target(vehicle)):
             self._metrics.count("ack.unknown", vehicle)
         else:

@@ -23,6 +23,7 @@ def broadcasts(
             local = tuple(on_clock(advisory, offset) for advisory in advisories)
             broadcast = by_offset[offset] = Broadcast(VERSION, intersection, t + offset, local)
         replies.append((name, "broadcast", broadcast))
+
     return replies
 
 
@@ -30,6 +31,7 @@ def on_clock(advisory: Advisory, offset: int) -> Advisory:
     """Return an advisory whose times are by a clock that is `offset` ns ahead of the node's."""
     if offset == 0:
         return advisory
+
     inputs = replace(
         advisory.inputs,
         t_sensor=_later(advisory.inputs.t_sensor, offset),

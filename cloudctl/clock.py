@@ -50,6 +50,7 @@ class SteadyClock:
             self.stepped = 0
         else:
             self.stepped = ahead
+
         self._last = max(monotonic + self._base, self._last + 1)
         return self._last
 

@@ -48,6 +48,7 @@ def to_gcj02(lat: float, lon: float) -> tuple[float, float]:
     root = 1.0 - ECCENTRICITY_SQUARED * sin(lat * pi / 180.0) ** 2
     meridian = SEMI_MAJOR_AXIS * (1.0 - ECCENTRICITY_SQUARED) / root**1.5
     parallel = SEMI_MAJOR_AXIS / sqrt(root) * cos(lat * pi / 180.0)
+
     return lat + north / meridian * 180.0 / pi, lon + east / parallel * 180.0 / pi
 
 

@@ -63,6 +63,7 @@ def detections(xy: ArrayLike, **columns: ArrayLike | None) -> Rows:
     places = _numbers("xy", xy)
     if places.size == 0:
         places = np.empty((0, 2))
+
     if places.ndim != 2 or places.shape[1] != 2:
         raise ValueError(
             f"xy has the shape {places.shape}: must be (n, 2), a row per detection. Use np.column_stack([x, y])"
@@ -71,6 +72,7 @@ def detections(xy: ArrayLike, **columns: ArrayLike | None) -> Rows:
     rows = np.zeros(len(places), DETECTION)
     for name in MEASURED:
         rows[name] = np.nan
+
     rows["x"], rows["y"] = places[:, 0], places[:, 1]
     for given, values in columns.items():
         name = CLASS if given in ("class_", "cls") else given
@@ -79,6 +81,7 @@ def detections(xy: ArrayLike, **columns: ArrayLike | None) -> Rows:
             raise TypeError(f"there is no column {given!r}: there are {others}")
         if values is not None:
             _put(rows, name, _numbers(given, values))
+
     return rows
 
 
@@ -93,9 +96,11 @@ def as_rows(given: object) -> Rows:
         return np.ascontiguousarray(given)
     if not isinstance(given, np.ndarray):
         raise TypeError(f"detections is {type(given).__name__}: must be an array. {HOW}")
+
     names = given.dtype.names
     if isinstance(given, np.ma.MaskedArray):
         raise TypeError(f"detections is a masked array, whose mask would be lost. {HOW}, with NaN where not measured")
+
     if names is None:
         if given.size == 0 or (given.ndim == 2 and given.shape[1] == 2):
             return detections(given)
@@ -103,17 +108,21 @@ def as_rows(given: object) -> Rows:
             f"detections is an array of {given.dtype} of the shape {given.shape}: without columns it must be positions,"
             f" (n, 2). {HOW}"
         )
+
     if given.ndim != 1:
         raise TypeError(
             f"detections has the shape {given.shape}: must be (n,), a row per detection. Use rows.reshape(-1)"
         )
+
     if given.dtype == DETECTION:
         return np.ascontiguousarray(given)
+
     unknown = [name for name in names if name not in COLUMNS and (name != "cls" or CLASS in names)]
     if unknown or "x" not in names or "y" not in names:
         raise TypeError(
             f"detections has the columns {', '.join(names)}: must be x, y and others of {', '.join(COLUMNS)}. {HOW}"
         )
+
     if (
         len(names) == len(COLUMNS)
         and all(given.dtype[name] == DETECTION[name] for name in COLUMNS if name in names)
@@ -123,6 +132,7 @@ def as_rows(given: object) -> Rows:
         for name in COLUMNS:
             rows[name] = given[name]
         return rows
+
     plain = {name: _numbers(name, given[name]) for name in names}
     return detections(np.column_stack([plain.pop("x"), plain.pop("y")]), **plain)
 
@@ -138,9 +148,11 @@ def explain(rows: Rows, row: int, name: str) -> str:
         return f"{name} = {value}: must be finite, or NaN when not measured. Leave the row out"
     if name == "confidence":
         return f"confidence = {value}: must be within 0..1, or NaN when not measured. Divide percent by 100"
+
     if name in RULES and (abs(value) > RULES[name][0] or value > 0):
         most, unit, remedy = RULES[name]
         return f"{name} = {value}: must be at most {most:g} {unit}, or NaN when not measured. {remedy}"
+
     zeros = (
         f". Rows of np.zeros say that everything was measured as 0, the velocity too: {HOW[0].lower()}{HOW[1:]}"
         if value == 0
@@ -155,20 +167,24 @@ def whole_numbers(name: str, given: object, dtype: type[np.integer[Any]]) -> NDA
     """
     if type(given) is np.ndarray and given.dtype == dtype and given.ndim == 1:
         return given.copy()
+
     values = _numbers(name, given)
     if values.size == 0:
         values = values.astype(np.int64)
+
     if values.dtype.kind not in "iu" or values.ndim != 1:
         raise TypeError(
             f"{name} is an array of {values.dtype} of the shape {values.shape}: must be whole numbers, (n,). Use"
             f" np.array(values, np.{dtype.__name__})"
         )
+
     bounds = np.iinfo(dtype)
     wrong = np.flatnonzero((values < bounds.min) | (values > bounds.max))
     if len(wrong):
         raise ValueError(
             f"{name}[{wrong[0]}] = {values[wrong[0]]}: must be within {bounds.min}..{bounds.max}. Leave the frame out"
         )
+
     return np.array(values, dtype)
 
 
@@ -176,15 +192,18 @@ def _numbers(name: str, given: object) -> NDArray[Any]:
     """Return an array of numbers as it is; TypeError for masks, texts, objects and columns."""
     if isinstance(given, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost. Use {name}.filled(np.nan)")
+
     try:
         values = np.asarray(given)
     except ValueError as error:
         raise TypeError(f"{name} is not an array of numbers: {error}. Make its rows alike") from error
+
     if values.size and values.dtype.kind not in "iuf":
         raise TypeError(
             f"{name} is of {values.dtype}: must be numbers. Use NaN for what was not measured, and an array with one"
             " value per row"
         )
+
     return values
 
 
@@ -194,10 +213,12 @@ def _put(rows: Rows, name: str, values: NDArray[Any]) -> None:
             f"{name} has the shape {values.shape}: must be one value, or {rows.shape} as there are rows. Give it for"
             " every row, NaN where not measured"
         )
+
     if name in MEASURED:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as that
             rows[name] = values
         return
+
     wrong = np.flatnonzero(~((values >= 0) & (values <= HIGHEST[name]) & (values == np.floor(values))))
     if len(wrong):
         value = values.reshape(-1)[wrong[0]]
@@ -205,4 +226,5 @@ def _put(rows: Rows, name: str, values: NDArray[Any]) -> None:
             f"{name}[{wrong[0]}] = {value}: must be a whole number within 0..{HIGHEST[name]}. Leave the column out"
             " where it is not known"
         )
+
     rows[name] = values

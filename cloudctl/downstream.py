@@ -42,13 +42,16 @@ def exit_links(place: IntersectionState, others: Iterable[IntersectionState]) ->
 
     links: dict[int, DownstreamLink] = {}
     others = [other for other in others if other is not place]
+
     if not exit_lanes or not others:
         return links
+
     probes = _probes(code, exit_lanes)
     for other in others:
         for lane, distance in zip(exit_lanes, _distances(probes, other.code), strict=True):
             if not isnan(distance) and (lane not in links or distance < links[lane].distance):
                 links[lane] = DownstreamLink(other, distance)
+
     return links
 
 
@@ -69,6 +72,7 @@ def _probes(code: CompiledCode, lanes: list[int]) -> Probes:
     ]
     east, north = np.swapaxes(np.array(points), 0, 1)
     lat, lon = code.origin.to_geodetic(east, north)
+
     return Probes(s, lat, lon)
 
 
@@ -96,6 +100,7 @@ def _distances(probes: Probes, other: CompiledCode) -> list[float]:
     is_approach = (matched.path >= 0) & (matched.path < other.n_lanes) & (matched.to_stop > 0.0)
     distance = np.where(is_approach, probes.s.ravel() + matched.to_stop, np.nan).reshape(-1, count)
     first = is_approach.reshape(-1, count).argmax(axis=1)
+
     return [float(row[probe]) for row, probe in zip(distance, first, strict=True)]
 
 
@@ -110,9 +115,11 @@ def next_signal(
     code, movements = place.code, report.state.movements
     if report.connection < 0 or movements is None or len(movements) < 2:
         return None
+
     link = lanes.get(int(code.conn_to[report.connection]))
     if link is None or not link.place.in_force:
         return None
+
     snapshot = link.place.latest
     if snapshot is None or not _is_trustworthy(snapshot, t):
         return None
@@ -120,6 +127,7 @@ def next_signal(
     next_code = link.place.code
     movement = next((k for name in movements[1:] if (k := next_code.connection(name)) >= 0), -1)
     group = int(next_code.conn_group[movement]) if movement >= 0 else -1
+
     if group < 0:
         return None
 
@@ -128,6 +136,7 @@ def next_signal(
     opens, duration = float(windows.next_start[group]), float(windows.next_duration[group])
     if opens >= UNKNOWN_TIME:
         return None
+
     green_left = float(windows.time_left[group]) if windows.is_green[group] else 0.0
     return NextSignal(
         distance=float(code.path_length[code.n_lanes + report.connection]) + link.distance,

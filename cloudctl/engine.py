@@ -77,6 +77,7 @@ class Engine:
         self.vehicle_registry.shared = config.shared
         self.vehicle_registry.index(self.intersections.values())
         self.plausibility = Plausibility(self.vehicle_registry.on_lane, self.metrics, self.events)
+
         self.ingest = Ingest(
             gateways=bindings(config, self.intersections),
             origins={name: intersection.code.origin for name, intersection in self.intersections.items()},
@@ -100,6 +101,7 @@ class Engine:
         self._operator = OperatorHandler(
             announce=self.announce, reconfigure=self.reconfigure, add=self.add, drop=self.drop, faults=self.faults
         )
+
         self._gateway_messages = GatewayHandler(
             intersections=self.intersections,
             ingest=self.ingest,
@@ -110,6 +112,7 @@ class Engine:
         self._perception = PerceptionHandler(
             intersections=self.intersections, sources=self.ingest.sources, scheduler=self.scheduler
         )
+
         self._vehicle_messages = VehicleHandler(
             intersections=self.intersections,
             vehicle_registry=self.vehicle_registry,
@@ -155,6 +158,7 @@ class Engine:
         on_stage("planned")
 
         output.errors += self.faults.take()
+
         return output
 
     def next_plan(self) -> int | None:
@@ -190,6 +194,7 @@ class Engine:
         self._plan_runner.days = config.days
         self.vehicle_registry.shared = config.shared
         self.ingest.rebind(bindings(config, self.intersections))
+
         for name, intersection in self.intersections.items():
             intersection.gateways = gateways_of(config, name)
             intersection.advisory_filter.refresh = config.refresh

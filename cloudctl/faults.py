@@ -38,13 +38,16 @@ class Faults:
         """Count a fault, and keep it until it is taken. Raises it again in debugging."""
         if self.debug:
             raise error
+
         self._metrics.count(f"fault.{place}", source)
 
         cause = _cause(error)
         text = ""
+
         if (place, cause) not in self._described:
             self._described.add((place, cause))
             text = "".join(traceback.format_exception(error))[-MAX_TEXT:].rstrip()
+
         if text or len(self._pending) < MAX_PENDING:
             self._pending.append(Fault(place, source, cause, text))
 
@@ -76,6 +79,7 @@ class FaultReport:
             else:
                 last_line, count = known
                 self._repetitions[key] = (last_line, count + 1)
+
         return lines + self._repetition_lines(t)
 
     def _repetition_lines(self, t: int) -> list[str]:
@@ -96,4 +100,5 @@ def _cause(error: Exception) -> str:
         name = step.tb_frame.f_code.co_filename.rpartition("/")[2]
         location = f"{name}:{step.tb_lineno}"
         step = step.tb_next
+
     return f"{type(error).__name__} at {location}"

@@ -49,10 +49,12 @@ class Fusion:
         """Make a tracker without tracks; `config` is checked when it is made."""
         if config is None:
             config = FusionConfig()
+
         if not isinstance(config, FusionConfig):
             raise TypeError(
                 f"config is {type(config).__name__}: must be a FusionConfig. Write Fusion(FusionConfig(max_tracks=...))"
             )
+
         self.core = _core.Tracker(int(config.max_tracks))
         self.core.configure(
             config.gate,
@@ -66,11 +68,14 @@ class Fusion:
             int(config.jump_ms) * MS,
             features_of(config.without),
         )
+
         figures = self.core.motion()
         for number, motion in config.motion:
             figures[number] = astuple(motion)
+
         if "turns" in config.without:
             figures[:, 0], figures[:, 3] = 0.5 * figures[:, 1], 0.0  # one model alone needs the manoeuvres' noise
+
         self.core.set_motion(figures)
 
     def add_source(self, source_id: int, config: SourceConfig) -> None:
@@ -83,6 +88,7 @@ class Fusion:
                 f"config is {type(config).__name__}: must be a SourceConfig. Write SourceConfig(x=..., y=...,"
                 " range_m=...)"
             )
+
         self.core.source(
             source_id,
             config.x is not None,
@@ -119,13 +125,16 @@ class Fusion:
         """
         if type(t_ns) is not int or not -MAX_TIME <= t_ns <= MAX_TIME:
             t_ns = _check_time(t_ns)
+
         if type(source_id) is not int or not 0 <= source_id < MAX_SOURCES:
             source_id = _check_source(source_id)
+
         rows = as_rows(detections)
         if len(rows) > MAX_SCAN:
             raise ValueError(
                 f"detections has {len(rows)} rows: at most {MAX_SCAN:,} are one scan. Send the nearest ones"
             )
+
         wrong = self.core.update(t_ns, source_id, rows)
         if wrong is not None:
             raise ValueError(f"detections[{wrong[0]}].{explain(rows, *wrong)}")
@@ -154,6 +163,7 @@ class Fusion:
         for source in found["sources"].values():
             source["sigma"] *= source["scale"] ** 0.5
             source["clock_offset"] /= SECOND
+
         found["warnings"] = source_warnings(found["sources"])
         return found
 
@@ -171,18 +181,22 @@ class Fusion:
         """
         if not isinstance(state, bytes | bytearray | memoryview):
             raise TypeError(f"state is {type(state).__name__}: must be bytes. Give what Fusion.state() returned")
+
         state = bytes(state)
         if len(state) < STATE.size or state[:4] != STATE_MAGIC:
             raise ValueError(f"state of {len(state)} bytes: is no tracker's. Give what Fusion.state() returned")
+
         _, version, spare, *sizes, checksum = STATE.unpack_from(state)
         if version != STATE_VERSION or spare or tuple(sizes) != _core.STATE_SIZES:
             raise ValueError(
                 f"state of version {version}, sizes {sizes}: this is version {STATE_VERSION},"
                 f" {list(_core.STATE_SIZES)}. Save it with the same version of cloudctl"
             )
+
         saved = state[STATE.size :]
         if crc32(saved) != checksum:
             raise ValueError("state: its checksum is another. It was damaged on the way: save it again")
+
         made = cls.__new__(cls)
         try:
             made.core = _core.Tracker.load(saved)
@@ -190,6 +204,7 @@ class Fusion:
             raise ValueError(
                 f"state: its {error} cannot be. It was damaged before it was saved: begin with a new tracker"
             ) from error
+
         return made
 
     def __reduce__(self) -> tuple[Callable[[bytes], "Fusion"], tuple[bytes]]:
@@ -215,9 +230,11 @@ def update_batch(
         if not isinstance(fusion, Fusion):
             raise TypeError(f"fusions[{k}] is {type(fusion).__name__}: must be a Fusion. Give one for each frame")
         trackers.append(fusion.core)
+
     times, numbers = whole_numbers("t_ns", t_ns, np.int64), whole_numbers("sources", sources, np.int32)
     plain, ends = as_rows(rows), whole_numbers("offsets", offsets, np.int64)
     fault = _core.update_batch(trackers, times, numbers, plain, ends)
+
     if fault is not None:
         k, row, name = fault
         raise ValueError(f"frame {k}, detections[{row}].{explain(plain[ends[k] :], row, name)}")
@@ -259,6 +276,7 @@ def decode_batch(
     named: list[FrameFaults | None] = [None] * len(faults)
     if any(faults):
         named = [one and _frame_faults(*one) for one in faults]
+
     return rows.view(DETECTION), offsets, named
 
 
@@ -305,6 +323,7 @@ def _whole(name: str, value: object, remedy: str) -> int:
     """Return a whole number as int; TypeError for a float, which would be cut off, and for a bool."""
     if type(value) is int:
         return value
+
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError

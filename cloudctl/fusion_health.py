@@ -32,6 +32,7 @@ def _stamp_warnings(source: dict[str, Any]) -> Iterator[str]:
             f"{source['refused']} of its scans are refused, too old or too far ahead of the others. "
             "Set its clock, by NTP or GNSS, or leave it out"
         )
+
     if abs(source["clock_offset"]) > MIN_OFFSET_S:
         side = "behind" if source["clock_offset"] > 0 else "ahead of"
         yield (
@@ -48,11 +49,13 @@ def _column_warnings(source: dict[str, Any]) -> Iterator[str]:
             f"its velocities are {ratio:.2f} x the displacements{unit}, and are not used. "
             "Give vx, vy in m/s east and north, or leave them out"
         )
+
     if source["zero_velocity"] == "rejected":
         yield (
             "it reports a velocity of exactly 0 for road users that move, which is not used. Leave out what is not"
             " measured"
         )
+
     if source["scans"] >= MIN_SCANS and source["doubled"] > MAX_DOUBLED * source["detections"]:
         yield (
             f"{source['doubled']} of its detections are another one of the same scan again, and are left out. "

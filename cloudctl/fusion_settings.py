@@ -114,6 +114,7 @@ class FusionConfig:
                 f"FusionConfig.drop = {self.drop}: must be below confirm ({self.confirm}). Leave it out for the"
                 " default, 0.01"
             )
+
         _check_motion(self.motion)
         _check_without(self.without)
 
@@ -149,6 +150,7 @@ class SourceConfig:
                 f"SourceConfig.x, y = {self.x}, {self.y}: one is given without the other. Give both, or neither where"
                 " its place is not known"
             )
+
         _check_ranges(
             self,
             {
@@ -162,11 +164,13 @@ class SourceConfig:
                 f"SourceConfig.kind = {self.kind!r}: must be one of {', '.join(KINDS)}. detections is what sensors"
                 " send; tracks, what has ids that stay"
             )
+
         if isinstance(self.bias_m, str) or not hasattr(self.bias_m, "__len__") or len(self.bias_m) != 2:
             raise TypeError(
                 f"SourceConfig.bias_m = {self.bias_m!r}: must be two numbers, east and north in m. Leave it out for"
                 " none"
             )
+
         for axis, value in zip("xy", self.bias_m, strict=True):
             check_number(f"SourceConfig.bias_m ({axis})", value, Range(-100, 100, "m"), "Leave it out for none")
 
@@ -197,9 +201,11 @@ def _check_motion(motion: object) -> None:
     rule = "must be pairs of a class (0..7) and a Motion. Write ((6, Motion(.08, .8, 1, .2, .6)),)"
     if not isinstance(motion, tuple | list):
         raise TypeError(f"FusionConfig.motion = {motion!r}: {rule}")
+
     for item in motion:
         if not isinstance(item, tuple | list) or len(item) != 2 or not isinstance(item[1], Motion):
             raise TypeError(f"FusionConfig.motion has {item!r}: {rule}")
+
         check_number(
             "FusionConfig.motion, its class",
             item[0],

@@ -44,6 +44,7 @@ class Hazards:
                 rule=f"is not after start ({hazard.start})",
                 remedy="send ns of UTC since 1970; end is when it is over",
             )
+
         if not hazard.kind or not hazard.id:
             raise RejectedMessage(
                 field="id, kind",
@@ -51,8 +52,10 @@ class Hazards:
                 rule="must not be empty",
                 remedy="name the hazard, and say what it is: works, accident, ice, ...",
             )
+
         if not (hazard.id + hazard.kind).isprintable():
             raise RejectedMessage("id, kind", repr((hazard.id, hazard.kind)), NOT_PRINTABLE, "send plain words")
+
         _check_times(t, hazard, offset)
 
         if hazard.lane is None and hazard.polygon is None:
@@ -62,10 +65,12 @@ class Hazards:
                 rule="a hazard is on a lane or in a polygon",
                 remedy="send one of them, or both",
             )
+
         if hazard.lane is not None:
             _check_lane(code, hazard, hazard.lane)
         elif hazard.s is not None:
             raise RejectedMessage("s", hazard.s, "is m along a lane, and no lane is named", "send lane, or leave s out")
+
         if hazard.polygon is not None:
             _check_polygon(code, hazard, hazard.polygon)
 
@@ -86,6 +91,7 @@ class Hazards:
         self._hazards.pop(key, None)
         if hazard.end - offset <= t:
             return []
+
         self._hazards[key] = msgspec.structs.replace(
             hazard, t=hazard.t - offset, start=hazard.start - offset, end=hazard.end - offset
         )
@@ -93,10 +99,12 @@ class Hazards:
         dropped = []
         if sum(name == gateway for name, *_ in self._hazards) > MAX_OF_GATEWAY:
             dropped.append(self._drop(gateway))
+
         if len(self._hazards) > MAX_HAZARDS:
             gateways = [name for name, *_ in self._hazards]
             most_hazards = max(sorted(set(gateways)), key=gateways.count)
             dropped.append(self._drop(most_hazards))
+
         return dropped
 
     def now(self, t: int) -> tuple[Hazard, ...]:
@@ -129,6 +137,7 @@ def _check_times(t: int, hazard: Hazard, offset: int) -> None:
             rule=f"is more than {MAX_AHEAD // DAY} days ahead",
             remedy="send ns of UTC since 1970; send a hazard that lasts longer again before it is over",
         )
+
     if end <= t:
         raise RejectedMessage(
             field="end",
@@ -147,6 +156,7 @@ def _check_lane(code: CompiledCode, hazard: Hazard, lane: str) -> None:
             rule="is no lane of this intersection",
             remedy=f"take an id of its digital code, such as {code.lane_ids[0]}",
         )
+
     if hazard.s is None:
         return
 
@@ -171,6 +181,7 @@ def _check_polygon(code: CompiledCode, hazard: Hazard, polygon: tuple[tuple[floa
             rule=f"has at least {MIN_POINTS} different points",
             remedy="send its outline as (lat, lon) in degrees",
         )
+
     for index, (lat, lon) in enumerate(polygon):
         is_on_globe = isfinite(lat) and isfinite(lon) and abs(lat) <= 90 and abs(lon) <= 180
         east, north = code.origin.to_local(lat, lon) if is_on_globe else (inf, inf)
@@ -181,6 +192,7 @@ def _check_polygon(code: CompiledCode, hazard: Hazard, polygon: tuple[tuple[floa
                 rule=f"must be degrees within {MAX_DISTANCE:.0f} m of the intersection",
                 remedy="check the order (lat, lon) and the datum (WGS-84 / CGCS2000)",
             )
+
     if not len(covered(code, msgspec.structs.replace(hazard, lane=None, s=None)).stretches):
         raise RejectedMessage(
             field="polygon",

@@ -100,6 +100,7 @@ class IntersectionState:
         # Of a message that is older than another unit's, some groups may have been left out: no later one repeats it.
         is_newest = t > before.t
         self.newest_signal = NewestSignal(body.groups, offset, named_at(self.signals, t)) if is_newest else None
+
         return bool((self.signals.state != before.state).any())
 
     def keep_report(self, report: world.Report) -> None:

@@ -17,6 +17,7 @@ def make_intersection(code: CompiledCode, config: EngineConfig, metrics: Metrics
     fusion.add_source(VEHICLE_SOURCE, SourceConfig(kind="cooperative"))
 
     group_indexes = {int(group): index for index, group in enumerate(code.group_ids)}
+
     return IntersectionState(
         code=code,
         fusion=fusion,

@@ -40,10 +40,12 @@ def covered(code: CompiledCode, hazard: Hazard) -> Coverage:
 
     if len(_COVERAGES) >= MAX_REMEMBERED:
         _COVERAGES.clear()
+
     stretches = sorted(_stretches(code, hazard))
     marked = np.zeros(code.n_lanes + code.n_conns, np.bool_)
     marked[[path for path, _, _ in stretches]] = True
     coverage = _COVERAGES[key] = Coverage(np.array(stretches, float).reshape(-1, 3), marked)
+
     return coverage
 
 
@@ -61,6 +63,7 @@ def _stretches(code: CompiledCode, hazard: Hazard) -> list[tuple[int, float, flo
             points = slice(code.path_start[k], code.path_start[k + 1])
             within = inside(code.path_xy[points], code.path_s[points], outline)
             stretches += [(k, s_from, s_to) for s_from, s_to in within]
+
     return stretches
 
 
@@ -80,9 +83,12 @@ def inside(line: Floats, along: Floats, outline: Floats) -> list[tuple[float, fl
         x, y = float(np.interp(middle, along, line[:, 0])), float(np.interp(middle, along, line[:, 1]))
         if not _contains(outline, x, y):
             continue
+
         if stretches and stretches[-1][1] == low:
             low = stretches.pop()[0]  # the piece before it is inside as well: one stretch
+
         stretches.append((low, high))
+
     return stretches
 
 
@@ -93,6 +99,7 @@ def _cuts(line: Floats, along: Floats, outline: Floats) -> Floats:
     c, d = outline[None], np.roll(outline, -1, axis=0)[None]
     u, v, w = b - a, d - c, c - a
     cross = u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
+
     with np.errstate(divide="ignore", invalid="ignore"):
         line_fraction = (w[..., 0] * v[..., 1] - w[..., 1] * v[..., 0]) / cross
         edge_fraction = (w[..., 0] * u[..., 1] - w[..., 1] * u[..., 0]) / cross
@@ -100,6 +107,7 @@ def _cuts(line: Floats, along: Floats, outline: Floats) -> Floats:
     crosses = (line_fraction >= 0) & (line_fraction <= 1) & (edge_fraction >= 0) & (edge_fraction <= 1)
     piece, edge = np.nonzero(crosses)
     cuts = along[piece] + line_fraction[piece, edge] * (along[piece + 1] - along[piece])
+
     return np.unique(np.concatenate([along[[0, -1]], cuts]))
 
 

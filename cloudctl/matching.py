@@ -51,12 +51,15 @@ def _project(path: int, x: float, y: float, start: Any, xy: Any, arc: Any) -> tu
         length = arc[k + 1] - arc[k]
         if length <= 0.0:
             continue
+
         along = ((x - xy[k, 0]) * dx + (y - xy[k, 1]) * dy) / length
         along = min(max(along, 0.0), length)
         ex, ey = x - xy[k, 0] - dx * along / length, y - xy[k, 1] - dy * along / length
         squared = ex * ex + ey * ey
+
         if squared < nearest:
             nearest, nearest_s, ux, uy = squared, arc[k] + along, dx / length, dy / length
+
     return nearest_s, nearest**0.5, ux, uy
 
 
@@ -69,6 +72,7 @@ def _connection(
     (-1: none; LEAVES: it takes none of this intersection)."""
     if path < 0 or (path < n_lanes and declared == LEAVES):
         return -1
+
     if path >= n_lanes:
         movement = path - n_lanes
     elif declared >= 0 and ingress[path] == ingress[conn_from[declared]]:
@@ -79,6 +83,7 @@ def _connection(
             movement = only[path]
     else:
         movement = only[path]
+
     return movement if movement >= 0 and inner[movement] else -1
 
 
@@ -98,19 +103,23 @@ def _match(
         # The cheapest of the paths whose corridors cover the track's cell.
         best, least_cost = -1, 1e18
         column, row = int((x - x0) // cell_m), int((y - y0) // cell_m)
+
         if 0 <= column < nx and 0 <= row < ny:
             for k in range(cell_start[row * nx + column], cell_start[row * nx + column + 1]):
                 candidate = cell_path[k]
                 candidate_s, distance, ux, uy = _project(candidate, x, y, start, xy, arc)
                 cosine = (vx * ux + vy * uy) / speed if speed > MIN_HEADING_SPEED else 1.0
+
                 if distance > MAX_OFFSET or cosine < MIN_HEADING_COSINE:
                     continue
+
                 cost = (
                     (2.0 * distance / width[candidate]) ** 2 + HEADING_PENALTY * (1.0 - cosine) + use_penalty[candidate]
                 )
                 for m in range(declared.shape[1]):
                     if declared[i, m] == candidate:
                         cost -= DECLARED_BONUS
+
                 if cost < least_cost:
                     least_cost, best = cost, candidate
                     s[i], lateral[i], along[i] = candidate_s, distance, vx * ux + vy * uy
@@ -138,6 +147,7 @@ def match_in(tracks: Any, declared: Any, use_penalty: Any, code: Any, matched: M
     """Fill in where the tracks of one intersection are: `match`, compiled. `use_penalty`: the cost of each path."""
     paths, lanes, moves, cells, tables = paths_at(code), lanes_at(code), moves_at(code), cells_at(code), tables_at(code)
     links = links_at(code)
+
     _match(
         tracks, declared, len(lanes.speed), paths.start, paths.xy, paths.s, paths.length,
         tables.width, use_penalty, tables.only, tables.turns, tables.stop, lanes.to_stop, lanes.ingress,

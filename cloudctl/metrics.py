@@ -95,9 +95,11 @@ class Metrics:
             return key
         if len(source) > MAX_SOURCE_LENGTH:
             return self._key(name, source[:MAX_SOURCE_LENGTH])
+
         sources = self._sources.setdefault(name, [])
         if len(sources) >= MAX_SOURCES:
             return name, OTHERS
+
         sources.append(source)
         return key
 

@@ -97,12 +97,14 @@ class Neighbours:
             if raw.kind not in NEIGHBOUR_KINDS:
                 others.append(raw)
                 continue
+
             try:
                 self._take_code(raw) if raw.kind == "neighbour" else self._take_signals(t, raw)
             except (ValueError, msgspec.MsgspecError, RecursionError):
                 self._metrics.count(f"reject.{raw.kind}")
             except Exception as error:
                 self._faults.note("neighbour", raw.kind, error)
+
         return others
 
     def restart(self) -> None:
@@ -116,9 +118,11 @@ class Neighbours:
         if not body.codes:
             self._known.pop(body.intersection, None)
             return
+
         if len(self._known) >= MAX_NEIGHBOURS and body.intersection not in self._known:
             self._metrics.count("drop.neighbour")
             return
+
         code = compile_code(loads(bytes(body.codes[0])))
         self._known[body.intersection] = _Known(self._make(code))
 
@@ -127,6 +131,7 @@ class Neighbours:
         known = self._known.get(signals.intersection)
         if known is None:
             return  # it was asked for before, and is not any more
+
         place = known.place
         if not max(place.signals.t, t - MAX_AGE) < signals.t <= t + MAX_FUTURE:
             self._metrics.count("neighbour.late", signals.intersection)
@@ -161,6 +166,7 @@ class Neighbours:
         lane = int(intersection.code.conn_to[report.connection])
         link = None if known is None else known.links_from(intersection).get(lane)
         here = lanes.get(lane)
+
         if known is None or link is None or (here is not None and here.distance <= link.distance):
             return downstream.next_signal(t, intersection, report, lanes)
 
@@ -192,6 +198,7 @@ def _renew(t: int, place: IntersectionState) -> None:
         return
     if t - place.signals.t > MAX_AGE:
         return  # the snapshot there is grows old, and with it what it says
+
     moment = Moment(
         t=t,
         code=place.code,

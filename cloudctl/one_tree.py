@@ -30,11 +30,13 @@ class OneTree:
         """Return where a module of cloudctl is; None for any other module. Raises TwoTreesError."""
         if not name.startswith("cloudctl."):
             return None
+
         for finder in sys.meta_path:
             spec = None if isinstance(finder, OneTree) else finder.find_spec(name, path, target)
             if spec is not None:
                 _check(name, spec)
                 return spec
+
         return None
 
 

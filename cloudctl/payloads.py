@@ -21,4 +21,5 @@ def encode_all(advisories: Sequence[Advisory], faults: Faults) -> list[tuple[Adv
             encoded.append((advisory, encode(advisory)))
         except Exception as error:
             faults.note("encode", advisory.intersection, error)
+
     return encoded

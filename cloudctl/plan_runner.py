@@ -77,11 +77,13 @@ class PlanRunner:
             for snapshot, intersection in zip(snapshots, due, strict=True)
             if isinstance(snapshot, world.World)
         ]
+
         plans = _of_each(_plans_of, made)
         for intersection, snapshot in zip(due, snapshots, strict=True):
             if snapshot is None:
                 self._metrics.count("code.none_in_force", intersection.code.code.id)
                 continue
+
             try:
                 if isinstance(snapshot, Exception):
                     raise snapshot
@@ -99,6 +101,7 @@ class PlanRunner:
         made: dict[int, world.World | Exception] = dict(zip(map(id, in_force), together, strict=True))
 
         snapshots: list[world.World | Exception | None] = []
+
         for intersection in due:
             snapshot = made.get(id(intersection))
             if isinstance(snapshot, world.World):
@@ -110,7 +113,9 @@ class PlanRunner:
                     intersection.latest = snapshot
                 except Exception as error:
                     snapshot = error
+
             snapshots.append(snapshot)
+
         return snapshots
 
     def _snapshots(self, t: int, due: Sequence[IntersectionState]) -> list[world.World]:
@@ -157,11 +162,13 @@ class PlanRunner:
 
         # What rests on this revision of the code must not outlive it.
         in_force_until = intersection.in_force_until
+
         if in_force_until != NEVER:
             advisories = [
                 msgspec.structs.replace(advisory, valid_until=min(advisory.valid_until, in_force_until))
                 for advisory in advisories
             ]
+
         self._add_advisories(t, intersection, advisories, output)
 
     def _next_signals(self, t: int, intersection: IntersectionState) -> dict[int, world.NextSignal]:
@@ -174,6 +181,7 @@ class PlanRunner:
             next_signal = self._neighbours.next_signal(t, intersection, report, self._links_of(intersection))
             if next_signal is not None:
                 signals[handle] = next_signal
+
         return signals
 
     def _links_of(self, intersection: IntersectionState) -> dict[int, downstream.DownstreamLink]:
@@ -191,8 +199,10 @@ class PlanRunner:
         """Add advisories to the output, and a broadcast of them for each gateway of the intersection."""
         if not advisories:
             return
+
         for advisory in advisories:
             self._metrics.count("advisory", advisory.kind)
+
         output.advisories += advisories
 
         output.replies += broadcasts(
@@ -234,6 +244,7 @@ def _of_each(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T])
     those that fail."""
     if not items:
         return
+
     try:
         together: Sequence[R] = function(items)
     except Exception:

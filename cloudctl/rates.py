@@ -24,6 +24,7 @@ class Repeats:
         self._last.move_to_end(name)
         if len(self._last) > self._size:
             self._last.popitem(last=False)
+
         return held_back
 
 
@@ -46,8 +47,10 @@ class OncePer:
 
         while self._last and not 0 <= t - next(iter(self._last.values())) < self._interval:
             self._last.popitem(last=False)
+
         if len(self._last) >= self._size and name not in self._last:
             return False  # too many names within one interval: the first ones are served, and memory stays bounded
+
         self._last[name] = t
         self._last.move_to_end(name)
         return True

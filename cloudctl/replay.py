@@ -31,6 +31,7 @@ class Difference(NamedTuple):
         step = f"step {self.step} (t = {self.t})"
         if len(self.recorded) != len(self.replayed):
             return f"{step}: {len(self.recorded)} advisories were recorded, the replay gave {len(self.replayed)}"
+
         for number, (recorded, replayed) in enumerate(zip(self.recorded, self.replayed, strict=True)):
             if recorded != replayed:
                 byte = _first_difference(recorded, replayed)
@@ -39,6 +40,7 @@ class Difference(NamedTuple):
                     f"{step}, advisory {number}, byte {byte}: "
                     f"recorded ...{recorded[excerpt]!r}... replay ...{replayed[excerpt]!r}..."
                 )
+
         return f"{step}: none"
 
 
@@ -99,6 +101,7 @@ def replay(path: Path, progress: Callable[[Replay], None] | None = None, debug: 
     clock = EventClock()  # the engine gets its time from the recording alone
     start = stopwatch()
     begin = None
+
     for step in recording.steps():
         clock.advance(step.t)
         begin = begin or clock.now()
@@ -109,14 +112,17 @@ def replay(path: Path, progress: Callable[[Replay], None] | None = None, debug: 
         result.advisories += len(advisories)
         result.recorded += len(step.advisories)
         result.span_s = (step.t - begin) / SECOND
+
         if advisories != step.advisories and result.difference is None:
             result.difference = Difference(result.steps, step.t, step.advisories, advisories)
+
         if progress and result.steps % PROGRESS_STEPS == 0:
             progress(result)
 
     result.took_s = (stopwatch() - start) / SECOND
     result.fault = recording.fault
     result.notes = recording.notes
+
     return result
 
 
@@ -127,6 +133,7 @@ def _step(engine: Engine, t: int, batch: tuple[RawMessage, ...], faults: Faults,
     except Exception as error:
         faults.note("step", "", error)
         output = Output()
+
     payloads = tuple(payload for _, payload in encode_all(output.advisories, faults))
     result.add_faults([*output.errors, *faults.take()])
     return payloads

@@ -42,6 +42,7 @@ class Revisions:
         except Exception:
             self.versions.remove(name)
             raise
+
         self.next_change = -NEVER
         return intersection
 
@@ -67,8 +68,10 @@ class Revisions:
                 "is no intersection that this node serves",
                 "add it first: put its code under [node] codes",
             )
+
         if self.versions.knows(code):
             return
+
         if self.versions.has_revision(code.id, code.revision):
             raise refuse(
                 code.id,
@@ -78,6 +81,7 @@ class Revisions:
                 "stands for another content already",
                 f"give the changed code a higher revision, and a valid_from that is {NOTICE // SECOND} s ahead or more",
             )
+
         if code.valid_from is None or code.valid_from < t + NOTICE:
             raise refuse(
                 code.id,
@@ -111,6 +115,7 @@ class Revisions:
             is_new = code is not None and code is not intersection.code.code
             if is_new or intersection.in_force != (code is not None):
                 changed.append(name)
+
             intersection.in_force = code is not None
             intersection.in_force_until = self.versions.change_of(name, t) or NEVER
 
@@ -120,6 +125,7 @@ class Revisions:
                 except Exception as error:
                     intersection.in_force = False
                     faults.note("revision", name, error)
+
         self.next_change = self.versions.next_change(t) or NEVER
         return changed
 

@@ -17,6 +17,7 @@ class Scans:
         self.fusions: list[Fusion] = []
         self._frames = frames
         self._reports: list[tuple[float, ...]] = []  # rows of DETECTION
+
         if frames is None:
             self._times: list[int] = []
             self._sources: list[int] = []
@@ -38,6 +39,7 @@ class Scans:
         """Update the trackers with all scans; where that fails, with each scan alone, without those that fail."""
         if not self.fusions:
             return
+
         try:
             self._update(0, len(self.fusions))
         except Exception as error:
@@ -66,5 +68,6 @@ class Scans:
         from_frames = max(first_report - begin, 0)
         if self._frames is not None:
             rows[:from_frames] = self._frames.rows[begin : begin + from_frames]
+
         rows[from_frames:] = self._reports[begin + from_frames - first_report : end - first_report]
         return rows

@@ -65,6 +65,7 @@ class PlanScheduler:
         due = [intersection for intersection in with_frames if t >= intersection.planned + earliest]
         for intersection in due:
             intersection.planned = t
+
         if self.next <= t:
             self._add_timed_plans(t, due, intersections)
 
@@ -73,6 +74,7 @@ class PlanScheduler:
             regular = set(map(id, due))  # asked, never iterated
             due += [intersection for key, intersection in self._urgent.items() if key not in regular]
             self._urgent.clear()
+
         return due
 
     def _add_timed_plans(
@@ -87,6 +89,7 @@ class PlanScheduler:
             if t >= intersection.planned + interval:
                 due.append(intersection)
                 intersection.planned = t
+
             intersection.plan_scheduled = t - intersection.last_input < MAX_SILENCE
             if intersection.plan_scheduled:
                 heapq.heappush(plans, (intersection.planned + interval, name))

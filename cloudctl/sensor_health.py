@@ -109,9 +109,11 @@ class Sensing:
         state = self._states.get(index)
         if state is None or state.last == 0:
             return False
+
         state.last = t
         state.frames += 1
         state.ages += t - sensed
+
         return True
 
     def frame(self, t: int, sensed: int, index: int, sources: Iterable[tuple[tuple[str, str], Source]]) -> None:
@@ -121,8 +123,10 @@ class Sensing:
         if state is None:
             (rsu, sensor), source = next(item for item in sources if item[1].index == index)
             state = self._states[index] = SensorState(rsu, sensor, source, t, begun=t)
+
         if state.last == 0:
             state.begun = t
+
         state.last = t
         state.frames += 1
         state.ages += t - sensed
@@ -133,11 +137,13 @@ class Sensing:
         refused: list[RejectedMessage] = []
         used = []
         contradicted = _contradicted(body.sensors)
+
         for k, sensor in enumerate(body.sensors):
             if sensor.id in contradicted:
                 rule = "has more than one health in the message, and they differ: none of them is used"
                 refused.append(RejectedMessage(f"s[{k}].id", sensor.id, rule, "send the health of each sensor once"))
                 continue
+
             if sensor.id not in known:
                 names = ", ".join(sorted(known)) or "none"
                 remedy = "declare it in hello, or send its perception first"
@@ -153,9 +159,12 @@ class Sensing:
                     rule = f"must be within {low:g} .. {high:g}; it is not used"
                     refused.append(RejectedMessage(f"s[{k}].{name}", value, rule, "leave out what is not measured"))
                     left_out[name] = None
+
             used.append(replace(sensor, **left_out) if left_out else sensor)
+
         if not refused:
             return body, []
+
         return replace(body, sensors=tuple(used)), refused
 
     def health(self, t: int, body: Health) -> None:
@@ -175,6 +184,7 @@ class Sensing:
         """Check every sensor, once in CHECK_INTERVAL; a trouble that begins is an event."""
         if not self.is_due(world.t):
             return
+
         self._last_check = world.t
         self._count_off_lane(world)
         for index, state in self._states.items():
@@ -202,6 +212,7 @@ class Sensing:
             kind = "sensor." + title.split()[-1]
             text = f"intersection {world.code.code.id}: sensor {state.name} {problem}"
             events.notice(world.t, kind, state.name, text)
+
         state.last_event = title
 
     def _summary(self) -> str | None:
@@ -209,9 +220,11 @@ class Sensing:
         troubles = [f"sensor {state.name} {state.trouble}" for state in self._states.values() if state.trouble]
         if not troubles:
             return None
+
         summary = "; ".join(troubles[:MAX_LISTED])
         if len(troubles) > MAX_LISTED:
             summary += f"; and {len(troubles) - MAX_LISTED} more"
+
         return summary
 
     def table(self) -> dict[str, dict[str, object]]:
@@ -231,6 +244,7 @@ class Sensing:
                 "off_lane": round(state.off_lane / state.moving, 2) if state.moving >= MIN_WEIGHT else None,
                 "trouble": state.trouble or state.misplaced or None,
             }
+
         return rows
 
     # --- the checks ---
@@ -252,6 +266,7 @@ class Sensing:
             return "is dead: its roadside unit says so"
         if health.clock_offset is not None and abs(health.clock_offset) > MAX_CLOCK_OFFSET:
             return f"has a wrong clock: it is {health.clock_offset / SECOND:.1f} s off its gateway's"
+
         return ""
 
     def _valid_health(self, t: int, state: SensorState) -> SensorHealth | None:
@@ -263,6 +278,7 @@ class Sensing:
         late = ""
         if state.age is not None and state.age > MAX_FRAME_AGE:
             late = f"is late: what it sends is {state.age / SECOND:.2f} s old when it comes"
+
         declared = state.source.sensor.hz if state.source.sensor is not None else None
         if declared is None or declared < MIN_DECLARED_RATE:
             return late
@@ -271,6 +287,7 @@ class Sensing:
         silence = t - max(state.last, state.since)
         max_silence = int(SILENT_PERIODS * SECOND / declared) + SILENT_MARGIN
         others = [other for other in self._states.values() if other is not state and t - other.last < SECOND]
+
         if silence > max_silence and others:
             # a gateway's hello declares its sensors once for all its units: each stands at one of them
             is_elsewhere = any(
@@ -284,6 +301,7 @@ class Sensing:
         rate = health.hz if health is not None and health.hz is not None else state.rate
         if rate is not None and state.last and rate < MIN_RATE * declared:
             return f"is slow: {rate:.1f} Hz of the {declared:g} Hz it declared"
+
         return late
 
     def _count_off_lane(self, world: World) -> None:
@@ -292,6 +310,7 @@ class Sensing:
         counts = np.zeros((2, MAX_SOURCES), np.int64)
         _count_moving(world.tracks, world.path, IS_MOTOR_VEHICLE, counts[0], counts[1])
         moving, off_lane = counts.tolist()
+
         for index, state in self._states.items():
             state.moving = FADE * state.moving + moving[index]
             state.off_lane = FADE * state.off_lane + off_lane[index]
@@ -329,6 +348,7 @@ def _count_moving(tracks: Any, path: Any, is_motor_vehicle: Any, moving: Any, of
         track = tracks[i]
         if not is_motor_vehicle[track["class"]] or hypot(track["vx"], track["vy"]) <= MIN_SPEED:
             continue
+
         for number in range(len(moving)):
             if track["sources"] >> np.uint32(number) & np.uint32(1):
                 moving[number] += 1
@@ -355,8 +375,10 @@ def _explaining_datum(world: World, rows: NDArray[np.bool_]) -> str:
         tracks["x"] -= east
         tracks["y"] -= north
         path = match(world.code, tracks, np.full((len(tracks), len(MATCH_ANY)), MATCH_ANY, np.int64)).path
+
         if np.count_nonzero(path >= 0) >= MIN_EXPLAINED * len(tracks):
             return datum
+
     return ""
 
 

@@ -56,9 +56,11 @@ class ServedIntersections:
             self.guests.add(name)
         else:
             self.guests.discard(name)
+
         intersection.advisory_filter.epoch = addition.epoch
         if addition.advisories:
             intersection.advisory_filter.adopt(addition.advisories)
+
         if not addition.guest:
             self._added.append(name)
 
@@ -68,6 +70,7 @@ class ServedIntersections:
         intersection = self._intersections.get(name)
         if intersection is None:
             raise refuse(name, "code", "id", name, "is no intersection that this node serves", "leave it")
+
         bound = [rsu for rsus in config.gateways.values() for rsu, place in rsus.items() if place == name]
         if bound and not config.shared:
             raise refuse(
@@ -89,6 +92,7 @@ class ServedIntersections:
             self._is_changed = False
             self._ingest.rebind(bindings(config, self._intersections))
             self._reindex()
+
         return [name for name in added if name in self._intersections]
 
     def _new(self, addition: AddIntersection, t: int) -> IntersectionState:
@@ -99,6 +103,7 @@ class ServedIntersections:
         self._ingest.sources.add_intersection(name, intersection.code.origin)
         self._intersections[name] = intersection
         self._is_changed = True
+
         return intersection
 
 
@@ -116,11 +121,13 @@ def without_guests(output: Output, guests: Collection[str]) -> None:
     """Take what a step says of guests out of its output: their owner says it."""
     if not guests:
         return
+
     output.advisories = [advisory for advisory in output.advisories if advisory.intersection not in guests]
     output.signals = [signals for signals in output.signals if signals.intersection not in guests]
     output.traffic = [report for report in output.traffic if report.intersection not in guests]
     output.faults = [fault for fault in output.faults if fault.intersection not in guests]
     output.changed = [name for name in output.changed if name not in guests]
+
     output.replies = [
         (gateway, kind, body)
         for gateway, kind, body in output.replies
@@ -134,7 +141,9 @@ def _revisions_of(addition: AddIntersection) -> list[IntersectionCode]:
     name = addition.intersection
     if not codes:
         raise refuse(name, "code", "revisions", "none", "an intersection needs a digital code", "add its code")
+
     for code in codes:
         if code.id != name:
             raise refuse(name, "code", "id", code.id, f"is not {name}", "add the code of this very intersection")
+
     return codes

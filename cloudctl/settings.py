@@ -23,9 +23,11 @@ class PrioritySettings(Struct, frozen=True, forbid_unknown_fields=True):
         own_class = self.vehicles.get(vehicle)
         if own_class is not None:
             return own_class
+
         for pattern, vehicle_class in self.vehicles.items():
             if "*" in pattern and fnmatchcase(vehicle, pattern):
                 return vehicle_class
+
         return None
 
 

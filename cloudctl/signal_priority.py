@@ -23,10 +23,12 @@ def answer_requests(
     """Return the advice to vehicles on their requests, and what each gateway is asked: (gateway, kind, body)."""
     if not intersection.priority.busy:
         return [], []
+
     signal_trouble, _ = planner.gate(snapshot)
     candidates, requests = intersection.priority.serve(snapshot, planner.forecast_stop_lines(snapshot), signal_trouble)
 
     replies = []
+
     for body in requests:
         metrics.count(f"priority.{body.action}", intersection.code.code.id)
         for gateway in intersection.gateways:
@@ -34,4 +36,5 @@ def answer_requests(
             offset = gateways[gateway].offset
             local_body = msgspec.structs.replace(body, t=body.t + offset, at=body.at + offset)
             replies.append((gateway, "priority", local_body))
+
     return candidates, replies

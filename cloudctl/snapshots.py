@@ -94,6 +94,7 @@ def _fill(
         first, last = inputs.user_bounds[p], inputs.user_bounds[p + 1]
         own, ids, pace = tracks[first:last], longs[IDS][first:last], floats[PACE][first:last]
         _paces(own, pace)
+
         for i in range(len(own)):
             ids[i] = own[i]["id"]
 
@@ -107,11 +108,13 @@ def _fill(
             use_penalty = tables_at(code).use_penalty
             if place[CLOSED] > 0:
                 use_penalty = use_penalty + CLOSED_PENALTY * inputs.closed[closed : closed + place[CLOSED]]
+
             matched = Matched(
                 longs[PATH][first:last], floats[S][first:last], floats[LATERAL][first:last], floats[SPEED][first:last],
                 longs[CONNECTION][first:last], floats[TO_STOP][first:last],
             )  # fmt: skip
             match_in(own, declared, use_penalty, code, matched)
+
         _accelerate(ids, pace, place, floats[ACCEL][first:last])
 
         end = group + place[GROUPS]
@@ -121,6 +124,7 @@ def _fill(
         )  # fmt: skip
         group, report, closed = end, report + place[REPORTS], closed + place[CLOSED]
         vehicle += answers.n_vehicles[p]
+
     return longs.ctypes.data, floats.ctypes.data
 
 
@@ -144,11 +148,14 @@ def _claim(tracks: Any, reports: Any, claims: Any, report: Any, declared: Any) -
                 low = middle + 1
             else:
                 high = middle
+
         if low == len(order) or handles[order[low]] != handle:
             continue  # silent for so long that its report is forgotten
+
         claims[0, n], claims[1, n], claims[2, n], report[i] = order[low], i, reports[order[low], 1], n
         declared[i] = reports[order[low], 2:]
         n += 1
+
     return n
 
 
@@ -161,6 +168,7 @@ def _accelerate(ids: Any, pace: Any, place: Any, accel: Any) -> None:
     accel_before = floats((place[ACCEL_BEFORE], count))
     weight = min(dt / ACCELERATION_SMOOTHING, 1.0)
     j = 0
+
     for i in range(len(ids)):
         accel[i] = 0.0
         while j < len(ids_before) and ids_before[j] < ids[i]:
@@ -205,12 +213,14 @@ def build_all(moments: Sequence[Moment], tracks: NDArray[Any], bounds: NDArray[n
     )
     addresses = _fill(inputs, tracks, longs, floats, signals, answers)
     shown = _believable(moments, answers.holds)
+
     if any(believable is not moment.signals for moment, believable in zip(moments, shown, strict=True)):
         signals = _signal_arrays(shown)
 
     counts = answers.n_vehicles.tolist()
     # The rows that are needed, copied: the array they are of is as large as if every track were connected.
     claims = answers.claims[:, : sum(counts)].copy()
+
     block = Block(
         tracks=tracks,
         longs=longs,
@@ -245,6 +255,7 @@ def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> tuple[
         reports += [report.declared_bytes for report in moment.reports.values()]
         if closed is not None:
             closed_lanes.append(closed)
+
         places += (
             moment.t, moment.code.address, len(moment.signals.state), len(moment.reports), moment.is_matched,
             0 if closed is None else len(closed), *_before(moment),
@@ -259,6 +270,7 @@ def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> tuple[
         likely_end=joined([signals.likely_end for signals in shown]),
         overdue=joined([_overdue(signals) for signals in shown]),
     )
+
     return inputs, _signal_arrays(shown)
 
 
@@ -282,9 +294,11 @@ def _before(moment: Moment) -> tuple[int, int, int, int, int]:
     previous = moment.previous
     if previous is None or moment.t <= previous.t:
         return moment.t, 0, 0, 0, 0
+
     part = previous.block or detached(previous).block
     assert part is not None
     (first, last), (longs, floats), count = part.users, part.block.addresses, len(part.block.tracks)
+
     return (
         previous.t, longs + 8 * (IDS * count + first), floats + 8 * (PACE * count + first),
         floats + 8 * (ACCEL * count + first), last - first,
@@ -297,6 +311,7 @@ def detached(world: World) -> World:
     longs = np.array([*[getattr(world, name) for name in LONGS], tracks["id"]], np.int64)
     floats = np.array([*[getattr(world, name) for name in FLOATS], np.zeros(len(tracks))])
     _paces(tracks, floats[PACE])
+
     block = Block(
         tracks=tracks,
         longs=longs,
@@ -309,6 +324,7 @@ def detached(world: World) -> World:
     part = BlockPart(block, (0, len(tracks)), (0, len(block.rows)), (0, len(world.signals.state)))
     copy = replace(world, **columns_of(part))
     copy.block = part
+
     return copy
 
 
@@ -335,9 +351,12 @@ def _scatter(
         users = bounds[p], bounds[p + 1]
         part = BlockPart(block, users, (vehicle, last_vehicle), (group, last_group), moment.is_matched)
         vehicles: tuple[Report, ...] = ()
+
         if last_vehicle > vehicle:
             reports = list(moment.reports.values())
             vehicles = tuple([reports[claim] for claim in claims[vehicle:last_vehicle]])
+
         worlds.append(World.of_block(part, moment, shown[p], vehicles))
         vehicle, group = last_vehicle, last_group
+
     return worlds

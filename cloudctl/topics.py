@@ -153,4 +153,5 @@ def wrong_vehicle_id(vehicle: str) -> str | None:
         return "begins with $, which brokers reserve"
     if not vehicle.isprintable():
         return "contains a character that cannot be printed"
+
     return None

@@ -114,6 +114,7 @@ class TrafficState:
         REPORT_INTERVAL, else None."""
         if not self.is_due(world.t):
             return None
+
         self._last_observation = world.t
         self._first_observation = self._first_observation or world.t
         self._last_report = self._last_report or world.t
@@ -121,9 +122,11 @@ class TrafficState:
 
         if world.t - self._last_report < REPORT_INTERVAL:
             return None
+
         self._last_report = world.t
         report = self._report(world)
         self._lanes, self._observations = {}, 0
+
         return report
 
     def shares(self, code: CompiledCode) -> Floats:
@@ -134,12 +137,14 @@ class TrafficState:
             for connection, count in self._taken.items():
                 if connection >= 0:
                     self._shares[connection] += count
+
         return self._shares
 
     def stopped(self, t: int) -> tuple[int, ...]:
         """Return the ids of tracks that have stood MIN_STOP with nothing ahead of them and no red."""
         if self._oldest_stop is None or t - self._oldest_stop < MIN_STOP:
             return ()
+
         return tuple(
             track
             for track, approach in sorted(self._approaches.items())
@@ -157,20 +162,24 @@ class TrafficState:
         # Columns as lists: Python reads those faster.
         paths, connections, distances = world.path.tolist(), world.connection.tolist(), world.to_stop.tolist()
         all_speeds, tracks = world.speed.tolist(), world.tracks["id"].tolist()
+
         for row in _by_distance(world, distances):
             path, connection, distance = paths[row], connections[row], distances[row]
             lane = int(code.conn_from[connection]) if connection >= 0 else path
             if path < 0 or not 0 <= lane < code.n_lanes:
                 continue
+
             speed, track = all_speeds[row], tracks[row]
 
             if distance <= 0.0:
                 if track in self._approaches:
                     self._pass(world.t, self._approaches.pop(track), connection)
                 continue
+
             self._approach(world, track, lane, connection, distance, speed, lane in blocked)
             if speed < MAX_STATIONARY_SPEED:
                 blocked.add(lane)
+
             if distance < MAX_DISTANCE:
                 if path < code.n_lanes:  # density is of the lane it is on, whichever its movement leaves from
                     speeds.setdefault(path, []).append(max(speed, 0.0))
@@ -213,6 +222,7 @@ class TrafficState:
                 lane=lane,
                 connection=connection,
             )
+
         approach.last_seen, approach.lane = world.t, lane
         if connection >= 0:
             approach.connection = connection
@@ -231,6 +241,7 @@ class TrafficState:
     def _pass(self, t: int, approach: Approach, connection: int) -> None:
         if connection < 0:
             connection = approach.connection
+
         passage = Passage(
             t=t,
             lane=approach.lane,
@@ -249,6 +260,7 @@ class TrafficState:
         hours = min(max(observed, REPORT_INTERVAL), WINDOW) / SECOND / 3600.0
         lanes = sorted({*self._lanes, *(passage.lane for passage in self._passages)})
         movements = sorted({passage.connection for passage in self._passages if passage.connection >= 0})
+
         return Traffic(
             code.code.id,
             code.code.revision,
@@ -262,6 +274,7 @@ class TrafficState:
         observations = self._lanes.get(lane, LaneObservations())
         figures = _figures([passage for passage in self._passages if passage.lane == lane], hours)
         vehicles = sum(observations.counts) / max(self._observations, 1)
+
         return LaneTraffic(
             lane=code.lane_ids[lane],
             flow=figures.flow,
@@ -291,8 +304,10 @@ class TrafficState:
             row = rows.get(track)
             if row is None:
                 continue
+
             approach = self._approaches[track]
             lat, lon = world.code.origin.to_geodetic(float(world.tracks["x"][row]), float(world.tracks["y"][row]))
+
             incidents.append(
                 Incident(
                     kind="stopped_vehicle",
@@ -304,6 +319,7 @@ class TrafficState:
                     lon=float(lon),
                 )
             )
+
         return incidents
 
 
@@ -321,6 +337,7 @@ def _by_distance(world: World, distances: list[float]) -> list[int]:
 def _figures(passages: list[Passage], hours: float) -> PassageFigures:
     if not passages:
         return PassageFigures(flow=0.0, delay=None, level=None, on_green=None)
+
     delay = fmean(passage.delay for passage in passages)
     return PassageFigures(
         flow=round(len(passages) / hours, 1),

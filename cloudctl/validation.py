@@ -40,6 +40,7 @@ def violation_of(error: Exception) -> Violation:
     rule, field = sentence["rule"], (sentence["path"] or "").lstrip(".")
     if sentence["key"]:
         rule += ", for a key"
+
     unknown = _UNKNOWN_FIELD.fullmatch(rule)
     return Violation(field, rule, unknown["key"] if unknown else None)
 

@@ -89,6 +89,7 @@ class VehicleRegistry:
         self._last_position = (nan, nan)
         self._movement_names.clear()
         self._by_city_code = {place.code.code.id: place for place in places}
+
         for place in self._by_city_code.values():
             self._movement_names.update(place.code.conn_alias)
             located = Located(place, *_degrees(place.code))
@@ -116,6 +117,7 @@ class VehicleRegistry:
         self._metrics.count("vehicle.elsewhere")
         if self.shared or not self._answered_elsewhere.allow(vehicle, t):
             return None
+
         rule = f"lies in no intersection of this node, nor near one ({len(self._by_city_code)} of them)"
         remedy = (
             "check the order (lat, lon) and the datum (WGS-84 / CGCS2000), or ask for the node that serves this place"
@@ -147,6 +149,7 @@ class VehicleRegistry:
                     "null where the way is not known, [] where it leaves the road"
                 )
                 return RejectedMessage(f"movements[{number}]", movement, rule, remedy)
+
         return None
 
     def reported(self, vehicle: str, state: VehicleState) -> list[tuple[IntersectionState, tuple[float, ...]]]:
@@ -165,9 +168,11 @@ class VehicleRegistry:
         for place in self._present.get(vehicle, ()):
             if all(place is not here for here in present):
                 place.reports.pop(self._handle_of(vehicle), None)
+
         self._present[vehicle] = present
         if not present:
             del self._present[vehicle]
+
         return detections
 
     def declared_kind(self, vehicle: str, place: IntersectionState) -> str | None:
@@ -185,6 +190,7 @@ class VehicleRegistry:
             track["vx"], track["vy"] = PROBE_SPEED * cos(heading), PROBE_SPEED * sin(heading)
             if match(place.code, track, np.full((1, 3), -1, np.int64)).path[0] >= 0:
                 return True
+
         return False if positions else None
 
     def _may_be_movement(self, movement: str) -> bool:
@@ -194,6 +200,7 @@ class VehicleRegistry:
             city_code = parse_code(movement)
         except CityCodeError:
             return movement in self._movement_names
+
         place = self._by_city_code.get(make(*city_code._replace(sub="")))
         return place is None or place.code.connection(movement) >= 0
 
@@ -201,6 +208,7 @@ class VehicleRegistry:
         """Return the intersections that a position (degrees) lies in, and where in their frames."""
         if self._last_position == (lat, lon):
             return self._last_places
+
         positions = []
         for place, south, west, north, east in self._by_cell.get((floor(lat / CELL_SIZE), floor(lon / CELL_SIZE)), ()):
             if not (south <= lat <= north and west <= lon <= east):
@@ -209,6 +217,7 @@ class VehicleRegistry:
             x, y = place.code.origin.to_local_point(lat, lon)
             if x0 <= x <= x1 and y0 <= y <= y1:
                 positions.append(LocalPosition(place, x, y))
+
         self._last_position, self._last_places = (lat, lon), positions
         return positions
 
@@ -222,6 +231,7 @@ class VehicleRegistry:
         if handle == 0:
             self._last_handle += 1
             handle = self._last_handle
+
         self._vehicles[vehicle] = Registered(handle, t)
 
         oldest = next(iter(self._vehicles))
@@ -229,6 +239,7 @@ class VehicleRegistry:
             del self._vehicles[oldest]
             self._present.pop(oldest, None)
             oldest = next(iter(self._vehicles))
+
         return handle
 
 
@@ -279,6 +290,7 @@ def _detection(state: VehicleState, x: float, y: float, handle: int) -> tuple[fl
     vx, vy = state.speed * cos(state.heading), state.speed * sin(state.heading)
     variance = state.accuracy**2
     kind = CLASS_OF_KIND.get(state.kind, ObjectClass.CAR)
+
     return (
         x,
         y,

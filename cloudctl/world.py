@@ -202,6 +202,7 @@ class World:
             "rules": moment.rules,
             "block": part,
         }
+
         return world
 
     def matched_part(self) -> BlockPart | None:
@@ -216,6 +217,7 @@ class World:
             floats[S, first:last], floats[LATERAL, first:last] = matched.s, matched.lateral
             floats[SPEED, first:last], floats[TO_STOP, first:last] = matched.along, matched.to_stop
             part.is_matched = True
+
         return part
 
     if not TYPE_CHECKING:  # no other attribute is to be there for the type checker
@@ -273,6 +275,7 @@ def columns_of(part: BlockPart) -> dict[str, Any]:
     """Return the arrays of a snapshot, by field of `World`."""
     block, (first, last), (first_vehicle, last_vehicle) = part.block, part.users, part.vehicles
     longs, floats = block.longs, block.floats
+
     return {
         "tracks": block.tracks[first:last],
         "rows": block.rows[first_vehicle:last_vehicle],

@@ -99,6 +99,7 @@ def document() -> dict[str, Any]:
     types = list(dict.fromkeys([*answers, Problem]))
     references, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     reference = dict(zip(types, references, strict=True))
+
     return {
         "openapi": "3.1.0",
         "info": {
@@ -122,16 +123,19 @@ def _operation(operation: Operation, reference: dict[Any, Any]) -> dict[str, Any
     responses: dict[str, Any] = {"200": _answer(operation, reference)}
     if operation.is_conditional:
         responses["304"] = {"description": "It is as it was when the ETag of If-None-Match was sent."}
+
     if operation.failing is not None:
         responses["503"] = {
             "description": "It is not.",
             "content": {JSON: {"schema": reference[operation.failing]}},
         }
+
     for status in (*operation.statuses, *(() if operation.is_public else (401,)), 429):
         responses[str(status)] = {
             "description": PROBLEMS[status],
             "content": {PROBLEM_TYPE: {"schema": reference[Problem]}},
         }
+
     found = {
         "operationId": operation.path.strip("/").replace("/{id}", "_of").replace("/", "_"),
         "summary": operation.summary,
@@ -154,6 +158,7 @@ def _answer(operation: Operation, reference: dict[Any, Any]) -> dict[str, Any]:
         content = {kind: {"schema": {"type": "string"}} for kind in METRICS_TYPES}
     else:
         content = {JSON: {"schema": reference[operation.answer]}}
+
     answer: dict[str, Any] = {"description": operation.summary + ".", "content": content}
     if operation.is_conditional:
         answer["headers"] = {
@@ -163,6 +168,7 @@ def _answer(operation: Operation, reference: dict[Any, Any]) -> dict[str, Any]:
                 "schema": {"type": "string"},
             },
         }
+
     return answer
 
 

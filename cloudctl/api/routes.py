@@ -72,6 +72,7 @@ class ApiRoutes:
             place = self._engine.intersections.get(name)
             if place is None:
                 return problem(self._web, 404, "id", name, "no such intersection here", "GET /intersections lists them")
+
             try:
                 check_names([name for name, _ in request.query.items()], ())
             except ParameterError as why:
@@ -81,6 +82,7 @@ class ApiRoutes:
             kept = self._kept.get((name, path))
             if kept is None or kept.basis != newest:
                 kept = self._keep((name, path), self._answer(newest, make(place)))
+
             return self._send(request, kept)
 
         return handler

@@ -52,6 +52,7 @@ def intersection_row(place: IntersectionState) -> IntersectionRow:
     """Return one intersection at a glance."""
     code, world = place.code, place.latest
     signal_gate, perception_gate = gate(world) if world is not None else (None, None)
+
     return IntersectionRow(
         id=code.code.id,
         name=code.code.name,
@@ -88,6 +89,7 @@ def _tracks(place: IntersectionState, world: World) -> tuple[Track, ...]:
     lat, lon = code.origin.to_geodetic(tracks["x"], tracks["y"])
     sensors = SensorNames(place)
     names = (*code.lane_ids, *code.conn_ids)
+
     columns: dict[str, list[Any]] = {
         "id": tracks["id"].tolist(),
         "kind": [CLASS_NAMES[kind] for kind in tracks["class"].tolist()],
@@ -133,6 +135,7 @@ def signal_list(place: IntersectionState) -> SignalList:
     world, shown = place.latest, place.signals
     if world is None:
         return SignalList(place.code.code.id, None, None, None, None, None, ())
+
     return SignalList(
         intersection=place.code.code.id,
         revision=shown.revision if shown.t else None,
@@ -148,6 +151,7 @@ def _groups(code: CompiledCode, believed: Signals, shown: Signals) -> tuple[Sign
     count = len(shown.state)
     seen = shown.seen if shown.seen is not None else np.full(count, shown.t)
     overdue = shown.overdue if shown.overdue is not None else np.zeros(count, np.bool_)
+
     columns: dict[str, list[Any]] = {
         "group": code.group_ids.tolist(),
         "kind": [GROUP_KINDS[kind] for kind in code.group_kind.tolist()],
@@ -175,6 +179,7 @@ def advisory_list(t: int, place: IntersectionState) -> AdvisoryList:
     world = place.latest
     if world is None:
         return AdvisoryList(place.code.code.id, None, ())
+
     valid = place.advisory_filter.valid(max(t, world.t))
     valid.sort(key=lambda advisory: (advisory.severity, advisory.id))
     return AdvisoryList(place.code.code.id, world.t, tuple(valid))
@@ -185,11 +190,13 @@ def sensor_list(place: IntersectionState, engine: Engine) -> SensorList:
     world = place.latest
     if world is None:
         return SensorList(place.code.code.id, None, ())
+
     table, rows = place.sensing.table(), []
     for shown in sensors_of(world.t, place, engine.ingest.sources):
         own = table.get(shown["name"], {})
         more = {"type": own.get("type"), "temperature": own.get("temperature")}
         rows.append(msgspec.convert(shown | more, SensorRow))
+
     return SensorList(place.code.code.id, world.t, tuple(rows))
 
 
@@ -200,6 +207,7 @@ def gateway_list(t: int, engine: Engine, contacts: Mapping[str, int], offset: in
     for name in list(gateways)[offset : offset + limit]:
         last: int | None = contacts.get(name)
         hello: Any = hellos.get(name, {})
+
         rows.append(
             GatewayRow(
                 name=name,
@@ -210,6 +218,7 @@ def gateway_list(t: int, engine: Engine, contacts: Mapping[str, int], offset: in
                 software=hello.get("software"),
             )
         )
+
     return GatewayList(total=len(gateways), offset=offset, limit=limit, gateways=tuple(rows))
 
 

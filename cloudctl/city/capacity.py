@@ -83,6 +83,7 @@ def plan_capacity(demand: Demand, machine: Machine) -> Capacity:
     frame_us = _cost("engine, a frame") + _cost("sockets, a frame")
     if demand.keep_days:
         frame_us += _cost("recording, a frame")
+
     vehicle_us = _cost("engine, a connected vehicle") * demand.report_hz
     node_cores = (frames * frame_us + demand.vehicles * vehicle_us) * MICRO
     workers = max(ceil(node_cores / _cost("worker")), 1) if demand.intersections else 0
@@ -98,6 +99,7 @@ def plan_capacity(demand: Demand, machine: Machine) -> Capacity:
     disk = frames * frame_bytes * _cost("recorded frame") * DAY * demand.keep_days
     by_cores = (workers + broker_cores / _cost("worker")) / machine.cores
     by_memory = memory / (machine.memory * GIB)
+
     return Capacity(
         frames=frames,
         node_cores=node_cores,

@@ -81,12 +81,14 @@ async def reports(broker: BrokerSection, now: int) -> Reports:
             report = msgspec.json.decode(payload, type=NodeReport)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
+
         age = (now - report.t) / SECOND
         status = EdgeStatus(report.node, age, report.intersections, report.counters, report.load)
         if report.is_edge:
             found.edges.append(status)
         else:
             found.nodes[report.node] = status
+
     return found
 
 
@@ -94,6 +96,7 @@ async def status(section: CitySection) -> CityStatus:
     """Return the state of the city. Raises EtcdError."""
     state = await _state(section)
     owners = [state.owner(intersection) for intersection in state.owners]
+
     nodes = [
         NodeStatus(
             node=name,
@@ -105,6 +108,7 @@ async def status(section: CitySection) -> CityStatus:
         for name in sorted({*state.nodes, *state.drained})
     ]
     known = sorted({*state.owners, *state.pins, *state.added})
+
     intersections = [
         IntersectionStatus(
             intersection=name,
@@ -128,6 +132,7 @@ async def move(section: CitySection, intersection: str, node: str, seconds: floa
         raise CityError(f"node {node!r} is drained, and owns nothing. First: cloudctl city undrain {node}")
     if intersection not in state.owners and intersection not in state.added:
         raise CityError(f"intersection {intersection!r} is not served by any node: see cloudctl city status")
+
     await _put(section, f"p/{intersection}", node.encode())
     await _until(
         section, lambda now: now.owner(intersection) == node, seconds, f"{intersection} is not at {node} within"
@@ -147,8 +152,10 @@ async def drain(section: CitySection, node: str, seconds: float) -> int:
         raise CityError(f"node {node!r} does not run. Nodes: {', '.join(sorted(state.nodes)) or 'none'}")
     if not [other for other in state.nodes if other != node and other not in state.drained]:
         raise CityError(f"node {node!r} is the only one that may own intersections. Start another, or undrain one")
+
     owned = [name for name in state.owners if state.owner(name) == node]
     await _put(section, f"d/{node}", b"")
+
     await _until(
         section,
         lambda now: not any(now.owner(name) == node for name in now.owners),
@@ -219,7 +226,9 @@ async def etcd_servers(section: CitySection) -> list[EtcdServer]:
             trouble = f"it does not answer: {error}"
         finally:
             await etcd.close()
+
         servers.append(EtcdServer(address, version, trouble))
+
     return servers
 
 

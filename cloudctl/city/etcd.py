@@ -56,12 +56,14 @@ class Etcd:
         rpc = _library()
         self._rpc, self._prefix = rpc, f"{section.prefix}/"
         target = "ipv4:" + ",".join(section.etcd)
+
         if section.etcd_ca is None:
             self._channel = rpc.insecure_channel(target, options=CHANNEL_OPTIONS)
         else:
             # certificates name the machines, and a channel of several addresses has no name of its own
             options = (*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", section.etcd_name))
             self._channel = rpc.secure_channel(target, _credentials(section), options=options)
+
         self._kv = rpc.KVStub(self._channel)
         self._lease = rpc.LeaseStub(self._channel)
         self._watch = rpc.WatchStub(self._channel)
@@ -87,6 +89,7 @@ class Etcd:
             raise _failed(error) from None
         finally:
             call.cancel()
+
         raise EtcdError("etcd ended the call without an answer")
 
     async def revoke(self, lease: int) -> None:
@@ -136,6 +139,7 @@ class Etcd:
         rpc = self._rpc
         create = rpc.WatchCreateRequest(key=key, range_end=_end_of(key), start_revision=revision)
         call = self._watch.Watch()
+
         try:
             await call.write(rpc.WatchRequest(create_request=create))
             async for reply in call:
@@ -149,6 +153,7 @@ class Etcd:
             raise _failed(error) from None
         finally:
             call.cancel()
+
         raise EtcdError("etcd has ended the watch")
 
     # --- the cluster ---
@@ -173,11 +178,14 @@ class Etcd:
         requests.append((stub.RoleGrantPermission, rpc.AuthRoleGrantPermissionRequest(name=role, perm=everything)))
         new_users = [user for user in ("root", *users) if user not in known]
         requests += [(stub.UserAdd, rpc.AuthUserAddRequest(name=user, options=options)) for user in new_users]
+
         for user in ("root", *users):
             granted = "root" if user == "root" else role
             requests.append((stub.UserGrantRole, rpc.AuthUserGrantRoleRequest(user=user, role=granted)))
+
         for call, request in requests:
             await self._call(call(request, timeout=CALL_TIMEOUT))
+
         await self._call(stub.AuthEnable(rpc.AuthEnableRequest(), timeout=CALL_TIMEOUT))
         return bool(new_users)
 
@@ -189,6 +197,7 @@ class Etcd:
             else rpc.RequestOp(request_delete_range=request)
             for request in requests
         ]
+
         request = rpc.TxnRequest(compare=[compare], success=operations)
         reply = await self._call(self._kv.Txn(request, timeout=CALL_TIMEOUT))
         return int(reply.header.revision) if reply.succeeded else None

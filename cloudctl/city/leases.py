@@ -145,6 +145,7 @@ class Leases(Ownership):
                     self._note_trouble(str(error))
                 finally:
                     await self._let_go(etcd)
+
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), RETRY_PAUSE)
         finally:
@@ -163,6 +164,7 @@ class Leases(Ownership):
             asyncio.create_task(part)
             for part in (self._renew(etcd), self._follow(etcd), self._act(etcd), self._stop.wait())
         ]
+
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -179,6 +181,7 @@ class Leases(Ownership):
         lease, self._lease = self._lease, 0
         self._mover.cancel()
         self._changed()
+
         if lease:
             with contextlib.suppress(EtcdError):
                 await etcd.revoke(lease)
@@ -189,15 +192,18 @@ class Leases(Ownership):
             try:
                 if not await etcd.renew(self._lease, timeout=RENEW_INTERVAL):
                     raise LeaseEnded
+
                 was_silent = begun > self._valid_until
                 self._valid_until = begun + SILENCE
                 self._trouble = None
+
                 if was_silent:
                     self._changed()
             except EtcdError as error:
                 if stopwatch() >= self._valid_until and self._trouble is None:
                     self._note_trouble(str(error))
                     self._changed()
+
             passed = (stopwatch() - begun) / SECOND
             await asyncio.sleep(max(RENEW_INTERVAL - passed, 0.01))
 
@@ -209,6 +215,7 @@ class Leases(Ownership):
                 state = CityState()
                 for entry in snapshot.entries:
                     state.take(entry)
+
                 self._state, self._has_state = state, True
                 self._take_state()
                 async for change in etcd.watch(snapshot.revision + 1):
@@ -233,12 +240,14 @@ class Leases(Ownership):
             # a node that was started again under its name does not own what the one before it did
             if state.owner(name) == self._name and entry.lease == self._lease and not self._mover.released_to(name)
         }
+
         guests = frozenset(
             name for name, move in state.moves.items() if move.to == self._name and state.owner(name) != self._name
         )
         if owned != self._owned or guests != self._guests:
             self._owned, self._guests = owned, guests
             self._on_change()
+
         self._look.set()
 
     async def _act(self, etcd: Etcd) -> None:
@@ -247,13 +256,16 @@ class Leases(Ownership):
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), LOOK_INTERVAL)
+
             self._look.clear()
             if stopwatch() >= self._valid_until:
                 continue
+
             if stopwatch() - joined >= JOIN_DELAY:
                 wanted = self._to_take()[:MAX_AT_ONCE]
                 await asyncio.gather(*(self._take(etcd, name) for name in wanted))
                 await self._give_up(etcd)
+
             await self._mover.look(etcd, self._lease, self._state, self._owned, self._serving)
 
     def _to_take(self) -> list[str]:
@@ -263,10 +275,12 @@ class Leases(Ownership):
             if name in state.owners:
                 self._unowned_since.pop(name, None)
                 continue
+
             since = self._unowned_since.setdefault(name, now)
             line = state.in_line(name)
             if self._name in line and now - since >= line.index(self._name) * PATIENCE:
                 wanted.append(name)
+
         return wanted
 
     async def _take(self, etcd: Etcd, name: str) -> None:

@@ -52,6 +52,7 @@ class Mover:
         """End every move: the lease is gone."""
         for task in self._tasks.values():
             task.cancel()
+
         self._tasks.clear()
         self._successors.clear()
         self._released.clear()
@@ -87,13 +88,16 @@ class Mover:
         if not line or line[0] == self._node or intersection in self._tasks:
             self._since.pop(intersection, None)
             return None
+
         target = line[0]
         known, since = self._since.get(intersection, ("", now))
         if known != target:
             self._since[intersection] = (target, now)
             since = now
+
         if now - self._failed.get(intersection, -BACKOFF) < BACKOFF:
             return None
+
         is_ordered = self._node in state.drained or state.pins.get(intersection) == target
         return target if is_ordered or now - since >= STABLE else None
 
@@ -124,13 +128,16 @@ class Mover:
         key, epoch = f"m/{intersection}", self._owned.get(intersection)
         if epoch is None:
             return False
+
         await etcd.put(key, msgspec.json.encode(MoveRecord(target)), lease)
         try:
             if not await self._until(lambda: self._is_ready(intersection, target), GUEST_TIMEOUT):
                 return False
+
             self._successors[intersection] = target
             self._changed()
             await asyncio.sleep(WARMUP)
+
             if not self._is_ready(intersection, target) or self._owned.get(intersection) != epoch:
                 return False
 
@@ -138,12 +145,15 @@ class Mover:
             self._changed()
             if not await self._until(lambda: intersection not in self._serving, RELEASE_TIMEOUT):
                 return False
+
             record = self._state.nodes.get(target)
             if record is None:
                 return False  # it has stopped meanwhile: this node goes on serving
+
             revision = await etcd.hand_over(f"o/{intersection}", epoch, target.encode(), record.lease, key)
             if revision is None:
                 return False
+
             await self._until(lambda: self._state.owner(intersection) != self._node, RELEASE_TIMEOUT)
             return True
         finally:

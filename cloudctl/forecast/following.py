@@ -68,6 +68,7 @@ def follow_in(users: Users, prediction: Prediction, code: Any) -> Following:
     following = Following(np.full(count, -1, np.int64), np.full(count, np.inf))
     by_distance = np.argsort(users.s, kind="mergesort")
     order = by_distance[np.argsort(users.path[by_distance], kind="mergesort")]
+
     _follow(
         users.path, users.s, users.tracks["length"], prediction.movement, order, n_lanes, len(paths.length),
         paths.length, moves.origin, moves.exit, links.joint_start, links.joint,

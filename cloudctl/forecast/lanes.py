@@ -65,6 +65,7 @@ def _lanes_beside(code_hash: str, lane: int, connection: int) -> tuple[LaneChang
     changes = []
 
     same_road = (code.lane_link == code.lane_link[lane]) & (code.lane_use == 0)
+
     for other_lane in np.flatnonzero(same_road).tolist():
         number = code.code.lanes[other_lane].number
         leads_there = connection < 0 or code.conn_from[turns[other_lane, connection]] == other_lane

@@ -86,10 +86,13 @@ def _list_movements(
 
             # Insert it among the MAX_MOVEMENTS likeliest so far.
             rank = MAX_MOVEMENTS
+
             while rank > 0 and weight > chance[index, rank - 1]:
                 rank -= 1
+
             for slot in range(MAX_MOVEMENTS - 1, rank, -1):
                 movement[index, slot], chance[index, slot] = movement[index, slot - 1], chance[index, slot - 1]
+
             if rank < MAX_MOVEMENTS:
                 movement[index, rank], chance[index, rank] = candidate, weight
 
@@ -191,6 +194,7 @@ def _predict_path(
     is_guided = path[user] >= 0 and FOLLOWS_LANE[track["class"]]
 
     current_path, path_begin, piece = path[user], 0.0, 0
+
     if is_guided:
         piece = start[current_path]
 
@@ -221,6 +225,7 @@ def _predict_path(
         # Between two points of that path; beyond its end straight on.
         while piece < start[current_path + 1] - 2 and arc[piece + 1] < along:
             piece += 1
+
         segment = max(arc[piece + 1] - arc[piece], 1e-9)
         fraction = (along - arc[piece]) / segment
         positions[user, step, 0] = xy[piece, 0] + fraction * (xy[piece + 1, 0] - xy[piece, 0])
@@ -277,6 +282,7 @@ def likely_movements(world: World) -> Prediction:
         world.connection, world.path, world.to_stop, world.speed, world.code.n_lanes, links.start, links.movement,
         world.code.conn_speed, world.share, movement, chance,
     )  # fmt: skip
+
     return Prediction(movement=movement, chance=chance, xy=NO_PATHS, var=NO_PATHS)
 
 
@@ -289,6 +295,7 @@ def predict(world: World) -> Prediction:
         xy=np.empty((count, STEPS, 2)),
         var=np.empty((count, STEPS, 2)),
     )
+
     if not count:
         return prediction
 
@@ -297,6 +304,7 @@ def predict(world: World) -> Prediction:
         world.connection, world.path, world.to_stop, world.speed, code.n_lanes, links.start, links.movement,
         code.conn_speed, world.share, prediction.movement, prediction.chance,
     )  # fmt: skip
+
     _predict_paths(
         world.tracks, world.path, world.s, world.speed, world.accel, prediction.movement, code.n_lanes, code.path_start,
         code.path_xy, code.path_s, code.path_length, code.conn_from, code.conn_to, links.joint_start, links.joint,

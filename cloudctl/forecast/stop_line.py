@@ -80,6 +80,7 @@ def _windows(
         start = next_green[group]
         if IS_RED[state[group]] and max_end[group] != NEVER:
             start = max_end[group] if start == NEVER else max(start, max_end[group])
+
         next_start[group] = UNKNOWN_TIME if start == NEVER else max((start - time_ns) / 1e9, 0.0)
 
         duration = next_green_duration[group]
@@ -177,8 +178,10 @@ def _sweep(
         in_doubt[index] = (
             not in_present_green[index] and is_green[group] and last_soonest <= time_left[group] + YELLOW_ALLOWANCE
         )
+
         if not in_present_green[index] and not in_doubt[index]:
             arrival = _next_green_passage(arrival, next_start[group], next_duration[group])
+
         time[index] = last_passage = arrival
 
 
@@ -233,6 +236,7 @@ def _forecast(world: World) -> StopLineForecast:
         queue_tail=np.zeros(code.n_lanes),
         windows=green_windows(world),
     )
+
     if not code.n_conns:
         return forecast
 

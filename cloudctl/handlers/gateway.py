@@ -91,6 +91,7 @@ class GatewayHandler:
             faults = quality.late(t, rejection.age)
         else:
             faults = quality.disordered(t, rejection.group, rejection.value)
+
         self._report_signal_faults(faults, output)
 
     def _handle_message(self, t: int, message: TimestampedMessage, output: Output) -> None:
@@ -107,6 +108,7 @@ class GatewayHandler:
         intersection = self._intersections[body.intersection]
         groups = intersection.on_node_clock(body, message.offset)
         is_newest = message.t > intersection.signals.t
+
         if not is_newest and not is_news(intersection.signals, message.t, intersection.groups, groups):
             self._metrics.count("signal.late", body.rsu)
             return
@@ -154,4 +156,5 @@ def examine(
     state = intersections[intersection]
     if isinstance(body, Health):
         return state.sensing.usable(body)
+
     return state.hazards.usable(state.code, t, gateway, body, offset)

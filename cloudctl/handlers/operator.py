@@ -36,6 +36,7 @@ class OperatorHandler:
         self._add = add
         self._drop = drop
         self._faults = faults
+
         self._handlers: Mapping[str, Handler] = {
             "code": self._take_code,
             "config": self._take_config,
@@ -55,6 +56,7 @@ class OperatorHandler:
         except Exception as error:
             self._faults.note("operator", raw.kind, error)
             return Answer(raw, name="", refusal=NODE_FAULT)
+
         return Answer(raw, name, refusal=None)
 
     # Each returns the intersection that the input is about, "" where it is about none.

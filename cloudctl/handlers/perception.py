@@ -24,18 +24,22 @@ class PerceptionHandler:
         one."""
         if frames is None:
             return []
+
         with_frames: dict[str, IntersectionState] = {}
         times, indexes = frames.t.tolist(), frames.sources.tolist()
         for name, t_sensed, source_index in zip(frames.intersections, times, indexes, strict=True):
             intersection = self._intersections[name]
             if not intersection.sensing.counted(t, t_sensed, source_index):
                 intersection.sensing.frame(t, t_sensed, source_index, self._sources.of_intersection(name))
+
             scans.fusions.append(intersection.fusion)
 
             if t_sensed > intersection.t_sensor:
                 intersection.t_sensor = t_sensed
+
             if name not in with_frames:
                 intersection.t_rx = t
                 self._scheduler.schedule_plan(t, intersection)
                 with_frames[name] = intersection
+
         return list(with_frames.values())

@@ -75,6 +75,7 @@ class VehicleHandler:
                 # as a part: the message itself is counted as accepted by now
                 received.rejects += self._ingest.reject(t, vehicle, "requests", _elsewhere(body), part=True)
             return
+
         self._metrics.count("vehicle.request", body.action)
         declared_kind = self._vehicle_registry.declared_kind(vehicle, intersection)
         signal_priority.request(t, intersection, vehicle, body, declared_kind)

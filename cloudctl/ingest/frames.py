@@ -119,7 +119,9 @@ def newest(pending: list[Pending], metrics: Metrics) -> list[Pending]:
                 kept.append(frame)
             else:
                 metrics.count("drop.queue", frame.route.name)
+
         pending = kept[::-1]
+
     return sorted(pending, key=_time_of)
 
 
@@ -143,6 +145,7 @@ def read_frames(pending: list[Pending], metrics: Metrics, refuse: Refuse, confin
 
     frames = pending if len(accepted) == len(pending) else [pending[index] for index in accepted]
     metrics.count_each("accept.perception", [frame.route.rsu for frame in frames])
+
     return Frames(
         intersections=[frame.route.source.intersection for frame in frames],
         t=np.array([frame.t for frame in frames], np.int64),
@@ -182,8 +185,10 @@ def _refuse_rows(frame: Pending, fault: FrameFaults, has_rows: bool, metrics: Me
     name = frame.route.name
     if fault.unmeasured:
         metrics.count("perception.not_available", name, fault.unmeasured)
+
     if fault.refused > 0:
         metrics.count("reject.row", name, fault.refused)
+
     if fault.refused and not has_rows:
         metrics.count("reject.perception", frame.raw.sender)
 

@@ -59,9 +59,11 @@ class Gateway:
                 rule=f"puts the clock {exchange.offset / SECOND:+.0f} s off; over {MAX_OFFSET // SECOND} s is unusable",
                 remedy="set the clock, use UTC ns since 1970, and send t2 and t3 back as they came",
             )
+
         self._drop_outdated(exchange)
         self.exchanges.append(exchange)
         self.offset = min(self.exchanges).offset
+
         return True
 
     def not_its_unit(self, rsu: str, field: str = "r") -> RejectedMessage:
@@ -77,12 +79,14 @@ class Gateway:
         """Drop the exchanges that are too old when `new` comes, and all where a clock has stepped since."""
         while self.exchanges and not 0 <= new.t - self.exchanges[0].t <= MAX_SYNC_AGE:
             self.exchanges.popleft()
+
         if not self.exchanges:
             return
 
         best = min(self.exchanges)
         drift = int(MAX_DRIFT * (new.t - best.t))
         uncertainty = (best.round_trip + new.round_trip) // 2 + TIMESTAMPING + drift
+
         if abs(new.offset - best.offset) > uncertainty:
             self.exchanges.clear()
             self.steps += 1
@@ -95,6 +99,7 @@ class Gateways(dict[str, Gateway]):
         """Replace the gateways and the units of each; those that stay keep the offset of their clock."""
         for name in [name for name in self if name not in gateways]:
             del self[name]
+
         for name, rsus in gateways.items():
             if name in self:
                 self[name].rsus = rsus
@@ -111,6 +116,7 @@ class Gateways(dict[str, Gateway]):
                 rule="this key belongs to no gateway of this node",
                 remedy="add it under [[gateway]] in the node's file",
             )
+
         return gateway
 
     def authorise(self, name: str, version: int, *rsus: str) -> Gateway:
@@ -119,7 +125,9 @@ class Gateways(dict[str, Gateway]):
         gateway = self.known(name)
         if version != VERSION:
             raise wrong_version(version)
+
         for rsu in rsus:
             if rsu not in gateway.rsus:
                 raise gateway.not_its_unit(rsu)
+
         return gateway

@@ -73,6 +73,7 @@ def _sensors(parts: tuple[msgspec.Raw, ...], refused: list[RejectedMessage]) -> 
                 sensors[sensor.id] = sensor
             else:
                 refused.append(rejection)
+
     return tuple(sensors.values())
 
 
@@ -81,10 +82,12 @@ def _fault_of(index: int, sensor: Sensor, *, is_twice: bool) -> RejectedMessage 
     if is_twice:
         rule = "stands twice: the first is used"
         return RejectedMessage(f"s[{index}].id", sensor.id, rule, "give each sensor a name of its own")
+
     for name, value, low, high in _numbers_of(sensor):
         if not (isfinite(value) and low <= value <= high):
             rule = f"must be within {low:g} .. {high:g}; sensor {sensor.id} is not declared"
             return RejectedMessage(f"s[{index}].{name}", value, rule, SENSOR_REMEDY)
+
     return None
 
 

@@ -109,6 +109,7 @@ class Plausibility:
 
         # Lanes are matched by heading, so with a wrong heading the position cannot be checked.
         lane_check_due = state.t - watched.last_lane_check >= LANE_INTERVAL
+
         if watched.contradictions == 0 and lane_check_due and state.speed >= MIN_LANE_SPEED:
             watched.last_lane_check = state.t
             self._check_position(t, vehicle, watched, state)
@@ -120,6 +121,7 @@ class Plausibility:
                 rule=f"contradicted the way the vehicle drove {watched.contradictions} times in a row",
                 remedy="send radians counter-clockwise from east: (90 - degrees clockwise from north) x pi / 180",
             )
+
         if watched.speed_contradictions >= MAX_SPEED_CONTRADICTIONS:
             raise RejectedMessage(
                 field="speed",
@@ -127,6 +129,7 @@ class Plausibility:
                 rule=f"contradicted the way the vehicle drove {watched.speed_contradictions} times in a row",
                 remedy="send m/s (not km/h, mph or a figure that means 'not available'), with the newest position",
             )
+
         if watched.datum and watched.off_lane >= MAX_OFF_LANE:
             raise RejectedMessage(
                 field="lat, lon",
@@ -134,6 +137,7 @@ class Plausibility:
                 rule=f"lies on no lane, and would by the offset of {watched.datum}",
                 remedy=f"send WGS-84 / CGCS2000, not {watched.datum}",
             )
+
         return self._late_clock(t, vehicle, watched, state)
 
     def _forget_silent(self, t: int) -> None:
@@ -160,6 +164,7 @@ class Plausibility:
         self._metrics.count("vehicle.clock_behind", vehicle)
         if watched.is_late:
             return None
+
         watched.is_late = True
         rule = (
             f"is {least / SECOND:.1f} s old at the least with each of the last {CLOCK_REPORTS} reports: the vehicle's "
@@ -168,6 +173,7 @@ class Plausibility:
         text = f"vehicle {vehicle}: t {rule}. Its clock is to be set by GNSS or NTP"
         self._events.notice(t, "vehicle.clock", vehicle, text)
         remedy = "set the clock by GNSS or NTP, and send at once; with t too early you are taken to be farther on"
+
         return RejectedMessage("t", state.t, rule, remedy)
 
     def _check_heading(self, t: int, vehicle: str, watched: Watched, state: VehicleState) -> None:
@@ -176,6 +182,7 @@ class Plausibility:
         pause = state.t - anchor.t
         if pause <= 0:
             return
+
         east, north = _way(anchor, state)
         if hypot(east, north) < max(MIN_WAY, MIN_WAY_SIGMA * state.accuracy) and pause <= MAX_PAUSE:
             return
@@ -189,9 +196,11 @@ class Plausibility:
         error = abs(remainder(atan2(north, east) - anchor.heading - 0.5 * bend, 2 * pi))
         if error > REVERSING and state.speed < MAX_REVERSE_SPEED:
             return
+
         if error <= MAX_ERROR:
             watched.contradictions = 0
             return
+
         watched.contradictions += 1
         self._metrics.count("vehicle.heading_contradicts", vehicle)
         if watched.contradictions == MAX_CONTRADICTIONS:
@@ -208,10 +217,12 @@ class Plausibility:
         gap = 0 if newest is None else state.t - newest.t
         if newest is not None and gap <= 0:
             return
+
         watched.newest = state
         is_bent = begin is not None and abs(remainder(state.heading - begin.heading, 2 * pi)) > MAX_SPEED_BEND
         # A position that goes back has jumped, or the vehicle reverses: neither tells the speed.
         is_unclear = gap > MAX_SPEED_GAP or is_bent or (newest is not None and _goes_back(newest, state))
+
         if newest is None or begin is None or is_unclear or state.t - begin.t > MAX_SPEED_TIME:
             watched.compare_speed_from(state)
             return
@@ -231,6 +242,7 @@ class Plausibility:
         difference = abs(way - watched.driven)
         noise = max(MIN_WAY, MIN_WAY_SIGMA * state.accuracy) + way * watched.repeated / time
         contradicts = difference > noise + MAX_SPEED_ERROR * longer
+
         if not contradicts and longer < AGREEING_WAY * noise:
             return
 
@@ -238,6 +250,7 @@ class Plausibility:
         if not contradicts or self._on_lane(state.lat, state.lon, state.heading) is None:  # outside nobody is advised
             watched.speed_contradictions = 0
             return
+
         watched.speed_contradictions += 1
         self._metrics.count("vehicle.speed_contradicts", vehicle)
         if watched.speed_contradictions == MAX_SPEED_CONTRADICTIONS:
@@ -252,12 +265,14 @@ class Plausibility:
         on_lane = self._on_lane(state.lat, state.lon, state.heading)
         datum = "" if on_lane else self._explaining_datum(state)
         outside = on_lane is None and not datum  # this node knows no lanes there
+
         if on_lane or outside:
             watched.off_lane, watched.datum = 0, ""
             return
 
         if datum != watched.datum:
             watched.off_lane, watched.datum = 0, datum
+
         watched.off_lane += 1
         self._metrics.count("vehicle.datum" if datum else "vehicle.off_lane", vehicle)
         if watched.off_lane == MAX_OFF_LANE:

@@ -57,9 +57,11 @@ class StaleMessage(RejectedMessage):
                 f", by a clock taken to be {self._offset / SECOND:+.3f} s ahead of the node's: "
                 "it is set wrong, or has stepped since it was compared"
             )
+
         if self.age > self._max_age:
             rule = f"is {self.age / SECOND:.3f} s old; at most {self._max_age / SECOND:.1f} s is accepted{cause}"
             return rule, "send at once, in ns of UTC since 1970, and answer sync so that the clock offset is known"
+
         rule = f"is {-self.age / SECOND:.3f} s in the future{cause}"
         return rule, "set the clock (NTP/PTP), use UTC ns since 1970, and answer sync"
 
@@ -73,6 +75,7 @@ def check_time(t_rx: int, t: int, offset: int, max_age: int) -> int:
     age = t_rx - event
     if -MAX_FUTURE <= age <= max_age:
         return event
+
     raise StaleMessage(t, age, max_age, offset)
 
 
@@ -103,6 +106,7 @@ def decode_each(
             decoded.append(decode(part))
         except UNDECODABLE as error:
             refused.append(undecodable(error, prefix=f"{field}[{index}]"))
+
     return decoded
 
 

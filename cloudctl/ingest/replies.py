@@ -42,6 +42,7 @@ class RejectSender:
         if not self._vehicles.allow(vehicle, t_rx):
             self._metrics.count("drop.reject", vehicle)
             return []
+
         return [(vehicle, make_reject(kind, None, rejection))]
 
     def begin(self, t_rx: int) -> None:
@@ -57,6 +58,7 @@ class RejectSender:
         if self._sent[gateway] >= MAX_REPLIES:
             self._metrics.count("drop.reject", gateway)
             return
+
         field = (gateway, kind, rejection.field)
         if self._sent_of_fields[field] >= MAX_REPLIES_OF_A_FIELD:
             self._metrics.count("drop.reject", gateway)
@@ -81,6 +83,7 @@ class RejectSender:
         once in PART_INTERVAL."""
         if rejections:
             self._metrics.count(f"reject.{kind}_part", rsu, len(rejections))
+
         for rejection in rejections:
             if self._parts.allow(f"{rsu} {kind} {rejection.field}", t_rx):
                 self.to_gateway(gateway, kind, seq, rejection, batch)

@@ -81,6 +81,7 @@ def read_groups(data: bytes, offset: int = 0) -> Groups:
         groups = list(_decode_all(data))
     except msgspec.DecodeError:
         groups = decode_each(_decode_one, "g", _decode_raw(data), refused)
+
     return usable_groups(groups, refused, offset)
 
 
@@ -93,11 +94,14 @@ def usable_groups(decoded: Iterable[Group], refused: Iterable[RejectedMessage] =
         times = (group.min_end, group.max_end, group.likely_end, group.next_green, group.next_duration)
         if group.confidence is not None and not 0.0 <= group.confidence <= 1.0:
             groups[index] = group = _without_confidence(index, group, refused)
+
         if times == NO_TIMES:
             continue
+
         group, unknown_times = _with_usable_times(index, group, refused, offset)
         groups[index] = _with_ordered_ends(index, group, refused)
         unknown += unknown_times
+
     return Groups(tuple(groups), unknown, tuple(refused))
 
 
@@ -121,8 +125,10 @@ def _with_usable_times(index: int, group: Group, refused: list[RejectedMessage],
             left_out[name] = None
             rule = f"of group {group.group} must be within {bounds.low} .. {bounds.high} {bounds.unit}; it is not used"
             refused.append(RejectedMessage(f"g[{index}].{key}", value, rule, bounds.remedy))
+
     if left_out:
         group = msgspec.structs.replace(group, **left_out)
+
     return group, unknown
 
 
@@ -141,4 +147,5 @@ def _with_ordered_ends(index: int, group: Group, refused: list[RejectedMessage])
     )
     rejection.group = group.group
     refused.append(rejection)
+
     return msgspec.structs.replace(group, min_end=None, likely_end=None, max_end=None)

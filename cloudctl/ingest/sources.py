@@ -56,6 +56,7 @@ class Sources(dict[tuple[str, str], Source]):
         others = [name for name in self._gateways[intersection] if name != gateway]
         reserve = min(RESERVED_SENSORS, MAX_SENSORS // (len(others) + 1))
         reserved = sum(max(reserve - counts[name], 0) for name in others)
+
         if sum(counts.values()) + reserved >= MAX_SENSORS:
             raise RejectedMessage(
                 field="s",
@@ -88,9 +89,12 @@ class Sources(dict[tuple[str, str], Source]):
             except RejectedMessage as rejection:
                 refused.append(rejection)
                 continue
+
             for source in sources:
                 source.sensor = sensor
+
             described.append(sensor)
+
         return tuple(described)
 
     def of_intersection(self, intersection: str) -> Iterator[tuple[tuple[str, str], Source]]:
@@ -122,8 +126,10 @@ class Sources(dict[tuple[str, str], Source]):
             raise RejectedMessage(
                 "q", seq, f"sequence number {rule}", "count up by one per message; after a restart send hello first"
             )
+
         if source.seq >= 0 and seq > source.seq + 1:
             self._metrics.count("sequence.gap", name, seq - source.seq - 1)
+
         source.seq = seq
 
     def locate(self, source: Source, lat: float, lon: float) -> None:
@@ -133,6 +139,7 @@ class Sources(dict[tuple[str, str], Source]):
             raise RejectedMessage(
                 "lat, lon", f"{lat}, {lon}", "origin is not on the globe", "send degrees of WGS-84 / CGCS2000"
             )
+
         east, north = self._origins[source.intersection].to_local(lat, lon)
         if max(abs(east), abs(north)) > MAX_ORIGIN_DISTANCE:
             raise RejectedMessage(
@@ -141,6 +148,7 @@ class Sources(dict[tuple[str, str], Source]):
                 f"origin is more than {MAX_ORIGIN_DISTANCE:.0f} m from the intersection",
                 "check the order (lat, lon), the datum (not GCJ-02), and the RSU's intersection",
             )
+
         source.origin, source.shift = (lat, lon), (float(east), float(north))
 
     def add_intersection(self, intersection: str, origin: Origin) -> None:
@@ -161,11 +169,14 @@ class Sources(dict[tuple[str, str], Source]):
         self._gateways = _by_intersection(gateways, self._origins)
         bound = {(rsu, intersection) for rsus in gateways.values() for rsu, intersection in rsus.items()}
         unbound = [key for key, source in self.items() if (key[0], source.intersection) not in bound]
+
         for key in unbound:
             del self[key]
+
         unbound_signals = [rsu for rsu, source in self.signals.items() if (rsu, source.intersection) not in bound]
         for rsu in unbound_signals:
             del self.signals[rsu]
+
         return sorted({*unbound_signals, *(rsu for rsu, _ in unbound)})
 
     def move(self, intersection: str, origin: Origin) -> list[tuple[str, str]]:

@@ -71,6 +71,7 @@ def check_vehicle(vehicle: str, version: int) -> None:
         raise RejectedMessage(
             "vehicle", vehicle, f"an id has 1 to {MAX_NAME} characters", "give the vehicle another id"
         )
+
     if version != VERSION:
         raise RejectedMessage(
             "version", version, f"this node speaks version {VERSION}", "use the client of that version"
@@ -130,6 +131,7 @@ def unusable_declarations(body: VehicleState) -> dict[str, RejectedMessage]:
                 rule=f"must be within {low} .. {high}: taken as not declared",
                 remedy=f"send m, t and whole digits, or leave it out; {STATE_HELP}",
             )
+
     if body.fuel is not None and body.fuel not in FUELS:
         rejections["fuel"] = RejectedMessage(
             field="fuel",
@@ -137,6 +139,7 @@ def unusable_declarations(body: VehicleState) -> dict[str, RejectedMessage]:
             rule=f"must be one of {', '.join(FUELS)}: taken as not declared",
             remedy="send one of these words, or leave it out",
         )
+
     return rejections
 
 
@@ -145,10 +148,13 @@ def with_known_values(body: VehicleState) -> VehicleState:
     kind, length, width = known_class(body.kind), body.length, body.width
     if length in NOT_AVAILABLE:
         length = CAR_LENGTH
+
     if width in NOT_AVAILABLE:
         width = CAR_WIDTH
+
     if (kind, length, width) == (body.kind, body.length, body.width):
         return body
+
     return msgspec.structs.replace(body, kind=kind, length=length, width=width)
 
 

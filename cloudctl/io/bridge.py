@@ -56,6 +56,8 @@ def bridge_lines(bridge: Bridge, folder: Path) -> list[str]:
     lines += [f"topic {topic} out 1" for topic in UPWARD]
     if bridge.ca is not None:
         lines.append(f"bridge_cafile {bridge.ca}")
+
     if bridge.cert is not None and bridge.key is not None:
         lines += [f"bridge_certfile {bridge.cert}", f"bridge_keyfile {bridge.key}"]
+
     return lines

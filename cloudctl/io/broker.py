@@ -123,14 +123,17 @@ class Broker:
                 if looks > TROUBLE_LOOKS:
                     self.trouble = None
                 continue
+
             if stopwatch() - begun > SETTLED:
                 pause = 0.0
+
             if self.trouble is None:
                 self.trouble = (
                     f"the embedded MQTT broker ({self.name}) ended with status {self.process.returncode}: "
                     f"{self.last_words()}. "
                     "It is started again, after a pause that grows up to half a minute"
                 )
+
             await asyncio.sleep(pause)
             pause = min(max(2 * pause, FIRST_PAUSE), MAX_PAUSE)
             count("broker.restart")
@@ -163,6 +166,7 @@ def _end(process: subprocess.Popen[bytes], folder: Path | None) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -202,6 +206,7 @@ def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
             f"[broker] host = {host!r} is no address of this machine ({error}). Write one such as 0.0.0.0, ::1 "
             "or its name"
         ) from None
+
     return found[0], found[4]
 
 
@@ -228,10 +233,12 @@ def start(
     port = port or free_port(host)
     _refuse_taken(host, port)
     program = None if prefer == "amqtt" else mosquitto()
+
     if (tls is not None or bridge is not None) and program is None:
         raise BrokerError(
             "TLS, per-vehicle ACL and a bridge need mosquitto on PATH. Install it with: apt-get install mosquitto"
         )
+
     temporary = folder is None
     folder = Path(tempfile.mkdtemp(prefix="cloudctl-broker-")) if folder is None else folder
     try:
@@ -241,15 +248,18 @@ def start(
             command: tuple[str, ...] = (program, "-c", str(config))
         else:
             command = (sys.executable, "-m", "cloudctl.io.broker", host, str(port))
+
         process = _spawn(command, folder)
     except OSError as error:
         raise BrokerError(
             f"cannot write the broker's files to {folder}: {error.strerror}. Give the node's user the right to "
             "write there, or choose another [record] path"
         ) from None
+
     name, version, note = ("mosquitto", 5, "") if program is not None else ("amqtt", 4, AMQTT_NOTE)
     broker = Broker(name, port, version, process, note, host, command, folder, temporary=temporary)
     _await(broker)
+
     return broker
 
 
@@ -258,10 +268,12 @@ def write_mosquitto_files(folder: Path, host: str, port: int, tls: Tls | None, b
     folder.mkdir(parents=True, exist_ok=True)
     config, acl = folder / "mosquitto.conf", folder / "acl"
     config.write_text(mosquitto_config(folder, host, port, tls, bridge))
+
     if tls is not None:
         write_private(
             acl, access_list(tls.revoked, tls.nodes, tls.edges).encode(), replace=True
         )  # mosquitto warns of one that others can read
+
     return config
 
 
@@ -275,8 +287,10 @@ def access_list(revoked: Sequence[str] = (), nodes: Sequence[str] = ("node",), e
     denials = "".join(f"user {name}\ntopic deny cloudctl/#\n" for name in revoked)
     trusted = "".join(NODE_RIGHTS.format(name=name) for name in nodes if name not in revoked)
     trusted += OPERATOR_RIGHTS if OPERATOR_NAME not in revoked else ""
+
     for name in edges:
         trusted += f"user {name}\n" + "".join(f"topic write {topic}\n" for topic in UPWARD)
+
     return trusted + denials + VEHICLE_RIGHTS
 
 
@@ -315,6 +329,7 @@ def mosquitto_config(folder: Path, host: str, port: int, tls: Tls | None, bridge
     ]
     if tls.crl is not None:
         lines.append(f"crlfile {tls.crl}")
+
     return "\n".join([*lines, *bridge_part]) + "\n"
 
 
@@ -338,6 +353,7 @@ def _await(broker: Broker) -> None:
         with contextlib.suppress(OSError), socket.create_connection((reachable(broker.host), broker.port), 1):
             return
         sleep_until(clock.now() + SECOND // 20)
+
     logged = broker.last_words()
     broker.stop()
     raise BrokerError(
@@ -359,6 +375,7 @@ def _serve_amqtt(host: str, port: int) -> None:
                 "plugins": plugins,
             }
         )
+
         await server.start()
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)

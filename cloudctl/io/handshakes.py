@@ -90,7 +90,9 @@ def mechanism_of(address: str, timeout: float = MAX_WAIT) -> Mechanism | None:
                 greeting += part
     except (OSError, ValueError, UnicodeError):
         return None
+
     if len(greeting) < GREETING_LENGTH or greeting[0] != SIGNATURE[0] or greeting[9] & 1 == 0:
         return None
+
     name = greeting[MECHANISM].rstrip(b"\0")
     return next((mechanism for mechanism in Mechanism if mechanism.encode() == name), None)

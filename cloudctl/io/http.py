@@ -65,6 +65,7 @@ class Web:
             from aiohttp import web  # noqa: TID251
         except ImportError:
             raise HttpServerError("[http] needs a web server: pip install 'cloudctl[http]'") from None
+
         self._web, self._versions, self._clock = web, versions, clock
         host, _, port = bind.rpartition(":")
         self._host, self._port = host.strip("[]") or "127.0.0.1", int(port)
@@ -78,6 +79,7 @@ class Web:
             return await self._guarded(request, handler)
 
         app = web.Application(middlewares=[guarded])
+
         app.add_routes(
             [
                 web.get("/codes", self._list),
@@ -90,6 +92,7 @@ class Web:
         app.on_response_prepare.append(_hide_versions)
         if more_routes is not None:
             app.add_routes(more_routes(web))
+
         self._runner = web.AppRunner(app, access_log=None)
         self.address = ""
 
@@ -105,6 +108,7 @@ class Web:
             raise HttpServerError(
                 f"cannot serve HTTP on {self._host}:{self._port}: {error.strerror}. Choose another [http] bind"
             ) from None
+
         host, port = self._server.sockets[0].getsockname()[:2]
         scheme = "https" if self._tls else "http"
         self.address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
@@ -127,6 +131,7 @@ class Web:
         refusal = self._guard.refusal(request.path, request.remote or "", authorization)
         if refusal is not None:
             return self._refuse(*refusal)
+
         try:
             return await handler(request)
         except self._web.HTTPMethodNotAllowed as error:
@@ -142,6 +147,7 @@ class Web:
         except Exception as error:
             if self._failed is None:
                 raise
+
             self._failed(error)
             return self._refuse(
                 500,
@@ -161,6 +167,7 @@ class Web:
     def _row(self, code: IntersectionCode | None) -> Any:
         if code is None:
             return None
+
         return {
             "name": code.name,
             "revision": code.revision,
@@ -181,11 +188,14 @@ class Web:
                 "must be ns since 1970 (UTC), or a time as 2026-05-01T08:00:00+08:00",
                 "write the + of a zone as %2B",
             )
+
         if name not in self._versions.ids():
             return self._refuse(404, "id", name, "no such intersection here", "GET /codes lists them")
+
         code = self._versions.current(name, t)
         if code is None:
             return self._refuse(404, "at", t, "no revision is in force then", "GET /codes says when the next begins")
+
         return self._answer(request, code)
 
     async def _next(self, request: Any) -> Any:
@@ -212,10 +222,12 @@ class Web:
         form = request.query.get("form", "json")
         if form not in FORMS:
             return self._refuse(400, "form", form, f"must be one of {', '.join(FORMS)}", "leave it out for JSON")
+
         body = self._body(code, form)
         headers = {"ETag": f'"{body.etag}"', "Cache-Control": "no-cache", "X-Revision": str(code.revision)}
         if is_unchanged(request.headers.get("If-None-Match", ""), body.etag):
             return self._web.Response(status=304, headers=headers)
+
         return self._web.Response(body=body.data, content_type=FORMS[form], headers=headers)
 
     def _body(self, code: IntersectionCode, form: str) -> Body:
@@ -227,6 +239,7 @@ class Web:
             write = {"json": dump, "compact": compact, "geojson": write_geojson}[form]
             etag = content_hash(code) + ("" if form == "json" else f"-{form}")
             known = self._kept[key] = Body(write(code), etag)
+
         return known
 
     def _refuse(self, status: int, field: str, value: object, rule: str, remedy: str) -> Any:

@@ -31,6 +31,7 @@ def problem(
     text = str(value)[:MAX_VALUE]
     title = http.HTTPStatus(status).phrase
     row = Problem(title, status, f"{field} = {text}: {rule}. {remedy}", field, text, rule, remedy)
+
     return web.Response(
         status=status,
         body=msgspec.json.encode(row),

@@ -57,17 +57,20 @@ class HttpGuard:
         if not self._within_rate(address):
             rule = f"at most {REQUEST_RATE} requests a second of one address"
             return Refusal(429, "rate", address, rule, "wait, and ask less often")
+
         if is_public(path):
             return None
 
         if self._token is None:
             return Refusal(401, "token", "", "this needs a token, and the node has none", 'write [http] token = "..."')
+
         # The scheme is in any case (RFC 9110, 11.1); bytes that are no UTF-8 stand in a header as surrogates.
         scheme, _, sent = authorization.partition(" ")
         sent_bytes = sent.strip(" ").encode(errors="surrogateescape")
         if scheme.lower() != "bearer" or not hmac.compare_digest(sent_bytes, self._token.encode()):
             remedy = "send the header Authorization: Bearer TOKEN, with [http] token of the node's file"
             return Refusal(401, "token", "...", "the token is missing or wrong", remedy)
+
         return None
 
     def protocol_factory(self, server: Any) -> Callable[[], asyncio.Protocol]:
@@ -102,8 +105,10 @@ class HttpGuard:
         left = min(left + (now - last) / SECOND * REQUEST_RATE, REQUEST_BURST)
         allowed = left >= 1.0
         self._buckets[address] = (now, left - 1.0 if allowed else left)
+
         if len(self._buckets) > MAX_ADDRESSES:
             self._buckets.popitem(last=False)
+
         return allowed
 
 
@@ -124,6 +129,7 @@ class _LimitedProtocol(asyncio.Protocol):
         if not self._guard.admit(address):
             transport.abort()  # type: ignore[attr-defined]
             return
+
         self._address = address
         self._timer = asyncio.get_running_loop().call_later(REQUEST_TIMEOUT, transport.abort)  # type: ignore[attr-defined]
         self._inner.connection_made(transport)

@@ -55,6 +55,7 @@ class Connection:
         self._client.set_config({"reconnect_retries": RECONNECTS})
         self._client.on_message = self._receive
         self._client.on_disconnect = self._on_disconnect
+
         if section.username:
             self._client.set_auth_credentials(section.username, section.password)
 
@@ -70,6 +71,7 @@ class Connection:
             keepalive=KEEPALIVE,
             version=section.version or 5,
         )
+
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):  # unlike wait_for, it never swallows that the node stops
                 await attempt
@@ -81,11 +83,14 @@ class Connection:
         except BaseException:
             self.abort()
             raise
+
         if self.lost.is_set():
             raise MqttError("it closed the connection at once")
+
         self._transport = self._client._connection._transport
         sock = self._transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
 
@@ -123,11 +128,14 @@ class Connection:
         with contextlib.suppress(asyncio.TimeoutError):
             async with asyncio.timeout(PING_INTERVAL):
                 await self.lost.wait()
+
         if self.lost.is_set():
             return
+
         connection = self._client._connection
         self._unanswered = 0 if connection._last_data_in > self._seen else self._unanswered + 1
         self._seen = connection._last_data_in
+
         if self._unanswered > MAX_UNANSWERED:
             self._end(f"it has not answered for {MAX_UNANSWERED * PING_INTERVAL:.0f} s")
         else:
@@ -147,12 +155,15 @@ class Connection:
         self.reason = self.reason or reason
         self.lost.set()
         connection = self._client._connection
+
         if connection is None or connection._transport.is_closing():
             return
+
         sock = connection._transport.get_extra_info("socket")
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
         connection._transport.abort()
 
     def _end(self, reason: str) -> None:
@@ -189,6 +200,7 @@ async def read_retained(section: BrokerSection, topic: str, seconds: float = 0.5
     connection.subscribe(topic)
     await asyncio.sleep(seconds)
     await connection.close()
+
     return retained
 
 

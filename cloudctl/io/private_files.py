@@ -28,6 +28,7 @@ def write_private(path: Path, data: bytes, replace: bool = False) -> None:
         raise PrivateFileError(
             f"{path} exists; keys are never overwritten. Choose another name, or remove it first"
         ) from None
+
     with os.fdopen(handle, "wb") as file:
         file.write(data)
 

@@ -43,8 +43,10 @@ class Signer:
             raise SignatureError(
                 f"{file} holds no key ({error}). Make one with: cloudctl keys signature NAME"
             ) from None
+
         if not isinstance(key, Ed25519PrivateKey):
             raise SignatureError(f"{file} must hold an Ed25519 key. Make one with: cloudctl keys signature NAME")
+
         self._key = key
         self.public_key = _encoded(key)
 
@@ -62,22 +64,26 @@ class Verifier:
             data = base64.b64decode(public_key, validate=True)
         except (binascii.Error, ValueError):
             data = b""
+
         if len(data) != KEY_BYTES:
             raise SignatureError(
                 f"node_signature_key = {public_key!r} must be base64 of {KEY_BYTES} bytes. Take it from the "
                 "node's operator"
             )
+
         self._key = Ed25519PublicKey.from_public_bytes(data)
 
     def verify(self, topic: str, payload: bytes) -> bool:
         """Return whether the node has signed this payload for this topic."""
         if payload[-SUFFIX_LENGTH : -SUFFIX_LENGTH + len(FIELD)] != FIELD or payload[-len(END) :] != END:
             return False
+
         try:
             signature = base64.b64decode(payload[-SIGNATURE_LENGTH - len(END) : -len(END)], validate=True)
             self._key.verify(signature, _signed(topic, payload[:-SUFFIX_LENGTH] + b"}"))
         except (InvalidSignature, binascii.Error, ValueError):
             return False
+
         return True
 
 

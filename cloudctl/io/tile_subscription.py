@@ -57,11 +57,13 @@ class TileSubscription:
         tile = topic.removeprefix(TILES).partition("/")[0]
         if is_in_tile(tile, payload):
             return True
+
         self._metrics.count("reject.tile", vehicle)
         if self._answered.allow(vehicle, self._clock.now()):
             rule = "is not the tile of the position in the state: its cell of the BeiDou grid, level 5"
             remedy = "publish each state under the tile of its own position, or under vehicles/ID/state"
             self._reject(vehicle, Reject(VERSION, "state", None, "tile", tile[:MAX_NAME], rule, remedy))
+
         return False
 
 

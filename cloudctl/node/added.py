@@ -38,14 +38,17 @@ class AddedIntersections:
         for name, record in list(added.items()):
             if self._applied.get(name) == record:
                 continue
+
             code = self._code(name, record)
             if code is not None:
                 self._write(name, code, record)
                 self._applied[name] = record
                 changed = True
+
         for name in [name for name in self._applied if name not in added]:
             self._remove(name)
             changed = True
+
         return changed
 
     def _code(self, name: str, record: AddedRecord) -> bytes | None:
@@ -54,9 +57,11 @@ class AddedIntersections:
         with contextlib.suppress(OSError, codes.CodeError):
             if content_hash(codes.load(path)) == record.hash:
                 return path.read_bytes()
+
         fetched = self._fetched.pop(name, None)
         if fetched is not None:
             return fetched
+
         self._egress.fetch_code(name, lambda payload: self._take(name, record, payload))
         return None
 
@@ -68,9 +73,11 @@ class AddedIntersections:
             self._metrics.count("city.code_refused", name)
             log.warning("the code of %s that the broker retains cannot be used: %s", name, error)
             return
+
         if code.id != name or content_hash(code) != record.hash:
             self._metrics.count("city.code_refused", name)
             return
+
         self._fetched[name] = codes.dump(code)
 
     def _write(self, name: str, code: bytes, record: AddedRecord) -> None:
@@ -80,10 +87,12 @@ class AddedIntersections:
             f"rsus = {{ {', '.join(f'{json.dumps(rsu)} = {json.dumps(place)}' for rsu, place in rsus.items())} }}\n"
             for gateway, rsus in record.gateways.items()
         )
+
         for suffix, data in ((".json", code), (".toml", sections.encode())):
             partial = self._folder / f".{name}-{os.getpid()}"
             partial.write_bytes(data)
             os.replace(partial, self._folder / f"{name}{suffix}")
+
         log.info("%s was added to the city", name)
 
     def _lay_aside(self, added: Mapping[str, AddedRecord]) -> bool:
@@ -95,6 +104,7 @@ class AddedIntersections:
                 file = self._folder / f"{name}{suffix}"
                 with contextlib.suppress(FileNotFoundError):
                     file.replace(file.with_name(f"{file.name}{LAID_ASIDE}"))
+
             log.warning(
                 "%s was taken out of the city while this node did not run. Its files are kept as %s/%s.*%s; to have it "
                 "again: cloudctl city add",
@@ -103,6 +113,7 @@ class AddedIntersections:
                 name,
                 LAID_ASIDE,
             )
+
         return bool(gone)
 
     def _remove(self, name: str) -> None:

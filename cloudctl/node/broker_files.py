@@ -23,6 +23,7 @@ def broker_tls(config: NodeConfig) -> Tls | None:
     section = config.broker
     if not (section.server_cert and section.server_key and section.tls_ca):
         return None
+
     return Tls(
         ca=Path(section.tls_ca),
         cert=Path(section.server_cert),
@@ -40,6 +41,7 @@ def operator_section(config: NodeConfig) -> BrokerSection:
     section = replace(config.broker, host=reachable(config.broker.host), embedded=False)
     if section.tls_cert is None:
         return section
+
     certificate = Path(section.tls_cert).with_name(f"{OPERATOR_NAME}.pem")
     if not certificate.exists():
         authority = Authority(certificate.parent)
@@ -49,7 +51,9 @@ def operator_section(config: NodeConfig) -> BrokerSection:
                 f"{OPERATOR_NAME}.key from the folder that cloudctl init wrote; or have your own authority issue them, "
                 f"and give that name its rights at the broker: docs/security.md, another broker"
             )
+
         authority.issue_client(OPERATOR_NAME, certificate)
+
     return replace(section, tls_cert=str(certificate), tls_key=str(certificate.with_suffix(".key")))
 
 
@@ -75,6 +79,7 @@ def write_external_broker(config: NodeConfig, config_folder: Path, out: Path) ->
             "--host NAME, "
             "and name its files in the configuration of your broker"
         )
+
     return write_mosquitto_files(out, config.broker.host.strip("[]"), config.broker.port, tls)
 
 
@@ -83,6 +88,7 @@ def _folder_tls(folder: Path) -> Tls | None:
     cert, key = authority.folder / f"{BROKER_NAME}.pem", authority.folder / f"{BROKER_NAME}.key"
     if not (cert.exists() and key.exists()):
         return None
+
     return Tls(
         ca=authority.certificate_file,
         cert=cert,
@@ -117,6 +123,7 @@ def write_broker_files(config: NodeConfig, folder: Path | None = None, port: int
     target = folder or (Path(section.folder) if section.folder else None)
     if target is None:
         return None
+
     return write_mosquitto_files(
         target, section.host.strip("[]"), port or section.port, broker_tls(config), bridge_of(section)
     )

@@ -37,17 +37,21 @@ def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> No
     if file is not None:
         days = read_days(Path(file))
         return NodeDays(days, _other_place(file, days, rules))
+
     if not rules:
         return NodeDays(NO_DAYS, "")
+
     zones = sorted({rule.calendar.tz for _, rule in rules if rule.calendar is not None})
     places = sorted({COUNTRY_OF_TIME_ZONE.get(zone, "") for zone in zones})
     about = f"rule {rules[0][1].id} of {rules[0][0]}" + (f" and {len(rules) - 1} more" if len(rules) > 1 else "")
+
     if len(places) != 1 or not places[0]:
         return NodeDays(
             NO_DAYS,
             f"{about} rest on public holidays, and no calendar is given for {', '.join(zones)}: every day is "
             f"taken as its weekday; {MAKE_ONE}",
         )
+
     year = datetime.fromtimestamp(t // SECOND, UTC).year
     try:
         days = from_library(places[0], (year - 1, year, year + 1))
@@ -59,6 +63,7 @@ def node_days(file: str | None, codes: Iterable[IntersectionCode], t: int) -> No
             f"{about} rest on public holidays, and there is no calendar ({error.findings[0].rule}): every day "
             f"is taken as its weekday; {MAKE_ONE}",
         )
+
     return NodeDays(
         days,
         f"{about} rest on public holidays: those of {places[0]} are taken from {days.source}, {days.first} to "
@@ -79,6 +84,7 @@ def _other_place(file: str, days: DayCalendar, rules: list[tuple[str, Rule]]) ->
                 f"the calendar {file} is {of}, and rule {rule.id} of {name} goes by the clock of {zone}, "
                 f"which is in {place}: its holidays are taken all the same; {MAKE_ONE}"
             )
+
     return ""
 
 

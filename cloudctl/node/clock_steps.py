@@ -44,6 +44,7 @@ class Timekeeper:
         stepped = self._clock.stepped
         if stepped == 0:
             return
+
         json, msgpack = self._machine
         for datum in batch:
             topic = TOPICS.get(datum.kind)
@@ -53,6 +54,7 @@ class Timekeeper:
                 or (datum.sender not in self._votes and len(self._votes) >= MAX_VOTERS)
             ):
                 continue
+
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 sent = (msgpack if topic.code else json)(datum.body).t
                 if abs(sent - t - stepped) < AGREES:
@@ -69,15 +71,19 @@ class Timekeeper:
             self._votes.clear()
             self._since = self.trouble = None
             return None
+
         if self._since is None:
             self._since = t
             self._metrics.count("clock.step")
+
         if t - self._since < DELIBERATION:
             return None
+
         follows = sum(self._votes.values())
         keeps = len(self._votes) - follows
         self._votes.clear()
         step = f"the machine's clock stepped by {stepped / SECOND:+.3f} s"
+
         if keeps > 0 and keeps >= follows:
             self._since = t
             # the count of those who agree changes; the sentence must not, or it would be logged every time
@@ -86,7 +92,9 @@ class Timekeeper:
                 "set the machine's clock (NTP or PTP)"
             )
             return None
+
         self._since = self.trouble = None
         self._clock.follow()
         self._metrics.count("clock.followed")
+
         return f"{step}: the node follows it. Tracks and signals begin anew; gateways compare their clocks again"

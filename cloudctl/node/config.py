@@ -65,12 +65,14 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the node's key pair, None where CURVE is off."""
         if not self.node.curve:
             return None
+
         if self.node.key is None:
             raise ConfigError(
                 '[node] key is missing: with CURVE on, the node needs a key pair. Make one with "cloudctl keys '
                 'new node" '
                 'and write key = "node.key", or write curve = false on a closed test bench'
             )
+
         return read_keys(Path(self.node.key))
 
 
@@ -89,14 +91,17 @@ def load(path: Path) -> NodeConfig:
         ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+
     try:
         config = _with_added(msgspec.convert(table, NodeConfig), path)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain(violation_of(error))}") from None
+
     config = _with_keys_of_files(config, path)
     _check(config, path)
     config = _located(config, path.resolve().parent)
     _check_security(config, path)
+
     return config
 
 
@@ -111,8 +116,10 @@ def code_files(config: NodeConfig) -> list[Path]:
                 f'[node] codes: nothing matches {pattern!r}. Write a file or a pattern such as codes = ["codes/*.json"]'
             )
         files += map(Path, found)
+
     if config.city.etcd:
         files += sorted(Path(config.city.added).glob("*.json"))
+
     return files
 
 
@@ -124,6 +131,7 @@ def _with_added(config: NodeConfig, path: Path) -> NodeConfig:
             table = tomllib.loads(file.read_text("utf-8-sig"))
             gateways += msgspec.convert(table.get("gateway", []), list[GatewaySection])
         gateways = _merged(gateways)
+
     return msgspec.structs.replace(config, gateway=tuple(gateways))
 
 
@@ -135,6 +143,7 @@ def _merged(gateways: Iterable[GatewaySection]) -> list[GatewaySection]:
         known = merged.get((gateway.name, gateway.key))
         rsus = dict(gateway.rsus) if known is None else {**known.rsus, **gateway.rsus}
         merged[gateway.name, gateway.key] = msgspec.structs.replace(gateway, rsus=rsus)
+
     return list(merged.values())
 
 
@@ -153,7 +162,9 @@ def _with_keys_of_files(config: NodeConfig, path: Path) -> NodeConfig:
                     "gateway's folder is made by: cloudctl keys gateway NAME; or write the text after public = of its "
                     ".pub file"
                 ) from None
+
         gateways.append(msgspec.structs.replace(gateway, key=key))
+
     return msgspec.structs.replace(config, gateway=tuple(gateways))
 
 
@@ -172,6 +183,7 @@ def _check_security(config: NodeConfig, path: Path) -> None:
     """
     for fault in (*tls_faults(config.broker), *open_faults(config.broker), *http_faults(config.http)):
         raise ConfigError(f"{path}: {fault}")
+
     try:
         check_secrets(config.broker, config.http, path)
     except PrivateFileError as error:
@@ -197,10 +209,12 @@ def _located(config: NodeConfig, base: Path) -> NodeConfig:
         calendar=at(node.calendar),
         codes=tuple(str(base / c) for c in node.codes),
     )
+
     broker = msgspec.structs.replace(broker, **{key: at(getattr(broker, key)) for key in BROKER_FILES})
     http = msgspec.structs.replace(config.http, tls_cert=at(config.http.tls_cert), tls_key=at(config.http.tls_key))
     record = msgspec.structs.replace(config.record, path=at(config.record.path))
     city = msgspec.structs.replace(config.city, **{key: at(getattr(config.city, key)) for key in CITY_FILES})
+
     return msgspec.structs.replace(config, node=node, city=city, broker=broker, http=http, record=record)
 
 
@@ -222,9 +236,11 @@ def _explain(violation: Violation) -> str:
     where = violation.field
     section = SECTIONS.get(where.split("[")[0].split(".")[0])
     wrong = violation.unknown_key
+
     if wrong is not None:
         known = section.__struct_fields__ if section else tuple(SECTIONS)
         near = difflib.get_close_matches(wrong, known, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known there: {', '.join(known)}"
         return f"unknown key {wrong!r} in [{where or 'top level'}]. {hint}"
+
     return f"[{where}]: {violation.rule}"

@@ -89,6 +89,7 @@ def address_faults(where: str, address: str) -> Iterator[str]:
     port = address.rpartition(":")[2]
     if address.startswith(("ipc:", "inproc:")) or port == "*":
         return
+
     if not (port.isascii() and port.isdecimal() and int(port) <= MAX_PORT):
         yield (
             f"{where} = {address!r}: {port!r} must be a TCP port, 0 .. {MAX_PORT:,}. Write one that is free, "
@@ -102,6 +103,7 @@ def gateway_faults(config: "NodeConfig") -> Iterator[str]:
     for gateway in config.gateway:
         if gateway.name in names:
             yield f"gateway {gateway.name!r} stands twice. Give each [[gateway]] a name of its own"
+
         names.add(gateway.name)
         if config.node.curve and gateway.key is None:
             yield (
@@ -135,6 +137,7 @@ def page_faults(http: HttpSection) -> Iterator[str]:
             f"[http] token must be {MIN_TOKEN} or more of the characters A-Z a-z 0-9 - _. Leave it out: then one is "
             'made at each start and printed; or make one: python -c "import secrets; print(secrets.token_urlsafe(18))"'
         )
+
     for origin in http.origins:
         if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
             yield (
@@ -151,10 +154,13 @@ def bridge_faults(section: BrokerSection) -> Iterator[str]:
     host, _, port = section.bridge.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) <= MAX_PORT):
         yield f'[broker] bridge = {section.bridge!r} must be "HOST:PORT" of the region\'s broker'
+
     if not section.embedded:
         yield "[broker] bridge needs embedded = true: it is the embedded broker that passes on"
+
     if section.bridge_name is None or wrong_vehicle_id(section.bridge_name):
         yield f"[broker] bridge_name = {section.bridge_name!r} must be this edge's name at the region"
+
     if (section.bridge_cert is None) != (section.bridge_key is None) or (section.bridge_cert and not section.bridge_ca):
         yield "[broker] bridge_ca, bridge_cert and bridge_key belong together. Name all three"
 
@@ -171,12 +177,15 @@ def city_faults(section: CitySection) -> Iterator[str]:
 
     if rule := wrong_vehicle_id(section.node):
         yield f"[city] node = {section.node!r} {rule}. Write a name that no other node has"
+
     if not section.address.startswith("tcp://"):
         yield f'[city] address = {section.address!r} must be where gateways reach this node: "tcp://HOST:PORT"'
+
     yield from address_faults("[city] address", section.address)
     for server in section.etcd:
         if not _is_numeric(server):
             yield f'[city] etcd: {server!r} must be "ADDRESS:PORT", the address numeric'
+
     if (section.etcd_cert is None) != (section.etcd_key is None) or (section.etcd_cert and not section.etcd_ca):
         yield "[city] etcd_ca, etcd_cert and etcd_key belong together. Name all three"
 

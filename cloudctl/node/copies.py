@@ -28,12 +28,14 @@ class Copies:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._metrics.count("drop.copy", "unreadable")
             return
+
         kept = self._copies.get(advisory.intersection)
         if kept is None:
             if len(self._copies) >= MAX_INTERSECTIONS:
                 self._metrics.count("drop.copy", "intersections")
                 return
             kept = self._copies[advisory.intersection] = []
+
         kept.append(advisory)
         if len(kept) > MAX_COPIES:
             self._copies[advisory.intersection] = self._valid(kept)[-MAX_COPIES:]

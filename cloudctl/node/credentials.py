@@ -61,6 +61,7 @@ class Authority:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         name = _common_name("cloudctl authority")
+
         usage = x509.KeyUsage(
             digital_signature=True,
             key_cert_sign=True,
@@ -79,6 +80,7 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
+
         write_private(self.key_file, _pem(key))
         self.certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         self._write_revocations(())
@@ -115,6 +117,7 @@ class Authority:
             raise CredentialError(
                 f"name = {name!r}: no certificate of that name is in use. In use: {', '.join(names) or 'none'}"
             )
+
         self._write_revocations((*self.revoked(), *(issued.serial for issued in withdrawn)))
         return len(withdrawn)
 
@@ -129,6 +132,7 @@ class Authority:
         """Return the serial numbers of the revoked certificates. Raises CredentialError for a list that is none."""
         if not self.revocations_file.exists():
             return []
+
         try:
             revocations = x509.load_pem_x509_crl(self.revocations_file.read_bytes())
         except ValueError:
@@ -136,6 +140,7 @@ class Authority:
                 f"{self.revocations_file} is no list of revoked certificates (PEM). Take it from a backup: without it, "
                 "revoked vehicles would be let in again"
             ) from None
+
         return [entry.serial_number for entry in revocations]
 
     def revoked_names(self) -> list[str]:
@@ -152,6 +157,7 @@ class Authority:
         authority = x509.load_pem_x509_certificate(self.certificate_file.read_bytes())
 
         key = ec.generate_private_key(ec.SECP256R1())
+
         certificate = (
             _builder(_common_name(name), authority.subject, key.public_key(), CERTIFICATE_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -165,8 +171,10 @@ class Authority:
 
         write_private(key_file, _pem(key))
         file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
         with self._issued_file.open("a") as issued:
             issued.write(json.dumps({"name": name, "serial": f"{certificate.serial_number:x}"}) + "\n")
+
         return file, key_file
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
@@ -181,6 +189,7 @@ class Authority:
     def _write_revocations(self, serials: Iterable[int]) -> None:
         now = datetime.now(UTC)
         authority = x509.load_pem_x509_certificate(self.certificate_file.read_bytes())
+
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(authority.subject)
@@ -191,6 +200,7 @@ class Authority:
         for serial in dict.fromkeys(serials):
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
             builder = builder.add_revoked_certificate(entry)
+
         revocations = builder.sign(self._key(), hashes.SHA256())
         self.revocations_file.write_bytes(revocations.public_bytes(serialization.Encoding.PEM))
 

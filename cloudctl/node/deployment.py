@@ -32,6 +32,7 @@ def write_deployment(out: Path, node_file: Path, pages: Sequence[str] = (DEFAULT
             f"the node's folder {folder!r} has a character that systemd reads as something else. Move it to a path of "
             "letters, digits, '/', '-', '_' and '.'"
         )
+
     texts = {
         out / source.name: source.read_text()
         .replace(PROGRAM, program())
@@ -43,12 +44,14 @@ def write_deployment(out: Path, node_file: Path, pages: Sequence[str] = (DEFAULT
     for path, text in texts.items():
         if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
             raise DeployError(f"{path} exists and was changed. Choose another folder, or remove it first")
+
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path, text in texts.items():
             path.write_text(text)
     except OSError as error:
         raise DeployError(f"{out} cannot be written to: {error.strerror}. Choose another folder") from None
+
     return list(texts)
 
 

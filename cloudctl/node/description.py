@@ -26,10 +26,13 @@ def log_start(
     server."""
     for line in describe(config, broker, embedded, codes, address):
         log.info("%s", line)
+
     if page:
         log.info("HTTP: %s", page)
+
     if recording:
         log.info("recording: %s", recording)
+
     for line in exposures(config.node, config.broker, config.http):
         log.warning("%s", line)
 
@@ -44,6 +47,7 @@ def describe(
     curve = "CURVE" if config.node.curve else "in clear"
     program = f"{embedded}, embedded, " if embedded else ""
     tls = "TLS" if broker.tls_ca else "in clear"
+
     return [
         f"digital codes: {len(codes)}: {named(codes)}",
         f"gateways: {named(gateways)}; they connect to {address}, {curve}",

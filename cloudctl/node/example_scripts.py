@@ -110,6 +110,7 @@ def example_scripts(code: IntersectionCode) -> dict[str, str]:
     start_lat, start_lon = origin.to_geodetic(east[-1] - distance * cos(heading), north[-1] - distance * sin(heading))
 
     others = [group.id for group in code.signal_groups if group.id != approach.connection.group]
+
     values = {
         "GATEWAY": GATEWAY_NAME,
         "VEHICLE": VEHICLE_NAME,
@@ -148,8 +149,10 @@ def find_approach(code: IntersectionCode) -> Approach | None:
         origin = Origin(lat * DEGREE, lon * DEGREE)
         length = float(np.hypot(*origin.to_local(end_lat * DEGREE, end_lon * DEGREE)))
         rank = (connection.turn == "straight" and length > MIN_APPROACH, min(length, APPROACH))
+
         if rank > best_rank:
             best, best_rank = Approach(lane, connection), rank
+
     return best
 
 

@@ -16,6 +16,7 @@ def tls_faults(broker: BrokerSection) -> Iterator[str]:
     if (broker.tls_cert is None) != (broker.tls_key is None):
         missing = "tls_key" if broker.tls_key is None else "tls_cert"
         yield f"[broker] {missing} is missing: tls_cert and tls_key belong together. Name both, or neither"
+
     if (broker.tls_cert or broker.tls_key) and broker.tls_ca is None:
         yield (
             "[broker] tls_ca is missing: with tls_cert and tls_key, it names the authority of the broker's "
@@ -25,18 +26,22 @@ def tls_faults(broker: BrokerSection) -> Iterator[str]:
     if (broker.server_cert is None) != (broker.server_key is None):
         missing = "server_key" if broker.server_key is None else "server_cert"
         yield f"[broker] {missing} is missing: server_cert and server_key belong together. Name both, or neither"
+
     if broker.server_cert and broker.server_key and not broker.embedded:
         yield (
             "[broker] server_cert and server_key are of an embedded broker, and embedded = false. "
             "Write embedded = true, or give them to the broker that runs elsewhere"
         )
+
     if broker.embedded and broker.server_cert and not (broker.tls_ca and broker.tls_cert and broker.tls_key):
         yield (
             "[broker] tls_ca, tls_cert and tls_key are missing: an embedded broker with server_cert asks every client, "
             "the node too, for a certificate of tls_ca. Name all three"
         )
+
     if broker.server_crl and not broker.server_cert:
         yield "[broker] server_crl is of an embedded broker with server_cert and server_key. Name them, or leave it out"
+
     if (broker.username is None) != (broker.password is None):
         missing = "password" if broker.password is None else "username"
         yield f"[broker] {missing} is missing: username and password belong together. Name both, or neither"
@@ -48,6 +53,7 @@ def open_faults(broker: BrokerSection) -> Iterator[str]:
     settings = (broker.tls_ca, broker.tls_cert, broker.tls_key, broker.server_cert, broker.server_key)
     if broker.open and any(settings):
         yield "[broker] open = true contradicts its TLS settings. Leave open out, or the TLS settings"
+
     if not broker.open and not is_closed:
         names = "server_cert, server_key, tls_ca, tls_cert and tls_key" if broker.embedded else "tls_ca"
         yield (
@@ -61,8 +67,10 @@ def http_faults(http: HttpSection) -> Iterator[str]:
     if (http.tls_cert is None) != (http.tls_key is None):
         missing = "tls_key" if http.tls_key is None else "tls_cert"
         yield f"[http] {missing} is missing: tls_cert and tls_key belong together. Name both, or neither"
+
     if http.open and http.tls_cert:
         yield "[http] open = true contradicts its TLS settings. Leave open out, or the TLS settings"
+
     if http.bind is not None and not (http.tls_cert or http.open or _is_loopback(http.bind)):
         yield (
             f"[http] bind = {http.bind!r} is reachable from other machines and has no TLS. Name tls_cert and tls_key, "
@@ -82,6 +90,7 @@ def check_secrets(broker: BrokerSection, http: HttpSection, file: Path) -> None:
     for key in (broker.tls_key, broker.server_key, http.tls_key):
         if key is not None:
             check_private(Path(key))
+
     if broker.password is not None or http.token is not None:
         check_private(file)
 
@@ -94,12 +103,15 @@ def exposures(node: NodeSection, broker: BrokerSection, http: HttpSection) -> li
             f"OPEN: [node] curve = false: anyone who reaches {node.bind} can send perception and signals. "
             "Only for a closed test bench"
         )
+
     if broker.open:
         lines.append(
             f"OPEN: [broker] open = true: anyone who reaches {broker.host}:{broker.port} can follow every "
             "vehicle, and advise it. "
             "Only for a closed test bench"
         )
+
     if http.bind is not None and http.open:
         lines.append(f"OPEN: [http] open = true: {http.bind} is served without TLS; its token can be read on the way")
+
     return lines

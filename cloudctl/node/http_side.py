@@ -66,6 +66,7 @@ class HttpSide:
         self._guard = HttpGuard(token if section.token or self.page else None)  # one that nobody can read opens nothing
         self.watched: Watched | None = None
         assert section.bind is not None
+
         self.web = Web(
             section.bind,
             parts.engine.versions,
@@ -91,6 +92,7 @@ class HttpSide:
             refused_connections=lambda: self._guard.refused_connections,
             pulse=parts.pulse,
         )
+
         self.api = ApiRoutes(web, parts.engine, parts.clock, parts.peers.contacts)
         return [
             *(self.page.routes(web) if self.page else ()),

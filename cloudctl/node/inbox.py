@@ -31,6 +31,7 @@ class Inbox:
         if len(self._messages) >= MAX_MESSAGES:
             self._messages.pop(0)
             self._metrics.count("drop.inbox", "vehicles")
+
         self._messages.append(message)
 
     def take(self) -> list[RawMessage]:

@@ -107,10 +107,12 @@ def init_city(folder: Path, map_file: Path | None, host: str, ports: CityPorts) 
         raise InitError(
             f"{folder / NODE_FILE} exists, and nothing of it is overwritten. Choose another folder, or remove it first"
         )
+
     intersections = read_map(map_file or shipped_map(DEFAULT_MAP))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IGNORE_FILE).write_text("*\n")  # first of all: nothing secret is ever added to a repository by mistake
     (folder / "codes").mkdir(exist_ok=True)
+
     for number, code in enumerate(intersections):
         (folder / "codes" / f"{number}.json").write_bytes(codes.dump(code))
 
@@ -120,11 +122,13 @@ def init_city(folder: Path, map_file: Path | None, host: str, ports: CityPorts) 
     address = f"[{host}]" if ":" in host else host
     addresses = [f"tcp://{address}:{ports.node.gateways + number}" for number in range(COUNT)]
     section = write_gateway(folder / "gateways" / GATEWAY_NAME, addresses, folder / "keys" / "node.pub", bindings)
+
     for number in range(1, COUNT + 1):
         text = _node_text(number, address, ports, section)
         node_file = folder / (numbered(NODE_FILE, number) or NODE_FILE) if number > 1 else folder / NODE_FILE
         node_file.write_text(text)
         load(node_file)
+
     add_vehicle(folder, VEHICLE_NAME)
 
     tls = Tls(
@@ -134,13 +138,16 @@ def init_city(folder: Path, map_file: Path | None, host: str, ports: CityPorts) 
         crl=folder.resolve() / "tls" / "crl.pem",
         nodes=tuple(map(node_name, range(1, COUNT + 1))),
     )
+
     write_mosquitto_files(folder.resolve() / "broker", _bind(host), ports.node.broker, tls)
     start = folder / "start.sh"
     start.write_text(_start_text(ports))
     start.chmod(0o755)
     scripts = example_scripts(intersections[0])
+
     for name, script in scripts.items():
         (folder / name).write_text(script)
+
     return [
         f"{folder / NODE_FILE}, node-2.toml, node-3.toml: a closed city of {COUNT} nodes and {len(intersections)} "
         "intersections, on this machine",
@@ -157,12 +164,14 @@ def add_edge(folder: Path, name: str) -> Path:
         raise InitError(
             f"name = {name!r}: an edge is called edge-1, edge-north, ...: edge- and up to 59 letters or digits"
         )
+
     config = load(folder / NODE_FILE)
     authority = Authority(folder / "tls")
     target = folder / "edges" / name
     authority.issue_client(name, target / "edge.pem")
     (target / "region-ca.pem").write_bytes(authority.certificate_file.read_bytes())
     write_broker_files(config)
+
     return target
 
 
@@ -182,6 +191,7 @@ def _bind(host: str) -> str:
 def _node_text(number: int, host: str, ports: CityPorts, gateway: str) -> str:
     servers = ", ".join(f'"127.0.0.1:{ports.etcd + 2 * server}"' for server in range(COUNT))
     has_http = importlib.util.find_spec("aiohttp") is not None
+
     return NODE.format(
         bind=_bind(host),
         host=host,
@@ -207,4 +217,5 @@ def _start_text(ports: CityPorts) -> str:
     nodes = "\n".join(
         f'cloudctl serve {file} > logs/{Path(str(file)).stem}.log 2>&1 & nodes="$nodes $!"' for file in files
     )
+
     return START.format(etcd=etcd, nodes=nodes, node_file=NODE_FILE, count=COUNT)

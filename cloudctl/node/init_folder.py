@@ -96,12 +96,14 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
         raise InitError(
             f"{folder / NODE_FILE} exists, and nothing of it is overwritten. Choose another folder, or remove it first"
         )
+
     intersections = read_map(map_file or shipped_map(DEFAULT_MAP))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IGNORE_FILE).write_text("*\n")  # first of all: nothing secret is ever added to a repository by mistake
 
     code_folder = folder / "codes"
     code_folder.mkdir(exist_ok=True)
+
     for number, code in enumerate(intersections):
         (code_folder / f"{number}.json").write_bytes(codes.dump(code))
 
@@ -109,11 +111,13 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
     authority = Authority(folder / "tls")
     authority.create()
     authority.issue_server(BROKER_NAME, own_hosts(host))
+
     for name in (NODE_NAME, OPERATOR_NAME):
         authority.issue_client(name, folder / "tls" / f"{name}.pem")
 
     bindings = {f"rsu-{number + 1}": code.id for number, code in enumerate(intersections)}
     address = f"[{host}]" if ":" in host else host
+
     gateway_section = write_gateway(
         folder / "gateways" / GATEWAY_NAME,
         [f"tcp://{address}:{ports.gateways}"],
@@ -121,6 +125,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
         bindings,
     )
     bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
+
     text = NODE.format(
         bind=bind,
         http=HTTP.format(port=ports.http) if importlib.util.find_spec("aiohttp") else "",
@@ -132,14 +137,17 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
     if is_signed:
         new_signature_key(folder / "keys" / "signature.key")
         text = text.replace("[node]\n", '[node]\nsignature_key = "keys/signature.key"\n')
+
     (folder / NODE_FILE).write_text(text)
     config = load(folder / NODE_FILE)
     add_vehicle(folder, VEHICLE_NAME)
     write_broker_files(config)
 
     scripts = example_scripts(intersections[0])
+
     for name, script in scripts.items():
         (folder / name).write_text(script)
+
     return _summary(folder, intersections, list(scripts))
 
 
@@ -151,6 +159,7 @@ def add_vehicle(folder: Path, name: str) -> Path:
     check_vehicle_name(name)
     config = load(folder / NODE_FILE)
     authority = Authority(folder / "tls")
+
     if not authority.key_file.exists():
         raise InitError(
             f"{authority.key_file} does not exist: there is no authority that could sign. "
@@ -161,6 +170,7 @@ def add_vehicle(folder: Path, name: str) -> Path:
     target = folder / "vehicles" / name
     authority.issue_client(name, target / "vehicle.pem")
     (target / "ca.pem").write_bytes(authority.certificate_file.read_bytes())
+
     lines = [
         f'id = "{name}"',
         f'host = "{config.broker.public_host or config.broker.host}"',
@@ -171,8 +181,10 @@ def add_vehicle(folder: Path, name: str) -> Path:
     ]
     if config.engine.shared:
         lines.append("tiles = true")
+
     if config.node.signature_key:
         lines.append(f'node_signature_key = "{Signer(Path(config.node.signature_key)).public_key}"')
+
     (target / "vehicle.toml").write_text("\n".join(lines) + "\n")
     return target
 
@@ -197,6 +209,7 @@ def add_gateway(folder: Path, name: str, rsus: Mapping[str, str], address: str |
             f"name = {name!r} {rule or 'is no name'}. Choose up to 64 letters, digits, '-', '_', '.' or ':' that no "
             "other gateway has"
         )
+
     config = load(folder / NODE_FILE)
     if any(gateway.name == name for gateway in config.gateway):
         raise InitError(f"gateway {name!r} stands in {folder / NODE_FILE} already. Choose another name")
@@ -206,8 +219,10 @@ def add_gateway(folder: Path, name: str, rsus: Mapping[str, str], address: str |
     bindings = _checked_bindings(config, rsus)
     target = folder / "gateways" / name
     node_key = Path(config.node.key).with_suffix(".pub")
+
     if not node_key.exists():
         node_key.write_text(f'public = "{read_keys(Path(config.node.key)).public}"\n')
+
     section = write_gateway(target, [address] if address else _gateway_addresses(config, folder), node_key, bindings)
     return NewGateway(target, section, bindings)
 
@@ -222,6 +237,7 @@ def _checked_bindings(config: NodeConfig, rsus: Mapping[str, str]) -> dict[str, 
                 f"the node has {len(intersections)} intersections: say at which the gateway's units are, with --rsu "
                 f"NAME=INTERSECTION for each. Intersections: {', '.join(intersections)}"
             )
+
         number = next(number for number in range(1, len(taken) + 2) if f"rsu-{number}" not in taken)
         return {f"rsu-{number}": intersections[0]}
 
@@ -231,8 +247,10 @@ def _checked_bindings(config: NodeConfig, rsus: Mapping[str, str]) -> dict[str, 
                 f"--rsu {rsu}={intersection}: the node has no such intersection. Take one of: "
                 f"{', '.join(intersections)}"
             )
+
         if taken.get(rsu, intersection) != intersection:
             raise InitError(f"--rsu {rsu}={intersection}: {rsu!r} is at {taken[rsu]!r} already. Choose another id")
+
     return dict(rsus)
 
 
@@ -249,12 +267,14 @@ def _gateway_address(config: NodeConfig) -> str:
     bind = config.node.bind
     if not bind.startswith("tcp://"):
         return bind
+
     bound, _, port = bind.removeprefix("tcp://").rpartition(":")
     host = config.broker.public_host or bound
     if host in ("*", "0.0.0.0", "[::]", "::"):
         raise InitError(
             f"[node] bind = {bind!r} does not say where gateways reach the node. Give --address tcp://HOST:{port}"
         )
+
     return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
 
 
@@ -276,6 +296,7 @@ def read_map(source: Path) -> list[IntersectionCode]:
             f"--map {source} cannot be read: {error.strerror}. Give a digital code, or a map of a format that "
             "can be imported"
         ) from None
+
     return list(read_any(data, source.name))
 
 
@@ -284,6 +305,7 @@ def write_gateway(target: Path, addresses: Sequence[str], node_key: Path, bindin
     keys = write_keys(target / "gateway")
     (target / "node.pub").write_bytes(node_key.read_bytes())
     names = ", ".join(json.dumps(rsu) for rsu in bindings)
+
     lines = [
         f'name = "{target.name}"',
         f"address = {json.dumps(addresses[0] if len(addresses) == 1 else list(addresses))}",
@@ -294,6 +316,7 @@ def write_gateway(target: Path, addresses: Sequence[str], node_key: Path, bindin
     (target / "gateway.toml").write_text("\n".join(lines) + "\n")
 
     rsus = ", ".join(f'{json.dumps(rsu)} = "{intersection}"' for rsu, intersection in bindings.items())
+
     return GATEWAY.format(name=target.name, key=keys.public, rsus=rsus)
 
 
@@ -313,4 +336,5 @@ def _summary(folder: Path, intersections: list[IntersectionCode], scripts: list[
             "no gateway.py and vehicle.py: the first intersection has no approach with a signal and 60 m of "
             "straight lane",
         ]
+
     return [*lines, f"next, in {folder}, in three shells: cloudctl serve; python gateway.py; python vehicle.py"]

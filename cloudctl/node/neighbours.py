@@ -42,6 +42,7 @@ class NeighbourFeed:
         """Keep a signal message of a neighbour for the next step."""
         if intersection not in self._given:
             return
+
         waiting = self._signals.setdefault(intersection, [])
         waiting.append(payload)
         if len(waiting) > MAX_WAITING:
@@ -58,6 +59,7 @@ class NeighbourFeed:
         self._given = {name: code for name, code in self._given.items() if name in wanted}
 
         additions = 0
+
         for name in wanted:
             code = self._code_of(name, t)
             if code is None or self._given.get(name) is code or additions >= MAX_ADDITIONS:
@@ -65,6 +67,7 @@ class NeighbourFeed:
             additions += 1
             self._given[name] = code
             inputs.append(operator_input("neighbour", Neighbour(name, (msgspec.Raw(codes.dump(code)),))))
+
         self._egress.neighbours.follow(self._given)
         return inputs
 

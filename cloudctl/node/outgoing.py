@@ -58,12 +58,16 @@ class Outgoing:
         for answer in output.answers:
             if answer.datum.kind == "drop" and answer.refusal is None:
                 self._egress.release(MqttTopics.retained(answer.name))
+
         for advisory, payload in payloads:
             self._attempt("advise", advisory.intersection, self._advise, advisory, payload)
+
         for signals in output.signals:
             self._attempt("signals", signals.intersection, self._egress.signals, signals)
+
         for report in output.traffic:
             self._attempt("traffic", report.intersection, self._publish_traffic, report)
+
         if output.changed:
             self._attempt("codes", "", self._publisher.publish, t, output.changed)
 

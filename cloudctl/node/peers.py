@@ -54,6 +54,7 @@ class Peers:
         """
         if isinstance(body, Sync):
             body = msgspec.structs.replace(body, accepted=self._accepted(gateway, config))
+
         peer = self._connections.get(gateway)
         if peer is None or not self._server.send(peer, TOPICS[kind].code, self._encode(body)):
             self._metrics.count(f"drop.reply.{kind}", gateway)
@@ -71,6 +72,7 @@ class Peers:
         recent = self._recent.setdefault(name, deque(maxlen=MAX_CONNECTIONS + 1))
         recent.append(now)
         is_shared = len(recent) > MAX_CONNECTIONS and now - recent[0] <= CONNECTION_INTERVAL
+
         if is_shared and self._shared.again(name, now) is not None:
             log.warning(
                 "two clients seem to share the key of gateway %s: it has connected more than %d times in %d s. Each "
@@ -104,8 +106,10 @@ def _claimed_name(received: Received) -> str:
     """Return the gateway name that a hello or sync in clear claims, "" for any other message."""
     if KIND_OF_CODE.get(received.kind) not in ("hello", "sync"):
         return ""
+
     try:
         name = msgspec.msgpack.decode(received.body).get("g", "")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
         return ""
+
     return name if isinstance(name, str) else ""

@@ -48,6 +48,7 @@ class PidFile:
                 "%s is not written (%s): reload this node by kill -HUP %d", self._path, error.strerror, os.getpid()
             )
             return
+
         os.ftruncate(handle, 0)
         os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
@@ -85,6 +86,7 @@ def require_none_running(config: Path) -> None:
             number = file.read().strip()
     except (OSError, ReloadError):
         return
+
     raise ReloadError(
         f"a node (process {number}) runs from {config} already, says {path}. Have it read its file again with: "
         f"cloudctl reload {config}; or stop it first: kill {number}"
@@ -104,12 +106,14 @@ def send_hangup(config: Path) -> int:
         raise ReloadError(
             f"no node runs from {config}: {path} does not exist. Start it with: cloudctl serve {config}"
         ) from None
+
     try:
         os.kill(number, signal.SIGHUP)
     except OSError as error:
         raise ReloadError(
             f"process {number} of the node cannot be reached: {error.strerror}. Run this as its user"
         ) from None
+
     return number
 
 
@@ -131,6 +135,7 @@ def reload_node(config: Path, timeout: int = ANSWER_TIMEOUT) -> ReloadAnswer:
     before = _read_answer(config)
     process = send_hangup(config)
     deadline = stopwatch() + timeout
+
     while stopwatch() < deadline:
         answer = _read_answer(config)
         if answer is None or answer == before or answer.process != process:
@@ -139,6 +144,7 @@ def reload_node(config: Path, timeout: int = ANSWER_TIMEOUT) -> ReloadAnswer:
             raise ReloadError(f"the node (process {process}) takes nothing over, what runs stays: {answer.refusal}")
         else:
             return answer
+
     raise ReloadError(
         f"the node (process {process}) was asked to read {config} again, and has not answered for {timeout // SECOND}"
         " s. Its log says what stands in the way"

@@ -75,14 +75,17 @@ class Publisher:
         for name in sorted(intersections):
             if self._share is not None:
                 self._share.forget(name)
+
             if name in self._engine.intersections:
                 self.submit(drop_input(name), t)
             elif self._engine.config.shared:
                 continue  # the node that serves it clears what is retained
+
             self._announced.pop(name, None)
             self._with_days.discard(name)
             for topic in MqttTopics.retained(name):
                 self._egress.retain(topic, b"")
+
         return sorted(intersections)
 
     def publish(self, t: int, names: list[str] | None = None) -> None:
@@ -95,6 +98,7 @@ class Publisher:
                 self._egress.retain(MqttTopics.next_code(name), codes.compact(later) if later else b"")
             if later is not None:
                 self._announced[name] = later.revision
+
         self.publish_days(t, names)
 
     # --- holidays and make-up days ---
@@ -139,6 +143,7 @@ class Publisher:
                 self._engine.metrics.count("calendar.refused")
                 self.notice_days(f"the calendar is not taken in, what runs stays: {error}")
                 return
+
             if wanted.days != self._engine.config.days:
                 self._take_days_in(wanted, t)
 
@@ -158,6 +163,7 @@ class Publisher:
         else:
             self._engine.metrics.count("calendar.taken")
             self.notice_days(wanted.notice or f"{self.config.node.calendar} was read again")
+
         self.publish_days(t)
 
     def _notice_uncovered_day(self, t: int) -> None:
@@ -191,6 +197,7 @@ class Publisher:
         self._upward.look(t, self.config.broker, self.config.city)
         announced = self.take_in(files, t)
         self._watch_days(t, bool(announced))
+
         return announced
 
     def take_in(self, files: list[Path], t: int) -> list[str]:
@@ -201,17 +208,20 @@ class Publisher:
             stamp = _stamp(path)
             if self._seen.get(path) == stamp:
                 continue
+
             self._seen[path] = stamp
             try:
                 name = self._take_in(path, t)
             except Exception as error:
                 self._faults.note("codes", str(path), error)
                 continue
+
             if name is not None:
                 announced.append(name)
 
         if announced:
             self.publish(t, announced)
+
         return announced
 
     def _notice_missing(self, files: set[Path]) -> None:
@@ -232,14 +242,18 @@ class Publisher:
             self.known_files[path] = answer.name
             if answer.name not in self._engine.intersections:
                 return None
+
             self._engine.metrics.count("code.announced", answer.name)
             if answer.datum.kind == "add":
                 log.info("%s: %s is served from now on", path, answer.name)
+
             return answer.name
+
         if self._refused.get(path) != answer.refusal:
             self._refused[path] = answer.refusal
             self._engine.metrics.count("code.refused", str(path))
             log.warning("%s is not taken in: %s", path, answer.refusal)
+
         return None
 
     def _given(self, path: Path, t: int) -> Answer:
@@ -247,12 +261,15 @@ class Publisher:
             code = codes.load(path)
         except (codes.CodeError, OSError) as error:
             return Answer(RawMessage("code", OPERATOR, b""), "", str(error))
+
         if self._share is not None:
             self._share.know(code)
             if self._engine.config.shared and code.id not in self._engine.intersections:
                 return Answer(RawMessage("code", OPERATOR, b""), code.id, None)  # another node's, or taken up below
+
         if code.id in self._engine.intersections:
             return self.submit(RawMessage("code", OPERATOR, codes.dump(code)), t)
+
         return self.submit(add_input(code.id, [code]), t)
 
     def submit(self, datum: RawMessage, t: int) -> Answer:

@@ -36,6 +36,7 @@ class Receiver:
         batch, moved = self._share.here(received)
         for gateway, body in (*moved, *self._share.announcements()):
             self._reply(gateway, body)
+
         return batch
 
     @property

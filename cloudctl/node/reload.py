@@ -71,6 +71,7 @@ def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str], 
 
     waiting = []
     sections = {}
+
     for section in ("node", "city", "broker", "http", "live", "record", "plan"):
         now, then = getattr(running, section), getattr(wanted, section)
         kept = {}
@@ -80,7 +81,9 @@ def read_again(running: NodeConfig, file: Path, intersections: dict[Path, str], 
                 waiting.append(
                     f"[{section}] {key} has changed in {file}, and takes effect when the node is started again"
                 )
+
         sections[section] = replace(then, **kept)
+
     return Reread(replace(wanted, **sections), keys, files, waiting)
 
 

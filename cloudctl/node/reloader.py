@@ -88,6 +88,7 @@ class Reloader:
         publisher.take_in(reread.files, self._clock.now())
         engine_config = msgspec.structs.replace(reread.config.engine, days=days.days)
         answer = publisher.submit(operator_input("config", engine_config), self._clock.now())
+
         if answer.refusal is not None:
             return self._refuse(running, f"{self._file}: {answer.refusal}")
 
@@ -95,12 +96,15 @@ class Reloader:
         publisher.publish_days(self._clock.now())
         publisher.notice_days(days.notice)
         self._parts.engine.metrics.count("reload.done")
+
         for line in reread.waiting:
             log.warning("%s", line)
+
         gateways = ", ".join(gateway.name for gateway in reread.config.gateway) or "none"
         revoked = ", ".join(self._newly_revoked(reread.config.broker)) or "none"
         log.info("%s was read again; gateways: %s; vehicles newly revoked: %s", self._file, gateways, revoked)
         self._answer(None, reread.waiting)
+
         return reread.config
 
     def _refuse(self, running: NodeConfig, reason: str) -> NodeConfig:
@@ -128,6 +132,7 @@ class Reloader:
         allowed = config.allowed()
         parts.peers.allowed = allowed if config.node.curve else None
         parts.server.allow(allowed)
+
         if reread.keys is not None and reread.keys != self._keys:
             self._keys = reread.keys
             parts.server.change_keys(reread.keys)
@@ -136,10 +141,13 @@ class Reloader:
         if parts.broker:
             write_broker_files(config, parts.broker.folder, parts.broker.port)
             parts.broker.reread()
+
         if self._credentials.changed(config.broker):
             parts.egress.reconnect(reachable_section(config.broker, parts.broker))
+
         if parts.recorder:
             parts.recorder.limits = config.record.limits
+
         for name in parts.publisher.retire(reread.files, self._clock.now()):
             log.info("%s has no digital code any more: what was retained of it is cleared", name)
 

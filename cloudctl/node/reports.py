@@ -59,6 +59,7 @@ class Reports:
         repeated = self._repeats.again(f"{fault.intersection} {fault.check} {fault.field}", stopwatch())
         if repeated is None:
             return
+
         if repeated:
             log.warning("%s (%d times more since this was last reported)", fault, repeated)
         else:
@@ -91,6 +92,7 @@ class Reports:
             text = trouble()
             if text == self._reported.get(place):
                 continue
+
             self._reported[place] = text
             if text is None:
                 log.info("%s: all is well again", place)
@@ -104,6 +106,7 @@ class Reports:
         """Write the totals of all counters, advisories by kind, and latencies; readers never see half a file."""
         if file is None:
             return
+
         path = Path(file)
         partial = path.with_suffix(".part")
         try:

@@ -74,6 +74,7 @@ class Share:
         self._whole: frozenset[str] = frozenset()  # gateways all of whose intersections are served here
         self._tiles: dict[str, tuple[CompiledCode, tuple[str, ...]]] = {}  # by intersection
         self._announced: dict[str, str] = {}  # by intersection: the node that its gateways were told of
+
         for code in codes:
             self.know(code)
 
@@ -123,17 +124,21 @@ class Share:
         is to take up as much as a step may take."""
         if not self.ownership.is_shared:
             return []
+
         owned = self.ownership.owned()
         guests = self.ownership.guests()
         inputs = [drop_input(name) for name in self._serving if name not in owned and name not in guests]
+
         for name, epoch in owned.items():
             if self._serving.get(name) != epoch or name not in self._serving:
                 if name in self._serving and self._serving[name] is not None:
                     inputs.append(drop_input(name))  # lost, and owned again: another epoch
                 inputs += self._addition(name, epoch, len(inputs))
+
         for name in sorted(guests):
             if name not in owned and name not in self._serving:
                 inputs += self._addition(name, None, len(inputs))
+
         return inputs
 
     @property
@@ -153,9 +158,11 @@ class Share:
                 changed = True
             elif answer.datum.kind == "add":
                 changed |= self._note_addition(answer)
+
         if changed:
             self._look_through()
             self.ownership.note(self._serving)
+
         return changed
 
     def tiles(self, served: Iterable[IntersectionState]) -> frozenset[str] | None:
@@ -193,6 +200,7 @@ class Share:
         """Return the messages that the engine is to get, and the answer to each other one."""
         if not self.ownership.is_shared:
             return batch, []
+
         kept: list[RawMessage] = []
         moved: list[tuple[str, Moved]] = []
         for raw in batch:
@@ -209,12 +217,14 @@ class Share:
                     moved.append((raw.sender, answer))
             else:
                 kept.append(raw)
+
         return kept, moved
 
     def announcements(self) -> list[tuple[str, Moved]]:
         """Return what gateways are to know of intersections that are about to be moved: where to send besides."""
         if not self.ownership.is_shared:
             return []
+
         notices = []
         for name in self._serving:
             successor = self.ownership.successor(name)
@@ -228,6 +238,7 @@ class Share:
                     for rsu, intersection in bound.items()
                     if intersection == name
                 ]
+
         return notices
 
     def _elsewhere(self, raw: RawMessage, bound: Mapping[str, str], decode: Callable[[bytes], _Head]) -> Moved | None:
@@ -237,9 +248,11 @@ class Share:
             head = decode(raw.body)
         except UNDECODABLE:
             return None
+
         name = bound.get(head.rsu)
         if name is None or name in self._serving:
             return None
+
         self._metrics.count("moved", raw.sender)
         owner = self.ownership.owner(name)
         return _moved(name, head.rsu, owner, kind=raw.kind, sensor=head.sensor, seq=head.seq)
@@ -254,12 +267,15 @@ class Share:
             rsus = [rsu for rsu in body["r"] if isinstance(rsu, str)]
         except (*UNDECODABLE, KeyError, TypeError):
             return [raw]
+
         elsewhere = [rsu for rsu in rsus if rsu in bound and bound[rsu] not in self._serving]
         if not elsewhere:
             return [raw]
+
         for rsu in elsewhere:
             owner = self.ownership.owner(bound[rsu])
             moved.append((raw.sender, _moved(bound[rsu], rsu, owner, kind="hello")))
+
         left = [rsu for rsu in body["r"] if rsu not in elsewhere]
         return [raw._replace(body=msgspec.msgpack.encode(body | {"r": left}))] if left else []
 

@@ -63,6 +63,7 @@ def start_embedded_broker(config: NodeConfig) -> Broker | None:
         folder: Path | None = Path(section.folder)
     else:
         folder = Path(record).parent / "broker" if record else None
+
     return start_broker(folder, section.port, broker_tls(config), host=section.host, bridge=bridge_of(section))
 
 
@@ -104,4 +105,5 @@ def begin_recording(
     recorder.meta("config", msgspec.json.encode(engine_config))
     for code in loaded:
         recorder.meta("code", codes.dump(code), code.id)
+
     return recorder

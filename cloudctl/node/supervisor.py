@@ -45,14 +45,17 @@ class Supervisor:
         self._stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
+
         reloads: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(loop.create_task(self._reload())))
 
         broker = start_embedded_broker(self.config)
         pid_file = PidFile(self._file)
         tasks = [loop.create_task(self._keep(number, ready)) for number in range(1, self._count + 1)]
+
         if broker:
             tasks.append(loop.create_task(broker.keep()))
+
         try:
             stopping = loop.create_task(self._stop.wait())
             done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -73,6 +76,7 @@ class Supervisor:
             begun = stopwatch()
             process = await self._start(number)
             first = await self._first_line(process)
+
             if first and not self._ready.get(number):
                 self._ready[number] = first
                 if len(self._ready) == self._count:
@@ -84,6 +88,7 @@ class Supervisor:
             status = await self._drain(process)
             if self._stop.is_set():
                 return
+
             pause = 0.0 if stopwatch() - begun > SETTLED else pause
             log.error("worker %d ended with status %s; it is started again in %.1f s", number, status, pause)
             await asyncio.sleep(pause)
@@ -113,6 +118,7 @@ class Supervisor:
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
+
         for process in self._processes.values():
             try:
                 await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
@@ -129,6 +135,7 @@ class Supervisor:
             write_broker_files(self.config)
         except (ValueError, RuntimeError, OSError) as error:
             refusals.append(str(error))
+
         if not refusals:
             for number in range(1, self._count + 1):
                 try:
@@ -136,10 +143,12 @@ class Supervisor:
                     notes += [note for note in answer.notes if note not in notes]
                 except ReloadError as error:
                     refusals.append(f"worker {number}: {error}")
+
         self._number += 1
         refusal = "; ".join(refusals) or None
         if refusal:
             log.warning("configuration not taken over: %s", refusal)
+
         write_answer(self._file, ReloadAnswer(process=os.getpid(), number=self._number, refusal=refusal, notes=notes))
 
 

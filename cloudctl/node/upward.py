@@ -28,6 +28,7 @@ class UpwardReport:
         name = broker.bridge_name or city.node
         if not name or (self._reported is not None and 0 <= t - self._reported < PERIOD):
             return
+
         elapsed = t - self._reported if self._reported is not None else 0
         self._reported = t
         steps = self._engine.metrics.histograms.get("step")
@@ -35,9 +36,11 @@ class UpwardReport:
         load = (spent - self._spent) * MS / 1000 / elapsed if elapsed else 0.0
         self._spent = spent
         totals: dict[str, int] = {}
+
         for beginning in REPORTED:
             for counter, sources in self._engine.metrics.by_source(beginning).items():
                 totals[counter] = sum(sources.values())
+
         status = NodeReport(
             node=name,
             t=t,

@@ -34,18 +34,23 @@ def for_worker(config: NodeConfig, worker: Worker) -> NodeConfig:
         status=numbered(node.status, number),
         trace=numbered(node.trace, number),
     )
+
     if broker.embedded:
         # the supervisor has started it
         broker = replace(broker, embedded=False, host=reachable(broker.host))
+
     if broker.tls_cert and number > 1:
         broker = replace(broker, **{key: str(path) for key, path in _certificate(config, number).items()})
+
     if http.bind:
         http = replace(http, bind=_further(http.bind, "[http] bind", worker))
+
     record = replace(config.record, path=numbered(config.record.path, number))
     city = config.city
     if city.etcd:
         address = _further(city.address, "[city] address", worker)
         city = replace(city, node=f"{city.node}-{number}", address=address)
+
     return replace(config, city=city, node=node, broker=broker, http=http, record=record)
 
 
@@ -53,9 +58,11 @@ def check_workers(config: NodeConfig, count: int) -> None:
     """Raise ConfigError where a node cannot have so many workers."""
     if count < 1:
         raise ConfigError(f"--workers {count} must be 1 or more: about one for each core")
+
     _port(config.node.bind, "[node] bind", count)
     if config.http.bind:
         _port(config.http.bind, "[http] bind", count)
+
     if config.broker.embedded and config.broker.port == 0:
         raise ConfigError(
             "[broker] port = 0 picks a free port, which the workers would not know. Write one, such as 8883"
@@ -67,6 +74,7 @@ def issue_certificates(config: NodeConfig, count: int) -> None:
     CredentialError."""
     if config.broker.tls_cert is None:
         return
+
     for number in range(2, count + 1):
         files = _certificate(config, number)
         if not files["tls_cert"].exists():
@@ -77,6 +85,7 @@ def issue_certificates(config: NodeConfig, count: int) -> None:
                     "not exist, and there is no authority beside it that could make one. Have your own issue it, and "
                     "give that name the rights of the node at the broker"
                 )
+
             authority.issue_client(node_name(number), files["tls_cert"])
 
 
@@ -85,9 +94,11 @@ def pages(config: NodeConfig) -> list[str]:
     where it serves none."""
     if not config.http.bind:
         return []
+
     host, _, port = config.http.bind.rpartition(":")
     own = reachable(host)
     shown = f"[{own}]" if ":" in own else own
+
     return [f"{shown}:{int(port) + number}" for number in range(config.node.workers)]
 
 

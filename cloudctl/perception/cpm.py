@@ -74,8 +74,10 @@ def read_cpm(tree: Tree, received: int, refusals: Refusals) -> ReadMessage:
     t = _reference_time(management, payload, received, refusals)
 
     container = _object_container(member(payload, "cpmContainers"), refusals)
+
     if container is None:
         return ReadMessage(reference, None, t)
+
     objects = read_objects(
         member(container, "perceivedObjects"),
         lambda item, entity: _object(item, entity, t, refusals),
@@ -89,9 +91,11 @@ def _reference_time(management: Tree, payload: Tree, received: int, refusals: Re
     stamp = member(management, "referenceTime")
     if stamp is not None:
         return utc_of(refusals.number("managementContainer", "referenceTime", stamp, MAX_TIMESTAMP))
+
     delta = member(management, "generationDeltaTime")
     if delta is None:
         delta = member(payload, "generationDeltaTime")
+
     number = refusals.number("managementContainer", "referenceTime", delta, DELTA_TIMES - 1)
     return utc_of_delta(number, received)
 
@@ -102,31 +106,39 @@ def _object_container(containers: Any, refusals: Refusals) -> Tree | None:
         return None
     if not isinstance(containers, list | tuple):
         raise refusals.error("CPM", "cpmContainers", containers, "must be a list")
+
     for container in containers:
         # Raised where it is no number: skipping it would say, without a word, that the message has no objects.
         number = refusals.number("CPM", "containerId", member(container, "containerId"), MAX_CONTAINER)
         if number != OBJECT_CONTAINER:
             continue
+
         data = member(container, "containerData")
         if isinstance(data, dict) and member(data, "perceivedObjects") is not None:
             return data
+
         wrapped_data = choice_of(data)  # an open type, under the name of its type
         if wrapped_data is None or not isinstance(wrapped_data.value, dict):
             raise refusals.error("CPM", "containerData", data, "must be a PerceivedObjectContainer")
+
         return wrapped_data.value
+
     return None
 
 
 def _object(item: Any, entity: str, t: int, refusals: Refusals) -> SeenObject:
     if not isinstance(item, dict):
         raise no_object_error("CPM", "must be a PerceivedObject", item)
+
     number = member(item, "objectId")
     object_id = 0 if number is None else refusals.number(entity, "objectId", number, MAX_OBJECT_ID)
     if number is not None:
         entity = f"{entity} (object {object_id})"
+
     delta = refusals.number(entity, "measurementDeltaTime", item.get("measurementDeltaTime"), MAX_DELTA, MIN_DELTA)
 
     position = part(item, "position", entity, refusals)
+
     seen = SeenObject(
         entity=entity,
         t=t + delta * MS,
@@ -143,6 +155,7 @@ def _object(item: Any, entity: str, t: int, refusals: Refusals) -> SeenObject:
     correlation = _correlation(member(item, "lowerTriangularCorrelationMatrices"), entity, refusals)
     seen.cov_xy = correlated(correlation, seen.var_x, seen.var_y)
     seen.heading = _angle(member(member(item, "angles"), "zAngle"), entity, "angles.zAngle", refusals)
+
     seen.confidence = quantity(
         entity,
         "objectPerceptionQuality",
@@ -190,10 +203,12 @@ def _angle(angle: Any, entity: str, field: str, refusals: Refusals) -> float:
     """Return an angle counter-clockwise from east, rad."""
     if angle is None:
         return nan
+
     value = member(angle, "value")
     if value in (UNUSED_ANGLE, str(UNUSED_ANGLE)):
         refusals.add(entity, field, value, "3600 is not used: a full turn is 0")
         return nan
+
     degrees = quantity(entity, field, value, unit=TENTH, high=NO_ANGLE, absent=(NO_ANGLE,), refusals=refusals)
     return wrapped(degrees * pi / 180)
 
@@ -202,6 +217,7 @@ def _set_velocity(seen: SeenObject, velocity: Any, refusals: Refusals) -> None:
     """Set the velocity of an object, polar or cartesian; one of which a part is not known is not known."""
     if velocity is None:
         return
+
     found = choice_of(velocity)
     if found is None or not isinstance(found.value, dict):
         refusals.add(seen.entity, "velocity", velocity, "must be one of polarVelocity and cartesianVelocity")
@@ -224,6 +240,7 @@ def _set_polar(seen: SeenObject, value: Tree, refusals: Refusals) -> None:
         absent=(SPEED_BEYOND, NO_SPEED),
         refusals=refusals,
     )
+
     direction = _angle(member(value, "velocityDirection"), seen.entity, "velocity.velocityDirection", refusals)
     seen.vx, seen.vy = speed * cos(direction), speed * sin(direction)
     seen.speed_sigma = _speed_sigma(seen.entity, member(magnitude, "speedConfidence"), refusals)
@@ -243,6 +260,7 @@ def _set_cartesian(seen: SeenObject, value: Tree, refusals: Refusals) -> None:
             refusals=refusals,
         )
         components.append(speed)
+
     seen.vx, seen.vy = components
     confidences = [member(member(value, name), "confidence") for name in ("xVelocity", "yVelocity")]
     seen.speed_sigma = max(_speed_sigma(seen.entity, confidence, refusals) for confidence in confidences)
@@ -260,9 +278,11 @@ def _correlation(matrices: Any, entity: str, refusals: Refusals) -> float:
     """Return the correlation of x and y, -1..1, of the first matrix that has both; NaN where none has."""
     if matrices is None:
         return nan
+
     if not isinstance(matrices, list | tuple):
         refusals.add(entity, "lowerTriangularCorrelationMatrices", matrices, "must be a list")
         return nan
+
     for matrix in matrices:
         try:
             included = read_bits(member(matrix, "componentsIncludedIntheMatrix"), COMPONENTS)
@@ -271,10 +291,12 @@ def _correlation(matrices: Any, entity: str, refusals: Refusals) -> float:
             rule = "must have 13 bits, and a column for each but the last that is set"
             refusals.add(entity, "lowerTriangularCorrelationMatrices", matrix, rule)
             return nan
+
         if cell is not None:
             name = "lowerTriangularCorrelationMatrices"
             absent = (NO_CORRELATION,)
             return quantity(entity, name, cell, unit=CENTI, low=-100, high=101, absent=absent, refusals=refusals)
+
     return nan
 
 
@@ -282,18 +304,22 @@ def _class(classification: Any, entity: str, refusals: Refusals) -> ObjectClass:
     """Return the class that is given with the greatest confidence; the first of several such."""
     if classification is None:
         return C.UNKNOWN
+
     if not isinstance(classification, list | tuple):
         refusals.add(entity, "classification", classification, "must be a list")
         return C.UNKNOWN
+
     best, best_confidence = C.UNKNOWN, -1
     for entry in classification:
         found = choice_of(member(entry, "objectClass"))
         confidence = refusals.optional(entity, "classification.confidence", member(entry, "confidence"), 101) or 0
         confidence = 0 if confidence == NO_CLASS_CONFIDENCE else confidence
+
         if found is None:
             refusals.add(entity, "classification.objectClass", entry, "must be one of the ObjectClass alternatives")
         elif confidence > best_confidence:
             best, best_confidence = _class_of(found, entity, refusals), confidence
+
     return best
 
 
@@ -302,16 +328,19 @@ def _class_of(found: Choice, entity: str, refusals: Refusals) -> ObjectClass:
     if found.name == "vehicleSubClass":
         number = enumerated(entity, field, found.value, TRAFFIC_PARTICIPANTS, refusals)
         return C.UNKNOWN if number is None else CLASS_OF_PARTICIPANT[number]
+
     if found.name == "vruSubClass":
         profile = choice_of(found.value)
         if profile is not None and profile.name in CLASS_OF_VRU:
             return CLASS_OF_VRU[profile.name]
         refusals.add(entity, field, found.value, f"must be one of {', '.join(CLASS_OF_VRU)}")
         return C.UNKNOWN
+
     if found.name == "groupSubClass":
         return _class_of_cluster(found.value)
     if found.name == "otherSubClass":
         return C.STATIC if enumerated(entity, field, found.value, OTHER_OBJECTS, refusals) else C.UNKNOWN
+
     refusals.add(entity, field, found.value, "is no alternative of ObjectClass")
     return C.UNKNOWN
 

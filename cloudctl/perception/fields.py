@@ -71,8 +71,10 @@ def tree_of(message: bytes | str, where: str) -> Tree:
         raise refuse(
             where, where, "JSON", f"{len(message)} bytes", f"cannot be read ({error})", "send whole JSON"
         ) from (None)
+
     if not isinstance(tree, dict):
         raise refuse(where, where, "JSON", shown(tree), "must be an object", "send the message's fields by their names")
+
     return tree
 
 
@@ -106,8 +108,10 @@ def enumerated(entity: str, field: str, value: Any, names: Sequence[str], refusa
     """Return the number of an ENUMERATED by its name or number; None where it is absent, or refused with a note."""
     if value is None:
         return None
+
     if isinstance(value, dict) and len(value) == 1:  # XML turned to JSON: {"rsu": null}
         value = next(iter(value))
+
     if isinstance(value, str) and not value.isdecimal():
         spelled = _spelling(value)
         for number, name in enumerate(names):
@@ -115,6 +119,7 @@ def enumerated(entity: str, field: str, value: Any, names: Sequence[str], refusa
                 return number
         refusals.add(entity, field, value, f"must be one of {', '.join(names)}")
         return None
+
     return refusals.optional(entity, field, value, len(names) - 1)
 
 
@@ -137,11 +142,13 @@ def quantity(
     note."""
     if value is None:
         return float("nan")
+
     try:
         number = refusals.number(entity, field, value, high, low)
     except CodeError as error:
         refusals.take(error)
         return float("nan")
+
     return float("nan") if number in absent else number * unit
 
 
@@ -152,12 +159,15 @@ def reference_of(tree: Tree, names: tuple[str, str], entity: str, refusals: Refu
     longitude = tree.get("lon") if longitude is None else longitude
     lat = refusals.number(entity, names[0], tree.get(names[0]), NO_LATITUDE, -MAX_LATITUDE)
     lon = refusals.number(entity, names[1], longitude, NO_LONGITUDE, -MAX_LONGITUDE)
+
     if lat == NO_LATITUDE or lon == NO_LONGITUDE:
         rule = "is not available: objects are placed by their offsets from it"
         raise refusals.error(entity, names[0] if lat == NO_LATITUDE else names[1], "unavailable", rule)
+
     position = Position(lat / DEGREES, lon / DEGREES)
     if abs(position.lat) >= MAX_ORIGIN_LATITUDE:
         raise refusals.error(entity, names[0], lat, f"must be within {MAX_ORIGIN_LATITUDE:g} degrees")
+
     return position
 
 
@@ -171,6 +181,7 @@ def millisecond_of_minute(entity: str, field: str, value: Any, refusals: Refusal
             else f"{MAX_MILLISECOND + 1} .. {NO_MILLISECOND - 1} are reserved"
         )
         raise refusals.error(entity, field, ms, f"{rule}: the time of measurement is not known")
+
     return ms
 
 

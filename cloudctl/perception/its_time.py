@@ -26,6 +26,7 @@ def utc_of(timestamp: int) -> int:
             return t - number * SECOND
         if t - number * SECOND < (leap + 1) * SECOND:
             return t - (number + 1) * SECOND
+
     return t - len(LEAPS) * SECOND
 
 

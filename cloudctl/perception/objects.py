@@ -75,6 +75,7 @@ def read_objects(
     what to call it, and returns None for what is no object. Raises CodeError for what is no list."""
     if not isinstance(items, list | tuple):
         raise refusals.error(refusals.where, field, items, "must be a list")
+
     objects = []
     for number, item in enumerate(items):
         entity = f"{field}[{number}]"
@@ -89,6 +90,7 @@ def read_objects(
         else:
             if seen is not None:
                 objects.append(seen)
+
     return objects
 
 
@@ -107,6 +109,7 @@ def frame_of(messages: Sequence[ReadMessage], refusals: Refusals, received: int)
         refusals.add(refusals.where, "objects", len(objects), rule, "send fewer in one frame")
         refusals.unread += len(objects) - MAX_OBJECTS
         objects = objects[:MAX_OBJECTS]
+
     if not objects and refusals.unread:
         raise CodeError(refusals.where, refusals.all())
 
@@ -136,10 +139,12 @@ def _around(origin: Position, message: ReadMessage) -> Iterable[SeenObject]:
     objects = message.objects or []
     if message.reference == origin:
         return objects
+
     lat, lon = Origin(*message.reference).to_geodetic([seen.x for seen in objects], [seen.y for seen in objects])
     east, north = Origin(*origin).to_local(lat, lon)
     for seen, x, y in zip(objects, east, north, strict=True):
         seen.x, seen.y = float(x), float(y)
+
     return objects
 
 
@@ -147,16 +152,19 @@ def _of_one_time(objects: list[SeenObject], refusals: Refusals) -> list[SeenObje
     """Return the objects measured about when the others were: those within MAX_SPREAD of their median."""
     if not objects:
         return []
+
     middle = sorted(seen.t for seen in objects)[len(objects) // 2]
     kept = []
     for seen in objects:
         if abs(seen.t - middle) <= MAX_SPREAD:
             kept.append(seen)
             continue
+
         seconds = (seen.t - middle) / SECOND
         rule = f"is {seconds:+.1f} s from the others of the message; at most {MAX_SPREAD / SECOND:g} s can be bridged"
         refusals.add(seen.entity, "time", f"{seconds:+.3f} s", rule, "send each object soon after it was measured")
         refusals.unread += 1
+
     return kept
 
 
@@ -165,6 +173,7 @@ def _moved(seen: SeenObject, t: int) -> SeenObject:
     dt = (t - seen.t) / SECOND
     if dt == 0.0:
         return seen
+
     growth = (seen.speed_sigma * dt) ** 2
     if isnan(seen.vx) or isnan(seen.vy):
         growth = (UNKNOWN_SPEED * dt) ** 2
@@ -173,6 +182,7 @@ def _moved(seen: SeenObject, t: int) -> SeenObject:
     else:
         seen.x += seen.vx * dt
         seen.y += seen.vy * dt
+
     seen.var_x += growth
     seen.var_y += growth
     return seen

@@ -40,6 +40,7 @@ def read_perception(
     refusals = Refusals(standard, text=True)  # converters from XML write numbers as text
     if not messages:
         raise refuse(standard, standard, "messages", "none", "there must be one at least", "give the message")
+
     read: list[ReadMessage] = []
     for message in messages:
         tree = _tree(standard, message, modules)
@@ -55,6 +56,7 @@ def read_perception(
         except MALFORMED as error:
             rule = f"is not as the standard has it ({error!r:.80})"
             raise refuse(standard, standard, "fields", shown(tree), rule, "correct the sender") from None
+
     return frame_of(read, refusals, received)
 
 
@@ -63,6 +65,7 @@ def _tree(standard: Standard, message: Message, modules: PerceptionModules | Non
         return dict(message)
     if isinstance(message, str) or message.lstrip()[:1] == b"{":
         return tree_of(message, standard)
+
     if modules is None:
         raise refuse(
             standard,
@@ -72,4 +75,5 @@ def _tree(standard: Standard, message: Message, modules: PerceptionModules | Non
             "is no JSON, and UPER needs the standard's ASN.1 modules, which are not free to pass on",
             f"give modules=PerceptionModules([...]) of {FILES[standard]}, or send JSON",
         )
+
     return modules.read(standard, message)

@@ -29,9 +29,11 @@ def class_of_vehicle(entity: str, field: str, value: Any, refusals: Refusals) ->
     note."""
     if isinstance(value, dict):  # VehicleClassification: with a type of fuel beside it
         value = value.get("classification")
+
     number = refusals.optional(entity, field, value, MAX_VEHICLE_CLASS)
     found = None
     for first, object_class in CLASS_OF_RANGE:
         if number is not None and number >= first:
             found = object_class
+
     return found

@@ -67,9 +67,11 @@ def read_rsm(tree: Tree, received: int, refusals: Refusals) -> ReadMessage:
     origin = Origin(*reference)
 
     participants = member(rsm, "participants")
+
     if isinstance(participants, dict):  # XML turned to JSON: a list under the name of its items
         participants = member(participants, "ParticipantData")
         participants = [participants] if isinstance(participants, dict) else participants
+
     objects = read_objects(
         participants,
         lambda item, entity: _participant(item, entity, reference, origin, received, refusals),
@@ -84,9 +86,11 @@ def _participant(
 ) -> SeenObject | None:
     if not isinstance(item, dict):
         raise no_object_error("RSM", "must be a ParticipantData", item)
+
     kind = enumerated(entity, "ptcType", member(item, "ptcType"), PARTICIPANT_TYPES, refusals)
     if kind == RSU_TYPE:
         return None
+
     object_id = refusals.number(entity, "ptcId", member(item, "ptcId"), MAX_OBJECT_ID)
     entity = f"{entity} (object {object_id})"
     ms = millisecond_of_minute(entity, "secMark", member(item, "secMark"), refusals)
@@ -96,6 +100,7 @@ def _participant(
     variance = position_variance(entity, member(item, "posConfidence"), refusals)
     own_class = class_of_vehicle(entity, "vehicleClass", member(item, "vehicleClass"), refusals)
     size = member(item, "size")
+
     seen = SeenObject(
         entity=entity,
         t=moment(None, ms, received),
@@ -109,6 +114,7 @@ def _participant(
     )
     set_motion(seen, member(item, "speed"), member(item, "heading"), refusals)
     set_size(seen, size, member(size, "height"), refusals)
+
     return seen
 
 
@@ -118,17 +124,21 @@ def _position(pos: Any, reference: Position, entity: str, refusals: Refusals) ->
     found = choice_of(member(pos, "offsetLL"))
     if found is None or not isinstance(found.value, dict):
         raise refusals.error(entity, "pos.offsetLL", pos, f"must be one of {', '.join(OFFSET_BITS)}, {ABSOLUTE}")
+
     name = found.name.replace("_", "-")
     if name == ABSOLUTE:
         position = reference_of(
             {"lat": member(found.value, "lat"), "long": member(found.value, "lon")}, ("lat", "long"), entity, refusals
         )
         return position.lat, position.lon
+
     if name not in OFFSET_BITS:
         raise refusals.error(entity, "pos.offsetLL", name, f"must be one of {', '.join(OFFSET_BITS)}, {ABSOLUTE}")
+
     limit = 1 << (OFFSET_BITS[name] - 1)
     lat = refusals.number(entity, f"pos.{name}.lat", member(found.value, "lat"), limit - 1, -limit)
     lon = refusals.number(entity, f"pos.{name}.lon", member(found.value, "lon"), limit - 1, -limit)
+
     return reference.lat + lat * UNIT, reference.lon + lon * UNIT
 
 

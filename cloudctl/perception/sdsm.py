@@ -62,6 +62,7 @@ def read_sdsm(tree: Tree, received: int, axes: SdsmAxes, refusals: Refusals) -> 
     objects = read_objects(
         member(sdsm, "objects"), lambda item, entity: _object(item, entity, t, axes, refusals), "objects", refusals
     )
+
     return ReadMessage(reference, objects, t)
 
 
@@ -70,8 +71,10 @@ def _body(tree: Tree) -> Tree:
     frame = member(tree, "MessageFrame")
     value = member(frame if isinstance(frame, dict) else tree, "value")
     found = choice_of(value)
+
     if found is not None and isinstance(found.value, dict):
         return found.value
+
     inner = member(tree, "SensorDataSharingMessage")
     return inner if isinstance(inner, dict) else tree
 
@@ -79,6 +82,7 @@ def _body(tree: Tree) -> Tree:
 def _object(item: Any, entity: str, t: int, axes: SdsmAxes, refusals: Refusals) -> SeenObject:
     if not isinstance(item, dict):
         raise no_object_error("SDSM", "must be a DetectedObjectData", item)
+
     common = part(item, "detObjCommon", entity, refusals)
     object_id = refusals.number(entity, "objectID", member(common, "objectID"), MAX_OBJECT_ID)
     entity = f"{entity} (object {object_id})"
@@ -90,6 +94,7 @@ def _object(item: Any, entity: str, t: int, axes: SdsmAxes, refusals: Refusals) 
     second = refusals.number(entity, "pos.offsetY", member(pos, "offsetY"), MAX_OFFSET, -MAX_OFFSET) * OFFSET_UNIT
     variance = position_variance(entity, member(common, "posConfidence"), refusals)
     kind = enumerated(entity, "objType", member(common, "objType"), OBJECT_TYPES, refusals)
+
     seen = SeenObject(
         entity=entity,
         t=t + delta * MS,
@@ -103,6 +108,7 @@ def _object(item: Any, entity: str, t: int, axes: SdsmAxes, refusals: Refusals) 
     )
     set_motion(seen, member(common, "speed"), member(common, "heading"), refusals)
     _set_details(seen, member(item, "detObjOptData"), refusals)
+
     return seen
 
 
@@ -110,6 +116,7 @@ def _set_details(seen: SeenObject, details: Any, refusals: Refusals) -> None:
     """Set class and size from what only vehicles, road users on foot, or obstacles have."""
     if details is None:
         return
+
     found = choice_of(details)
     if found is None or not isinstance(found.value, dict):
         refusals.add(seen.entity, "detObjOptData", details, "must be one of detVeh, detVRU and detObst")
@@ -135,6 +142,7 @@ def _set_details(seen: SeenObject, details: Any, refusals: Refusals) -> None:
                 absent=(0,),
                 refusals=refusals,
             )
+
             setattr(seen, name, metres)
     else:
         refusals.add(seen.entity, "detObjOptData", found.name, "must be one of detVeh, detVRU and detObst")
@@ -150,6 +158,7 @@ def _time(stamp: Tree, received: int, refusals: Refusals) -> int:
     zone = refusals.optional("sDSMTimeStamp", "offset", member(stamp, "offset"), MAX_ZONE, -MAX_ZONE)
     shift = (zone or 0) * MINUTE
     known = {}
+
     for name, (high, absent) in DATE_FIELDS.items():
         value = member(stamp, name)
         number = absent if value is None else refusals.number("sDSMTimeStamp", name, value, high)
@@ -159,6 +168,7 @@ def _time(stamp: Tree, received: int, refusals: Refusals) -> int:
     candidates = [t for t in candidates if 0 <= t <= MAX_TIME]
     if not candidates:
         raise refusals.error("sDSMTimeStamp", "date", stamp, "is no date of the calendar from 1970 to 2261")
+
     return min(candidates, key=lambda t: abs(t - received))
 
 
@@ -182,6 +192,7 @@ def _days(known: dict[str, int | None], local: int) -> Iterator[int]:
         nearby = [today + timedelta(days=days) for days in (-1, 0, 1)]
         yield from (_day(each.year, each.month, each.day) for each in nearby)
         return
+
     for some_year in [year] if year is not None else (today.year - 1, today.year, today.year + 1):
         for some_month in [month] if month is not None else range(1, 13):
             for some_day in [day] if day is not None else range(1, 32):

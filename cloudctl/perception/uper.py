@@ -55,6 +55,7 @@ class PerceptionModules:
         texts = [_text_of(Path(file)) for file in files]
         self._compiled = _compiled("\n".join(texts))
         self._types: frozenset[str] = frozenset(self._compiled.types)
+
         if not any(name in self._types for name in TYPES.values()):
             raise refuse(
                 "ASN.1",
@@ -73,6 +74,7 @@ class PerceptionModules:
             raise refuse(
                 kind, kind, "modules", ", ".join(sorted(self._types)[:8]), rule, f"give those of {FILES[kind]}"
             )
+
         errors: list[str] = []
         found: Tree | None = None
         for type_name, body in self._readings(kind, name, data):
@@ -83,11 +85,15 @@ class PerceptionModules:
             except Exception as error:  # asn1tools raises many kinds, none of one family
                 errors.append(str(error) or type(error).__name__)
                 continue
+
             if is_whole:
                 return tree
+
             found = found or tree  # bits that a frame could be, too: what gives the same bytes again comes first
+
         if found is not None:
             return found
+
         rule = f"is no {name} of these modules ({'; '.join(errors)[:300]})"
         remedy = "give the message whole, without the headers below it, and the modules of its edition"
         raise refuse(kind, kind, "bytes", f"{len(data)} bytes", rule, remedy)
@@ -98,8 +104,10 @@ class PerceptionModules:
         if kind == "SDSM" and len(data) > 3 and int.from_bytes(data[:2]) == SDSM_ID:
             start = 3 if data[2] < 128 else 4  # bytes of id and length
             readings.insert(0, (name, data[start:]))
+
         if kind == "RSM" and FRAME in self._types:
             readings.insert(0, (FRAME, data))
+
         return readings
 
     def _opened(self, kind: str, type_name: str, tree: Any) -> Tree:
@@ -107,11 +115,13 @@ class PerceptionModules:
         type. Raises ValueError for a frame of another message."""
         if type_name == FRAME and RSM_FIELD not in tree:
             raise ValueError(f"the frame holds {', '.join(tree)}")
+
         containers = tree.get("payload", {}).get("cpmContainers", ()) if kind == "CPM" else ()
         for container in containers:
             data = container.get("containerData")
             if container.get("containerId") == OBJECT_CONTAINER_ID and isinstance(data, bytes):
                 container["containerData"] = plain(self._compiled.decode(OBJECT_CONTAINER, data))
+
         message: Tree = tree
         return message
 
@@ -139,11 +149,13 @@ def _compiled(text: str) -> Any:
             "UPER needs the asn1tools package",
             "pip install 'cloudctl[messages]'",
         ) from None
+
     errors = []
     for form in (VALUES.sub(r"(\1..\2)", text), text):  # as it is where names are of an ENUMERATED, which has no range
         try:
             return asn1tools.compile_string(form, "uper")
         except Exception as error:  # asn1tools and its parser raise many kinds
             errors.append(error)
+
     rule = f"does not compile ({str(errors[-1])[:300]})"
     raise refuse("ASN.1", "modules", "text", f"{len(text)} characters", rule, "correct the modules")

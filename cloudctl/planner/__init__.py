@@ -49,13 +49,16 @@ def _signal_gate(world: World) -> str | None:
         return "no signal state was received yet"
     if world.signal_age > SIGNAL_AGE:
         return f"signal states are {world.signal_age / SECOND:.1f} s old; at most {SIGNAL_AGE / SECOND:.1f} s is used"
+
     if world.signals.revision != code.revision:
         return (
             f"signal states refer to code revision {world.signals.revision}, "
             f"the code in force is revision {code.revision}"
         )
+
     if world.signal_trouble:
         return f"signal states are not to be trusted: {world.signal_trouble}"
+
     return None
 
 
@@ -84,6 +87,7 @@ class Plans:
         self._reasons = [gate(world) for world in worlds]
         with_vehicles = [index for index, world in enumerate(worlds) if world.vehicles]
         self._place = {index: place for place, index in enumerate(with_vehicles)}
+
         if with_vehicles:
             gates = [self._gates(index) for index in with_vehicles]
             self._screened = Screened(
@@ -106,10 +110,13 @@ class Plans:
         candidates = [] if place is None else self._screened.propose(place)
 
         reasons = [reason for reason in (signal, _doubt(world, signal), perception, world.sensor_trouble) if reason]
+
         if reasons:
             candidates.append(_degraded(intersection_target(world.code.code.id), "; ".join(reasons)))
+
         if place is None or not self._screened.is_restricted(place):
             return candidates
+
         return _deliverable(world, candidates, withheld)
 
 
@@ -134,10 +141,12 @@ def _deliverable(world: World, candidates: list[Candidate], withheld: list[Withh
 
     rows = world.rows
     deviations = np.sqrt(np.maximum(world.tracks["var_x"][rows], world.tracks["var_y"][rows])).tolist()
+
     for vehicle, deviation in zip(world.vehicles, deviations, strict=True):
         policy = policy_of(vehicle.state)
         if policy.suppressed_kinds:
             suppressed[vehicle_target(vehicle.id)] = policy.suppressed_kinds
+
         if deviation > policy.position:
             target = vehicle_target(vehicle.id)
             poor[target] = (
@@ -156,8 +165,10 @@ def _deliverable(world: World, candidates: list[Candidate], withheld: list[Withh
         else:
             deliverable.append(candidate)
             continue
+
         if withheld is not None:
             withheld.append(Withheld(candidate, obstacle))
+
     return deliverable + [_degraded(target, reason) for target, reason in poor.items() if target not in silent]
 
 

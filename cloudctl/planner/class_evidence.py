@@ -39,6 +39,8 @@ def contradicted(world: World, row: int, kind: str, is_listed: bool) -> str:
     track = world.tracks[row]
     track_class = int(track["class"])
     sensors = int(track["sources"]) & ~(1 << VEHICLE_SOURCE)
+
     if fitting is None or not sensors or track["class_p"] < MIN_CLASS_PROBABILITY or track_class in fitting:
         return ""
+
     return NAMES[track_class]

@@ -30,17 +30,20 @@ def gather(
     block, parts = _block_of(worlds), [world.matched_part() for world in worlds]
     if block is None:
         block, parts = _joined(worlds)
+
     places: list[int] = []
     settled: list[bytes] = []
     for world, gate, part, advisory_filter in zip(worlds, gates, parts, filters, strict=True):
         assert part is not None
         code, is_dynamic = world.code, bool(ahead_places(world.code, world.rules).dynamic)
         settled += advisory_filter.settled(world.vehicles)
+
         places += (
             world.t, *gate, bool(world.hazards), bool(world.stopped), is_dynamic,
             advisory_filter.settled_time_left, code.address, world.rules.address,
             *part.users, *part.vehicles, *part.groups, code.n_lanes, code.n_conns, len(code.code.rules),
         )  # fmt: skip
+
     return np.array(places, np.int64).reshape(-1, PLACE_COLUMNS), _columns(worlds, block, settled)
 
 
@@ -49,9 +52,11 @@ def _block_of(worlds: Sequence[World]) -> Block | None:
     first = worlds[0].block
     if first is None:
         return None
+
     for world in worlds:
         if world.block is None or world.block.block is not first.block:
             return None
+
     return first.block
 
 
@@ -64,6 +69,7 @@ def _joined(worlds: Sequence[World]) -> tuple[Block, list[BlockPart | None]]:
     # To concatenate records would pack them.
     tracks = np.empty(sum(len(world.tracks) for world in worlds), worlds[0].tracks.dtype)
     np.concatenate([world.tracks for world in worlds], out=tracks)
+
     block = Block(
         tracks=tracks,
         longs=np.array([column(name) for name in LONGS], np.int64),
@@ -79,6 +85,7 @@ def _joined(worlds: Sequence[World]) -> tuple[Block, list[BlockPart | None]]:
     vehicles = accumulate((len(world.vehicles) for world in worlds), initial=0)
     groups = accumulate((len(world.signals.state) for world in worlds), initial=0)
     bounds = zip(pairwise(users), pairwise(vehicles), pairwise(groups), strict=True)
+
     return block, [BlockPart(block, *part) for part in bounds]
 
 
@@ -88,6 +95,7 @@ def _columns(worlds: Sequence[World], block: Block, settled: list[bytes]) -> Col
         vehicle_bytes(vehicle.state.kind, vehicle.state.automated, vehicle.paths == ELSEWHERE) for vehicle in vehicles
     ]
     ruled = [vehicle.ruled_bytes for vehicle in vehicles]
+
     return Columns(
         tracks=block.tracks,
         longs=block.longs,
@@ -112,9 +120,11 @@ def _closed(world: World) -> Any:
     closed = world.rules.closed(world.t)
     if closed is not None:
         return closed
+
     n = world.code.n_lanes + world.code.n_conns
     if n not in CLOSED_NOWHERE:
         CLOSED_NOWHERE[n] = np.zeros(n, np.bool_)
+
     return CLOSED_NOWHERE[n]
 
 
@@ -122,6 +132,7 @@ def _next_signals(worlds: Sequence[World], count: int) -> Any:
     signals = np.empty((count, 4))
     signals[:] = np.nan  # `np.full` takes four times as long
     first = 0
+
     for world in worlds:
         if world.next_signals:
             for k, vehicle in enumerate(world.vehicles):
@@ -129,6 +140,7 @@ def _next_signals(worlds: Sequence[World], count: int) -> Any:
                 if coming is not None:
                     signals[first + k] = coming
         first += len(world.vehicles)
+
     return signals
 
 

@@ -94,6 +94,7 @@ def vehicle_bytes(kind: str, automated: bool, leaves: bool) -> bytes:
         ),
         VEHICLE,
     )
+
     return row.tobytes()
 
 

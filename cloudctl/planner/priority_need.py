@@ -96,9 +96,11 @@ class GreenTimes:
             if opens >= UNKNOWN_TIME:
                 return Need(Help.IMPOSSIBLE, 0.0, "it is not known when your next green begins")
             return Need(Help.NONE, opens, f"your next green begins in {opens:.0f} s by itself")
+
         soonest = self.soonest(world, connection)
         if soonest >= opens:
             return Need(Help.NONE, opens, f"your green begins in {opens:.0f} s; it cannot begin sooner")
+
         begins = max(soonest, wanted)
         return Need(Help.EARLY, begins, f"your green is asked to begin in {begins:.0f} s")
 
@@ -112,11 +114,13 @@ class GreenTimes:
             shown_for = (world.t - shown.since) / SECOND
             walks = code.group_kind[group] == PEDESTRIAN_GROUP or crosswalk >= 0
             clearance = crosswalk_length(code, crosswalk) / WALKING_SPEED if crosswalk >= 0 else CLEARANCE
+
             if shown.is_green:
                 min_green = MIN_WALK if walks else MIN_GREEN
                 soonest = max(soonest, max(min_green - shown_for, 0.0) + clearance)
             elif walks or IS_YELLOW[state[group]]:
                 soonest = max(soonest, clearance - shown_for)
+
         return soonest
 
 
@@ -128,10 +132,12 @@ def crossing_groups(code: CompiledCode, connection: int) -> list[Crossing]:
         group = int(code.conn_group[code.conf_other[c]])
         if code.conf_type[c] != DIVERGE and group >= 0 and group != own_group:
             found.add(Crossing(group, -1))
+
     for k in range(int(code.cw_start[connection]), int(code.cw_start[connection + 1])):
         crosswalk = int(code.cw_cross[k])
         if code.cross_group[crosswalk] >= 0:
             found.add(Crossing(int(code.cross_group[crosswalk]), crosswalk))
+
     return sorted(found)
 
 

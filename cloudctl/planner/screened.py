@@ -41,17 +41,20 @@ class Screened:
         wanted = self._wanted[place][:SCREENS]
         if not ask_every_kind and not any(wanted):
             return []
+
         situation = self._situation(place)
         candidates: list[Candidate] = []
         for screen, plan in PLANNERS:
             if ask_every_kind or wanted[screen]:
                 candidates += plan(situation)
+
         return candidates
 
     def _situation(self, place: int) -> Situation:
         found, (first, end) = self._findings, self._first_vehicle[place : place + 2]
         n_advices, n_stops, n_sightings = self._counts[place]
         capping, refusing, undecided = found.decided[:, first:end]
+
         return Situation(
             world=self._worlds[place],
             limits=InForce(found.limit[first:end], capping, refusing, undecided),

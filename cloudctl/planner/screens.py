@@ -125,6 +125,7 @@ def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
         wanted[RULES] = rules.screen(users, connected, limit, decided)
         wanted[AHEAD] = place[HAS_DYNAMIC] > 0 or ahead.screen(users, connected, marked, code)
         wanted[HAZARD] = place[HAS_HAZARDS] > 0
+
         for k in range(len(vehicles)):
             wanted[EMERGENCY] |= vehicles[k]["is_emergency"] > 0.0
 
@@ -134,10 +135,12 @@ def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
             closed, vehicles, limit, columns.next_signals[first:last],
             wanted, findings.advices[first:last], findings.stops[first:last], findings.sightings[first:last],
         )  # fmt: skip
+
         if wanted[GLOSA] and np.count_nonzero(wanted) == 1:
             settled, advices = columns.settled[first:last], findings.advices[first:last]
             counts[0] = glosa.without_settled(place[T], place[SETTLED_LEFT], settled, advices, counts[0])
             wanted[GLOSA] = counts[0] > 0
+
         first, move, path, rule = last, last_move, last_path, last_rule
 
 
@@ -178,6 +181,7 @@ def _fill_rules(
     if len(rules.kind) == 0:
         limit[:], decided[:, :] = np.inf, -1
         return
+
     fill_in_force(
         connected.rows, users.path, users.s, np.arange(len(connected.rows)), t, bits, sizes, rules.start, rules.rule,
         rules.span, rules.kind, rules.value, rules.class_bits, rules.valid, is_holding, rules.area[0], limit, decided,
@@ -210,6 +214,7 @@ def _screen_moving(
     following = follow_in(users, prediction, code)
 
     n_advices, n_stops, n_sightings, is_slowed = 0, 0, 0, np.zeros(len(connected.rows), np.bool_)
+
     if has_times:
         n_advices = glosa.list_advice(
             users, connected, signals, code, forecast, following, limit, vehicles, next_signals, advices
@@ -217,15 +222,19 @@ def _screen_moving(
         for k in range(n_advices):
             behaviour = advices[k]["behaviour"]
             is_slowed[advices[k]["vehicle"]] = behaviour != glosa.KEEP and behaviour != glosa.SPEED_UP
+
         wanted[GLOSA] = n_advices > 0
+
     if has_times and has_perception:
         wanted[COLLISION] = collision.screen(users, connected, state, code, prediction, following)
         wanted[KEEP_CLEAR] = keep_clear.screen(users, connected, state, code)
         wanted[PASSING_ORDER] = passing_order.screen(users, connected, state, code, prediction)
+
     if has_states:
         n_stops = signal_stop.list_stops(users, connected, signals, code, forecast, is_slowed, stops)
         wanted[SIGNAL_STOP] = n_stops > 0
         wanted[RED_LIGHT] = red_light.screen(t, users, connected, signals, code, forecast, prediction, following)
+
     if has_perception:
         wanted[PEDESTRIAN] = pedestrian.screen(users, connected, state, code)
         wanted[QUEUE] = queue.screen(users, connected, code, forecast.queue_tail)
@@ -234,4 +243,5 @@ def _screen_moving(
         n_sightings = blind_spot.list_hidden(users, connected, state, code, prediction, sightings)
         wanted[BLIND_SPOT] = n_sightings > 0
         wanted[STOPPED] = place[HAS_STOPPED] > 0
+
     return n_advices, n_stops, n_sightings

@@ -32,6 +32,7 @@ def warm(code: CompiledCode) -> None:
     hazards = tuple(_obstacle(code.lane_ids[lane]) for lane in first_lanes.tolist())
 
     before = None
+
     for number in range(len(SHOWN_STATES)):
         t = number + 1
         signals = _signals(code, number, t)
@@ -55,6 +56,7 @@ def _signals(code: CompiledCode, number: int, t: int) -> Signals:
     groups = len(code.group_ids)
     dark, promised_end = Signals.dark(groups), np.full(groups, PROMISED_END)
     shown = [SHOWN_STATES[(group + number) % len(SHOWN_STATES)] for group in range(groups)]
+
     return Signals(
         t=1,
         seq=number,
@@ -80,6 +82,7 @@ def _road_users(code: CompiledCode) -> tuple[np.ndarray, dict[int, world.Report]
     tracks, reports = np.zeros(len(positions), TRACK), {}
     state = VehicleState(1, code.origin.lat, code.origin.lon, SPEED, 0.0)
     spot = np.empty(4)
+
     for k, (path, s) in enumerate(positions):
         point(path, s, code.path_start, code.path_xy, code.path_s, spot)
         x, y, ux, uy = spot.tolist()
@@ -95,6 +98,7 @@ def _road_users(code: CompiledCode) -> tuple[np.ndarray, dict[int, world.Report]
     tracks["class"][::PEDESTRIAN_INTERVAL] = ObjectClass.PEDESTRIAN
     tracks["length"], tracks["id"] = 4.8, np.arange(1, len(tracks) + 1)
     tracks["vehicle"] = tracks["id"]
+
     return tracks, reports
 
 

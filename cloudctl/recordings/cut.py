@@ -56,6 +56,7 @@ def cut(source: Path, out: Path, request: CutRequest) -> Written:
     run = IndexedRun(source)
     first = run.begin if request.first is None else request.first
     last = FOREVER if request.last is None else request.last
+
     if first > last:
         raise RecordingError(f"--from {utc(first)} is after --to {utc(last)}. Give them in order")
     if first > run.end or last < run.begin:
@@ -64,6 +65,7 @@ def cut(source: Path, out: Path, request: CutRequest) -> Written:
     config, codes = setup_of(run)
     selection = Selection(config, codes, request.intersections) if request.intersections else None
     filter_ = _Filter(selection, request.topics)
+
     with RunWriter(out) as writer:
         standing = _standing(run, first) if first > run.begin else []
         writer.begin(_part(run, request, last), _meta(run, config, selection, filter_))
@@ -71,20 +73,25 @@ def cut(source: Path, out: Path, request: CutRequest) -> Written:
             kept = None if message.channel.topic == META else filter_.kept(message)
             if kept is not None:
                 writer.add(kept)
+
         made_ticks = sum(message.channel.topic == TICK for message in standing)
         notes = [*faults_of(run), *filter_.unmatched(run)]
         if writer.kept[TICK] == made_ticks:
             raise RecordingError(f"the cut holds no step of {source}. Give a longer time, or leave --from and --to out")
+
         if first > run.begin or last < run.end:
             kept_messages = writer.kept - Counter({TICK: made_ticks})
             _count_outside(run, first, last, kept_messages, filter_.dropped)
+
         writer.add_origin(Origin("cut", (run_name(run),), _by_reason(filter_.dropped)))
+
     is_prefix = first <= run.begin and not filter_.has_lost_inputs and not run.damaged_chunks
     if not is_prefix:
         notes.append(_cannot_repeat(run, first, filter_))
     elif filter_.has_lost_advisories:
         is_prefix = False
         notes.append(NOTHING_TO_COMPARE)
+
     return Written(out, dict(writer.kept), filter_.dropped.lines(), notes, is_prefix)
 
 
@@ -103,18 +110,22 @@ class _Filter:
         topic = message.channel.topic
         if topic == TICK:
             return message
+
         reason = None
         if self._topics and not self._is_asked_for(topic):
             reason = "not of the topics asked for"
         elif self._selection is not None:
             reason = self._selection.reason(topic, message.data)
+
         if reason is not None:
             self.dropped.add(topic, reason)
             self.has_lost_inputs |= topic.startswith("in/")
             self.has_lost_advisories |= topic == ADVISORIES
             return None
+
         if topic == "in/config" and self._selection is not None:
             return self._reduced(message)
+
         return message
 
     def unmatched(self, run: IndexedRun) -> list[str]:
@@ -122,13 +133,16 @@ class _Filter:
         result of a misspelled one would look like a run in which nothing came."""
         if not self._unmatched:
             return []
+
         counts = run.counts() or Counter(message.channel.topic for message in run.messages())
         topics = sorted(counts.keys() - {META})
         unmatched = [pattern for pattern in self._unmatched if not any(fnmatchcase(topic, pattern) for topic in topics)]
         listed = ", ".join(topics[:MAX_LISTED]) + (" ..." if len(topics) > MAX_LISTED else "")
         lines = [f"--topic {pattern!r} fits no topic of the recording. It has: {listed}" for pattern in unmatched]
+
         if len(unmatched) == len(set(self._topics)):
             raise RecordingError("\n".join(lines))
+
         return lines
 
     def _is_asked_for(self, topic: str) -> bool:
@@ -155,6 +169,7 @@ class _Filter:
             config = reduced(msgspec.json.decode(body, type=EngineConfig), self._selection.wanted)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return message  # it was refused when it came, and will be again
+
         body = msgspec.json.encode(config)
         return message._replace(data=msgspec.msgpack.encode((sender, body, *rest)))
 
@@ -178,6 +193,7 @@ def _standing(run: IndexedRun, first: int) -> list[RecordedMessage]:
     for place, message in enumerate(messages):
         if message.channel.topic == "in/hello":
             newest[msgspec.msgpack.decode(message.data)[0]] = place
+
     hellos = set(newest.values())
     kept = [m for place, m in enumerate(messages) if m.channel.topic != "in/hello" or place in hellos]
     return list(_closed(kept))
@@ -191,6 +207,7 @@ def _closed(messages: Iterable[RecordedMessage]) -> Iterator[RecordedMessage]:
             yield RecordedMessage(own_kind(TICK), last, last, b"")
         last = message.t
         yield message
+
     if last is not None:
         yield RecordedMessage(own_kind(TICK), last, last, b"")
 
@@ -211,9 +228,11 @@ def _count_outside(run: IndexedRun, first: int, last: int, kept: Counter[str], d
             if message.channel.topic != META and not first <= message.t <= last:
                 dropped.add(message.channel.topic, OUTSIDE)
         return
+
     filtered: dict[str, int] = {}
     for (topic, _), count in dropped.counts.items():
         filtered[topic] = filtered.get(topic, 0) + count
+
     for topic, total in totals.items():
         if topic != META:
             dropped.add(topic, OUTSIDE, total - kept[topic] - filtered.get(topic, 0))
@@ -232,9 +251,12 @@ def _cannot_repeat(run: IndexedRun, first: int, filter_: _Filter) -> str:
             f"the {seconds:,.1f} s before it are missing: tracks, signal states, vehicles and clock offsets are taken "
             "up anew, and tracks and advisories get other numbers"
         )
+
     if filter_.has_lost_inputs:
         reasons.append("inputs were left out, and what the engine made of them with them")
+
     if run.damaged_chunks:
         reasons.append("damaged chunks are missing")
+
     advisories = "" if filter_.has_lost_advisories else ". The advisories in it are those that were sent"
     return f"a replay of it does not give the recorded bytes: {'; '.join(reasons)}{advisories}"

@@ -20,26 +20,32 @@ def add_views(source: Path, out: Path) -> Written:
     engine = Engine(codes, config)
     channels = ViewChannels(engine)
     dropped = Dropped()
+
     with RunWriter(out) as writer:
         name = derived_name("foxglove", [run_name(run)])
         meta = [entry for entry in run.meta if entry[0] != "origin"]
         writer.begin(Part(name, 1, run.begin, run.begin, tuple(run.gaps())), meta)
         batch: list[RawMessage] = []
         waiting: list[RecordedMessage] = []
+
         for message in run.messages():
             topic = message.channel.topic
             if topic == META:
                 continue
+
             if topic.startswith(f"{ROOT}/"):
                 dropped.add(topic, "made anew")
                 continue
+
             if topic != "out/advisories":
                 for view in waiting:
                     writer.add(view)
                 waiting = []
+
             writer.add(message)
             if topic.startswith("in/"):
                 batch.append(raw_message_of(topic, message.data))
+
             if topic == TICK:
                 output = engine.step(message.t, batch)
                 batch = []
@@ -47,8 +53,11 @@ def add_views(source: Path, out: Path) -> Written:
                     RecordedMessage(view.kind, message.t, view.t, view.data)
                     for view in channels.messages(message.t, output, lambda _: True)
                 ]
+
         for view in waiting:
             writer.add(view)
+
         lost = {f"{topic}: {reason}": count for (topic, reason), count in sorted(dropped.counts.items())}
         writer.add_origin(Origin("export", (run_name(run),), lost))
+
     return Written(out, dict(writer.kept), dropped.lines(), faults_of(run), not run.damaged_chunks)

@@ -61,16 +61,19 @@ def info(path: Path, check: bool = False) -> RecordingInfo:
     counts = run.counts()
     is_read = check or counts is None
     kinds = {kind.topic: kind for kind in run.kinds()}
+
     if is_read:
         counted: Counter[str] = Counter()
         for message in run.messages():
             counted[message.channel.topic] += 1
             kinds[message.channel.topic] = message.channel
         counts = dict(counted)
+
     assert counts is not None
 
     intersections, units = _setup(run)
     seconds = max((run.end - run.begin) / SECOND, 1e-9)
+
     return RecordingInfo(
         run=run_name(run),
         begin=run.begin,
@@ -118,6 +121,7 @@ def lines_of(found: RecordingInfo) -> list[str]:
     """Return what a recording holds, as lines for people."""
     seconds = (found.end - found.begin) / SECOND
     size = sum(part.bytes for part in found.parts)
+
     lines = [
         f"run {found.run}: {utc(found.begin)} to {utc(found.end)}, {seconds:,.1f} s, {found.steps:,} steps",
         f"{len(found.parts)} file(s), {size:,} bytes, {found.chunks:,} chunks"
@@ -125,13 +129,16 @@ def lines_of(found: RecordingInfo) -> list[str]:
     ]
     lines += [f"  {part.path}: {part.bytes:,} bytes, summary {part.summary}" for part in found.parts]
     lines.append("topics:")
+
     for topic in found.topics:
         if topic.topic != META:
             schema = f", schema {topic.schema}" if topic.schema else ""
             lines.append(f"  {topic.topic}: {topic.messages:,} ({topic.hz:g}/s, {topic.encoding}{schema})")
+
     lines += [f"intersection {name}" for name in found.intersections]
     lines += [f"roadside unit {unit} at {place}" for unit, place in found.units.items()]
     if found.origin is not None:
         lines.append(f"made by {found.origin.command} of {', '.join(found.origin.runs)}")
         lines += [f"  without {count:,} of {what}" for what, count in found.origin.dropped.items()]
+
     return [*lines, *(f"note: {text}" for text in found.trouble)]

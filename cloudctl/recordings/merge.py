@@ -64,10 +64,12 @@ def merge(sources: Sequence[Path], out: Path) -> Written:
     exists."""
     if not sources:
         raise RecordingError("no recording to merge. Name two or more")
+
     runs = [Source(run, *setup_of(run)) for run in map(IndexedRun, sources)]
     contradictions = [*_same_files(runs), *_settings(runs), *_units(runs), *_codes(runs)]
     if not contradictions:
         contradictions = _streams(runs)
+
     if contradictions:
         raise RecordingError("these recordings contradict each other:\n  " + "\n  ".join(contradictions))
 
@@ -79,6 +81,7 @@ def merge(sources: Sequence[Path], out: Path) -> Written:
         names = tuple(run_name(source.run) for source in runs)
         lost = {f"{topic}: {reason}": count for (topic, reason), count in sorted(dropped.counts.items())}
         writer.add_origin(Origin("merge", names, lost))
+
     notes = [line for source in runs for line in faults_of(source.run)]
     is_prefix = len(runs) == 1 and not runs[0].run.damaged_chunks
     if not is_prefix and len(runs) > 1:
@@ -86,6 +89,7 @@ def merge(sources: Sequence[Path], out: Path) -> Written:
             "each node had a memory of its own: a replay drives one engine with all inputs, so that its advisories may "
             "differ from the recorded ones (--check says whether they do)"
         )
+
     return Written(out, dict(writer.kept), dropped.lines(), notes, is_prefix)
 
 
@@ -107,6 +111,7 @@ def _drop_repeated(of_recording: dict[int, list[Block]], dropped: Dropped) -> No
     still counts after it came stands at the beginning of a cut, and in the part before it."""
     if len(of_recording) == 1:
         return
+
     first_of: dict[tuple[str, bytes], int] = {}
     for number, blocks in of_recording.items():
         kept = []
@@ -116,10 +121,12 @@ def _drop_repeated(of_recording: dict[int, list[Block]], dropped: Dropped) -> No
             for topic, count in Counter(message.channel.topic for message in inputs).items():
                 left = sum(message.channel.topic == topic for message in own)
                 dropped.add(topic, "the same message at the same time is in another of the recordings", count - left)
+
             others = [message for message in block.messages if not message.channel.topic.startswith("in/")]
             is_empty = bool(inputs) and not own and all(message.channel.topic == TICK for message in others)
             if not is_empty:
                 kept.append(Block(block.t, number, [*own, *others]))
+
         of_recording[number] = kept
 
 
@@ -129,18 +136,22 @@ def _blocks(number: int, run: IndexedRun) -> Iterator[Block]:
     t = last = 0
     block: list[RecordedMessage] = []
     is_closed = False
+
     for message in run.messages():
         topic = message.channel.topic
         if topic == META:
             continue
+
         begins_another = is_closed and (topic == TICK or topic.startswith("in/"))
         if block and (message.t != t or begins_another):
             last = max(last, t)
             yield Block(last, number, block)
             block, is_closed = [], False
+
         t = message.t
         block.append(message)
         is_closed |= topic == TICK
+
     if block:
         yield Block(max(last, t), number, block)
 
@@ -150,15 +161,18 @@ def _joined(blocks: Sequence[Block], recent: "_RecentMessages", dropped: Dropped
     messages = [(block, message) for block in blocks for message in block.messages]
     inputs = [(block, message) for block, message in messages if message.channel.topic.startswith("in/")]
     tick = next((message for _, message in messages if message.channel.topic == TICK), None)
+
     for block, message in inputs:
         if recent.is_duplicate(block, message):
             dropped.add(message.channel.topic, "a vehicle's message that another of the recordings has")
         else:
             yield message
+
     if tick is None and inputs:
         yield RecordedMessage(own_kind(TICK), inputs[0][1].t, inputs[0][1].t, b"")
     elif tick is not None:
         yield tick
+
     for _, message in messages:
         if not message.channel.topic.startswith("in/") and message.channel.topic != TICK:
             yield message
@@ -176,14 +190,17 @@ class _RecentMessages:
         """Return whether another recording has a vehicle's message already; take it as had."""
         if message.channel.topic not in VEHICLE_TOPICS or not self._has_time(message.data):
             return False
+
         while self._order and (self._order[0][0] < block.t - DUPLICATE_WITHIN or len(self._order) >= MAX_RECENT):
             self._recording_of.pop(self._order.popleft()[1], None)
+
         key = (message.channel.topic, message.data)
         owner = self._recording_of.get(key)
         if owner is None:
             self._recording_of[key] = block.number
             self._order.append((block.t, key))
             return False
+
         return owner != block.number
 
     def _has_time(self, data: bytes) -> bool:
@@ -209,7 +226,9 @@ def _same_files(runs: Sequence[Source]) -> list[str]:
                     f"{part} is named twice, by {seen[file]} and {source.run.path}: name each run once"
                 )
                 break
+
             seen[file] = source.run.path
+
     return contradictions
 
 
@@ -223,6 +242,7 @@ def _settings(runs: Sequence[Source]) -> list[str]:
             if name != "gateways" and one != other:
                 shown = f"{one!r:.60} in {first.run.path}, {other!r:.60} in {source.run.path}"
                 contradictions.append(f"{name} is {shown}: one engine cannot have both")
+
     return contradictions
 
 
@@ -238,6 +258,7 @@ def _units(runs: Sequence[Source]) -> list[str]:
                     contradictions.append(
                         f"roadside unit {unit!r} is at {other} in {path}, and at {intersection} in {source.run.path}"
                     )
+
     return list(dict.fromkeys(contradictions))
 
 
@@ -252,6 +273,7 @@ def _codes(runs: Sequence[Source]) -> list[str]:
                 contradictions.append(
                     f"revision {code.revision} of {code.id} is one code in {path}, and another in {source.run.path}"
                 )
+
     return contradictions
 
 
@@ -276,6 +298,7 @@ def _streams(runs: Sequence[Source]) -> list[str]:
                     f"{stream} is in {one[2]} and in {other[2]} from {utc(other[0])} to {utc(min(one[1], other[1]))}: "
                     "its sequence would run backwards. Cut one of them first"
                 )
+
     return contradictions
 
 
@@ -288,11 +311,13 @@ def _spans(run: IndexedRun, units: set[str]) -> dict[tuple[str, str, bytes], tup
             stream = decode(msgspec.msgpack.decode(message.data)[1])
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue  # refused when it came, whatever it was
+
         if stream.r in units:
             sensor = bytes(stream.s) if message.channel.topic == "in/perception" else b""
             key = (message.channel.topic, stream.r, sensor)
             first, last = spans.get(key, (message.t, message.t))
             spans[key] = min(first, message.t), max(last, message.t)
+
     return spans
 
 
@@ -310,10 +335,12 @@ def _meta(runs: Sequence[Source]) -> list[tuple[str, bytes]]:
     """Return the configuration with the gateways of all runs, and each revision of a code once."""
     if len(runs) == 1:
         return [entry for entry in runs[0].run.meta if entry[0] != "origin"]
+
     gateways: dict[str, dict[str, str]] = {}
     for source in runs:
         for gateway, units in source.config.gateways.items():
             gateways.setdefault(gateway, {}).update(units)
+
     config = msgspec.structs.replace(runs[0].config, gateways=gateways)
     codes = {content_hash(code): code for source in runs for code in source.codes}
     return [("config", msgspec.json.encode(config)), *(("code", dump(code)) for code in codes.values())]

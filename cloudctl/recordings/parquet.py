@@ -64,12 +64,15 @@ class ParquetTables:
             import pyarrow.parquet as parquet
         except ImportError:
             raise RecordingError("Parquet needs pyarrow: pip install 'cloudctl[parquet]'") from None
+
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RecordingError(f"{folder} exists and is not empty: nothing is written over. Give another name")
+
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise RecordingError(f"cannot write {folder}: {error.strerror}. Give a place you may write to") from None
+
         self._arrow, self._parquet, self._folder = arrow, parquet, folder
         self._types = {
             TIME: arrow.timestamp("ns", tz="UTC"),
@@ -78,6 +81,7 @@ class ParquetTables:
             REAL: arrow.float64(),
             FLAG: arrow.bool_(),
         }
+
         self._rows: dict[str, list[list[Any]]] = {name: [] for name in TABLES}
         self._writers: dict[str, Any] = {}
         self.counts: Counter[str] = Counter()
@@ -107,6 +111,7 @@ class ParquetTables:
         rows, self._rows[table] = self._rows[table], []
         if not rows:
             return
+
         fields = [(name, self._types[kind]) for name, kind in TABLES[table].items()]
         columns = [
             self._arrow.array(column, kind) for column, (_, kind) in zip(zip(*rows, strict=True), fields, strict=True)
@@ -114,6 +119,7 @@ class ParquetTables:
         if table not in self._writers:
             path = self._folder / f"{table}.parquet"
             self._writers[table] = self._parquet.ParquetWriter(path, self._arrow.schema(fields))
+
         self._writers[table].write_table(self._arrow.Table.from_arrays(columns, names=[name for name, _ in fields]))
 
 
@@ -122,9 +128,11 @@ def export_parquet(source: Path, out: Path, tracks: bool = False) -> Written:
     run = IndexedRun(source)
     dropped = Dropped()
     engine = None
+
     if tracks:
         config, codes = setup_of(run)
         engine = Engine(codes, config)
+
     tables = ParquetTables(out)
     try:
         _fill(run, tables, dropped, engine)
@@ -132,6 +140,7 @@ def export_parquet(source: Path, out: Path, tracks: bool = False) -> Written:
     except BaseException:
         tables.discard()
         raise
+
     kept = {f"{table}.parquet": count for table, count in tables.counts.items()}
     return Written(out, kept, dropped.lines(), faults_of(run), False)
 
@@ -147,26 +156,31 @@ def _fill(run: IndexedRun, tables: ParquetTables, dropped: Dropped, engine: Engi
         topic = message.channel.topic
         if topic == META:
             continue
+
         if topic == TICK:
             if engine is not None:
                 for row in _track_rows(engine.step(message.t, batch)):
                     tables.add("tracks", row)
             batch = []
             continue
+
         if topic == "out/advisories":
             table, rows = "advisories", _advisory_rows(message.data)
         elif topic.startswith("in/"):
             raw = raw_message_of(topic, message.data)
             if engine is not None:
                 batch.append(raw)
+
             if topic not in rows_of:
                 dropped.add(topic, "no table holds it")
                 continue
+
             table, make = rows_of[topic]
             rows = make(message.t, raw, dropped)
         else:
             dropped.add(topic, "no table holds it")
             continue
+
         try:
             for row in rows:
                 tables.add(table, row)
@@ -178,11 +192,14 @@ def _object_rows(received: int, raw: RawMessage, dropped: Dropped) -> Iterator[l
     body = msgspec.msgpack.decode(raw.body, type=Perception)
     origin = Place(body.lat, body.lon)
     rows, _, (fault,) = decode_batch([bytes(body.objects)], np.zeros((1, 2)))
+
     if fault is not None:
         dropped.add("in/perception", "objects that the node refused", fault.refused)
+
     lat, lon = origin.to_geodetic(rows["x"], rows["y"])
     columns = [rows[name].tolist() for name in MEASURED]
     head = (received, body.t, raw.sender, body.rsu, body.sensor, body.seq)
+
     for number, object_class, *rest in zip(
         rows["id"].tolist(), rows["class"].tolist(), lat.tolist(), lon.tolist(), *columns, strict=True
     ):
@@ -226,11 +243,13 @@ def _track_rows(output: Output) -> Iterator[list[Any]]:
         world = intersection.latest
         if world is None:
             continue
+
         tracks, code = world.tracks, world.code
         lat, lon = code.origin.to_geodetic(tracks["x"], tracks["y"])
         names = ("x", "y", "vx", "vy", "heading", "length", "width", "existence")
         columns = [tracks[name].tolist() for name in names]
         vehicles = [world.vehicles[k].id if k >= 0 else None for k in world.report.tolist()]
+
         for number, object_class, vehicle, *rest in zip(
             tracks["id"].tolist(), tracks["class"].tolist(), vehicles, lat.tolist(), lon.tolist(), *columns, strict=True
         ):

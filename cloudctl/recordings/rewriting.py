@@ -67,13 +67,16 @@ class RunWriter:
         self._builder = ChunkBuilder()
         self._encode = msgspec.msgpack.Encoder().encode
         self._last: int | None = None
+
         if path.exists():
             raise RecordingError(f"{path} exists: nothing is written over. Give another name, or delete it")
+
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError as error:
             raise RecordingError(f"cannot write {path}: {error.strerror}. Give a place that you may write to") from None
+
         self._file = McapFile(self._descriptor)
 
     def __enter__(self) -> "RunWriter":
@@ -88,11 +91,13 @@ class RunWriter:
         except OSError as failure:
             self._discard()
             raise RecordingError(f"cannot write {self.path}: {failure.strerror}. Free some space") from None
+
         if kind is not None:
             self._discard()
             if isinstance(error, OSError):
                 raise RecordingError(f"cannot write {self.path}: {error.strerror}. Free some space") from None
             return
+
         os.close(self._descriptor)
         os.replace(self._unfinished, self.path)
 

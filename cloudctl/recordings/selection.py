@@ -47,6 +47,7 @@ class Selection:
             raise RecordingError(
                 f"intersection {unknown[0]!r} is not in the recording. It has: {', '.join(known) or 'none'}"
             )
+
         self.wanted = tuple(name for name in known if name in wanted)
         self._gateways = reduced(config, self.wanted).gateways
         self._all = config.gateways
@@ -61,11 +62,14 @@ class Selection:
         """Return why a message is not of the wanted intersections; None for one that is."""
         if topic == "out/advisories":
             return None if self._names_wanted(data) else "advisories of another intersection"
+
         if topic.startswith(FOXGLOVE):
             own = any(topic.startswith(f"{FOXGLOVE}{name}/") for name in self.wanted)
             return None if own or topic.count("/") == 1 else "another intersection"
+
         if not topic.startswith("in/"):
             return None
+
         sender, body = msgspec.msgpack.decode(data)[:2]
         if topic == "in/code":
             return None if self._is_wanted_code(body) else "a code of another intersection"
@@ -75,16 +79,19 @@ class Selection:
             return None if self._is_near(topic, sender, body) else f"vehicles more than {REACH / 1000:g} km away"
         if topic == "in/requests":
             return None if self._names_wanted(body) else "requests at another intersection"
+
         return None if self._is_of_unit(topic, sender, body) else "roadside units of another intersection"
 
     def _is_of_unit(self, topic: str, sender: str, body: bytes) -> bool:
         units = self._gateways.get(sender, {})
         if topic not in UNIT_TOPICS:
             return bool(units) or sender not in self._all
+
         try:
             unit = self._unit(body).r
         except (msgspec.DecodeError, UnicodeDecodeError):
             return bool(units)  # it was refused, and answered to this gateway
+
         return unit in units or (bool(units) and unit not in self._all.get(sender, {}))
 
     def _is_near(self, topic: str, sender: str, body: bytes) -> bool:
@@ -93,6 +100,7 @@ class Selection:
                 place = self._place(body)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 return sender in self._near
+
             if place.lat is not None and place.lon is not None:
                 for origin in self._origins:
                     east, north = origin.to_local(place.lat, place.lon)
@@ -100,6 +108,7 @@ class Selection:
                         self._near[sender] = None
                         return True
                 return False
+
         return sender in self._near
 
     def _names_wanted(self, data: bytes) -> bool:

@@ -14,10 +14,12 @@ def time_of_text(option: str, text: str, begin: int) -> int:
     try:
         if text.startswith("+"):
             return begin + round(float(text[1:]) * SECOND)
+
         if text.isdecimal():
             if int(text) < MIN_NANOSECONDS:
                 raise ValueError("a bare number is ns since 1970, and this one is not of our time")
             return int(text)
+
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
             raise ValueError("it has no zone")
@@ -26,5 +28,6 @@ def time_of_text(option: str, text: str, begin: int) -> int:
             f"{option} {text!r} is no time ({error}). Write +SECONDS from the beginning, as +90.5, or a time with its "
             "zone, as 2026-05-01T08:00:00Z"
         ) from None
+
     whole = int(at.replace(microsecond=0).timestamp())
     return whole * SECOND + at.microsecond * 1000

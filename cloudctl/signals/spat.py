@@ -113,8 +113,10 @@ def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> 
     doubts = doubts_of(name, row.get("status"), refusals)
 
     movements = row.get("states")
+
     if isinstance(movements, dict):
         movements = movements.get("movementList")
+
     groups = groups_of(name, movements, "states", lambda movement: _group(name, movement, time_ns, refusals), refusals)
     return Spat(
         intersection=name, revision=revision, t=time_ns, groups=groups, doubts=doubts.states, time_doubts=doubts.times
@@ -128,6 +130,7 @@ def _group(entity: str, movement: Tree, time_ns: int, refusals: Refusals) -> Gro
     name = f"{entity} group {number}"
 
     rows = _events(movement)
+
     if not isinstance(rows, list | tuple) or not rows:
         refusals.add(name, "state-time-speed", rows, "must be a list of events, the present one first")
         return refusals.unknown(number)
@@ -143,6 +146,7 @@ def _group(entity: str, movement: Tree, time_ns: int, refusals: Refusals) -> Gro
 
     green = next_green(events, present)
     next_time = refusals.mark(name, "nextTime", timings[events.index(present)].get("nextTime"))
+
     return Group(
         group=number,
         state=present.state,
@@ -237,6 +241,7 @@ def _movement(group: Group, time_ns: int) -> dict[str, Any]:
     earliest = mark_of(group.min_end, time_ns)
     if group.min_end is not None and earliest == UNKNOWN_MARK:
         earliest = mark_of(time_ns, time_ns)
+
     timing = {"minEndTime": earliest}
     for name, time in (("maxEndTime", group.max_end), ("likelyTime", group.likely_end), ("nextTime", group.next_green)):
         if time is not None:

@@ -64,6 +64,7 @@ def present_event(entity: str, field: str, events: Sequence[Event], time_ns: int
             "none of them has begun: the present state is not known",
             "list the present state first, with a start that has passed, or without one",
         )
+
         return None
 
     present = begun[0]

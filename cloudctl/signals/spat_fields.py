@@ -220,6 +220,7 @@ def _once(states: Iterable[Spat], refusals: Refusals) -> list[Spat]:
             once.append(copies[0])
         else:
             rule = "is in the message more than once, and not the same: none of its states is used"
+
         refusals.add(name, "id", f"{number} times", rule, "send each intersection once")
 
     return once
@@ -233,9 +234,11 @@ def name_of(number: Any, refusals: Refusals) -> str:
     region = number.get("region")
     if region is None:
         region = 0
+
     region = refusals.number(refusals.where, "id.region", region, MAX_ID)
     name = f"{region}/{refusals.number(refusals.where, 'id.id', number.get('id'), MAX_ID)}"
     refusals.names[name] += 1
+
     return name
 
 

@@ -83,6 +83,7 @@ def start_of(mark: int | None, ends: Ends, time_ns: int) -> int | None:
     ends_known = [end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None]
     latest = ends_known[0] if ends_known else time_ns + HOUR // 2
     has_passed = start > latest and (not ends_known or start > time_ns + MAX_ANNOUNCED)
+
     return start - HOUR if has_passed else start
 
 
@@ -153,6 +154,7 @@ def moment(minute: int | None, ms: int | None, received: int) -> int:
     first = year_start(received)
     years = (first, year_start(first - 1), year_start(first + 370 * 24 * HOUR))
     starts = [year + minute * MINUTE for year in years]
+
     if ms is not None:
         return min((start + ms * MILLISECOND for start in starts), key=lambda time_ns: abs(time_ns - received))
 
@@ -166,8 +168,10 @@ def year_start(time_ns: int) -> int:
     year = 1970 + int(days // 365.2425)
     while _days_before(year + 1) <= days:
         year += 1
+
     while _days_before(year) > days:
         year -= 1
+
     return _days_before(year) * 24 * HOUR
 
 

@@ -129,6 +129,7 @@ def signals_from(
         may_have_cycled = time_ns - seen[row] > MAX_UNSEEN and time_ns > broken_end + MIN_CYCLE
         continues = group.state == state[row] and not may_have_cycled
         overdue[row] = continues and (overdue[row] or time_ns > broken_end + TOLERANCE)
+
         if not continues:
             due[row] = NEVER
 
@@ -138,6 +139,7 @@ def signals_from(
         confidence[row] = _confidence(group)
 
         end = promised_end(group)
+
         if end is not None and end < time_ns + IMMINENT:
             due[row] = min(due[row], end)
 
@@ -198,6 +200,7 @@ def believed(signals: Signals, time_ns: int, doubts: Mapping[int, Doubt] | None 
     doubt = np.zeros(len(signals.state), np.int64)
     for key, value in (doubts or {}).items():
         doubt[key] = value
+
     state, confidence = signals.state.copy(), signals.confidence.copy()
     min_end, max_end, likely_end = signals.min_end.copy(), signals.max_end.copy(), signals.likely_end.copy()
     next_green = signals.next_green.copy()
@@ -273,8 +276,10 @@ def _believe(
         passed = max(seen[index] - tolerance, time_ns - grace)
         if max_end[index] < passed:
             max_end[index] = never
+
         if likely_end[index] < passed:
             likely_end[index] = never
+
         if next_green[index] < passed:
             next_green[index] = never
 

@@ -96,6 +96,7 @@ def _intersection(row: Tree, minute: Any, received: int, refusals: Refusals) -> 
     doubts = doubts_of(name, row.get("status"), refusals)
     phases = list_items(row.get("phases"), "Phase")
     groups = groups_of(name, phases, "phases", lambda phase: _group(name, phase, time_ns, refusals), refusals)
+
     return Spat(
         intersection=name, revision=None, t=time_ns, groups=groups, doubts=doubts.states, time_doubts=doubts.times
     )
@@ -143,6 +144,7 @@ def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals) -> 
     light = _light(entity, state.get("light"), refusals)
     untimed = Event(light, start=None, announced=None, ends=Ends(None, None, None))
     timing = state.get("timing")
+
     if not timing:
         return untimed
 
@@ -170,6 +172,7 @@ def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals) -> 
     ends = Ends(earliest=_counted(low, time_ns), greatest=_counted(high, time_ns), likely=_counted(likely, time_ns))
     note_ends(entity, ends, names, (low, high, likely), refusals)
     announced = _counted(begins, time_ns)
+
     return Event(
         state=light,
         start=time_ns + HOUR if begins == HOUR_OR_MORE else announced,
@@ -195,6 +198,7 @@ def _light(entity: str, value: Any, refusals: Refusals) -> SignalState | None:
 
     if state is None:
         refusals.add(entity, "light", value, "is no LightState")
+
     return state
 
 
@@ -224,14 +228,17 @@ def _phase(group: Group, time_ns: int) -> Tree:
     likely = group.likely_end
     if likely is None and group.min_end == group.max_end:
         likely = group.max_end
+
     timing: Tree = {"startTime": 0, "likelyEndTime": _count(likely, time_ns)}
     if group.min_end is not None:
         timing["minEndTime"] = _count(max(group.min_end, time_ns), time_ns)  # what has passed: at any moment
+
     if group.max_end is not None:
         timing["maxEndTime"] = _count(group.max_end, time_ns)
 
     if group.confidence is not None:
         timing["timeConfidence"] = int(group.confidence * MAX_CONFIDENCE + 1e-6)
+
     states = [{"light": LIGHT_OF_STATE[SignalState(group.state)], "timing": {"counting": timing}}]
     if group.next_green is not None:
         end = None if group.next_duration is None else group.next_green + group.next_duration

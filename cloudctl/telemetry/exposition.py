@@ -121,15 +121,19 @@ class Exposition:
         index = self._indexes.get(by)
         if index is None or index.places != places:
             index = self._indexes[by] = CounterIndex(self._metrics, by, places)
+
         while index.take_in():
             yield b""
 
         for family in (*FAMILIES.values(), OTHER):
             yield from self._counter(family, index.samples(family), form)
+
         for gauge in gauges:
             yield from _gauge(gauge, form) if gauge is not None else (b"",)
+
         for latency in latencies:
             yield from _latency(latency, form)
+
         if form is Form.OPENMETRICS:
             yield b"# EOF\n"
 

@@ -57,8 +57,10 @@ def gauges_of(node: Watched, by: By) -> Iterator[Gauge | None]:
     yield from _intersections(time_ns, node, by)
     yield from _queues(node)
     yield from _recording(node.recorder)
+
     if by is not By.TOTAL:
         yield from _sensors(time_ns, node.engine)
+
     uncovered = node.engine.metrics.counted("calendar.uncovered")
     yield _one("cloudctl_calendar_uncovered", "1 where the calendar says nothing of today.", uncovered)
     yield from process_gauges()
@@ -163,6 +165,7 @@ def _queues(node: Watched) -> Iterator[Gauge]:
     )
 
     rows = [Sample((("queue", name),), length) for name, length in lengths]
+
     yield Gauge(
         name="cloudctl_queue_length",
         help="What waits: vehicles' messages, advisories kept, plans to come.",

@@ -81,6 +81,7 @@ class TelemetryRoutes:
         form = negotiated(request.headers.get("Accept", ""))
         body = await self._scrape(By(wanted[0]), form)
         headers = UNCACHED | {"Content-Type": form.value, "Vary": "Accept"}
+
         return self._web.Response(body=body, headers=headers)
 
     async def _scrape(self, by: By, form: Form) -> bytes:

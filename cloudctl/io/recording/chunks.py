@@ -69,12 +69,15 @@ class IndexedRun:
         self._chunks = [chunk for part in self.parts for chunk in self._index(part)]
         self._read_meta()
         self._timed = [chunk for chunk in self._chunks if chunk.last > 0]
+
         if not self._timed:
             fault = f"{self.fault}. " if self.fault else ""
             raise RecordingError(f"{path} holds no step. {fault}Record one with [record] path = ...")
+
         self._ends: list[int] = []  # of the chunks, made to run forwards: a clock may have been set back
         for chunk in self._timed:
             self._ends.append(max(chunk.last, self._ends[-1] if self._ends else 0))
+
         self.begin = next((step.t for step in self._assemble(self._timed)), self._timed[0].last)
         self.end = self._ends[-1]
 
@@ -91,6 +94,7 @@ class IndexedRun:
         before = self._timed[: min(bisect_left(self._ends, t), len(self._timed) - 1)]
         holding = [chunk for chunk in before if chunk.topics is None or chunk.topics & wanted][-limit:]
         found: list[tuple[int, list[RawMessage]]] = []
+
         for chunk in holding:
             for topic, message in self._messages(chunk):
                 if topic not in wanted:
@@ -98,6 +102,7 @@ class IndexedRun:
                 if not found or found[-1][0] != message.log_time:
                     found.append((message.log_time, []))
                 found[-1][1].append(raw_message_of(topic, message.data))
+
         return found
 
     def messages(self, first: int = 0, last: int = 2**63 - 1) -> Iterator[RecordedMessage]:
@@ -131,6 +136,7 @@ class IndexedRun:
             for number, count in statistics.channel_message_counts.items():
                 topic = self._topics[part][number].topic
                 totals[topic] = totals.get(topic, 0) + count
+
         return totals
 
     def kinds(self) -> list[ChannelKind]:
@@ -164,18 +170,22 @@ class IndexedRun:
                 checked = read_summary(file)
                 self.summaries[path] = checked.state
                 chunks = []
+
                 if checked.summary is not None:
                     self._schemas[path], self._topics[path] = _kinds_of(checked.summary)
                     self.statistics[path] = checked.summary
                     chunks = _by_summary(path, checked.summary, self._topics[path])
                 elif checked.state is SummaryState.DAMAGED:
                     self._note(f"{path}: its summary is damaged; its chunks were found one by one")
+
                 if chunks:
                     return chunks
+
                 chunks, unread = _by_heads(path, file)
                 self.lost_bytes += unread
                 if unread:
                     self._note(f"{path} is cut off or damaged: its last {unread} bytes cannot be read")
+
                 return chunks
         except OSError as error:
             self._note(f"{path}: {error.strerror}")
@@ -185,6 +195,7 @@ class IndexedRun:
         for chunk in self._chunks:
             if chunk.first > 0 or chunk.path != self._chunks[0].path:
                 break
+
             for topic, message in self._messages(chunk):
                 if topic == "meta":
                     name, data = meta_entry_of(message.data)
@@ -214,7 +225,9 @@ class IndexedRun:
                 self._damaged.add((chunk.path, chunk.offset))
                 self.damaged_chunks += 1
                 self.lost_bytes += chunk.length
+
             return
+
         for record in records:
             if isinstance(record, Schema):
                 schemas[record.id] = MessageSchema(record.name, record.encoding, record.data)
@@ -238,6 +251,7 @@ class IndexedRun:
             for topic, message in self._messages(chunk):
                 if step := assembler.add(topic, message):
                     yield step
+
         if step := assembler.last():
             yield step
 
@@ -277,16 +291,21 @@ def _by_heads(path: Path, file: BufferedReader) -> tuple[list[ChunkPlace], int]:
     found = []
     size = file.seek(0, 2)
     offset = len(MAGIC)
+
     while offset + RECORD_HEAD <= size:
         file.seek(offset)
         head_bytes = file.read(RECORD_HEAD + TIMES)
         length = RECORD_HEAD + int.from_bytes(head_bytes[1:RECORD_HEAD], "little")
+
         if head_bytes.startswith(MAGIC) or offset + length > size:
             break  # the end, or a record that was cut off
+
         if head_bytes[0] == CHUNK and length >= RECORD_HEAD + TIMES:
             first, last = (int.from_bytes(head_bytes[at : at + 8], "little") for at in (RECORD_HEAD, RECORD_HEAD + 8))
             found.append(ChunkPlace(path=path, offset=offset, length=length, first=first, last=last, topics=None))
+
         offset += length
+
     unread = size - offset
     is_end = unread == len(MAGIC) and file_end(file) == MAGIC
     return found, 0 if is_end else max(unread, 0)

@@ -102,10 +102,12 @@ class ChunkBuilder:
         channel = self._channels.get(topic)
         if channel is None:
             channel = self._channels[topic] = self._channel(kind or own_kind(topic))
+
         length = MESSAGE_HEAD.size - RECORD_HEAD_BYTES + len(data)
         sequence = self._sequence & 0xFFFFFFFF
         head = MESSAGE_HEAD.pack(MESSAGE, length, channel.number, sequence, t, t if published is None else published)
         index = self._index.get(channel.number)
+
         if index is None:
             self._data += channel.schema + channel.record
             index = self._index[channel.number] = []
@@ -127,6 +129,7 @@ class ChunkBuilder:
         head = struct.pack("<QQQI", self._first, self._last, len(data), zlib.crc32(data))
         indexes = tuple((number, _index(number, entries)) for number, entries in self._index.items())
         used = [channel for channel in self._channels.values() if channel.number in self._index]
+
         chunk = Chunk(
             record=_record(CHUNK, head + _text("lz4") + struct.pack("<Q", len(packed)) + packed),
             indexes=indexes,
@@ -147,6 +150,7 @@ class ChunkBuilder:
             if known is None:
                 known = self._schemas[kind.schema] = _schema_record(len(self._schemas) + 1, kind.schema)
             schema_number, schema = known
+
         number = len(self._channels) + 1
         body = struct.pack("<HH", number, schema_number) + _text(kind.topic) + _text(kind.encoding)
         return NumberedChannel(number, _record(CHANNEL, body + struct.pack("<I", 0)), schema)
@@ -195,10 +199,12 @@ class McapFile:
         for number, data in chunk.indexes:
             index_offsets.append(struct.pack("<HQ", number, offset))
             offset += len(data)
+
         self._write(b"".join((chunk.record, *(data for _, data in chunk.indexes))))
 
         index_bytes = offset - start - len(chunk.record)
         compressed_bytes = len(chunk.record) - RECORD_HEAD_BYTES - CHUNK_FIXED_BYTES
+
         body = (
             struct.pack("<QQQQ", chunk.first, chunk.last, start, len(chunk.record))
             + _map(index_offsets)
@@ -209,8 +215,10 @@ class McapFile:
         self._chunk_indexes.append(_record(CHUNK_INDEX, body))
         self._channels.update(dict.fromkeys(chunk.channels))
         self._schemas.update(dict.fromkeys(chunk.schemas))
+
         for number, count in chunk.counts.items():
             self._counts[number] = self._counts.get(number, 0) + count
+
         self._span = min(self._span[0], chunk.first), max(self._span[1], chunk.last)
 
     def close(self) -> None:
@@ -237,6 +245,7 @@ class McapFile:
             min(first, last),
             last,
         )
+
         counts = _map(struct.pack("<HQ", number, count) for number, count in self._counts.items())
         return _record(STATISTICS, head + counts)
 
@@ -248,6 +257,7 @@ class McapFile:
         except OSError:
             self._cut()
             raise
+
         self._end += len(data)
         self._crc = zlib.crc32(data, self._crc)
 

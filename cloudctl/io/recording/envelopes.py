@@ -61,4 +61,5 @@ def unreadable(topic: str, message: Message) -> str | None:
             _decode_entry(message.data)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         return f"a message on {topic} cannot be read ({error})"
+
     return None

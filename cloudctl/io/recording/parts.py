@@ -126,9 +126,12 @@ def create(path: Path, begun: int, part: int) -> tuple[Path, int]:
             if stat.S_ISREG(name.stat().st_mode) or name.is_dir():
                 continue
             descriptor = os.open(name, os.O_WRONLY)  # a device or a pipe
+
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
         return name, descriptor
+
     raise FileExistsError(errno.EEXIST, "too many files of that name exist", str(path))
 
 
@@ -160,6 +163,7 @@ def head(path: Path) -> Part | None:
                     return msgspec.json.decode(data, type=Part) if name == "run" else None
     except UNREADABLE:
         pass
+
     return None
 
 
@@ -171,13 +175,16 @@ def parts_of(path: Path) -> tuple[list[Path], str | None]:
     """
     if path.is_dir():
         return _only_run(path)
+
     if not path.is_file():
         raise RecordingError(
             f"{path} does not exist. A run is recorded with [record] path = ..., or by: cloudctl sim run --record FILE"
         )
+
     own = head(path)
     if own is None:
         return [path], None
+
     others = [(part, other) for other, part in _heads(path.parent, path.suffix) if part.run == own.run]
     copies = [other for part, other in others if part.part == own.part and other != path]
     return _in_order([(part, other) for part, other in others if other not in copies])
@@ -188,12 +195,14 @@ def _only_run(folder: Path) -> tuple[list[Path], str | None]:
     for path, part in _heads(folder, ".mcap"):
         if ".truth" not in path.name:  # what a simulator knew, beside its run
             runs.setdefault(part.run, []).append((part, path))
+
     if len(runs) != 1:
         firsts = [min(found, key=lambda item: item[0].part)[1].name for found in runs.values()]
         listed = ", ".join(sorted(firsts)[:MAX_LISTED]) or "none"
         raise RecordingError(
             f"{folder} holds {len(runs)} recorded runs ({listed}). Name one file of the run that you mean"
         )
+
     return _in_order(next(iter(runs.values())))
 
 
@@ -209,8 +218,10 @@ def _in_order(parts: list[tuple[Part, Path]]) -> tuple[list[Path], str | None]:
     by_number = {part.part: path for part, path in sorted(parts, key=lambda item: (item[0].part, item[1].name))}
     last = max(by_number)
     missing = [number for number in range(1, last + 1) if number not in by_number]
+
     if not missing:
         return list(by_number.values()), None
+
     listed = ", ".join(map(str, missing[:MAX_LISTED]))
     return list(by_number.values()), (
         f"part {listed} of this run is not there: deleted, or moved elsewhere. The engine's memory of it is missing, "
@@ -230,20 +241,25 @@ class Folder:
         """Delete what is over the limits at `now` ns; return a line for each file deleted, or that could not be."""
         if limits.keep_bytes is None and limits.keep_ns is None:
             return []
+
         files = self._own_files()
         total_bytes = sum(file.status.st_size for file in files)
         lines = []
+
         for file in files:
             if file.path == writing:
                 continue
+
             reason = None
             if limits.keep_ns is not None and now - file.status.st_mtime_ns > limits.keep_ns:
                 reason = f"it is older than keep_days = {limits.keep_ns / DAY:g}"
             elif limits.keep_bytes is not None and total_bytes > limits.keep_bytes:
                 reason = f"the folder's recordings exceed keep_mb = {limits.keep_bytes / MiB:g}"
+
             if reason and _delete(file.path):
                 total_bytes -= file.status.st_size
                 lines.append(f"recording {file.path} was deleted: {reason}")
+
         return lines
 
     def _own_files(self) -> list["_PartFile"]:
@@ -252,11 +268,14 @@ class Folder:
         for entry in os.scandir(self._folder):
             if not self._name.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
                 continue
+
             path, status = self._folder / entry.name, entry.stat(follow_symlinks=False)
             key = (entry.name, status.st_ino)
             known[key] = part = self._known[key] if self._known.get(key) else head(path)
+
             if part is not None:
                 files.append(_PartFile(path, status, part))
+
         self._known = known
         return sorted(files, key=lambda file: (file.part.opened, file.part.part, file.path.name))
 
@@ -275,6 +294,7 @@ def _delete(path: Path) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
         return False
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
@@ -282,4 +302,5 @@ def _delete(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
     return True

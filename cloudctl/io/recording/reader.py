@@ -49,6 +49,7 @@ class StepAssembler:
             step = self.last()
             self._t, self._batch, self._next_batch, self._advisories = message.log_time, self._next_batch, [], []
             return step
+
         return None
 
     def last(self) -> Step | None:
@@ -137,9 +138,11 @@ class PartReader:
                         count += 1
                         topic = topics[record.channel_id]
                         self.whole_steps |= count == 1 and topic == "meta" and b"run" in record.data[:8]
+
                         if reason := unreadable(topic, record):
                             self._note(f"{self.path} is damaged: {reason}. It was left out, the rest was used")
                             continue
+
                         yield topic, record
             except UNREADABLE as error:
                 self.cut_off = isinstance(error, EndOfFile)

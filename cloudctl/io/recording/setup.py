@@ -41,6 +41,7 @@ def setup_of(run: RecordedRun, *, with_added: bool = True) -> tuple[EngineConfig
         raise RecordingError(
             f"{run.path} holds no run that can be replayed. {run.fault or 'Record one with [record] path = ...'}"
         )
+
     return config, codes
 
 

@@ -78,6 +78,7 @@ class Recorder:
 
         # by the stopwatch, ns
         self._opened = self._last_write = self._last_tidy = -TIDY_INTERVAL
+
         try:
             self._open()
         except OSError as error:
@@ -87,6 +88,7 @@ class Recorder:
                     "or give the node's user the right to write there"
                 ) from None
             self._fail(error)
+
         self.first = self.path
 
     # --- messages in ---
@@ -107,6 +109,7 @@ class Recorder:
             self._preamble = [meta for meta in self._preamble if meta.intersection != intersection]
         elif name == "neighbour":
             self._preamble = [meta for meta in self._preamble if (meta.name, meta.intersection) != (name, intersection)]
+
         if name != "drop" and data:
             self._preamble.append(_Meta(name, data, intersection))
 
@@ -143,6 +146,7 @@ class Recorder:
             return None
         if body is raw.body:
             return f"in/{raw.kind}", self._encode((raw.sender, body))
+
         return f"in/{raw.kind}", self._encode((raw.sender, body, len(raw.body)))
 
     def _write_full_chunk(self) -> None:
@@ -160,6 +164,7 @@ class Recorder:
         self._write()
 
         now = stopwatch()
+
         if now - self._last_tidy >= TIDY_INTERVAL:
             self._last_tidy = now
             self._tidy()
@@ -182,12 +187,15 @@ class Recorder:
 
         if self._gaps:
             self._close_gap()
+
         while self._waiting:
             self._lose(self._waiting.popleft())
+
         if self._lost.messages:
             self._notices.append(
                 f"recording: {self._lost.lost(self._disk_error)}: the node ended before there was room"
             )
+
         self._end_part()
 
     def _close_gap(self) -> None:
@@ -226,6 +234,7 @@ class Recorder:
         now = stopwatch()
         if self.failure is not None and now - self._last_write < RETRY_INTERVAL:
             return
+
         self._last_write = now
 
         try:
@@ -235,6 +244,7 @@ class Recorder:
         except OSError as error:
             self._fail(error)
             return
+
         if self._lost.messages:
             self._gaps.append(self._lost.lost(self._disk_error))
             self._lost = _Span()
@@ -243,14 +253,17 @@ class Recorder:
     def _append(self, chunk: Chunk) -> None:
         if self._file is None:
             self._open()
+
         assert self._file is not None
         self._file.append(chunk)
         if self._in_part.messages == 0:
             self._settle()
+
         self._in_part.add(chunk)
 
         is_full = self._file.size >= self.limits.part_bytes
         is_old = stopwatch() - self._opened >= self.limits.part_ns
+
         if is_full or is_old:
             self._end_part()
 
@@ -259,6 +272,7 @@ class Recorder:
         number = self._part_number + 1
         path, descriptor = create(self._base, self._begun, number)
         part = Part(run=self._run, part=number, begun=self._begun, opened=self._clock.now(), lost=tuple(self._gaps))
+
         try:
             file = McapFile(descriptor)
             # the part's own description is a chunk of its own: it can be read without the preamble
@@ -292,6 +306,7 @@ class Recorder:
             elif not self._lost.messages:
                 notice += "; nothing was lost"
             self._notices.append(notice)
+
         self.failure = None
         self._gaps = []
 
@@ -307,6 +322,7 @@ class Recorder:
     def _fail(self, error: OSError) -> None:
         self._disk_error = error.strerror or type(error).__name__
         self._metrics.count("record.failed")
+
         self.failure = (
             f"recording to {self.path} has stopped: {self._disk_error}. The node goes on, and keeps "
             f"{MAX_WAITING // MiB} MiB of messages until there is room. "
@@ -319,6 +335,7 @@ class Recorder:
             with contextlib.suppress(OSError):
                 self.path.unlink()
             self._part_number -= 1
+
         self._end_part()
 
     def _check_removal(self) -> None:
@@ -326,10 +343,12 @@ class Recorder:
         anyone."""
         if self._file is None:
             return
+
         try:
             is_removed = os.fstat(self._descriptor).st_nlink == 0
         except OSError:
             is_removed = True
+
         if not is_removed:
             return
 
@@ -337,6 +356,7 @@ class Recorder:
         if self._in_part.messages:
             self._gaps.append(self._in_part.lost(removal))
             self._metrics.count("record.lost", "", self._in_part.messages)
+
         self._notices.append(f"recording {removal}")
         self._end_part()
         try:

@@ -27,6 +27,7 @@ def examine(node_file: Path | None = None, vehicle: Path | None = None) -> Itera
     yield from clock_findings()
     if node_file is None:
         return
+
     try:
         config = load(node_file)
     except (CloudctlError, OSError) as error:
@@ -37,6 +38,7 @@ def examine(node_file: Path | None = None, vehicle: Path | None = None) -> Itera
     yield Finding(f"{node_file}", Status.OK, "can be used", "must be a configuration that can be used")
     folder = node_file.resolve().parent
     is_running = is_running_from(node_file)
+
     checks = {
         "digital codes": lambda: iter([codes_finding(config)]),
         "file handles": lambda: limit_findings(config),
@@ -64,14 +66,17 @@ def _running(config: NodeConfig) -> Iterator[Finding]:
     if config.http.bind is None:
         yield Finding("the node", Status.OK, "runs", "may run: its ports are its own")
         return
+
     rule = "must be ready"
     try:
         report = ask(config, "/ready").report
     except ProbeError as error:
         yield Finding("the node", Status.FAIL, str(error), rule, "see its log")
         return
+
     unmet = [check for check in report.get("checks", ()) if not check["ok"]]
     if not unmet:
         yield Finding("the node", Status.OK, "runs, and is ready", rule)
+
     for check in unmet:
         yield Finding("the node", Status.FAIL, f"runs, and is not ready: {check['name']}", rule, check["remedy"])

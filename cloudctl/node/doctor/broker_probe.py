@@ -64,6 +64,7 @@ def broker_findings(config: NodeConfig, folder: Path, is_running: bool, vehicle:
     if section.open:
         rule = "a closed broker: TLS, a certificate for each, an ACL"
         yield Finding("broker", Status.WARN, "open to anyone", rule, "cloudctl init FOLDER makes a closed one")
+
     if not section.embedded and is_running:
         value, rule = (
             "not tried: a node runs with its name",
@@ -80,6 +81,7 @@ def broker_findings(config: NodeConfig, folder: Path, is_running: bool, vehicle:
             vehicle = vehicle or next(
                 iter(sorted(path.parent for path in folder.glob(f"vehicles/*/{VEHICLE_FILE}"))), None
             )
+
         tried = Tried(section, *_vehicle(section, vehicle))
         yield from asyncio.run(_try(tried))
     except (BrokerError, CloudctlError) as error:
@@ -112,6 +114,7 @@ async def _try(tried: Tried) -> list[Finding]:
     tls = "TLS" if tried.node.tls_ca else "in clear"
     found = [Finding("broker", Status.OK, f"{where} accepts the node, {tls}", "must accept the node")]
     probe = f"doctor-{secrets.token_hex(4)}"
+
     try:
         found.append(await _node_rights(node, probe))
         if tried.vehicle is not None:
@@ -122,6 +125,7 @@ async def _try(tried: Tried) -> list[Finding]:
             found.append(Finding("broker, a vehicle's rights", Status.WARN, "not tried", rule, remedy))
     finally:
         await node.connection.close()
+
     return found
 
 
@@ -132,6 +136,7 @@ async def _node_rights(node: Client, probe: str) -> Finding:
     node.connection.subscribe(MqttTopics.vehicle("+", "state"))
     node.connection.subscribe(MqttTopics.vehicle("+", "hello"))
     came = await node.wait_for(topic, 1, lambda: node.connection.publish(topic, b"{}"))
+
     return finding(
         "broker, the node's rights",
         came,
@@ -146,6 +151,7 @@ async def _vehicle_rights(node: Client, tried: Tried, probe: str) -> list[Findin
     assert tried.vehicle is not None
     name, remedy = tried.vehicle_name, "correct the broker's ACL: docs/security.md, another broker"
     vehicle = Client(tried.vehicle, name)
+
     try:
         await vehicle.connection.open()
     except (OSError, TimeoutError, ssl.SSLError) as error:
@@ -175,6 +181,7 @@ async def _vehicle_rights(node: Client, tried: Tried, probe: str) -> list[Findin
     spies, forges = foreign in vehicle.topics, forged in node.topics
     read_value = "reads another's advisories" if spies else "its own only" if reads else f"nothing of {public} comes"
     write_value = "publishes as another" if forges else "as itself only" if publishes else f"nothing on {own} arrives"
+
     return [
         finding("broker, what a vehicle reads", reads and not spies, read_value, "what is for it or for all", remedy),
         finding("broker, what a vehicle publishes", publishes and not forges, write_value, "as itself only", remedy),

@@ -15,9 +15,11 @@ def city_findings(config: NodeConfig) -> Iterator[Finding]:
     most of them answer."""
     if not config.city.etcd:
         return
+
     servers = asyncio.run(etcd_servers(config.city))
     away = [server for server in servers if not server.version]
     has_quorum = 2 * len(away) < len(servers)
+
     for server in servers:
         name = f"etcd at {server.address}"
         if server.trouble is None:

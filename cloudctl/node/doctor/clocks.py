@@ -42,12 +42,14 @@ def clock_findings() -> Iterator[Finding]:
 def _kernel() -> Iterator[Finding]:
     if not sys.platform.startswith("linux"):
         return
+
     timex = _Timex()
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
     if state < 0:
         value = f"cannot be read: {os.strerror(ctypes.get_errno())}"
         yield Finding("clock", Status.WARN, value, "must be kept by NTP or PTP", REMEDY)
         return
+
     kept = state != TIME_ERROR and not timex.status & STA_UNSYNC
     value = f"kept, at most {timex.maxerror / 1e6:.3f} s off" if kept else "not kept by anything"
     yield finding("clock", kept, value, "must be kept by NTP or PTP", REMEDY, Status.WARN)
@@ -57,6 +59,7 @@ def _chrony() -> Iterator[Finding]:
     text = _said("chronyc", "-c", "tracking")
     if text is None:
         return
+
     fields = text.split(",")
     try:
         offset, leap = float(fields[4]), fields[13].strip()
@@ -64,6 +67,7 @@ def _chrony() -> Iterator[Finding]:
         rule = "chronyc tracking must answer"
         yield Finding("clock, by chrony", Status.WARN, text[:60] or "no answer", rule, "systemctl start chrony")
         return
+
     good = abs(offset) <= MAX_OFFSET and leap != "Not synchronised"
     value = f"{offset:+.6f} s, {leap.lower()}"
     yield finding("clock, by chrony", good, value, f"at most {MAX_OFFSET} s off, synchronised", "see chronyc sources")
@@ -80,6 +84,7 @@ def _precision_time() -> Iterator[Finding]:
     """Yield how far PTP says to be from its master, where there is a PTP clock and pmc to ask."""
     if not list(Path("/dev").glob("ptp*")):
         return
+
     text = _said("pmc", "-u", "-b", "0", "GET CURRENT_DATA_SET")
     offsets = [line.split()[1] for line in (text or "").splitlines() if line.split()[:1] == ["offsetFromMaster"]]
     if offsets:
@@ -93,8 +98,10 @@ def _said(program: str, *words: str) -> str | None:
     path = shutil.which(program)
     if path is None:
         return None
+
     try:
         done = subprocess.run([path, *words], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
+
     return done.stdout.strip() if done.returncode == 0 else None

@@ -44,6 +44,7 @@ def key_findings(config: NodeConfig) -> Iterator[Finding]:
     """Yield whether the node's secret key, by which gateways know it, can be read, and is the one they were given."""
     if config.node.key is None or not config.node.curve:
         return
+
     rule, remedy = (
         "must be a secret key of CURVE",
         "take it from a backup; another key needs a new .pub at each gateway",
@@ -55,6 +56,7 @@ def key_findings(config: NodeConfig) -> Iterator[Finding]:
     except (CloudctlError, OSError) as error:
         yield Finding("key of the node", Status.FAIL, str(error), rule, remedy)
         return
+
     yield finding("key of the node", bool(keys.secret), f"{file}", rule, remedy)
     if published.public != keys.public:
         value = f"{file.with_suffix('.pub')} is not the public part of {file}"
@@ -67,6 +69,7 @@ def limit_findings(config: NodeConfig) -> Iterator[Finding]:
     vehicles = EXPECTED_VEHICLES if config.broker.embedded else 0
     needed = OWN_FILES + len(config.gateway) + (MAX_CONNECTIONS if config.http.bind else 0) + vehicles
     unlimited = soft == resource.RLIM_INFINITY
+
     yield finding(
         "file handles",
         unlimited or soft >= needed,
@@ -82,11 +85,13 @@ def disk_findings(config: NodeConfig) -> Iterator[Finding]:
     record = config.record
     if record.path is None:
         return
+
     folder = Path(record.path).parent
     pattern = f"{Path(record.path).stem}*.mcap"
     used = sum(file.stat().st_size for file in folder.glob(pattern)) / 1e9 if folder.exists() else 0.0
     wanted = record.keep_mb * MB - used if record.keep_mb is not None else 2 * record.part_mb * MB
     yield disk_finding(f"disk for recordings, {folder}", folder, max(wanted, MIN_FREE))
+
     if record.keep_mb is None and record.keep_days is None:
         rule = "old recordings are deleted beyond a limit, or the disk fills up"
         yield Finding("limit of recordings", Status.WARN, "none", rule, "write [record] keep_mb or keep_days")
@@ -103,6 +108,7 @@ def port_findings(config: NodeConfig) -> Iterator[Finding]:
                 reason = ""
             except OSError as error:
                 reason = "in use" if error.errno == errno.EADDRINUSE else str(error.strerror)
+
         yield finding(
             f"port of {port.name}",
             not reason,
@@ -117,8 +123,10 @@ def ports_of(config: NodeConfig) -> list[Port]:
     addresses = [("gateways", config.node.bind.removeprefix("tcp://"))]
     if config.http.bind is not None:
         addresses.append(("HTTP", config.http.bind))
+
     if config.broker.embedded:
         addresses.append(("the broker", f"{config.broker.host}:{config.broker.port}"))
+
     ports = []
     for name, address in addresses:
         host, _, number = address.rpartition(":")
@@ -126,6 +134,7 @@ def ports_of(config: NodeConfig) -> list[Port]:
             ports.append(
                 Port(name, {"*": "0.0.0.0", "": "127.0.0.1"}.get(host.strip("[]"), host.strip("[]")), int(number))
             )
+
     return ports
 
 
@@ -138,10 +147,12 @@ def certificate_findings(config: NodeConfig, folder: Path) -> Iterator[Finding]:
         ("broker", broker.server_cert),
         ("HTTP", http.tls_cert),
     ]
+
     files = [(name, Path(file)) for name, file in named if file is not None]
     files += [(f"vehicle {file.parent.name}", file) for file in sorted(folder.glob("vehicles/*/vehicle.pem"))]
 
     now = datetime.now(UTC)
+
     for name, file in files:
         remedy = f"have its authority issue another {file}, then: cloudctl reload"
         try:
@@ -150,6 +161,7 @@ def certificate_findings(config: NodeConfig, folder: Path) -> Iterator[Finding]:
             value = f"{file} cannot be read: {getattr(error, 'strerror', None) or error}"
             yield Finding(f"certificate of {name}", Status.FAIL, value, "must be a PEM certificate", remedy)
             continue
+
         status = Status.FAIL if end <= now else Status.WARN if end - now < FAR_OFF else Status.OK
         value, rule = f"ends {end:%Y-%m-%d}", f"must not end within {FAR_OFF.days} days"
         yield Finding(f"certificate of {name}", status, value, rule, remedy if status is not Status.OK else "")

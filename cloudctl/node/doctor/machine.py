@@ -27,6 +27,7 @@ def machine_findings() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield finding("Python", sys.version_info >= (3, 11), version, "3.11 or newer", "install Python 3.11 or newer")
     built = importlib.util.find_spec("cloudctl._core") is not None
+
     yield finding(
         "compiled core",
         built,
@@ -35,6 +36,7 @@ def machine_findings() -> Iterator[Finding]:
         "pip install --editable . (needs a C compiler)",
     )
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+
     yield finding(
         "C compiler",
         compiler is not None,
@@ -45,10 +47,13 @@ def machine_findings() -> Iterator[Finding]:
     )
     for name in NEEDED:
         yield _package(name, "needed", f"pip install {name}", Status.FAIL)
+
     for name, extra in EXTRAS.items():
         yield _package(name, f"for the extra {extra}", f"pip install 'cloudctl[{extra}]'", Status.WARN)
+
     for name in SIMULATION:
         yield _package(name, "for simulation", "pip install 'cloudctl[sim]'", Status.WARN)
+
     program = mosquitto()
     yield finding(
         "MQTT broker",
@@ -58,6 +63,7 @@ def machine_findings() -> Iterator[Finding]:
         "apt-get install mosquitto",
         Status.WARN,
     )
+
     yield from _hardware()
     for folder in (os.getcwd(), os.environ.get("TMPDIR", "/tmp")):
         yield disk_finding(f"disk at {folder}", Path(folder), MIN_FREE)
@@ -67,9 +73,11 @@ def disk_finding(name: str, folder: Path, min_free: float) -> Finding:
     """Return whether a folder (or the nearest above it that exists) can be written to and has `min_free` GB."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
+
     free = shutil.disk_usage(folder).free / 1e9
     writable = os.access(folder, os.W_OK)
     value = f"{free:.1f} GB free" if writable else "not to be written to"
+
     return finding(
         name,
         free >= min_free and writable,
@@ -85,6 +93,7 @@ def _hardware() -> Iterator[Finding]:
     yield finding("cores", cores >= 2, str(cores), rule, "give it a second core", Status.WARN)
 
     features = _lines(CPU_INFO, ("flags", "Features"))
+
     if features:
         known = [name for name in FAST_FEATURES if name in features[0].split()]
         yield finding(
@@ -95,11 +104,13 @@ def _hardware() -> Iterator[Finding]:
             "take a processor of the last ten years, or a virtual machine that shows its features",
             Status.WARN,
         )
+
     memory = _lines(MEMORY_INFO, ("MemAvailable",))
     if memory:
         available = int(memory[0].split()[0]) * 1024 / 1e9
         rule, remedy = f"at least {MIN_MEMORY:.1f} GB available", "end other programs, or add memory"
         yield finding("memory", available >= MIN_MEMORY, f"{available:.1f} GB available", rule, remedy, Status.WARN)
+
     if CLOCK_SOURCE.exists():
         source = CLOCK_SOURCE.read_text().strip()
         yield finding(

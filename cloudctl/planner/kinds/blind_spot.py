@@ -62,14 +62,17 @@ def hides(x: float, y: float, to_x: float, to_y: float, track: Any) -> bool:
     x0, y0 = c * (x - track["x"]) + s * (y - track["y"]), c * (y - track["y"]) - s * (x - track["x"])
     x1, y1 = c * (to_x - track["x"]) + s * (to_y - track["y"]), c * (to_y - track["y"]) - s * (to_x - track["x"])
     low, high = 0.0, 1.0
+
     for a, b, half in ((x0, x1, 0.5 * track["length"]), (y0, y1, 0.5 * track["width"])):
         d = b - a
         if abs(d) < 1e-9:
             if abs(a) > half:
                 return False
             continue
+
         first, last = (-half - a) / d, (half - a) / d
         low, high = max(low, min(first, last)), min(high, max(first, last))
+
     return bool(low < high)
 
 
@@ -93,9 +96,11 @@ def _list_moving(
         is_held[i] = _is_held(to_stop[i], movement[i, 0], conn_group, is_passable)
         moves = track["vx"] ** 2 + track["vy"] ** 2 >= MIN_HIDDEN_SPEED**2
         is_sure = track["existence"] >= MIN_EXISTENCE and track["status"] == SEEN_LATELY
+
         if moves and is_sure and track["class"] != STATIC and not is_held[i]:
             others[n] = i
             n += 1
+
     return n
 
 
@@ -112,14 +117,18 @@ def _meeting(
         t = (step + 1) * STEP
         if t >= limit or (is_held and speed * t > line):
             return False
+
         dx, dy = xy[i, step, 0] - xy[j, step, 0], xy[i, step, 1] - xy[j, step, 1]
         squared = dx * dx + dy * dy
         if squared > reach * reach:
             continue
+
         sigma = sqrt(var[i, step, 0] + var[j, step, 0])
         likely = 0.5 + 0.5 * erf((reach - sqrt(squared)) / (sqrt(2.0) * max(sigma, 0.1)))
         meeting[0], meeting[1] = t, likely * tracks[j]["existence"]
+
         return True
+
     return False
 
 
@@ -140,9 +149,11 @@ def list_hidden(
     rows, tracks, path, to_stop, n_sightings = connected.rows, users.tracks, users.path, users.to_stop, 0
     if len(path) < 3:
         return 0
+
     is_passable = np.empty(len(state), np.bool_)
     for group in range(len(state)):
         is_passable[group] = IS_PASSABLE[state[group]]
+
     order, has_path = _rows_by_x(tracks), np.zeros(len(path), np.bool_)
     others, is_held = np.empty(len(order), np.int64), np.empty(len(order), np.bool_)
     n = _list_moving(
@@ -158,29 +169,35 @@ def list_hidden(
         i = rows[k]
         track = tracks[i]
         speed = sqrt(track["vx"] ** 2 + track["vy"] ** 2)
+
         if speed < MIN_SPEED or path[i] < 0:
             continue
+
         front_x = track["x"] + 0.5 * track["length"] * track["vx"] / speed
         front_y = track["y"] + 0.5 * track["length"] * track["vy"] / speed
 
         soonest, sighting = STEP * STEPS + 1.0, sightings[n_sightings]
         begin = np.searchsorted(sorted_x, track["x"] - RANGE)
+
         for o in range(np.searchsorted(other_x, track["x"] - RANGE), n):
             dx, dy = other_x[o] - track["x"], other_y[o] - track["y"]
             if dx > RANGE:
                 break
             if abs(dy) > RANGE or dx * track["vx"] + dy * track["vy"] <= 0.0 or other_path[o] == path[i]:
                 continue  # far, behind, or on the same path
+
             pace = sqrt(other_vx[o] ** 2 + other_vy[o] ** 2)
             if abs(other_vx[o] * track["vx"] + other_vy[o] * track["vy"]) > ALONG_COSINE * pace * speed:
                 continue
             if dx * dx + dy * dy > ((speed + pace) * STEP * STEPS + 10.0) ** 2:
                 continue  # too far to meet within the prediction
+
             j = others[o]
             for each in (i, j):
                 if not has_path[each]:
                     predict_path_in(each, users, code, prediction)
                     has_path[each] = True
+
             is_met = _meeting(
                 i, j, is_held[i], to_stop[i], speed, soonest, tracks, prediction.xy, prediction.var, meeting
             )
@@ -189,7 +206,9 @@ def list_hidden(
                 sighting["vehicle"], sighting["hidden"], sighting["when"], sighting["chance"] = (
                     k, j, meeting[0], meeting[1]
                 )  # fmt: skip
+
         n_sightings += soonest <= STEP * STEPS
+
     return n_sightings
 
 
@@ -206,6 +225,7 @@ def _is_behind_another(i: int, j: int, x: float, y: float, tracks: Any, order: A
             continue
         if hides(x, y, tracks[j]["x"], tracks[j]["y"], tracks[k]):
             return True
+
     return False
 
 
@@ -218,6 +238,7 @@ def _warning(world: World, sighting: Sighting) -> Candidate:
     k, hidden, when, chance = sighting
     row, tracks = int(world.rows[k]), world.tracks
     distance = float(np.hypot(tracks["x"][hidden] - tracks["x"][row], tracks["y"][hidden] - tracks["y"][row]))
+
     return Candidate(
         kind=KIND,
         target=vehicle_target(world.vehicles[k].id),

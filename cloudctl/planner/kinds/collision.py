@@ -93,6 +93,7 @@ def _list_entering(
         is_inside = path[i] >= n_lanes
         if not RIDES[user_class[i]] or not ((is_inside and to_stop[i] < 0.0) or 0.0 < to_stop[i] < APPROACH_RANGE):
             continue
+
         along[i] = s[i] if is_inside else -to_stop[i] - 0.5 * length[i]
         for m in range(ways):
             k = movement[i, m]
@@ -100,6 +101,7 @@ def _list_entering(
                 continue
             after[i * ways + m], head[k] = head[k], i * ways + m
             n += 1
+
     return n
 
 
@@ -131,6 +133,7 @@ def _both_cross(a: Any, b: Any, path: int, along: float, start: Any, xy: Any, ar
         miss = abs((spot[0] - track["x"]) * vy - (spot[1] - track["y"]) * vx)  # m, times the speed
         if not FOLLOWS_LANE[track["class"]] and not miss < MAX_MISS * sqrt(vx * vx + vy * vy):
             return False
+
     return True
 
 
@@ -148,6 +151,7 @@ def _list_pairs(
             b_conn = conf_other[c]
             if conf_type[c] == DIVERGE or b_conn < a_conn or head[b_conn] < 0:
                 continue
+
             a_way = head[a_conn]
             while a_way >= 0:
                 a = a_way // ways
@@ -156,12 +160,14 @@ def _list_pairs(
                 window(a_distance, length, max(speed[a], 0.0), accel[a], conn_speed[a_conn], a_window)
 
                 b_way = head[b_conn]
+
                 while b_way >= 0 and a_window[1] > 0.0:
                     b = b_way // ways
                     length = tracks[b]["length"]
                     b_distance = conf_s_other[c] - along[b] - 0.5 * length
                     window(b_distance, length, max(speed[b], 0.0), accel[b], conn_speed[b_conn], b_window)
                     ttc = max(a_window[0], b_window[0])
+
                     if b != a and b_window[1] > 0.0 and ttc < MAX_TTC:
                         pet = ttc - min(a_window[1], b_window[1])
                         sigma = sqrt(
@@ -171,14 +177,18 @@ def _list_pairs(
                         meets = 0.5 + 0.5 * erf((MAX_PET - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
                         meets *= chance[a, a_way - a * ways] * chance[b, b_way - b * ways]
                         is_likely = meets >= MIN_CHANCE and n < len(pairs)
+
                         if is_likely and _both_cross(tracks[a], tracks[b], n_lanes + a_conn, conf_s[c], start, xy, arc):
                             pair = pairs[n]
                             pair["a"], pair["b"], pair["ttc"], pair["pet"] = a, b, max(ttc, 0.0), max(pet, 0.0)
                             pair["a_distance"], pair["b_distance"], pair["chance"] = a_distance, b_distance, meets
                             pair["a_yields"] = conf_gives[c]
                             n += 1
+
                     b_way = after[b_way]
+
                 a_way = after[a_way]
+
     return n
 
 
@@ -194,6 +204,7 @@ def screen(
         users.path, users.s, users.to_stop, users.tracks["length"], users.tracks["class"], prediction.movement, n_lanes,
         moves.group, state, along, head, after,
     )  # fmt: skip
+
     if entering < 2:
         return False
 
@@ -203,10 +214,12 @@ def screen(
         paths.s, conflicts.start, conflicts.other, conflicts.s, conflicts.s_other, conflicts.type, conflicts.gives,
         moves.speed, found,
     )  # fmt: skip
+
     warnings = np.empty(2 * count, WARNING)
     times = np.empty(count)
     for k in range(count):
         times[k] = found[k]["ttc"]
+
     count = _list_warnings(
         found, np.argsort(times, kind="mergesort"), users.tracks, users.speed, users.accel, following.leader,
         following.gap, warnings,
@@ -214,6 +227,7 @@ def screen(
     is_connected = False
     for k in range(count):
         is_connected |= connected.report[warnings[k]["own"]] >= 0
+
     return is_connected
 
 
@@ -228,6 +242,7 @@ def pairs(world: World, prediction: Prediction) -> NDArray[Any]:
     code, n, ways = world.code, len(world.tracks), prediction.movement.shape[1]
     if not code.n_conns:
         return np.zeros(0, PAIR)
+
     along, head, after = np.zeros(n), np.full(code.n_conns, -1, np.int64), np.full(n * ways, -1, np.int64)
     entering = _list_entering(
         world.path, world.s, world.to_stop, world.tracks["length"], world.tracks["class"], prediction.movement,
@@ -242,6 +257,7 @@ def pairs(world: World, prediction: Prediction) -> NDArray[Any]:
         code.path_xy, code.path_s, code.conf_start, code.conf_other, code.conf_s, code.conf_s_other, code.conf_type,
         code.conf_gives, code.conn_speed, found,
     )  # fmt: skip
+
     return found[:count]
 
 
@@ -270,6 +286,7 @@ def _list_warnings(
         own, other, own_distance, other_distance = pair["a"], pair["b"], pair["a_distance"], pair["b_distance"]
         if not pair["a_yields"]:
             own, other, own_distance, other_distance = other, own, other_distance, own_distance
+
         if own_distance < -IN_THE_WAY and speed[own] < MIN_SPEED:
             own, other, own_distance, other_distance = (
                 other,
@@ -284,24 +301,29 @@ def _list_warnings(
             continue
         if other_distance > -IN_THE_WAY and is_waiting(other, other_distance - CLEARANCE, speed, accel, leader, gap):
             continue
+
         has_first[own] = True
 
         is_late = brakes_too_late(speed[own], distance, -accel[own], LATE_BRAKING, BRAKING_SHARE)
         is_soon = (
             pair["ttc"] < YIELDING_TTC and FOLLOWS_LANE[tracks[own]["class"]] and FOLLOWS_LANE[tracks[other]["class"]]
         )
+
         if not is_late:
             if not is_soon or not _approach_each_other(own, other, speed):
                 continue
             if not brakes_too_late(speed[own], distance, -accel[own], NOTICEABLE_BRAKING, BRAKING_SHARE):
                 continue
+
         warning = warnings[n]
         warning["own"], warning["other"], warning["pair"], warning["yields"] = own, other, k, True
         n += 1
+
         if is_late:
             warning = warnings[n]
             warning["own"], warning["other"], warning["pair"], warning["yields"] = other, own, k, False
             n += 1
+
     return n
 
 
@@ -312,6 +334,7 @@ def _warnings(world: World, pairs: NDArray[Any], following: Following) -> list[C
 
     # The first warning of each connected vehicle.
     candidates: dict[str, Candidate] = {}
+
     for warning in (_Warning(*row) for row in warnings[:n].tolist()):
         report = int(world.report[warning.own])
         if report < 0:
@@ -319,12 +342,14 @@ def _warnings(world: World, pairs: NDArray[Any], following: Following) -> list[C
         target = vehicle_target(world.vehicles[report].id)
         if target not in candidates:
             candidates[target] = _candidate(world, target, warning, pairs[warning.pair])
+
     return list(candidates.values())
 
 
 def _candidate(world: World, target: str, warning: _Warning, pair: Any) -> Candidate:
     ttc, existence, ids = float(pair["ttc"]), world.tracks["existence"], world.tracks["id"]
     severity = severity_of(ttc)
+
     return Candidate(
         kind=KIND,
         target=target,

@@ -68,6 +68,7 @@ def _arrival(distance: float, to_line: float, speed: float, accel: float, top_sp
         return arrival(distance, speed, accel, top_speed)
     if to_line <= 0.0:
         return distance / top_speed
+
     slowing = 2.0 / (speed + top_speed)  # s/m of a steady deceleration up to the line
     return to_line * slowing + (distance - to_line) / top_speed if distance > to_line else distance * slowing
 
@@ -95,11 +96,13 @@ def _meet(
     for c in range(conf_start[v_conn], conf_start[v_conn + 1]):
         if conf_other[c] != r_conn or conf_type[c] == DIVERGE:
             continue
+
         v_far, r_far = to_stop[v] + conf_s[c], to_stop[r] + conf_s_other[c]
         v_length, r_length = tracks[v]["length"], tracks[r]["length"]
         v_speed, r_speed = max(speed[v], 0.0), max(speed[r], 0.0)
         _window(v_far, v_length, to_stop[v], v_speed, accel[v], conn_speed[v_conn], turn[v_conn] != STRAIGHT, v_window)
         _window(r_far, r_length, to_stop[r], r_speed, accel[r], conn_speed[r_conn], turn[r_conn] != STRAIGHT, r_window)
+
         if v_window[1] <= 0.0 or r_window[0] < MIN_TIME or max(v_window[0], r_window[0]) > HORIZON:
             continue
 
@@ -107,6 +110,7 @@ def _meet(
         stop_distance = max(r_far - CLEARANCE, 0.5)
         needed = speed[r] * speed[r] / (2.0 * stop_distance)
         is_braking = -accel[r] > max(BRAKING_SHARE * needed, MIN_BRAKING)
+
         if is_waiting(r, stop_distance, speed, accel, leader, gap) or is_braking:
             continue
 
@@ -116,6 +120,7 @@ def _meet(
         )
         max_pet = MAX_PET_FIRST if r_window[0] < v_window[0] else MAX_PET
         chance = 0.5 + 0.5 * erf((max_pet - pet) / (sqrt(2.0) * max(sigma, 1e-3)))
+
         if chance > meeting[0]:
             meeting[0], meeting[1] = chance, max(v_window[0], 0.0)
 
@@ -134,10 +139,12 @@ def _conflict(
             v_conn, r_conn = movement[v, a], movement[r, b]
             if v_conn < 0 or r_conn < 0:
                 continue
+
             group = conn_group[r_conn]
             is_held = to_stop[r] > 0.0 and group >= 0 and IS_RED[state[group]]
             if is_held or (group >= 0 and group == conn_group[v_conn]):
                 continue
+
             _meet(
                 v, v_conn, r, r_conn, tracks, to_stop, speed, accel, leader, gap, conf_start, conf_other, conf_s,
                 conf_s_other, conf_type, conn_speed, turn, meeting,
@@ -159,11 +166,13 @@ def _list_concerned(
     for r in rows:
         if speed[r] < MIN_SPEED:
             continue
+
         best = 0.0
         for v in violators:
             if r == v:
                 best = 0.0  # a violator itself is warned as one
                 break
+
             _conflict(
                 v, r, tracks, to_stop, speed, accel, movement, chance, leader, gap, state, conn_group,
                 conf_start, conf_other, conf_s, conf_s_other, conf_type, conn_speed, turn, meeting, conflict,
@@ -172,8 +181,10 @@ def _list_concerned(
                 best = conflict[0]
                 crossings[n]["violator"], crossings[n]["own"] = v, r
                 crossings[n]["time"], crossings[n]["chance"] = conflict[1], conflict[0]
+
         if best > 0.0:
             n += 1
+
     return n
 
 
@@ -185,6 +196,7 @@ def screen(
     """Return whether a connected vehicle is to be warned of one of `violators`."""
     moves, conflicts = moves_at(code), conflicts_at(code)
     crossings = np.empty(len(connected.rows), CROSSING)
+
     n = _list_concerned(
         violators, connected.rows, users.tracks, users.to_stop, users.speed, users.accel, prediction.movement,
         prediction.chance, following.leader, following.gap, state, moves.group, conflicts.start, conflicts.other,
@@ -198,6 +210,7 @@ def plan(world: World, violators: list[int], prediction: Prediction, following: 
     code, crossings = world.code, np.empty(len(world.rows), CROSSING)
     if not violators or not len(crossings):
         return []
+
     n = _list_concerned(
         np.array(violators, np.int64), world.rows, world.tracks, world.to_stop, world.speed, world.accel,
         prediction.movement, prediction.chance, following.leader, following.gap, world.signals.state,
@@ -211,6 +224,7 @@ def _warning(world: World, crossing: _Crossing) -> Candidate:
     existence, ids = world.tracks["existence"], world.tracks["id"]
     violator, own = crossing.violator, crossing.own
     distance = float(world.to_stop[violator])
+
     return Candidate(
         kind=KIND,
         target=vehicle_target(world.vehicles[int(world.report[own])].id),

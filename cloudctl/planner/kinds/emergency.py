@@ -28,12 +28,14 @@ def plan(world: World) -> list[Candidate]:
     candidates: dict[str, Candidate] = {}
     if all(vehicle.state.kind != EMERGENCY for vehicle in world.vehicles):
         return []
+
     for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
         is_on_way = float(world.to_stop[row]) > 0.0 and float(world.speed[row]) >= MIN_SPEED
         if vehicle.state.kind != EMERGENCY or not is_on_way or contradicted(world, row, EMERGENCY, vehicle.proven):
             continue
         for candidate in _warnings(world, row):
             candidates.setdefault(candidate.target, candidate)
+
     return list(candidates.values())
 
 
@@ -42,6 +44,7 @@ def _warnings(world: World, emergency_row: int) -> list[Candidate]:
     distance, speed = float(world.to_stop[emergency_row]), float(world.speed[emergency_row])
     road = _road(world, emergency_row)
     candidates = []
+
     for vehicle, row in zip(world.vehicles, world.rows.tolist(), strict=True):
         own_distance = float(world.to_stop[row])
         if row == emergency_row or vehicle.state.kind == EMERGENCY or not own_distance > 0.0:
@@ -54,6 +57,7 @@ def _warnings(world: World, emergency_row: int) -> list[Candidate]:
             reason = REASON_ENTERING
         else:
             continue
+
         candidates.append(
             Candidate(
                 kind=KIND,
@@ -67,6 +71,7 @@ def _warnings(world: World, emergency_row: int) -> list[Candidate]:
                 behaviour=GIVE_WAY,
             )
         )
+
     return candidates
 
 

@@ -67,6 +67,7 @@ def _list_late(
             continue
         if tracks[i]["status"] != SEEN_LATELY or tracks[j]["status"] != SEEN_LATELY:
             continue
+
         is_aligned = speed[i] > MIN_ALIGNMENT * sqrt(tracks[i]["vx"] ** 2 + tracks[i]["vy"] ** 2)
         if not is_aligned or lateral[i] > MAX_LATERAL or lateral[j] > MAX_LATERAL:
             continue
@@ -75,6 +76,7 @@ def _list_late(
         if deceleration > LATE_BRAKING and -accel[i] < deceleration / BRAKING_DIVISOR:
             late[n] = k
             n += 1
+
     return n
 
 
@@ -98,6 +100,7 @@ def plan(world: World, following: Following) -> list[Candidate]:
     )  # fmt: skip
 
     candidates: dict[str, Candidate] = {}
+
     for k in late[:n].tolist():
         row = int(world.rows[k])
         leader = int(following.leader[row])
@@ -109,6 +112,7 @@ def plan(world: World, following: Following) -> list[Candidate]:
         vehicle = world.vehicles[hidden.vehicle].id
         if vehicle not in candidates and world.connection[world.rows[hidden.vehicle]] >= 0:
             candidates[vehicle] = _hidden(world, hidden)
+
     return list(candidates.values())
 
 
@@ -125,29 +129,35 @@ def _hidden_braking(world: World, following: Following) -> list[HiddenBraking]:
     brakes_hard = world.accel < -HARD_BRAKING
     if not brakes_hard.any():
         return []
+
     is_sure = (tracks["status"] == SEEN_LATELY) & (tracks["existence"] >= MIN_EXISTENCE)
     brakes_hard &= is_sure & IS_MOTOR_VEHICLE[tracks["class"]]
 
     found = []
+
     for k, row in enumerate(world.rows.tolist()):
         here, distance, speed = row, 0.0, float(world.speed[row])
         for hop in range(MAX_HIDDEN):
             distance += float(following.gap[here])
             if hop:
                 distance += float(tracks["length"][here])
+
             here = int(following.leader[here])
             if here < 0 or distance > HIDDEN_RANGE:
                 break
+
             # The leader itself is not hidden.
             if hop and brakes_hard[here] and speed > MIN_SPEED and needed(speed, distance, 0.0, 0.0) > MIN_NEEDED:
                 found.append(HiddenBraking(k, here, distance))
                 break
+
     return found
 
 
 def _closing(world: World, k: int, leader: int, gap: float) -> Candidate:
     speed, leader_speed = float(world.speed[int(world.rows[k])]), max(float(world.speed[leader]), 0.0)
     closing = max(speed - leader_speed, MIN_CLOSING_SPEED)
+
     return _candidate(
         world,
         k,

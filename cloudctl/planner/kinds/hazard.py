@@ -61,11 +61,14 @@ def _list_approaching(
                     lane_stop_s, path_length,
                 )  # fmt: skip
                 distance = 0.0 if end + length[row] > 0.0 else -1.0
+
             if 0.0 <= distance < nearest:
                 nearest, nearest_stretch = distance, m
+
         if nearest_stretch >= 0:
             approaching[n, 0], approaching[n, 1], ahead[n] = k, nearest_stretch, nearest
             n += 1
+
     return n
 
 
@@ -74,12 +77,14 @@ def plan(world: World) -> list[Candidate]:
     code = world.code
     if not world.hazards or not world.vehicles:
         return []
+
     present = [(hazard, covered(code, hazard)) for hazard in world.hazards if hazard.start <= world.t < hazard.end]
     nearest: dict[int, Nearest] = {}  # by connected vehicle
     for hazard, coverage in present:
         for k, found in _approaching(world, hazard, coverage):
             if k not in nearest or found.rank < nearest[k].rank:
                 nearest[k] = found
+
     if not nearest:
         return []
 
@@ -87,6 +92,7 @@ def plan(world: World) -> list[Candidate]:
     for hazard, coverage in present:
         if hazard.kind in CLOSING:
             is_free &= ~coverage.marked[: code.n_lanes]
+
     return [_warning(world, k, nearest[k], is_free) for k in sorted(nearest)]
 
 
@@ -98,6 +104,7 @@ def _approaching(world: World, hazard: Hazard, coverage: Coverage) -> list[tuple
         world.rows, coverage.stretches, world.path, world.s, world.tracks["length"], world.connection, world.to_stop,
         code.n_lanes, code.conn_from, code.conn_to, code.lane_stop_s, code.path_length, approaching, ahead,
     )  # fmt: skip
+
     return [
         (k, Nearest(hazard, int(coverage.stretches[stretch, 0]), distance))
         for (k, stretch), distance in zip(approaching[:count].tolist(), ahead[:count].tolist(), strict=True)
@@ -108,8 +115,10 @@ def _warning(world: World, k: int, nearest: Nearest, is_free: np.ndarray) -> Can
     hazard, path, ahead = nearest
     row = int(world.rows[k])
     behaviour = None
+
     if hazard.kind in CLOSING and world.path[row] == path:
         behaviour = lanes.change(world, row, is_free & open_lanes(world, k))
+
     return Candidate(
         kind=KIND,
         target=vehicle_target(world.vehicles[k].id),

@@ -43,6 +43,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     code = world.code
     if not code.n_conns or not len(world.vehicles):
         return []
+
     tails = _tails(world)
     if not tails:
         return []
@@ -51,13 +52,16 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     for k, row in enumerate(world.rows.tolist()):
         if not _may_enter(world, row):
             continue
+
         exit_lane = int(code.conn_to[int(world.connection[row])])
         tail = tails.get(exit_lane)
         if tail is None:
             continue
+
         free = tail.free - _taken(world, prediction, exit_lane, row)
         if free < float(world.tracks["length"][row]) + STANDING_GAP:
             candidates.append(_advice(world, k, exit_lane, free, tail.row))
+
     return candidates
 
 
@@ -72,16 +76,20 @@ def screen(users: Users, connected: Connected, state: Any, code: Any) -> bool:
         if is_standing and lanes.role[lane] != INGRESS:
             has_tail[lane] = True
             n += 1
+
     if n == 0:
         return False
+
     for i in connected.rows:
         movement = users.connection[i]
         if movement < 0 or not 0.0 < users.to_stop[i] < RANGE or not has_tail[moves.exit[movement]]:
             continue
+
         group = moves.group[movement]
         is_let_in = group < 0 or IS_GREEN[state[group]]
         if is_let_in and users.speed[i] * users.speed[i] <= 2.0 * MAX_BRAKING * users.to_stop[i]:
             return True
+
     return False
 
 
@@ -101,6 +109,7 @@ def _tails(world: World) -> dict[int, Tail]:
     tails: dict[int, Tail] = {}
     on_lane = (world.path >= 0) & (world.path < code.n_lanes)
     standing = on_lane & (world.speed < STANDING_SPEED) & (world.s < EXIT_RANGE)
+
     for row in standing.nonzero()[0].tolist():
         lane = int(world.path[row])
         if code.lane_role[lane] == INGRESS:
@@ -108,6 +117,7 @@ def _tails(world: World) -> dict[int, Tail]:
         free = float(world.s[row]) - 0.5 * float(world.tracks["length"][row])
         if lane not in tails or free < tails[lane].free:
             tails[lane] = Tail(free, row)
+
     return tails
 
 
@@ -123,6 +133,7 @@ def _taken(world: World, prediction: Prediction, lane: int, row: int) -> float:
 def _advice(world: World, k: int, exit_lane: int, free: float, blocker: int) -> Candidate:
     row, ids = int(world.rows[k]), world.tracks["id"]
     distance = float(world.to_stop[row])
+
     return Candidate(
         kind=KIND,
         target=vehicle_target(world.vehicles[k].id),

@@ -54,15 +54,19 @@ def _must_wait(
     """Return whether a vehicle must yield to one that has no place in the order yet, and would meet it."""
     if to_stop[rows[a]] <= 0.0:
         return False  # it is inside already
+
     for b in range(len(rows)):
         if b == a or is_placed[b]:
             continue
+
         c = conflict_between(movement[rows[a], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
         if c < 0 or not conf_yield[c]:
             continue
+
         own_time, other_time = arrival[a] + conf_s[c] / pace[a], arrival[b] + conf_s_other[c] / pace[b]
         if other_time < own_time + GAP + length[rows[a]] / pace[a]:
             return True
+
     return False
 
 
@@ -77,16 +81,20 @@ def _next_in_order(
     for a in range(len(rows)):
         if is_placed[a] or (chosen >= 0 and arrival[a] >= arrival[chosen]):
             continue
+
         if not _must_wait(
             a, rows, movement, to_stop, length, conf_start, conf_other, conf_s, conf_s_other, conf_type, conf_yield,
             arrival, pace, is_placed
         ):  # fmt: skip
             chosen = a
+
     if chosen >= 0:
         return chosen
+
     for a in range(len(rows)):
         if not is_placed[a] and (chosen < 0 or arrival[a] < arrival[chosen]):
             chosen = a
+
     return chosen
 
 
@@ -118,12 +126,15 @@ def assign_order(
         for b in range(n):
             if not is_placed[b]:
                 continue
+
             c = conflict_between(movement[rows[chosen], 0], movement[rows[b], 0], conf_start, conf_other, conf_type)
             if c < 0:
                 continue
+
             clear = time[b] + (conf_s_other[c] + length[rows[b]]) / pace[b] + GAP - conf_s[c] / pace[chosen]
             if clear > t:
                 t, after[chosen] = clear, b
+
         time[chosen], place[chosen], is_placed[chosen] = t, number, True
 
 
@@ -133,16 +144,20 @@ def screen(users: Users, connected: Connected, state: Any, code: Any, prediction
     lanes, moves, conflicts = lanes_at(code), moves_at(code), conflicts_at(code)
     movement = prediction.movement
     rows, n, n_connected = np.empty(len(users.path), np.int64), 0, 0
+
     for i in range(len(users.path)):
         if movement[i, 0] < 0 or not users.to_stop[i] < RANGE:
             continue
+
         group = moves.group[movement[i, 0]]
         if len(state) > 0 and group >= 0 and not IS_UNCONTROLLED[state[group]]:
             continue
+
         if users.to_stop[i] > 0.0 or users.path[i] >= len(lanes.speed):
             rows[n] = i
             n += 1
             n_connected += connected.report[i] >= 0
+
     if n < 2 or n_connected == 0:
         return False
 
@@ -150,6 +165,7 @@ def screen(users: Users, connected: Connected, state: Any, code: Any, prediction
     limit, time, place, after = np.empty(n), np.zeros(n), np.zeros(n, np.int64), np.full(n, -1, np.int64)
     for k in range(n):
         limit[k] = max(moves.speed[movement[rows[k], 0]], 1.0)
+
     assign_order(
         rows, movement, users.to_stop, users.speed, users.tracks["length"], limit, conflicts.start, conflicts.other,
         conflicts.s, conflicts.s_other, conflicts.type, conflicts.must_yield, time, place, after,
@@ -162,6 +178,7 @@ def screen(users: Users, connected: Connected, state: Any, code: Any, prediction
             and time[k] <= HORIZON
         ):
             return True
+
     return False
 
 
@@ -171,6 +188,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     code = world.code
     if not code.n_conns or not len(world.vehicles):
         return []
+
     movement = prediction.movement[:, 0]
     rows = _uncontrolled(world, movement)
     if len(rows) < 2 or not (world.report[rows] >= 0).any():
@@ -185,6 +203,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
     )  # fmt: skip
 
     candidates = []
+
     for k in np.flatnonzero(after >= 0).tolist():
         row = int(rows[k])
         if world.report[row] < 0 or float(world.to_stop[row]) < NEAREST or time[k] > HORIZON:
@@ -192,6 +211,7 @@ def plan(world: World, prediction: Prediction) -> list[Candidate]:
         first = int(rows[after[k]])
         confidence = float(min(world.tracks["existence"][row], prediction.chance[first, 0]))
         candidates.append(_advice(world, row, first, int(place[k]) + 1, float(time[k]), float(limit[k]), confidence))
+
     return candidates
 
 
@@ -203,6 +223,7 @@ def _uncontrolled(world: World, movement: NDArray[np.int64]) -> NDArray[np.int64
     is_off = IS_UNCONTROLLED[state] if code.code.signal_groups else True
     is_uncontrolled = (movement >= 0) & ((group < 0) | is_off)
     is_near = (world.to_stop < RANGE) & ((world.to_stop > 0.0) | (world.path >= code.n_lanes))
+
     return (is_uncontrolled & is_near).nonzero()[0]
 
 
@@ -213,6 +234,7 @@ def _advice(world: World, row: int, first: int, place: int, time: float, limit: 
     pace, comfort = min(max(speed, MIN_ADVISED_SPEED), limit), policy_of(vehicle.state).comfort
     advised = advised_speed(distance, pace, time, limit, comfort)
     is_possible = advised >= MIN_ADVISED_SPEED
+
     return Candidate(
         kind=KIND,
         target=vehicle_target(vehicle.id),

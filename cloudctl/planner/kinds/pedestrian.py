@@ -107,9 +107,11 @@ def _walk_window(track: Any, spot: Any, half: float, walk: Any) -> None:
     # On the way to it.
     if pace < MIN_WALKING_SPEED or aside * across_speed >= 0.0:
         return  # stands beside it, or goes away from it
+
     t = abs(aside / across_speed)
     if t >= HORIZON:
         return
+
     deviation = sqrt(position_variance(variance, speed_variance, sigma, t))
     walk[0], walk[1] = t - HALF_WIDTH / abs(across_speed), t + HALF_WIDTH / abs(across_speed)
     walk[2], walk[4] = along + along_speed * t, deviation / abs(across_speed)
@@ -129,6 +131,7 @@ def _list_meetings(
         movement = connection[i]
         if movement < 0 or speed[i] < MIN_SPEED or not to_stop[i] < APPROACH_RANGE:
             continue
+
         length = float(tracks[i]["length"])
         along = s[i] if path[i] >= n_lanes else -to_stop[i] - 0.5 * length  # m along the movement, of its middle
         variance = 0.5 * (tracks[i]["var_x"] + tracks[i]["var_y"])
@@ -139,6 +142,7 @@ def _list_meetings(
             has_left = cw_out[w] - along + 0.5 * length < 0.0
             if has_left or arrival(distance, speed[i], accel[i]) > MAX_TTC:
                 continue
+
             point(n_lanes + movement, 0.5 * (cw_in[w] + cw_out[w]), start, xy, arc, spot)
             group = cross_group[cw_cross[w]]
             is_held = group >= 0 and IS_RED[state[group]]
@@ -146,6 +150,7 @@ def _list_meetings(
             for j in walkers:
                 if j == i or (is_held and _is_at_kerb(tracks[j], cross_axis[cw_cross[w]])):
                     continue
+
                 _walk_window(tracks[j], spot, half, walk)
                 if walk[3] == 0.0:
                     continue
@@ -154,18 +159,22 @@ def _list_meetings(
                 front = distance + half + walk[2]
                 enter, leave = arrival(front, speed[i], accel[i]), arrival(front + length, speed[i], accel[i])
                 ttc, pet = max(enter, walk[0], 0.0), max(enter, walk[0]) - min(leave, walk[1])
+
                 if front <= 0.0 or ttc >= MAX_TTC or n >= len(meetings):
                     continue
+
                 deviation = (
                     sqrt(position_variance(variance, speed_variance, SIGMA_A[OWN_CLASS], max(enter, 0.0))) / speed[i]
                 )
                 chance = walk[3] * _chance_below(pet, MAX_PET, sqrt(deviation * deviation + walk[4] * walk[4]))
                 if chance < MIN_CHANCE:
                     continue
+
                 meeting = meetings[n]
                 meeting["k"], meeting["walker"], meeting["ttc"], meeting["pet"] = k, j, ttc, max(pet, 0.0)
                 meeting["chance"], meeting["far"] = chance, distance if distance > 0.0 else front
                 n += 1
+
     return n
 
 
@@ -178,14 +187,17 @@ def screen(users: Users, connected: Connected, state: Any, code: Any) -> bool:
         if USES_CROSSWALK[users.tracks[i]["class"]]:
             walkers[n] = i
             n += 1
+
     if n == 0:
         return False
+
     found = np.zeros(MAX_MEETINGS * len(connected.rows) + n, MEETING)
     n = _list_meetings(
         connected.rows, users.tracks, walkers[:n], users.path, users.s, users.to_stop, users.connection, users.speed,
         users.accel, len(lanes.speed), paths.start, paths.xy, paths.s, crosswalks.start, crosswalks.crosswalk,
         crosswalks.s_in, crosswalks.s_out, crosswalks.group, crosswalks.axis, state, found,
     )  # fmt: skip
+
     return n > 0
 
 
@@ -195,12 +207,14 @@ def meetings(world: World) -> np.ndarray:
     found = np.zeros(MAX_MEETINGS * len(world.rows) + len(walkers), MEETING)
     if not len(walkers) or not code.n_conns:
         return found[:0]
+
     state = world.signals.state if len(world.signals.state) else np.zeros(1, np.uint8)
     n = _list_meetings(
         world.rows, world.tracks, walkers, world.path, world.s, world.to_stop, world.connection, world.speed,
         world.accel, code.n_lanes, code.path_start, code.path_xy, code.path_s, code.cw_start, code.cw_cross,
         code.cw_s_in, code.cw_s_out, code.cross_group, code.cross_axis, state, found,
     )  # fmt: skip
+
     return found[:n]
 
 
@@ -213,10 +227,12 @@ def plan(world: World) -> list[Candidate]:
         vehicle = world.vehicles[meeting.k].id
         if vehicle in candidates:
             continue
+
         row = int(world.rows[meeting.k])
         speed, braking = float(world.speed[row]), -float(world.accel[row])
         if brakes_too_late(speed, meeting.far, braking, LATE_BRAKING, WHOLE_BRAKING):
             candidates[vehicle] = _warning(world, meeting)
+
     return list(candidates.values())
 
 

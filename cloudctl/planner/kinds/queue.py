@@ -36,10 +36,12 @@ def _list_late(
             continue
         if queue_tail[lane] <= 0.0 or not to_stop[i] > queue_tail[lane]:
             continue
+
         gap = to_stop[i] - queue_tail[lane]
         if brakes_too_late(speed[i], gap, -accel[i], LATE_BRAKING, BRAKING_SHARE):
             late[n], gaps[n] = k, gap
             n += 1
+
     return n
 
 
@@ -52,6 +54,7 @@ def screen(users: Users, connected: Connected, code: Any, queue_tail: Any) -> bo
         connected.rows, users.path, users.connection, users.to_stop, users.speed, users.accel, len(lanes.speed),
         moves.origin, queue_tail, late, gaps,
     )  # fmt: skip
+
     return n > 0
 
 

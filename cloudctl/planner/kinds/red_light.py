@@ -67,10 +67,12 @@ def _is_violating(distance: float, speed: float, accel: float) -> bool:
         return True  # sets off
     if speed < MIN_SPEED or distance <= 0.0:
         return False
+
     is_near = distance < NEAR_LINE
     limit = GAINING_LATE_BRAKING if is_near and gains_speed else LATE_BRAKING
     if brakes_too_late(speed, distance + PAST_LINE, -accel, limit, BRAKING_SHARE):
         return True
+
     return is_near and brakes_too_late(speed, distance + PAST_LINE, -accel, OVERRUN_BRAKING, OVERRUN_SHARE)
 
 
@@ -86,6 +88,7 @@ def _list_violators(
         is_fresh = status[i] == SEEN_LATELY or (report[i] >= 0 and t - reported[report[i]] <= MAX_FRESH_AGE)
         if not is_fresh or connection[i] < 0 or not -OVER_LINE_RANGE < to_stop[i] < RANGE:
             continue
+
         group = conn_group[connection[i]]
         if group < 0 or not _is_violating(to_stop[i], speed[i], accel[i]):
             continue
@@ -93,9 +96,11 @@ def _list_violators(
         arrival = to_stop[i] / speed[i]
         is_red = IS_STOP[state[group]]
         is_red |= IS_YELLOW[state[group]] and max_end[group] < NEVER and arrival > (max_end[group] - t) / 1e9
+
         if is_red and arrival < next_start[group]:
             rows[n] = i
             n += 1
+
     return n
 
 
@@ -112,6 +117,7 @@ def screen(
         forecast.windows.next_start, users.tracks["status"], connected.report, connected.reported, rows,
     )  # fmt: skip
     n_critical = 0
+
     for k in range(n):
         row = rows[k]
         if connected.report[row] >= 0:
@@ -119,8 +125,10 @@ def screen(
         if users.to_stop[row] < 0.0 or _is_critical(row, users.tracks, users.speed, users.to_stop):
             rows[n_critical] = row
             n_critical += 1
+
     if n_critical == 0:
         return False
+
     return crossing.screen(rows[:n_critical], users, connected, signals.state, code, prediction, following)
 
 
@@ -129,6 +137,7 @@ def plan(world: World, forecast: StopLineForecast, prediction: Prediction, follo
     code, signals = world.code, world.signals
     if not code.n_conns or not len(signals.state):
         return []
+
     rows = np.empty(len(world.tracks), np.int64)
     n = _list_violators(
         world.t, world.connection, world.to_stop, world.speed, world.accel, code.conn_group, signals.state,
@@ -144,6 +153,7 @@ def plan(world: World, forecast: StopLineForecast, prediction: Prediction, follo
             candidates.append(_warning(world, row, is_critical))
         if is_critical or world.to_stop[row] < 0.0:
             violators.append(row)
+
     return candidates + crossing.plan(world, violators, prediction, following)
 
 
@@ -160,6 +170,7 @@ def _warning(world: World, row: int, is_critical: bool) -> Candidate:
     speed, distance = float(world.speed[row]), max(float(world.to_stop[row]), 0.0)
     group = int(world.code.conn_group[int(world.connection[row])])
     needed = required_deceleration(speed, distance, policy_of(vehicle.state).reaction)
+
     return Candidate(
         kind=KIND,
         target=vehicle_target(vehicle.id),

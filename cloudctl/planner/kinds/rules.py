@@ -51,6 +51,7 @@ def _candidate(world: World, rules: InForce, k: int, is_too_fast: bool) -> Candi
         "limit": float(rules.limit[k]),
         "class": vehicle.state.kind,
     }
+
     limit, behaviour, confidence = None, None, SURE_CONFIDENCE
     if rules.refused_by[k] >= 0:
         rule, reason = world.code.code.rules[int(rules.refused_by[k])], REASON_REFUSED
@@ -64,6 +65,7 @@ def _candidate(world: World, rules: InForce, k: int, is_too_fast: bool) -> Candi
         facts["effect"] = "limit a" if caps_speed else "keep a"
         facts["end"] = f"to {rule.value:.1f} m/s here" if caps_speed else "out here"
         facts["missing"] = " or ".join(missing(rule, vehicle.as_ruled))
+
     facts["rule"], facts["kind"] = rule.id, named(rule)
 
     return Candidate(

@@ -68,16 +68,19 @@ def _cause(group: int, distance: float, speed: float, notice: float, state: Any,
     """Return why a vehicle `distance` m before a line must now be advised to stop at it, NONE where it need not."""
     if group < 0 or (CAUSE[state[group]] == AT_UNKNOWN and seen[group] == 0):
         return NONE  # no signal, or one that was never known
+
     cause = int(CAUSE[state[group]])
     margin = distance - stopping_distance(speed)
     if margin > speed * notice or (cause == AT_YELLOW and margin < 0.0):
         return NONE
+
     if (
         cause == AT_RED
         and next_start[group] < UNKNOWN_TIME
         and margin >= speed * (next_start[group] + BROKEN_PROMISE_TIME)
     ):
         return NONE  # it can still stop when it is known whether the green came
+
     return cause
 
 
@@ -111,6 +114,7 @@ def _must_stop(
             is_braking = -accel[i] > BRAKING_SHARE * v * v / (2.0 * max(d, 0.5))
             stops[n, 0], stops[n, 1], stops[n, 2], stops[n, 3], stops[n, 4] = k, cause, group, is_own, is_braking
             n += 1
+
     return n
 
 
@@ -124,9 +128,11 @@ def list_stops(
     lanes, moves, links = lanes_at(code), moves_at(code), links_at(code)
     if len(moves.group) == 0 or len(signals.state) == 0:
         return 0
+
     notice = np.empty(len(connected.rows))
     for k in range(len(notice)):
         notice[k] = SLOWING_NOTICE if is_slowed[k] else NOTICE
+
     return _must_stop(
         connected.rows, users.path, users.connection, users.to_stop, users.speed, users.accel, len(lanes.speed),
         moves.group, links.start, links.movement, forecast.queue_tail, signals.state, signals.seen,
@@ -143,6 +149,7 @@ def _advice(world: World, stop: Stop) -> Candidate:
     row = int(world.rows[stop.vehicle])
     distance = max(float(world.to_stop[row]), 0.0)
     reason = REASONS[stop.cause]
+
     return Candidate(
         kind=KIND,
         target=vehicle_target(world.vehicles[stop.vehicle].id),

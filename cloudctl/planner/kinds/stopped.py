@@ -28,6 +28,7 @@ def _find_nearest(
     for j in range(len(ids)):
         if path[j] < 0 or ids[j] not in stopped:
             continue
+
         for k in range(len(rows)):
             i = rows[k]
             if path[i] != path[j] or speed[i] < MIN_SPEED:
@@ -42,10 +43,12 @@ def plan(world: World) -> list[Candidate]:
     n = len(world.rows)
     if not world.stopped or not n:
         return []
+
     nearest, gaps = np.full(n, -1, np.int64), np.empty(n)
     stopped = np.array(world.stopped, np.int64)
     tracks = world.tracks
     _find_nearest(tracks["id"], stopped, world.rows, world.path, world.s, world.speed, tracks["length"], nearest, gaps)
+
     return [_warning(world, k, int(nearest[k]), float(gaps[k])) for k in (nearest >= 0).nonzero()[0].tolist()]
 
 

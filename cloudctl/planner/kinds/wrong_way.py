@@ -38,10 +38,12 @@ def _list_off_lanes(tracks: Any, path: Any, x0: float, y0: float, x1: float, y1:
         track = tracks[i]
         if path[i] >= 0 or not IS_MOTOR_VEHICLE[track["class"]] or track["existence"] <= MIN_EXISTENCE:
             continue
+
         moves = track["vx"] ** 2 + track["vy"] ** 2 > MIN_SPEED**2
         if moves and x0 <= track["x"] <= x1 and y0 <= track["y"] <= y1:
             rows[n] = i
             n += 1
+
     return n
 
 
@@ -53,6 +55,7 @@ def screen(users: Users, closed: Any, code: Any) -> bool:
     for i in range(len(path)):
         if path[i] >= 0 and closed[path[i]]:
             path[i] = -1
+
     bounds, rows = cells.figures, np.empty(len(path), np.int64)
     return _list_off_lanes(users.tracks, path, bounds[0], bounds[1], bounds[2], bounds[3], rows) > 0
 
@@ -69,9 +72,11 @@ def plan(world: World) -> list[Candidate]:
     matched = match(world.code, turned, np.full((len(rows), 3), -1, np.int64), closed)
 
     candidates: dict[str, Candidate] = {}
+
     for k in np.flatnonzero(_is_wrong_way(world, rows, matched, closed)).tolist():
         for candidate in _warnings(world, int(rows[k]), int(matched.path[k]), float(matched.s[k])):
             candidates[candidate.target] = candidate
+
     return list(candidates.values())
 
 
@@ -93,6 +98,7 @@ def _is_wrong_way(
     is_on_lane = (matched.path >= 0) & (matched.path < code.n_lanes) & (matched.lateral < MAX_LATERAL)
     if not is_on_lane.any():
         return np.asarray(is_on_lane)
+
     lane = np.where(is_on_lane, matched.path, 0)
 
     # Further away than the approach lanes, the lanes of the other direction may not be in the code: a vehicle there is
@@ -100,8 +106,10 @@ def _is_wrong_way(
     # runs the other way, is.
     is_certain = (code.lane_role[lane] == INGRESS) | (world.path[rows] >= 0)
     is_wrong = is_on_lane & (code.lane_use[lane] == 0) & is_certain
+
     if closed is not None:
         is_wrong &= ~closed[lane]
+
     return np.asarray(is_wrong)
 
 
@@ -139,4 +147,5 @@ def _warnings(world: World, driver: int, lane: int, s: float) -> list[Candidate]
                     behaviour=SLOW_DOWN,
                 )
             )
+
     return candidates
