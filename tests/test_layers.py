@@ -107,7 +107,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__", "rejections"),
         ("gateways", "plausibility", "signal_groups", "sources", "vehicle_checks"),
         ("frames", "hellos"),
-        ("batch",),
+        ("backlog", "batch"),
         ("replies",),
         ("messages",),
     ),

@@ -1,8 +1,6 @@
-"""Perception frames: the newest of each source, decoded together, in order of event time. Each refused object is named
-by its row."""
+"""Perception frames, decoded together, in order of event time. Each refused object is named by its row."""
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +16,6 @@ from .gateways import Gateway
 from .rejections import MAX_FUTURE, RejectedMessage
 from .sources import Source
 
-MAX_FRAMES = 8  # of one source in one batch; the oldest are dropped first
 PERCEPTION_AGE = TOPICS["perception"].max_age
 
 
@@ -98,31 +95,8 @@ class Frames(NamedTuple):
     offsets: NDArray[np.int64]  # of each frame's first row, and the number of rows at the end
 
 
-_time_of = attrgetter("t")
 Refuse = Callable[[Pending, RejectedMessage], None]
 Confine = Callable[[Pending, Exception], None]
-
-
-def newest(pending: list[Pending], metrics: Metrics) -> list[Pending]:
-    """Return the newest MAX_FRAMES frames of each source, in order of event time; the others are counted."""
-    if len(pending) > MAX_FRAMES:
-        sources = [id(frame.route.source) for frame in pending]
-        if len(pending) - len(set(sources)) < MAX_FRAMES:
-            return sorted(pending, key=_time_of)  # no source can have more than MAX_FRAMES
-
-        counts: dict[int, int] = {}  # by identity of the source
-        kept = []
-        for frame in reversed(pending):
-            source = id(frame.route.source)
-            counts[source] = counts.get(source, 0) + 1
-            if counts[source] <= MAX_FRAMES:
-                kept.append(frame)
-            else:
-                metrics.count("drop.queue", frame.route.name)
-
-        pending = kept[::-1]
-
-    return sorted(pending, key=_time_of)
 
 
 def read_frames(pending: list[Pending], metrics: Metrics, refuse: Refuse, confine: Confine) -> Frames:

@@ -33,8 +33,9 @@ from ..schema import (
 )
 from ..topics import TOPICS
 from ..validation import UNDECODABLE
+from .backlog import Backlog
 from .batch import Batch, TimestampedMessage, Vehicle
-from .frames import PERCEPTION_AGE, Pending, Route, Routes, newest, read_frames
+from .frames import PERCEPTION_AGE, Pending, Route, Routes, read_frames
 from .gateways import Gateway, Gateways
 from .hellos import HelloHead, usable_hello
 from .rejections import (
@@ -109,6 +110,7 @@ class Ingest:
         self._faults = faults or Faults(metrics)
         self._rejects = RejectSender(metrics)
         self.routes = Routes()
+        self._backlog = Backlog()
         self._groups: dict[str, tuple[bytes, int, Groups]] = {}  # by RSU: its newest groups, as bytes and decoded
 
         self._decode = {
@@ -125,6 +127,7 @@ class Ingest:
         """Check and order one batch received at `t_rx` ns."""
         batch = Batch()
         self._rejects.begin(t_rx)
+        self._backlog.begin(t_rx)
         pending: list[Pending] = []
         index = -1
         while (index := self.routes.take_frames(t_rx, messages, index + 1, pending)) < len(messages):
@@ -146,7 +149,7 @@ class Ingest:
 
         if pending:
             batch.frames = read_frames(
-                pending=newest(pending, self.metrics),
+                pending=self._backlog.newest(pending, self.metrics),
                 metrics=self.metrics,
                 refuse=lambda frame, rejection: self._rejects.to_gateway(
                     frame.raw.sender, "perception", frame.seq, rejection, batch

@@ -145,7 +145,8 @@ def _group(entity: str, movement: Tree, time_ns: int, refusals: Refusals) -> Gro
         return refusals.unknown(number)
 
     green = next_green(events, present)
-    next_time = refusals.mark(name, "nextTime", timings[events.index(present)].get("nextTime"))
+    timing = timings[events.index(present)] if present in events else timings[0]  # alone: read an hour before
+    next_time = refusals.mark(name, "nextTime", timing.get("nextTime"))
 
     return Group(
         group=number,

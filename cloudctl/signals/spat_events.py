@@ -7,6 +7,8 @@ their order open ("one or more of the movement events may be for a future time")
   and it does not end by then.
 * Of those that have begun, the first that is listed is the present one. A later state whose start has passed is a
   promise that was not kept: while the messages name another state first, nothing has changed.
+* A state that is listed alone, with a start more than half an hour ahead, began in the hour before: no controller sends
+  what will be in so long and not what is.
 * Where none has begun, the state is not known. Nor is it where that depends on what cannot be known: a green is listed
   first that has ended, and a state that is no green has begun (either the list has what is over, or the controller is
   late); a state is listed before a green that has begun, and its mark may name a start of this hour or of the next.
@@ -19,11 +21,12 @@ from ..schema import SignalState
 from .colours import GREEN_STATES, STEADY_GREEN_STATES
 from .ends import MAX_AHEAD, TOLERANCE
 from .spat_fields import Refusals
-from .spat_time import MAX_ANNOUNCED, MINUTE, TENTH, Ends, start_of, time_of
+from .spat_time import HOUR, MAX_ANNOUNCED, MINUTE, TENTH, Ends, start_of, time_of
 
 # By which a start may be ahead of the message and the state have begun: a start is rounded up to a tenth, and may be by
 # a clock that is as far ahead of the message's as the node allows.
 MAX_START_AHEAD = MAX_AHEAD + TENTH
+MAX_START_ALONE = HOUR // 2  # ahead of the message, of the only state that is listed
 
 
 class Event(NamedTuple):
@@ -55,6 +58,9 @@ def present_event(entity: str, field: str, events: Sequence[Event], time_ns: int
     """Return the present state of a group in a message of `time_ns`; None, which is noted for `field`, where it is not
     known."""
     begun = _begun(events, time_ns)
+    if not begun and len(events) == 1 and MAX_START_ALONE < (events[0].start or 0) - time_ns < HOUR:
+        return _an_hour_before(events[0])
+
     if not begun:
         next_start = min(event.start for event in events if event.start is not None)
         refusals.add(
@@ -101,6 +107,19 @@ def next_green(events: Sequence[Event], present: Event) -> Event | None:
         if event is not present and event.state in STEADY_GREEN_STATES and event.announced is not None:
             return event
     return None
+
+
+def _an_hour_before(event: Event) -> Event:
+    """Return a state whose start mark stands for the hour before, and with it all ends more than an hour after it."""
+    if event.start is None:
+        return event
+
+    start = event.start - HOUR
+    earliest, greatest, likely = (
+        end - HOUR if end is not None and end > start + HOUR else end
+        for end in (event.ends.earliest, event.ends.greatest, event.ends.likely)
+    )
+    return event._replace(start=start, ends=event.ends._replace(earliest=earliest, greatest=greatest, likely=likely))
 
 
 def _begun(events: Sequence[Event], time_ns: int) -> list[Event]:

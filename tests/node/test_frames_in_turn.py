@@ -16,8 +16,8 @@ from cloudctl import _core
 from cloudctl.clock import MS, SECOND
 from cloudctl.ingest import frames
 from cloudctl.ingest import messages as messages_of_ingest
+from cloudctl.ingest.backlog import MAX_FRAMES
 from cloudctl.ingest.batch import Batch
-from cloudctl.ingest.frames import MAX_FRAMES
 from cloudctl.ingest.messages import Ingest
 from cloudctl.metrics import Metrics
 from cloudctl.schema import VERSION, Hello, RawMessage, Sync

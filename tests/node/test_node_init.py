@@ -162,7 +162,7 @@ def test_three_shells_close_the_loop_and_each_says_so(tmp_path: Path) -> None:
 def test_everything_secret_is_private_and_nothing_else_needs_to_be(tmp_path: Path) -> None:
     init_folder(tmp_path / "n", None, "127.0.0.1", Ports())
     secrets = [*tmp_path.rglob("*.key"), tmp_path / "n/broker/acl"]
-    assert len(secrets) == 7
+    assert len(secrets) == 8
     assert {stat.S_IMODE(file.stat().st_mode) for file in secrets} == {0o600}
     for file in tmp_path.rglob("*"):
         if file.is_file() and file not in secrets:

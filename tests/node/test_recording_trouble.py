@@ -176,7 +176,7 @@ def test_a_file_of_ours_is_read_by_other_mcap_readers(tmp_path: Path) -> None:
 @given(
     chunks=st.lists(
         st.lists(
-            st.tuples(st.sampled_from(["tick", "in/a", "out/b"]), st.binary(max_size=300)), min_size=1, max_size=20
+            st.tuples(st.sampled_from(["tick", "answer/a", "out/b"]), st.binary(max_size=300)), min_size=1, max_size=20
         ),
         min_size=1,
         max_size=8,

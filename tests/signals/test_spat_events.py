@@ -203,3 +203,16 @@ def test_a_group_whose_state_has_not_begun_costs_only_itself() -> None:
     found = read_spat(json.dumps({"intersections": [row]}).encode(), T)
     assert [(group.group, group.state) for group in found[0].groups] == [(1, S.UNKNOWN), (2, S.RED)]
     assert refused(found) == [("0/300 group 1", "state-time-speed")]
+
+
+@given(
+    form=st.sampled_from(["json", "utcTiming"]),
+    begun=st.integers(2, 17_900),
+    end=st.none() | st.integers(-9_000, 35_300),
+)
+def test_a_state_alone_whose_mark_may_be_of_the_hour_to_come_has_begun(form: str, begun: int, end: int | None) -> None:
+    group = shown(form, Listed(S.RED, -begun, None if end is None else max(end, 1 - begun)))
+    assert group is not None
+    assert group.state is S.RED
+    for known_end in (group.min_end, group.max_end, group.likely_end):
+        assert known_end is None or known_end <= T + (36_000 - begun) * TENTH
