@@ -36,7 +36,7 @@ def _bench_parser(commands: Any) -> None:
         help=(
             "some of: decode fusion plan egress loop replay start codes (default: all these); by name only, for they "
             "take minutes: peers (other trackers), lying (signals), round_trips and networks (codes), fuzz, soak, "
-            "recovery, signing, view (the live page), metrics, recording, engine and city (hundreds of "
+            "recovery, signing, view (the live page), metrics, recording, engine, failover and city (hundreds of "
             "intersections), digest (hashes of what scenes give)"
         ),
     )
