@@ -138,15 +138,14 @@ def _group(entity: str, movement: Tree, time_ns: int, refusals: Refusals) -> Gro
     events, timings = [], []
     for row in rows:
         timings.append(_timing(name, row, refusals))
-        events.append(_event(name, row, timings[-1], time_ns, refusals))
+        events.append(_event(name, row, timings[-1], time_ns, refusals, is_alone=len(rows) == 1))
 
     present = present_event(name, "state-time-speed", events, time_ns, refusals)
     if present is None or present.state is None:
         return refusals.unknown(number)
 
     green = next_green(events, present)
-    timing = timings[events.index(present)] if present in events else timings[0]  # alone: read an hour before
-    next_time = refusals.mark(name, "nextTime", timing.get("nextTime"))
+    next_time = refusals.mark(name, "nextTime", timings[events.index(present)].get("nextTime"))
 
     return Group(
         group=number,
@@ -159,14 +158,15 @@ def _group(entity: str, movement: Tree, time_ns: int, refusals: Refusals) -> Gro
     )
 
 
-def _event(entity: str, row: Any, timing: Tree, time_ns: int, refusals: Refusals) -> Event:
+def _event(entity: str, row: Any, timing: Tree, time_ns: int, refusals: Refusals, *, is_alone: bool) -> Event:
     state = _phase_state(entity, row, refusals)
     low, high, likely = (refusals.mark(entity, field, timing.get(field)) for field in END_NAMES)
     start = refusals.mark(entity, "startTime", timing.get("startTime"))
 
     ends = note_ends(entity, ends_of(low, high, likely, time_ns), END_NAMES, (low, high, likely), refusals)
     level = refusals.optional(entity, "confidence", timing.get("confidence"), len(CONFIDENCE) - 1)
-    return marked_event(state, start, ends, None if level is None else CONFIDENCE[level] / 100, time_ns)
+    confidence = None if level is None else CONFIDENCE[level] / 100
+    return marked_event(state, start, ends, confidence, time_ns, is_alone=is_alone)
 
 
 def _events(movement: Tree) -> Any:

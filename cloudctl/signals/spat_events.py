@@ -7,8 +7,6 @@ their order open ("one or more of the movement events may be for a future time")
   and it does not end by then.
 * Of those that have begun, the first that is listed is the present one. A later state whose start has passed is a
   promise that was not kept: while the messages name another state first, nothing has changed.
-* A state that is listed alone, with a start more than half an hour ahead, began in the hour before: no controller sends
-  what will be in so long and not what is.
 * Where none has begun, the state is not known. Nor is it where that depends on what cannot be known: a green is listed
   first that has ended, and a state that is no green has begun (either the list has what is over, or the controller is
   late); a state is listed before a green that has begun, and its mark may name a start of this hour or of the next.
@@ -26,7 +24,6 @@ from .spat_time import HOUR, MAX_ANNOUNCED, MINUTE, TENTH, Ends, start_of, time_
 # By which a start may be ahead of the message and the state have begun: a start is rounded up to a tenth, and may be by
 # a clock that is as far ahead of the message's as the node allows.
 MAX_START_AHEAD = MAX_AHEAD + TENTH
-MAX_START_ALONE = HOUR // 2  # ahead of the message, of the only state that is listed
 
 
 class Event(NamedTuple):
@@ -40,27 +37,43 @@ class Event(NamedTuple):
 
 
 def marked_event(
-    state: SignalState | None, mark: int | None, ends: Ends, confidence: float | None, time_ns: int
+    state: SignalState | None,
+    mark: int | None,
+    ends: Ends,
+    confidence: float | None,
+    time_ns: int,
+    *,
+    is_alone: bool = False,
 ) -> Event:
-    """Return the event whose start a time mark gives. As a state to come its start is not known where the mark may as
-    well name one that has passed, an hour before."""
-    start, announced = start_of(mark, ends, time_ns), time_of(mark, time_ns)
+    """Return the event whose start a time mark gives; `is_alone`: no other is listed. As a state to come its start is
+    not known where the mark may as well name one that has passed, an hour before."""
+    start, announced = start_of(mark, ends, time_ns, is_alone=is_alone), time_of(mark, time_ns)
     return Event(
         state=state,
         start=start,
         announced=announced if announced == start else None,
-        ends=ends,
+        ends=ends if start is None else _within_an_hour(ends, start),
         confidence=confidence,
     )
+
+
+def _within_an_hour(ends: Ends, start: int) -> Ends:
+    """Return the ends of a state; where the surest would come more than an hour after the start, those that do have
+    passed."""
+    if ends.surest is None or ends.surest <= start + HOUR:
+        return ends
+
+    earliest, greatest, likely = (
+        end - HOUR if end is not None and end > start + HOUR else end
+        for end in (ends.earliest, ends.greatest, ends.likely)
+    )
+    return ends._replace(earliest=earliest, greatest=greatest, likely=likely)
 
 
 def present_event(entity: str, field: str, events: Sequence[Event], time_ns: int, refusals: Refusals) -> Event | None:
     """Return the present state of a group in a message of `time_ns`; None, which is noted for `field`, where it is not
     known."""
     begun = _begun(events, time_ns)
-    if not begun and len(events) == 1 and MAX_START_ALONE < (events[0].start or 0) - time_ns < HOUR:
-        return _an_hour_before(events[0])
-
     if not begun:
         next_start = min(event.start for event in events if event.start is not None)
         refusals.add(
@@ -109,19 +122,6 @@ def next_green(events: Sequence[Event], present: Event) -> Event | None:
     return None
 
 
-def _an_hour_before(event: Event) -> Event:
-    """Return a state whose start mark stands for the hour before, and with it all ends more than an hour after it."""
-    if event.start is None:
-        return event
-
-    start = event.start - HOUR
-    earliest, greatest, likely = (
-        end - HOUR if end is not None and end > start + HOUR else end
-        for end in (event.ends.earliest, event.ends.greatest, event.ends.likely)
-    )
-    return event._replace(start=start, ends=event.ends._replace(earliest=earliest, greatest=greatest, likely=likely))
-
-
 def _begun(events: Sequence[Event], time_ns: int) -> list[Event]:
     begun: list[Event] = []
     next_start: int | None = None  # the first of the starts to come of the states listed so far
@@ -139,8 +139,7 @@ def _begun(events: Sequence[Event], time_ns: int) -> list[Event]:
 
 
 def _ends_by(event: Event, time_ns: int) -> bool:
-    known_ends = [end for end in (event.ends.likely, event.ends.greatest, event.ends.earliest) if end is not None]
-    return bool(known_ends) and known_ends[0] <= time_ns + TOLERANCE
+    return event.ends.surest is not None and event.ends.surest <= time_ns + TOLERANCE
 
 
 def _has_ended(event: Event, time_ns: int) -> bool:

@@ -50,6 +50,11 @@ class Ends(NamedTuple):
     likely: int | None
     refused: tuple[BrokenEnd, ...] = ()
 
+    @property
+    def surest(self) -> int | None:
+        """The likely end, else the greatest, else the earliest, ns; None where none is known."""
+        return next((end for end in (self.likely, self.greatest, self.earliest) if end is not None), None)
+
 
 def time_of(mark: int | None, time_ns: int) -> int | None:
     """Return ns of a time mark in a message of `time_ns`: the first after PAST before it; None for marks that name no
@@ -64,12 +69,13 @@ def time_of(mark: int | None, time_ns: int) -> int | None:
     return time - HOUR if time > time_ns - PAST + HOUR else time
 
 
-def start_of(mark: int | None, ends: Ends, time_ns: int) -> int | None:
+def start_of(mark: int | None, ends: Ends, time_ns: int, *, is_alone: bool = False) -> int | None:
     """Return when a state began, or begins, by its mark in a message of `time_ns`; None where the mark is not known.
 
     `ends` are those of the same state: it began within the hour before the end that is surest. A start that would be
     after it has passed, unless it is at most MAX_ANNOUNCED ahead: a state that is announced is not to be taken for one
-    that is shown, however wrong its ends are. Without an end it is the start nearest to the message.
+    that is shown, however wrong its ends are. Without an end it is the start nearest to the message, and so it is of a
+    state that is listed alone: no controller sends what will be in more than half an hour and not what is.
     """
     if mark == HOUR_OR_MORE:
         return time_ns + HOUR
@@ -80,9 +86,9 @@ def start_of(mark: int | None, ends: Ends, time_ns: int) -> int | None:
     start += HOUR if start <= time_ns else 0
     start -= HOUR if start > time_ns + HOUR else 0
 
-    ends_known = [end for end in (ends.likely, ends.greatest, ends.earliest) if end is not None]
-    latest = ends_known[0] if ends_known else time_ns + HOUR // 2
-    has_passed = start > latest and (not ends_known or start > time_ns + MAX_ANNOUNCED)
+    latest = time_ns + HOUR // 2 if ends.surest is None else ends.surest
+    has_passed = start > latest and (ends.surest is None or start > time_ns + MAX_ANNOUNCED)
+    has_passed |= is_alone and time_ns + HOUR // 2 < start < time_ns + HOUR
 
     return start - HOUR if has_passed else start
 

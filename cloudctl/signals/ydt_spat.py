@@ -108,9 +108,11 @@ def _group(entity: str, phase: Tree, time_ns: int, refusals: Refusals) -> Group:
     number = refusals.number(entity, "phases.id", phase.get("id"), MAX_GROUP, 1)
     name = f"{entity} group {number}"
 
+    rows = list_items(phase.get("phaseStates"), "PhaseState")
+    is_alone = isinstance(rows, list | tuple) and len(rows) == 1
     states = each(
-        list_items(phase.get("phaseStates"), "PhaseState"),
-        lambda state: _phase_state(name, state, time_ns, refusals),
+        rows,
+        lambda state: _phase_state(name, state, time_ns, refusals, is_alone=is_alone),
         name,
         "phaseStates",
         refusals,
@@ -140,7 +142,7 @@ def _duration(green: Event) -> int | None:
     return green.ends.likely - green.announced
 
 
-def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals) -> Event:
+def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals, *, is_alone: bool) -> Event:
     light = _light(entity, state.get("light"), refusals)
     untimed = Event(light, start=None, announced=None, ends=Ends(None, None, None))
     timing = state.get("timing")
@@ -167,7 +169,7 @@ def _phase_state(entity: str, state: Tree, time_ns: int, refusals: Refusals) -> 
 
     if kind == "utcTiming":
         ends = note_ends(entity, ends_of(low, high, likely, time_ns), names, (low, high, likely), refusals)
-        return marked_event(light, begins, ends, confidence, time_ns)
+        return marked_event(light, begins, ends, confidence, time_ns, is_alone=is_alone)
 
     ends = Ends(earliest=_counted(low, time_ns), greatest=_counted(high, time_ns), likely=_counted(likely, time_ns))
     note_ends(entity, ends, names, (low, high, likely), refusals)

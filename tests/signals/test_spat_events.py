@@ -214,5 +214,6 @@ def test_a_state_alone_whose_mark_may_be_of_the_hour_to_come_has_begun(form: str
     group = shown(form, Listed(S.RED, -begun, None if end is None else max(end, 1 - begun)))
     assert group is not None
     assert group.state is S.RED
+    assert group.next_green is None
     for known_end in (group.min_end, group.max_end, group.likely_end):
         assert known_end is None or known_end <= T + (36_000 - begun) * TENTH
