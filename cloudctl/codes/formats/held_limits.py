@@ -25,7 +25,7 @@ def limits_held(
     `speed` is the lane's own."""
     vehicle = Vehicle("car", automated=True) if kind == "automated" else Vehicle(kind)
     usual: dict[str, float] = {}
-    lowest, at_times = inf, list[float]()
+    lowest, at_times = inf, dict[str, list[float]]()
 
     for placement in placements:
         rule = code.rules[placement.rule]
@@ -42,15 +42,13 @@ def limits_held(
             usual.setdefault(rule.kind, rule.value)
         elif is_bound is not False:
             lowest = min(lowest, rule.value)
-            if (
-                rule.kind == "speed_max" and rule.kind not in usual
-                # It decides while it holds, also where it allows more
-            ):
-                at_times.append(rule.value)
+            if rule.kind not in usual:  # it decides for its kind while it holds, also where it allows more
+                at_times.setdefault(rule.kind, []).append(rule.value)
 
-    plain = usual.get("speed_max", speed)
-    capped = min((value for name, value in usual.items() if name != "speed_max"), default=inf)
-    return HeldLimits(min(plain, capped), min(plain, capped, lowest), min(max([plain, *at_times]), capped))
+    usual.setdefault("speed_max", speed)
+    greatest = min(max([value, *at_times.get(name, ())]) for name, value in usual.items())
+    plain = min(usual.values())
+    return HeldLimits(usual=plain, lowest=min(plain, lowest), greatest=greatest)
 
 
 def highest_plain_limit(code: IntersectionCode, placements: list[RulePlacement], speed: float) -> float:
