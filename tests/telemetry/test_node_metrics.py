@@ -63,14 +63,16 @@ def test_a_node_is_ready_once_its_broker_is_there_and_not_while_it_is_gone(tmp_p
 def test_a_scrape_shows_what_the_node_does_and_is_valid_for_promtool_and_for_the_parsers(
     tmp_path: Path, code: CompiledCode, scene: Scene
 ) -> None:
-    hostile = 'x"} 1\n# EOF\nup{a="\\'
+    hostile = 'x"} 1 # EOF up{a="\\'
     with NodeProcess(tmp_path, code) as node, node.gateway() as gateway:
         for _ in range(30):
             t = WallClock().now()
             gateway.perception("rsu-1", hostile, scene.lat, scene.lon, scene.columns(t), t)
+            gateway.perception("rsu-1", f"{hostile}\n# EOF\n", scene.lat, scene.lon, scene.columns(t), t)
             gateway.signal("rsu-1", code.code.id, code.code.revision, [])
             gateway.poll(60)
         until(lambda: node.count("accept.perception") >= 25, what="the frames")
+        assert node.count("reject.perception") >= 25, "a name with line breaks is no label: it is refused"
 
         values: dict[str, float] = {}
         for by in By:
