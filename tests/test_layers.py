@@ -172,9 +172,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("routes",),
     ),
     "cloudctl.view": (
-        ("__init__", "city", "columns", "errors", "events", "latency", "scene", "socket"),
+        ("__init__", "columns", "errors", "events", "latency", "scene", "socket"),
         ("status", "viewers", "zone", "reasons"),
-        ("detail",),
+        ("city", "detail"),
         ("observer",),
         ("player", "routes"),
         ("playback", "serving"),

@@ -153,10 +153,11 @@ def _health(report: Any) -> dict[str, Any]:
 
 def _report_words(report: Any) -> str:
     """Return what a node or edge has reported of itself, in words; "" where it has not."""
+    from ..node_status import worst
+
     if report is None:
         return ""
-    worst = sorted(report.counters.items(), key=lambda item: (-item[1], item[0]))[:MAX_COUNTERS]
-    counters = ", ".join(f"{name} {count}" for name, count in worst)
+    counters = ", ".join(f"{name} {count}" for name, count in worst(report.counters, MAX_COUNTERS))
     return f"load {100 * report.load:.0f} %, reported {report.age:.0f} s ago  {counters}".rstrip()
 
 

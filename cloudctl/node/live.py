@@ -27,7 +27,7 @@ from ..telemetry.pulse import Pulse
 from ..telemetry.readiness import Progress
 from ..telemetry.timing import StepTimer, time_hops
 from ..topics import OPERATOR, vehicle_kind
-from ..view.city import CityReports
+from ..view.city import CityFrames, CityReports
 from ..view.routes import new_token
 from .calendars import node_days
 from .clock_steps import Timekeeper
@@ -137,7 +137,7 @@ class Node:
         self.page = http.page if http else None
         if self.page:
             reports = CityReports(self.clock.now, self.metrics, config.broker.bridge_name or config.city.node)
-            self.page.observer.city = reports.rows
+            self.page.observer.city = CityFrames(reports.rows)
             self.egress.on_node_report = reports.put
         self.web = http.web if http else None
         self._timer: asyncio.TimerHandle | None = None

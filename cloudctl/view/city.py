@@ -1,15 +1,18 @@
 """All nodes of a city, as each reports of itself: what the zone page shows beside this node's own intersections."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from ..clock import SECOND
 from ..metrics import Metrics
-from ..node_status import NodeReport
+from ..node_status import NodeReport, worst
+from .columns import FrameKind, json_frame
+from .viewers import Viewer
 
 MAX_NODES = 200  # that are remembered; a node more is counted, and not shown
+INTERVAL = 5 * SECOND  # between two frames of all nodes, which report every 10 s
 SILENT = 30 * SECOND  # three of the periods of a report: then a node is shown as silent
 FORGOTTEN = 24 * 3600 * SECOND  # and after a day no more
 TROUBLES = ("fault", "drop", "reject")  # beginnings of counters that stand for something that went wrong
@@ -47,7 +50,6 @@ class CityReports:
 
     def _row(self, now: int, came: int, report: NodeReport) -> dict[str, Any]:
         troubles = {name: count for name, count in report.counters.items() if name.startswith(TROUBLES) and count}
-        worst = sorted(troubles.items(), key=lambda item: (-item[1], item[0]))[:MAX_TROUBLES]
         return {
             "node": report.node,
             "own": report.node == self._own_name,
@@ -56,6 +58,29 @@ class CityReports:
             "age_s": max(now - came, 0) / SECOND,
             "load": report.load,
             "faults": sum(count for name, count in troubles.items() if name.startswith("fault")),
-            "troubles": [{"name": name, "count": count} for name, count in worst],
+            "troubles": [{"name": name, "count": count} for name, count in worst(troubles, MAX_TROUBLES)],
             "intersections": [{"id": name, "epoch": report.epochs.get(name)} for name in sorted(report.intersections)],
         }
+
+
+class CityFrames:
+    """The frames that show pages every node of the city, seldom. `rows` returns a row for each node; none where it is
+    alone."""
+
+    def __init__(self, rows: Callable[[], list[dict[str, Any]]]) -> None:
+        self._rows = rows
+        self._due = 0  # ns
+
+    def is_due(self, time_ns: int) -> bool:
+        """Return whether it is time for a frame at `time_ns`, and wait for the next one from then on."""
+        if 0 <= self._due - time_ns <= INTERVAL:
+            return False
+        self._due = time_ns + INTERVAL
+        return True
+
+    def show(self, viewers: Sequence[Viewer]) -> None:
+        """Show some pages every node of the city, where it is not alone."""
+        if rows := self._rows():
+            data = json_frame(FrameKind.CITY, {"nodes": rows})
+            for viewer in viewers:
+                viewer.put((FrameKind.CITY, 0), data)

@@ -17,6 +17,7 @@ from ..engine import Engine, Output
 from ..intersection import IntersectionState
 from ..schema import Advisory, RawMessage, Reject
 from ..traffic_messages import Traffic
+from .city import CityFrames
 from .columns import FrameKind, json_frame, snapshot
 from .detail import Hops, detail_of
 from .errors import ViewError
@@ -27,7 +28,6 @@ from .status import Withholding, status_of
 from .viewers import MAX_WATCHED, Request, Viewer
 from .zone import Zone
 
-CITY_INTERVAL = 5 * SECOND  # between two frames of all nodes, which report every 10 s
 STATUS_INTERVAL = SECOND  # between two frames of sensors, traffic and gates
 DETAIL_INTERVAL = 190 * MS  # between two frames of a selected track: every second plan
 MAX_RECENT = 50  # refusals and notices that a page gets when it is opened
@@ -42,9 +42,7 @@ class Observer:
     def __init__(self, engine: Engine, mode: Mode = "live", about: dict[str, Any] | None = None) -> None:
         """`about`: what else the pages are to know of the source, for their headline."""
         self.viewers: list[Viewer] = []
-        # returns a row for each node of the city; none where it is alone
-        self.city: Callable[[], list[dict[str, Any]]] = list
-        self._city_due = 0
+        self.city = CityFrames(list)
         self.encoded = 0  # snapshots; a test holds that none is made while no page is open
         self._mode, self._about = mode, about or {}
         self._recent: deque[bytes] = deque(maxlen=MAX_RECENT)
@@ -88,7 +86,7 @@ class Observer:
         viewer = Viewer(wake)
         self.viewers.append(viewer)
         viewer.put((FrameKind.HELLO, 0), self._hello)
-        self._show_city([viewer])
+        self.city.show([viewer])
         for row in self._recent:
             viewer.add_event(row)
         return viewer
@@ -340,21 +338,12 @@ class Observer:
             for viewer in viewers:
                 viewer.put((FrameKind.OVERVIEW, 0), data)
 
-    def _show_city(self, viewers: Sequence[Viewer]) -> None:
-        """Show some pages every node of the city, where it is not alone."""
-        rows = self.city()
-        if rows:
-            data = json_frame(FrameKind.CITY, {"nodes": rows})
-            for viewer in viewers:
-                viewer.put((FrameKind.CITY, 0), data)
-
     def _show_node(self, time_ns: int) -> None:
         if 0 <= self._node_due - time_ns <= SECOND:
             return
         self._node_due = time_ns + SECOND
-        if not 0 <= self._city_due - time_ns <= CITY_INTERVAL:
-            self._city_due = time_ns + CITY_INTERVAL
-            self._show_city(self.viewers)
+        if self.city.is_due(time_ns):
+            self.city.show(self.viewers)
         body = {"t": time_ns / MS, "stages": self._latency.take(), "viewers": len(self.viewers)}
         for viewer in self.viewers:
             viewer.put((FrameKind.NODE, 0), json_frame(FrameKind.NODE, body | {"dropped": viewer.dropped}))
