@@ -26,7 +26,7 @@ from bench.scene import Scene
 from cloudctl import codes
 from cloudctl.client import Gateway, Vehicle
 from cloudctl.clock import MS, SECOND, WallClock
-from cloudctl.io.broker import free_port
+from cloudctl.io.ports import free_port
 
 ROUNDS = int(os.environ.get("FAILOVER_ROUNDS", "5"))
 PERIOD = 0.1  # s of frames, signals and reports
@@ -58,9 +58,7 @@ class Trial:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "city"
-        first = free_port()
-        while first + PORTS_IN_A_ROW > 65_535:
-            first = free_port()
+        first = free_port(count=PORTS_IN_A_ROW)
         ports = ["--port", str(first), "--mqtt-port", str(first + 3), "--http-port", str(first + 4)]
         self.command("init", str(self.folder), "--city", *ports, "--etcd-port", str(first + 7))
         self.scene = Scene(codes.compile_code(codes.load(self.folder / "codes" / "0.json")), n=20)

@@ -5,6 +5,7 @@ fallen behind takes the newest alone. Else it would settle where each batch brin
 off, most of a second behind, and signal states are too old after half a second: they would all be refused.
 """
 
+from collections import Counter
 from operator import attrgetter
 
 from ..clock import MS
@@ -17,7 +18,7 @@ MAX_FRAMES_BEHIND = 2  # the same, of a node that has fallen behind: one place a
 MAX_INTERVAL = 300 * MS
 MIN_LATE_BATCHES = 2  # in a row: a node catches up with a single stall
 
-time_of = attrgetter("t")
+_time_of = attrgetter("t")
 
 
 class Backlog:
@@ -42,24 +43,23 @@ class Backlog:
         limit = MAX_FRAMES if self._late < MIN_LATE_BATCHES else MAX_FRAMES_BEHIND
         if most > limit:
             pending = _newest(pending, limit, metrics)
-        return sorted(pending, key=time_of)
+        return sorted(pending, key=_time_of)
 
 
 def _most_of_one_source(pending: list[Pending]) -> int:
-    counts: dict[int, int] = {}  # by identity of the source
-    for frame in pending:
-        source = id(frame.route.source)
-        counts[source] = counts.get(source, 0) + 1
-    return max(counts.values(), default=0)
+    return max(Counter(_source_of(frame) for frame in pending).values(), default=0)
+
+
+def _source_of(frame: Pending) -> int:
+    return id(frame.route.source)
 
 
 def _newest(pending: list[Pending], limit: int, metrics: Metrics) -> list[Pending]:
-    counts: dict[int, int] = {}  # by identity of the source
+    counts: Counter[int] = Counter()
     kept = []
     for frame in reversed(pending):
-        source = id(frame.route.source)
-        counts[source] = counts.get(source, 0) + 1
-        if counts[source] <= limit:
+        counts[_source_of(frame)] += 1
+        if counts[_source_of(frame)] <= limit:
             kept.append(frame)
         else:
             metrics.count("drop.queue", frame.route.name)

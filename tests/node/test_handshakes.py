@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudctl.client import Gateway
-from cloudctl.io.broker import free_port
 from cloudctl.io.handshakes import OPENING, Mechanism, Refusal, mechanism_of
+from cloudctl.io.ports import free_port
 from cloudctl.io.zeromq import KeyPair, Server, new_keys
 from cloudctl.metrics import Metrics
 from cloudctl.node.reports import Reports

@@ -16,6 +16,7 @@ from mqtt_client import MqttClient
 from cloudctl.client import Gateway
 from cloudctl.clock import MS, SECOND, EventClock, WallClock, sleep_until
 from cloudctl.io import broker
+from cloudctl.io.ports import free_port
 from cloudctl.node import config, live
 from cloudctl.planner import gate
 from cloudctl.schema import Advisory, AdvisoryKind, Group, SignalState
@@ -34,7 +35,7 @@ class Overload:
 
     def __init__(self, folder: Path, mqtt: int) -> None:
         self.clock, self.fleet = EventClock(T), Fleet()
-        file = write_node_folder(folder, broker.free_port(), mqtt, self.fleet)
+        file = write_node_folder(folder, free_port(), mqtt, self.fleet)
         self.node = live.Node(config.load(file), clock=self.clock, file=file)
         self.gateways = {
             name: Gateway(
