@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* Who is first seen in the first 3 s at 10 Hz was there before the source looked, anywhere: that says nothing of where
- * road users come, and would make every place an entrance. */
+/* A road user first seen in the first 3 s at 10 Hz was there before the source began, at any place: it is no evidence
+ * of where road users enter, and would make every place an entrance. */
 #define SETTLED_SCANS 30
 
 /* A detection's noise for a track: an error of the stamp moves it along the track's velocity, and the first position

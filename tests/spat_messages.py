@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cloudctl import codes
 from cloudctl.schema import Group, SignalState
 from cloudctl.signals.spat import STATES, Spats
-from cloudctl.signals.spat_time import HOUR, MINUTE, PAST, SECOND, TENTH
+from cloudctl.signals.spat_time import HOUR, MINUTE, PAST, SECOND, TENTH, mark_of, minute_of_year
 
 MS, DAY = 10**6, 24 * HOUR
 S = SignalState
@@ -100,3 +100,32 @@ def good_of(reading: Callable[[], Spats]) -> Spats:
     if not all(finding.rule and finding.remedy for finding in found.refused) or not (found or found.refused):
         pytest.fail(f"a refusal without its rule or remedy: {found.refused}")
     return found
+
+
+def tree(*rows: dict) -> dict:
+    """Return a SPAT of some intersections, as JSON has it."""
+    return {"intersections": list(rows)}
+
+
+def row(number: int = 300, t: int = T, **changes: object) -> dict:
+    """Return the states of an intersection with changed fields, or without those that are "left out"."""
+    minute, ms = minute_of_year(t)
+    base = {
+        "id": {"region": 10, "id": number},
+        "revision": 4,
+        "status": [0, 16],
+        "moy": minute,
+        "timeStamp": ms,
+        "states": [move(1), move(2), move(3)],
+    }
+    return {key: value for key, value in (base | changes).items() if value != "left out"}
+
+
+def move(group: object, state: object = "stop-And-Remain", **timing: object) -> dict:
+    """Return the state of one group."""
+    timing = {
+        key: value
+        for key, value in ({"minEndTime": mark_of(T + 9 * SECOND, T)} | timing).items()
+        if value != "left out"
+    }
+    return {"signalGroup": group, "state-time-speed": [{"eventState": state, "timing": timing}]}

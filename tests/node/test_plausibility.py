@@ -388,29 +388,3 @@ def test_a_clock_that_is_behind_by_less_than_a_report_may_be_old_is_named_once_t
     for k in range(12, 24):
         assert not rejects([report(k / hz, 50)])
     assert [reject.field for _, reject in rejects([report(k / hz, late_ms) for k in range(24, 40)])] == ["t"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "size", "field"),
-    [
-        ("car", {"length": 48.0}, "length"),
-        ("car", {"length": 1.8, "width": 4.6}, "width"),
-        ("taxi", {"length": 21.0}, "length"),
-        ("bicycle", {"length": 18.0}, "length"),
-        ("pedestrian", {"length": 4.5}, "length"),
-        ("bus", {"length": 48.0}, "length"),
-        ("truck", {"length": 48.0}, ""),
-        ("tram", {"length": 55.0}, ""),
-        ("car", {"length": 18.7}, ""),
-        ("bus", {"length": 25.0}, ""),
-        ("road train", {"length": 48.0}, ""),
-        ("truck", {"length": 61.0}, "length"),
-    ],
-)
-def test_a_size_that_no_vehicle_of_its_class_has_is_refused(
-    code: CompiledCode, kind: str, size: dict[str, float], field: str
-) -> None:
-    outs = drive(
-        engine_of(code), code, lane_way(code), 0.2, lambda state: msgspec.structs.replace(state, kind=kind, **size)
-    )
-    assert [reject.field for _, reject in rejects(outs)] == ([field] if field else [])

@@ -10,18 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from spat_messages import DAY, MS, S, T, at, changed, good_of, messages, refused
+from spat_messages import DAY, MS, S, T, at, changed, good_of, messages, move, refused, row, tree
 
 from cloudctl import codes
-from cloudctl.client import Gateway
 from cloudctl.codes.formats.messages.uper import decode as read_uper
 from cloudctl.codes.formats.messages.uper import encode
-from cloudctl.io.zeromq import Server
-from cloudctl.schema import Group, Reject, Signal
+from cloudctl.schema import Group
 from cloudctl.signals.spat import Spats, as_signal, read_spat, write_spat
 from cloudctl.signals.spat_fields import MAX_REFUSALS, STATE_DOUBTS, TIME_DOUBTS
-from cloudctl.signals.spat_time import HOUR, MINUTE, SECOND, TENTH, mark_of, minute_of_year, year_start
-from cloudctl.signals.ydt_spat import read_ydt_spat, write_ydt_spat
+from cloudctl.signals.spat_time import HOUR, MINUTE, SECOND, TENTH, minute_of_year, year_start
+from cloudctl.signals.ydt_spat import read_ydt_spat
 
 
 def cut(group: Group) -> Group:
@@ -51,35 +49,6 @@ def test_an_end_that_is_not_known_is_written_so_and_one_that_has_passed_is_not_p
     )
     ends = [(g.min_end, g.max_end, g.likely_end) for g in read_spat(write_spat(300, 5, T, groups), T)[0].groups]
     assert ends == [(None, None, None), (T, T + 10 * SECOND, None), (T, None, None), (T, None, None)]
-
-
-# --- trees, as JSON has them ---
-
-
-def tree(*rows: dict) -> dict:
-    return {"intersections": list(rows)}
-
-
-def row(number: int = 300, t: int = T, **changes: object) -> dict:
-    minute, ms = minute_of_year(t)
-    base = {
-        "id": {"region": 10, "id": number},
-        "revision": 4,
-        "status": [0, 16],
-        "moy": minute,
-        "timeStamp": ms,
-        "states": [move(1), move(2), move(3)],
-    }
-    return {key: value for key, value in (base | changes).items() if value != "left out"}
-
-
-def move(group: object, state: object = "stop-And-Remain", **timing: object) -> dict:
-    timing = {
-        key: value
-        for key, value in ({"minEndTime": mark_of(T + 9 * SECOND, T)} | timing).items()
-        if value != "left out"
-    }
-    return {"signalGroup": group, "state-time-speed": [{"eventState": state, "timing": timing}]}
 
 
 def read(value: dict, received: int = T + 50 * MS) -> Spats:
@@ -406,45 +375,3 @@ def test_a_spat_with_wrong_bits_raises_nothing_but_code_error(
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     for spat in good_of(lambda: read_spat(bytes(body), message[0])):
         as_signal(spat, 6)
-
-
-# --- the gateway ---
-
-
-def test_a_gateway_sends_what_is_good_and_reports_what_is_not_once() -> None:
-    now = [T]
-    rejects: list[Reject] = []
-    server = Server("tcp://127.0.0.1:*", None, {})
-    gateway = Gateway(server.address, ["r"], now=lambda: now[0], on_reject=rejects.append)
-    try:
-        bad = json.dumps(tree(row(300, states=[move(1), move(2, "purple"), move(3)]), row(301, revision=400))).encode()
-        places_meant = {"10/300": ("UST1.A", 5), "10/301": ("UST1.B", 5), "10/19": ("UST1.C", 7)}
-        assert [gateway.spat("r", places_meant, bad) for _ in range(5)] == [1] * 5
-        assert [(r.kind, r.field, r.value) for r in rejects] == [
-            ("signal", "10/300 group 2: eventState", "purple"),
-            ("signal", "10/301: revision", "400"),
-        ]
-        now[0] += 60 * SECOND
-        assert gateway.spat("r", places_meant, bad) == 1
-        assert len(rejects) == 4, "gone for a while, and back: a new report"
-        assert (
-            gateway.spat(
-                "r", places_meant, write_ydt_spat(19, T, (Group(1, S.RED), Group(2, S.GREEN_PROTECTED)), region=10)
-            )
-            == 1
-        )
-        found: list[Signal] = []
-        for _ in range(300):
-            found += [msgspec.msgpack.decode(m.body, type=Signal) for m in server.drain(16) if m.kind == b"S"]
-            if len(found) == 7:
-                break
-            gateway.poll(10)
-        assert [(g.group, g.state) for g in found[0].groups] == [(1, S.RED), (2, S.UNKNOWN), (3, S.RED)]
-        assert (found[-1].intersection, found[-1].revision, len(found[-1].groups)) == (
-            "UST1.C",
-            7,
-            2,
-        ), "YD/T 3709 gives no revision: that of the code stands in"
-    finally:
-        gateway.close()
-        server.close()

@@ -39,10 +39,6 @@ class Street:
         self.rng.shuffle(xy)
         self.fusion.update(self.t, 0, positions(xy))
 
-    def settle(self) -> None:
-        for _ in range(SETTLED):
-            self.scan()
-
     def nearest(self, xy: np.ndarray) -> tuple[int, float]:
         """Return the id of the track given out that is nearest to a place, and how far it is (m)."""
         tracks = self.fusion.tracks(self.t)
@@ -50,11 +46,18 @@ class Street:
         return int(tracks["id"][away.argmin()]), float(away.min())
 
 
+def settled_street(seed: int, clutter: float = 3.0) -> Street:
+    """Return a street that has been looked at for long enough."""
+    street = Street(seed, clutter)
+    for _ in range(SETTLED):
+        street.scan()
+    return street
+
+
 def test_who_is_lost_for_a_second_amid_clutter_comes_back_as_itself() -> None:
     same = 0
     for seed in range(20):
-        street = Street(seed)
-        street.settle()
+        street = settled_street(seed)
         before = street.nearest(street.xy[0])
         for _ in range(10):
             street.scan(lost=True)
@@ -68,8 +71,7 @@ def test_who_is_lost_for_a_second_amid_clutter_comes_back_as_itself() -> None:
 def test_who_comes_where_another_was_lost_and_goes_elsewhere_has_an_id_of_its_own() -> None:
     mixed = 0  # in place alone it may be either
     for seed in range(10):
-        street = Street(seed, clutter=1.0)
-        street.settle()
+        street = settled_street(seed, clutter=1.0)
         before = street.nearest(street.xy[0])[0]
         for _ in range(10):
             street.scan(lost=True)
@@ -86,8 +88,7 @@ def test_who_comes_where_another_was_lost_and_goes_elsewhere_has_an_id_of_its_ow
 def test_a_lost_track_is_not_led_away_by_what_lies_in_its_wide_gate() -> None:
     """A false detection 2.5 m beside where a vehicle must be, a second after it was last seen."""
     for seed in range(10):
-        street = Street(seed, clutter=1.0)
-        street.settle()
+        street = settled_street(seed, clutter=1.0)
         before = street.nearest(street.xy[0])[0]
         for k in range(14):
             beside = ((float(street.xy[0, 0] + 0.1 * street.speed[0]), float(street.xy[0, 1]) + 2.5),)
@@ -99,8 +100,7 @@ def test_a_lost_track_is_not_led_away_by_what_lies_in_its_wide_gate() -> None:
 
 def test_who_was_missed_a_few_times_in_the_open_is_given_out_at_its_first_detection() -> None:
     for seed in range(10):
-        street = Street(seed, clutter=1.0)
-        street.settle()
+        street = settled_street(seed, clutter=1.0)
         before = street.nearest(street.xy[0])[0]
         for _ in range(4):
             street.scan(lost=True)
@@ -206,8 +206,8 @@ def test_the_first_noise_of_a_source_is_never_raised_by_what_moves_fast() -> Non
 
 
 def test_in_a_crowd_nobody_is_taken_for_a_vehicle_for_others_stand_near() -> None:
-    """Whoever is missed by the first scan is seen by the second, 1 m from one who is missed by that: no track takes the
-    one for the other.
+    """A pedestrian that the first scan misses is seen by the second, 1 m from one that the second misses: no track
+    takes the detection of the other.
     """
     fast = given_out = 0
     for seed in range(5):
