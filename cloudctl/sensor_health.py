@@ -308,7 +308,7 @@ class Sensing:
         """Count, by sensor, the moving vehicles and those of them on no lane; look for a datum that explains them where
         they are most."""
         counts = np.zeros((2, MAX_SOURCES), np.int64)
-        _count_moving(world.tracks, world.path, IS_MOTOR_VEHICLE, counts[0], counts[1])
+        count_moving(world.tracks, world.path, IS_MOTOR_VEHICLE, counts[0], counts[1])
         moving, off_lane = counts.tolist()
 
         for index, state in self._states.items():
@@ -342,7 +342,7 @@ def register_sensor_pose(source: Source, fusion: Fusion, origin: Origin) -> None
 
 
 @njit(cache=True)
-def _count_moving(tracks: Any, path: Any, is_motor_vehicle: Any, moving: Any, off_lane: Any) -> None:
+def count_moving(tracks: Any, path: Any, is_motor_vehicle: Any, moving: Any, off_lane: Any) -> None:
     """Add up, by number of the sensor, the moving vehicles that it sees, and those of them on no lane."""
     for i in range(len(tracks)):
         track = tracks[i]

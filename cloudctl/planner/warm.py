@@ -1,14 +1,18 @@
 """Loads every compiled kernel before the first message, so that no message pays for it."""
 
 import numpy as np
+from msgspec.structs import replace
 
 from .. import snapshots, world
 from ..clock import SECOND
 from ..codes import CompiledCode
 from ..forecast.prediction import point, predict
 from ..fusion import TRACK
+from ..fusion_settings import MAX_SOURCES
 from ..matching import match
+from ..road_users import IS_MOTOR_VEHICLE
 from ..schema import Hazard, ObjectClass, SignalState, VehicleState
+from ..sensor_health import count_moving
 from ..signals.states import Doubt, Signals, believed
 from . import plan
 from .filter import AdvisoryFilter
@@ -40,7 +44,11 @@ def warm(code: CompiledCode) -> None:
         # The long way, for what is doubted or has failed.
         believed(signals, t, {0: Doubt.NONE} if len(code.group_ids) else None)
 
+        # The short way, for what has been seen lately.
+        believed(replace(signals, seen=np.full(len(code.group_ids), t)), t)
+
         before = snapshots.build(t, code, tracks, signals, hazards, reports, 1, 1, before)
+        count_moving(before.tracks, before.path, IS_MOTOR_VEHICLE, *np.zeros((2, MAX_SOURCES), np.int64))
         plan(before)
         Screened([before], [EVERYTHING], [AdvisoryFilter()]).propose(0, ask_every_kind=True)
         predict(before)  # whole paths are for viewers
