@@ -112,7 +112,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
-        ("bridge", "handshakes", "http_answers", "http_guard", "notify", "ports", "private_files"),
+        ("addresses", "bridge", "handshakes", "http_answers", "http_guard", "notify", "ports", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
         ("signal_subscription", "tile_subscription"),
         ("egress",),
