@@ -1,4 +1,4 @@
-"""A network namespace of a test's own: its addresses, and links that are slow or lossy, touch nothing of the machine."""
+"""A network namespace of a test's own: its addresses, and links that are slow or lossy, touch nothing else."""
 
 import os
 import shutil
@@ -27,9 +27,7 @@ class Namespace:
 
     def run(self, *command: str) -> str:
         """Run a command inside; return what it printed."""
-        done = subprocess.run(
-            [*self.inside, *command], capture_output=True, text=True, timeout=PATIENCE, check=True
-        )
+        done = subprocess.run([*self.inside, *command], capture_output=True, text=True, timeout=PATIENCE, check=True)
         return done.stdout
 
     def __enter__(self) -> "Namespace":

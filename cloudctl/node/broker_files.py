@@ -6,8 +6,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..io.bridge import Bridge
 from ..io.addresses import reachable
+from ..io.bridge import Bridge
 from ..io.broker import OPERATOR_NAME, Tls, write_mosquitto_files
 from ..settings import BrokerSection
 from .config import NodeConfig

@@ -162,7 +162,8 @@ def checked_host(host: str) -> str:
 
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_link_local:
-            raise InitError(f"--host {host!r} is a link-local address, which means another machine on each link. {remedy}")
+            rule = "is a link-local address, which means another machine on each link"
+            raise InitError(f"--host {host!r} {rule}. {remedy}")
 
     return host
 
