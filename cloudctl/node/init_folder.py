@@ -265,8 +265,10 @@ def _checked_bindings(config: NodeConfig, rsus: Mapping[str, str]) -> dict[str, 
                 f"{', '.join(intersections)}"
             )
 
-        if taken.get(rsu, intersection) != intersection:
-            raise InitError(f"--rsu {rsu}={intersection}: {rsu!r} is at {taken[rsu]!r} already. Choose another id")
+        if rsu in taken:
+            raise InitError(
+                f"--rsu {rsu}={intersection}: {rsu!r} is bound already, at {taken[rsu]!r}. Choose another id"
+            )
 
     return dict(rsus)
 

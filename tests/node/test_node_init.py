@@ -107,6 +107,7 @@ def test_the_folder_of_a_gateway_belongs_to_the_node_and_a_wrong_one_is_never_ma
         ("east", {}, "--rsu NAME=INTERSECTION"),
         ("east", {"rsu-78": "nowhere"}, "no such intersection"),
         ("east", {"rsu-77": places[1]}, "already"),
+        ("east", {"rsu-77": places[0]}, "already"),
     ):
         with pytest.raises(CloudctlError, match=reason):
             add_gateway(tmp_path, name, rsus)
