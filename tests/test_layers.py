@@ -118,7 +118,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("egress",),
     ),
     "cloudctl.node": (
-        ("__init__", "calendars", "clock_steps", "copies", "credentials"),
+        ("__init__", "bridge_state", "calendars", "clock_steps", "copies", "credentials"),
         ("deployment", "example_scripts", "exposure", "kernel_lock"),
         ("config_rules",),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),

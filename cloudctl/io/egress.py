@@ -41,7 +41,7 @@ RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
 MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
-COPIES, CODES = MqttTopics.copies(""), MqttTopics.codes("")
+COPIES, CODES, BRIDGES = MqttTopics.copies(""), MqttTopics.codes(""), MqttTopics.bridge("")
 NODES = MqttTopics.node_status("").partition("//")[0] + "/"
 VEHICLES = f"{MqttTopics.ROOT}/vehicles/"
 
@@ -92,6 +92,8 @@ class Egress:
         """`signer`, where given, signs every advisory."""
         # gets what each node of the city reports of itself; None: it is not asked for
         self.on_node_report: Callable[[bytes], None] | None = None
+        # gets whether the broker's bridge to a region is connected; None: it is not asked for
+        self.on_bridge_state: Callable[[bytes], None] | None = None
         self.on_copy: Callable[[bytes], None] | None = None  # gets what other nodes advise; None: it is not asked for
         self.is_shared = False  # whether another node goes on with what is retained, when this one stops
         self._section = section
@@ -311,6 +313,8 @@ class Egress:
             connection.subscribe(MqttTopics.copies("+"))
         if self.on_node_report is not None:
             connection.subscribe(MqttTopics.node_status("+"))
+        if self.on_bridge_state is not None and self._section.bridge_name:
+            connection.subscribe(MqttTopics.bridge(self._section.bridge_name))
         self.connected.set()
         self._state = ConnectionState.CONNECTED
         self.trouble = None
@@ -344,6 +348,10 @@ class Egress:
         if topic.startswith(COPIES):
             if self.on_copy is not None:
                 self.on_copy(payload)
+            return
+        if topic.startswith(BRIDGES):
+            if self.on_bridge_state is not None:
+                self.on_bridge_state(payload)
             return
         if topic.startswith(NODES):
             if self.on_node_report is not None:
