@@ -112,7 +112,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
-        ("addresses", "bridge", "handshakes", "http_answers", "http_guard", "notify", "ports", "private_files"),
+        ("addresses", "bridge", "echo", "handshakes", "http_answers", "http_guard", "notify", "ports", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
         ("signal_subscription", "tile_subscription", "vehicle_contacts"),
         ("egress",),

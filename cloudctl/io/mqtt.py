@@ -47,6 +47,7 @@ class Connection:
     def __init__(self, section: BrokerSection, client_id: str, on_message: OnMessage) -> None:
         self.lost = asyncio.Event()
         self.reason = ""  # why it was lost
+        self.max_packet: int | None = None  # bytes of a packet that the broker takes; None: it does not say (MQTT 5)
         self._section, self._on_message = section, on_message
         self._transport: Any = None
         self._seen = 0.0  # when the last byte came, as the client counts
@@ -87,6 +88,8 @@ class Connection:
         if self.lost.is_set():
             raise MqttError("it closed the connection at once")
 
+        limits = self._client._package_handler._connack_properties.get("maximum_packet_size")
+        self.max_packet = int(limits[0]) if limits else None
         self._transport = self._client._connection._transport
         sock = self._transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
