@@ -165,6 +165,7 @@ async def measure(name: str) -> list[str]:
                 await asyncio.sleep(2)
 
             await rig.until(steady, PATIENCE)
+            is_back = steady()
             after = _resumed([arrival for arrival in rig.fresh if arrival > end], end)
             usual, received = _median(rig.delays), len(rig.delays)
             await asyncio.sleep(AFTERWARDS)
@@ -182,7 +183,7 @@ async def measure(name: str) -> list[str]:
                 lost += f"; expired at the vehicle {rig.vehicle.expired - expired}"
             return [
                 name,
-                after if steady() else f"not within {PATIENCE}",
+                after if is_back else f"not within {PATIENCE}",
                 delay,
                 lost,
                 f"{len(logged)}: {logged[0][:150] if logged else '-'}",

@@ -16,6 +16,8 @@ MAX_OF_GATEWAY = 64  # of those, from one gateway
 DAY = 86_400 * SECOND
 MAX_AHEAD = 366 * DAY  # of the end of a hazard
 MAX_DISTANCE = 2000.0  # m of a polygon's vertex from the intersection
+# m that a stretch may run beyond its lane's end without a word: a sender's map may differ by so much
+LENGTH_ALLOWANCE = 1.0
 MIN_POINTS = 3  # different ones, of a polygon
 
 Key = tuple[str, str, str]  # gateway, RSU, id
@@ -34,7 +36,7 @@ class Hazards:
     def check(self, code: CompiledCode, t: int, gateway: str, hazard: Hazard, offset: int) -> None:
         """Raise RejectedMessage for a hazard, received at `t` ns, that no vehicle could be warned of; its times are by
         a clock `offset` ns ahead."""
-        if (gateway, hazard.rsu, hazard.id) in self._hazards and hazard.end - offset <= t:
+        if self._is_withdrawal(t, gateway, hazard, offset):
             return  # it is withdrawn: where it was, and when it was to begin, is of no concern any more
 
         if hazard.end <= hazard.start:
@@ -79,10 +81,33 @@ class Hazards:
     ) -> tuple[Hazard, list[RejectedMessage]]:
         """Return a hazard without what of it cannot be used, and why that is refused; see `check` for the rest."""
         self.check(code, t, gateway, hazard, offset)
-        if hazard.text.isprintable():
+        if self._is_withdrawal(t, gateway, hazard, offset):
             return hazard, []
-        rejection = RejectedMessage("text", repr(hazard.text), NOT_PRINTABLE, "send one line of plain words")
-        return msgspec.structs.replace(hazard, text=""), [rejection]
+
+        refused = []
+        if not hazard.text.isprintable():
+            refused.append(
+                RejectedMessage(f"{hazard.id}.text", repr(hazard.text), NOT_PRINTABLE, "send one line of plain words")
+            )
+            hazard = msgspec.structs.replace(hazard, text="")
+
+        path = -1 if hazard.lane is None else path_of(code, hazard.lane)
+        if hazard.s is not None and path >= 0:
+            low, high = hazard.s
+            length = float(code.path_length[path])
+            if high > length + LENGTH_ALLOWANCE:
+                refused.append(
+                    RejectedMessage(
+                        field=f"{hazard.id}.s[1]",
+                        value=high,
+                        rule=f"is beyond the lane's end at {length:.1f} m: vehicles are warned of it up to there only",
+                        remedy="name each further lane in a hazard of its own, or send a polygon; compare the map with "
+                        "the digital code",
+                    )
+                )
+            hazard = msgspec.structs.replace(hazard, s=(min(low, length), min(high, length)))
+
+        return hazard, refused
 
     def put(self, t: int, gateway: str, hazard: Hazard, offset: int) -> list[Hazard]:
         """Accept a hazard that was checked, received at `t` ns; return those that were dropped for it. One that is over
@@ -121,6 +146,9 @@ class Hazards:
         for key in lost:
             del self._hazards[key]
         return len(lost)
+
+    def _is_withdrawal(self, t: int, gateway: str, hazard: Hazard, offset: int) -> bool:
+        return (gateway, hazard.rsu, hazard.id) in self._hazards and hazard.end - offset <= t
 
     def _drop(self, gateway: str) -> Hazard:
         keys = [key for key in self._hazards if key[0] == gateway]
@@ -162,8 +190,7 @@ def _check_lane(code: CompiledCode, hazard: Hazard, lane: str) -> None:
 
     low, high = hazard.s
     length = float(code.path_length[path])
-    # a sender's map may differ by a little: 1 m beyond the end is no fault
-    if not (isfinite(low) and isfinite(high) and 0.0 <= low <= high and low <= length + 1.0):
+    if not (isfinite(low) and isfinite(high) and 0.0 <= low <= high and low <= length + LENGTH_ALLOWANCE):
         raise RejectedMessage(
             field="s",
             value=hazard.s,

@@ -9,8 +9,10 @@ from typing import NamedTuple
 from .clock import SECOND, EventClock, stopwatch
 from .engine import Engine, Output
 from .faults import Fault, Faults
+from .io.recording.parts import head
 from .io.recording.reader import Recording, RecordingError
 from .io.recording.setup import setup_of
+from .io.recording.software import other_software
 from .metrics import Metrics
 from .payloads import encode_all
 from .schema import RawMessage
@@ -65,6 +67,7 @@ class Replay:
     took_s: float = 0.0
     difference: Difference | None = None
     fault: str | None = None  # of the file
+    other_software: str | None = None  # that another version has recorded it
     notes: list[str] = field(default_factory=list)  # what of the run is not recorded
     faults: Counter[tuple[str, str]] = field(default_factory=Counter)  # of the node: (place, cause) -> how often
     tracebacks: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -122,6 +125,8 @@ def replay(path: Path, progress: Callable[[Replay], None] | None = None, debug: 
     result.took_s = (stopwatch() - start) / SECOND
     result.fault = recording.fault
     result.notes = recording.notes
+    first = head(recording.parts[0])
+    result.other_software = other_software(first.software if first is not None else "")
 
     return result
 

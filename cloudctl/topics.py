@@ -116,6 +116,16 @@ class MqttTopics:
         return f"{cls.ROOT}/nodes/{node}/status"
 
     @classmethod
+    def echo(cls, client: str) -> str:
+        """Return the topic on which a node sends messages to itself, to see whether they are passed on."""
+        return f"{cls.ROOT}/echo/{client}"
+
+    @classmethod
+    def bridge(cls, edge: str) -> str:
+        """Return the topic on which the broker of an edge says whether it is connected to the region's."""
+        return f"{cls.ROOT}/bridges/{edge}"
+
+    @classmethod
     def traffic(cls, intersection: str) -> str:
         return f"{cls.ROOT}/intersections/{intersection}/traffic"
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from deadlines import PATIENCE, until
@@ -15,16 +16,24 @@ from cloudctl.node.init_folder import Ports, init_folder
 class StartedFolder:
     """`cloudctl init` and `cloudctl serve` on ports that are free; `log` is what the node logged."""
 
-    def __init__(self, folder: Path, *options: str, map_name: str = "intersection.json") -> None:
-        self.folder, self.options = folder, options
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        map_name: str = "intersection.json",
+        host: str = "127.0.0.1",
+        inside: Sequence[str] = (),
+    ) -> None:
+        """`inside`: the words that begin every command, such as those that enter a network namespace."""
+        self.folder, self.options, self.inside = folder, options, inside
         self.ports = Ports(*(free_port() for _ in range(3)))
-        init_folder(folder, maps.path(map_name), "127.0.0.1", self.ports)
+        init_folder(folder, maps.path(map_name), host, self.ports)
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "StartedFolder":
         with (self.folder / "node.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cloudctl", "serve", *self.options],
+                [*self.inside, sys.executable, "-m", "cloudctl", "serve", *self.options],
                 cwd=self.folder,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -44,13 +53,13 @@ class StartedFolder:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of cloudctl in the folder."""
-        command = [sys.executable, "-m", "cloudctl", *words]
+        command = [*self.inside, sys.executable, "-m", "cloudctl", *words]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def script(self, name: str, *words: str) -> subprocess.Popen[str]:
         """Start one of the folder's scripts; what it prints and logs comes by `stdout`."""
         return subprocess.Popen(
-            [sys.executable, "-u", name, *words],
+            [*self.inside, sys.executable, "-u", name, *words],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,15 +1,18 @@
 """A TCP link on this machine that tests cut and mend."""
 
 import contextlib
+import queue
 import socket
 import threading
 
+from cloudctl.clock import SECOND, WallClock, sleep_until, stopwatch
+
 
 class Link:
-    """A TCP link to a port, that can be cut and mended."""
+    """A TCP link to a port, that can be cut and mended. `delay`: s that every byte is on its way."""
 
-    def __init__(self, port: int) -> None:
-        self._to, self._is_cut = port, False
+    def __init__(self, port: int, delay: float = 0.0) -> None:
+        self._to, self._is_cut, self._delay = port, False, delay
         self.port = 0
         self._sockets: list[socket.socket] = []
         self._listen()
@@ -38,11 +41,25 @@ class Link:
                 threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
 
     def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        on_way: queue.Queue[tuple[int, bytes]] = queue.Queue()
+        arriving = threading.Thread(target=self._arrive, args=(on_way, other), daemon=True)
+        arriving.start()
         with contextlib.suppress(OSError):
             while data := one.recv(65_536):
-                other.sendall(data)
+                on_way.put((stopwatch() + int(self._delay * SECOND), data))
+        on_way.put((stopwatch(), b""))
+        arriving.join()
         for end in (one, other):
             end.close()
+
+    @staticmethod
+    def _arrive(on_way: "queue.Queue[tuple[int, bytes]]", other: socket.socket) -> None:
+        while (item := on_way.get())[1]:
+            due, data = item
+            if (left := due - stopwatch()) > 0:
+                sleep_until(WallClock().now() + left)
+            with contextlib.suppress(OSError):
+                other.sendall(data)
 
     def cut(self) -> None:
         """End every connection, and refuse new ones."""

@@ -92,6 +92,10 @@ def test_a_broken_code_is_refused_line_by_line(capsys: pytest.CaptureFixture[str
         ('[node]\ncurve = false\ncodes = ["none/*.json"]\n[broker]\nopen = true\n', "nothing matches"),
         ('[[gateway]]\nname = "g"\nkey = "short"\nrsus = {}\n', "not a CURVE key"),
         ('[[gateway]]\nname = "g"\nrsus = {}\n', "has no key"),
+        (
+            "".join(f'[[gateway]]\nname = "{g}"\nkey = "{g * 40}"\nrsus = {{ "r1" = "X" }}\n' for g in "ab"),
+            "RSU 'r1' is of gateway 'a' and of 'b'",
+        ),
     ],
 )
 def test_a_wrong_file_is_explained(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, says: str) -> None:

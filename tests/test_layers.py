@@ -113,13 +113,13 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
-        ("bridge", "handshakes", "http_answers", "http_guard", "notify", "ports", "private_files"),
+        ("addresses", "bridge", "echo", "handshakes", "http_answers", "http_guard", "notify", "ports", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
         ("signal_subscription", "tile_subscription", "vehicle_contacts"),
         ("egress",),
     ),
     "cloudctl.node": (
-        ("__init__", "calendars", "clock_steps", "copies", "credentials"),
+        ("__init__", "bridge_state", "calendars", "clock_steps", "copies", "credentials"),
         ("deployment", "example_scripts", "exposure", "kernel_lock"),
         ("config_rules",),
         ("config", "inbox", "operator_inputs", "peers", "pid_file", "reports"),

@@ -50,6 +50,7 @@ class Link:
         self.address, self.node_key = address, node_key
         self.state = "connecting"  # or connected, disconnected, refused
         self.sent = 0
+        self.round_trip = 0  # ns to the node and back, of the last exchange; 0: not known yet
         self.opened = stopwatch()
         self._user = user
         self._synced: int | None = None  # when an exchange was last begun, monotonic
@@ -131,11 +132,15 @@ class Link:
             self._log_accepted(body.accepted)
             self._sync_interval = SYNC_EVERY
 
+        round_trip = self._user.now() - body.t1
+        if 0 <= round_trip <= STALE_SYNC:
+            self.round_trip = round_trip
+
         limit = MAX_FIRST_ROUND_TRIP if self._is_first_exchange else STALE_SYNC
         self._is_first_exchange = False
 
         # It waited, or this clock stepped meanwhile
-        if not 0 <= self._user.now() - body.t1 <= limit:
+        if not 0 <= round_trip <= limit:
             self._synced = None
         else:
             self.send("sync", msgspec.structs.replace(body, t4=self._user.now(), accepted=None))

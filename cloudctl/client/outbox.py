@@ -45,7 +45,7 @@ class Outbox:
 
     def take(self, now: int) -> tuple[list[Kept], int]:
         """Return what is still worth sending, in order, and how many messages were too old; nothing is kept after
-        that.
+        that. `now`: ns by a monotonic clock, when they will be there.
         """
         messages = sorted(
             (message for stream in self._streams.values() for message in stream), key=lambda message: message.at

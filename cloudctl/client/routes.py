@@ -106,7 +106,7 @@ class UnitRoutes:
         """Send what was kept of a unit."""
         if not route.outbox or not route.is_ready:
             return
-        kept, outdated = route.outbox.take(stopwatch())
+        kept, outdated = route.outbox.take(stopwatch() + self._allowance(route.link))
         self.dropped += outdated
         for item in kept:
             if route.outbox or not self._put(route, item):
@@ -246,6 +246,11 @@ class UnitRoutes:
         self._sent_by_closed += link.sent
 
     # --- messages ---
+
+    def _allowance(self, link: Link) -> int:
+        """Return how much older a message is by when the node takes it, ns: half a round trip, and as much for what
+        varies; to a node that was not asked yet, that of the farthest of the others."""
+        return link.round_trip or max(other.round_trip for other in self.links.values())
 
     def _put(self, route: UnitRoute, kept: Kept) -> bool:
         if not route.link.send(kept.kind, kept.body):

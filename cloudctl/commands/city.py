@@ -252,6 +252,7 @@ def _add(args: argparse.Namespace) -> None:
     from ..io.zeromq import check_key, read_keys
     from ..node.broker_files import operator_section
     from ..node.config import ConfigError, load
+    from ..node.config_rules import binding_faults
     from ..topics import MqttTopics
 
     section, config, code = _section(args), load(args.config), codes.load(args.code)
@@ -261,6 +262,10 @@ def _add(args: argparse.Namespace) -> None:
     key = read_keys(Path(args.key)).public if args.key.endswith(".pub") else args.key
     if key:
         check_key(key, "--key")
+
+    if fault := next(binding_faults(config.gateway, args.gateway, dict.fromkeys(args.rsu, code.id)), None):
+        raise ConfigError(fault)
+
     asyncio.run(publish_retained(operator_section(config), MqttTopics.codes(code.id), codes.compact(code)))
     asyncio.run(add(section, code, args.gateway, key, args.rsu))
     print(f"{code.id} revision {code.revision} was added; within seconds: cloudctl city status")

@@ -214,6 +214,8 @@ def _replay(args: argparse.Namespace) -> int:
             if not result.identical
             else f"byte-identical: all {result.recorded} recorded advisories were said again"
         )
+        if not result.identical and result.other_software is not None:
+            print(f"note: {result.other_software}")
 
     for (intersection, cause), count in result.faults.items():
         print(

@@ -47,7 +47,10 @@ def bridge_lines(bridge: Bridge, folder: Path) -> list[str]:
         f"local_clientid local.{bridge.name}",
         "bridge_protocol_version mqttv50",
         "cleansession false",
-        "notifications false",
+        # whether it is connected, to this edge's node alone
+        "notifications true",
+        "notifications_local_only true",
+        f"notification_topic {MqttTopics.bridge(bridge.name)}",
         "try_private false",
         "start_type automatic",
         f"restart_timeout {RESTART[0]} {RESTART[1]}",

@@ -24,6 +24,7 @@ from typing import Any
 
 from ..clock import SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
+from .addresses import reachable
 from .bridge import UPWARD, Bridge, bridge_lines
 from .ports import free_port
 from .private_files import write_private
@@ -190,11 +191,6 @@ def dies_with_parent() -> Callable[[], None]:
                 os._exit(1)
 
     return end_with_parent
-
-
-def reachable(host: str) -> str:
-    """Return the address at which this machine reaches a broker that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
 
 
 def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:

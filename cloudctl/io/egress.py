@@ -22,6 +22,7 @@ from ..metrics import Metrics
 from ..schema import Advisory, AdvisoryKind, Reject, Signals
 from ..settings import BrokerSection
 from ..topics import MqttTopics, wrong_vehicle_id
+from .echo import Echo
 from .mqtt import Connection
 from .signal_subscription import SIGNALS, SignalSubscription
 from .tile_subscription import TILES, TileSubscription
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
 
 MAX_HELD = 50_000  # advisories kept for a broker or vehicle that is away
 MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages wait in `held` or are dropped
+HEADER = 32  # bytes of a PUBLISH beside topic and payload, at most: fixed header, lengths, identifier, expiry
 # s between attempts to connect, evenly spread: nodes that lost one broker do not come back at once
 RETRY_PAUSE = (0.2, 0.5)
 RETAIN_EXPIRY = 600  # s that the broker keeps what is retained; it is published anew after a third of that
 MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
-COPIES, CODES = MqttTopics.copies(""), MqttTopics.codes("")
+COPIES, CODES, BRIDGES = MqttTopics.copies(""), MqttTopics.codes(""), MqttTopics.bridge("")
 NODES = MqttTopics.node_status("").partition("//")[0] + "/"
 VEHICLES = f"{MqttTopics.ROOT}/vehicles/"
 
@@ -79,6 +81,8 @@ class Egress:
         """`signer`, where given, signs every advisory."""
         # gets what each node of the city reports of itself; None: it is not asked for
         self.on_node_report: Callable[[bytes], None] | None = None
+        # gets whether the broker's bridge to a region is connected; None: it is not asked for
+        self.on_bridge_state: Callable[[bytes], None] | None = None
         self.on_copy: Callable[[bytes], None] | None = None  # gets what other nodes advise; None: it is not asked for
         self.is_shared = False  # whether another node goes on with what is retained, when this one stops
         self._section = section
@@ -99,7 +103,9 @@ class Egress:
         self._encode = msgspec.json.Encoder().encode
         self.connected = asyncio.Event()
         self._state = ConnectionState.CONNECTING
-        self.trouble: str | None = None  # why there is no connection, for the operator
+        self._echo = Echo(self._client_id, metrics)
+        self._absence: str | None = None  # why there is no connection
+        self._oversize: str | None = None  # that the broker takes no messages of the size of some
 
     def start(self) -> None:
         """Connect, and keep connected, in the background."""
@@ -178,8 +184,13 @@ class Egress:
 
     @property
     def is_connected(self) -> bool:
-        """Return whether there is a connection to the broker."""
-        return self.connected.is_set()
+        """Return whether there is a connection to the broker that passes on what is published."""
+        return self.connected.is_set() and self._echo.is_passed_on
+
+    @property
+    def trouble(self) -> str | None:
+        """Return what stands in the way of what is published, for the operator."""
+        return self._absence or self._echo.trouble or self._oversize
 
     @property
     def held(self) -> int:
@@ -230,10 +241,21 @@ class Egress:
         if connection.waiting() > MAX_UNSENT:
             self._metrics.count("drop.slow_broker", topic.rpartition("/")[2])
             return False
+        if connection.max_packet is not None and len(topic) + len(payload) + HEADER > connection.max_packet:
+            self._note_oversize(topic, len(payload), connection.max_packet)
+            return False
         # what goes on to a region is not to be lost while the link there is cut
         is_upward = self._section.bridge is not None and not topic.startswith((SIGNALS, VEHICLES))
         connection.publish(topic, payload, retain, expiry, qos=int(is_upward))
         return True
+
+    def _note_oversize(self, topic: str, size: int, limit: int) -> None:
+        """Count a message that the broker would close the connection for."""
+        self._metrics.count("drop.too_large", topic.removeprefix(f"{MqttTopics.ROOT}/").partition("/")[0])
+        self._oversize = self._oversize or (
+            f"the MQTT broker at {self._where} takes messages of up to {limit:,} bytes, and one of {size:,} on {topic} "
+            "was not sent, nor are others beyond that. Raise its limit (max_packet_size of mosquitto) to 1 MiB"
+        )
 
     def _put_retained(self, topic: str, item: Retained) -> bool:
         return self._put(topic, item.payload, True, item.seconds if item.payload else None)
@@ -258,14 +280,18 @@ class Egress:
 
     # --- staying connected ---
 
+    @property
+    def _where(self) -> str:
+        return f"{self._section.host}:{self._section.port}"
+
     async def _stay_connected(self) -> None:
         while True:
-            where = f"{self._section.host}:{self._section.port}"
+            where = self._where
             try:
                 reason = await self._serve()
                 self._state = ConnectionState.LOST
                 self._metrics.count("egress.lost")
-                self.trouble = (
+                self._absence = (
                     f"the MQTT broker at {where} is gone: {reason}; trying again. "
                     "What is still valid then is sent when it is back"
                 )
@@ -273,7 +299,7 @@ class Egress:
                 self._metrics.count("egress.unreachable")
                 if self._state is not ConnectionState.LOST:  # that it was lost stays the trouble
                     self._state = ConnectionState.CONNECTING
-                    self.trouble = (
+                    self._absence = (
                         f"no MQTT broker at {where} ({error or type(error).__name__}); trying again. "
                         "Start one, or set [broker] embedded = true"
                     )
@@ -292,16 +318,19 @@ class Egress:
             # An id with a slash is a mistake that must not go unnoticed: its messages come under more levels.
             for levels in ("+", "+/+", "+/+/+"):
                 connection.subscribe(MqttTopics.vehicle(levels, leaf))
+        self._echo.begin(connection)
         self._tiles.begin(connection)
         self.neighbours.begin(connection)
         if self.on_copy is not None:
             connection.subscribe(MqttTopics.copies("+"))
         if self.on_node_report is not None:
             connection.subscribe(MqttTopics.node_status("+"))
+        if self.on_bridge_state is not None and self._section.bridge_name:
+            connection.subscribe(MqttTopics.bridge(self._section.bridge_name))
         self.connected.set()
         self._state = ConnectionState.CONNECTED
-        self.trouble = None
-        log.info("connected to the MQTT broker at %s:%d", self._section.host, self._section.port)
+        self._absence = self._oversize = None
+        log.info("connected to the MQTT broker at %s", self._where)
         self._renew()
         for topic, item in self._retained.items():
             self._put_retained(topic, item)
@@ -310,6 +339,7 @@ class Egress:
             self._put(topic, payload)
         while not connection.lost.is_set():
             await connection.watch()
+            self._echo.look(connection, self._where, is_full=connection.waiting() > MAX_UNSENT)
             self._renew()
             self._expire()
         return connection.reason
@@ -331,6 +361,13 @@ class Egress:
         if topic.startswith(COPIES):
             if self.on_copy is not None:
                 self.on_copy(payload)
+            return
+        if topic == self._echo.topic:
+            self._echo.receive(payload)
+            return
+        if topic.startswith(BRIDGES):
+            if self.on_bridge_state is not None:
+                self.on_bridge_state(payload)
             return
         if topic.startswith(NODES):
             if self.on_node_report is not None:

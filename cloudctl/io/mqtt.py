@@ -46,15 +46,17 @@ class WritesTogether:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._waiting: list[bytes] = []
+        self._size = 0  # bytes in them
 
     def write(self, data: bytes) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append(data)
+        self._size += len(data)
 
     def flush(self) -> None:
         """Write what waits; nothing where the transport was closed meanwhile."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._size = self._waiting, [], 0
         if waiting and not self._transport.is_closing():
             self._transport.write(b"".join(waiting))
 
@@ -63,7 +65,7 @@ class WritesTogether:
         self._transport.close()
 
     def get_write_buffer_size(self) -> int:
-        return sum(map(len, self._waiting)) + int(self._transport.get_write_buffer_size())
+        return self._size + int(self._transport.get_write_buffer_size())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -77,6 +79,7 @@ class Connection:
     def __init__(self, section: BrokerSection, client_id: str, on_message: OnMessage) -> None:
         self.lost = asyncio.Event()
         self.reason = ""  # why it was lost
+        self.max_packet: int | None = None  # bytes of a packet that the broker takes; None: it does not say (MQTT 5)
         self._section, self._on_message = section, on_message
         self._transport: Any = None
         self._seen = 0.0  # when the last byte came, as the client counts
@@ -116,6 +119,9 @@ class Connection:
 
         if self.lost.is_set():
             raise MqttError("it closed the connection at once")
+
+        limits = self._client._package_handler._connack_properties.get("maximum_packet_size")
+        self.max_packet = int(limits[0]) if limits else None
 
         connection = self._client._connection
         self._transport = WritesTogether(connection._transport)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from ..io.addresses import reachable
 from ..io.bridge import Bridge
-from ..io.broker import OPERATOR_NAME, Tls, reachable, write_mosquitto_files
+from ..io.broker import OPERATOR_NAME, Tls, write_mosquitto_files
 from ..settings import BrokerSection
 from .config import NodeConfig
 from .credentials import BROKER_NAME, EDGE_NAMES, NODE_NAMES, Authority, CredentialError, node_name

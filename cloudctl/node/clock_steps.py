@@ -33,8 +33,8 @@ class Timekeeper:
 
     def __init__(self, clock: SteadyClock, metrics: Metrics) -> None:
         self._clock, self._metrics = clock, metrics
-        # By sender: whether it agrees with the machine's clock rather than the node's.
-        self._votes: dict[str, bool] = {}
+        # by sender: ns that its time is ahead of the node's, by the message that was the least delayed
+        self._ahead: dict[str, int] = {}
         self._since: int | None = None
         self._machine = msgspec.json.Decoder(_Sent).decode, msgspec.msgpack.Decoder(_Sent).decode
         self.trouble: str | None = None  # why the node's time is not the machine's, for the operator
@@ -51,16 +51,14 @@ class Timekeeper:
             if (
                 topic is None
                 or topic.max_age == 0
-                or (datum.sender not in self._votes and len(self._votes) >= MAX_VOTERS)
+                or (datum.sender not in self._ahead and len(self._ahead) >= MAX_VOTERS)
             ):
                 continue
 
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                sent = (msgpack if topic.code else json)(datum.body).t
-                if abs(sent - t - stepped) < AGREES:
-                    self._votes[datum.sender] = True
-                elif abs(sent - t) < AGREES:
-                    self._votes[datum.sender] = False
+                ahead = (msgpack if topic.code else json)(datum.body).t - t
+                if min(abs(ahead), abs(ahead - stepped)) < AGREES:
+                    self._ahead[datum.sender] = max(ahead, self._ahead.get(datum.sender, ahead))
 
     def decide(self, t: int) -> str | None:
         """Return what is to be logged when the node follows the machine's clock now (it then has a new time), else
@@ -68,7 +66,7 @@ class Timekeeper:
         """
         stepped = self._clock.stepped
         if stepped == 0:
-            self._votes.clear()
+            self._ahead.clear()
             self._since = self.trouble = None
             return None
 
@@ -79,9 +77,10 @@ class Timekeeper:
         if t - self._since < DELIBERATION:
             return None
 
-        follows = sum(self._votes.values())
-        keeps = len(self._votes) - follows
-        self._votes.clear()
+        # of a step that is shorter than AGREES, both clocks may be meant: the nearer one is
+        follows = sum(abs(ahead - stepped) < abs(ahead) for ahead in self._ahead.values())
+        keeps = len(self._ahead) - follows
+        self._ahead.clear()
         step = f"the machine's clock stepped by {stepped / SECOND:+.3f} s"
 
         if keeps > 0 and keeps >= follows:

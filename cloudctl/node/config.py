@@ -25,7 +25,7 @@ from ..settings import (
     RecordSection,
 )
 from ..validation import Violation, violation_of
-from .config_rules import faults
+from .config_rules import binding_faults, faults
 from .exposure import check_secrets, http_faults, open_faults, tls_faults
 
 
@@ -141,6 +141,8 @@ def _merged(gateways: Iterable[GatewaySection]) -> list[GatewaySection]:
     merged: dict[tuple[str, str | None], GatewaySection] = {}
     for gateway in gateways:
         known = merged.get((gateway.name, gateway.key))
+        if known is not None and (fault := next(binding_faults([known], gateway.name, gateway.rsus), None)):
+            raise ConfigError(fault)
         rsus = dict(gateway.rsus) if known is None else {**known.rsus, **gateway.rsus}
         merged[gateway.name, gateway.key] = msgspec.structs.replace(gateway, rsus=rsus)
 

@@ -2,12 +2,12 @@
 
 import ipaddress
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..fusion import MAX_TRACKS
 from ..planner.priority import LEVEL
-from ..settings import BrokerSection, CitySection, HttpSection
+from ..settings import BrokerSection, CitySection, GatewaySection, HttpSection
 from ..topics import wrong_vehicle_id
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def address_faults(where: str, address: str) -> Iterator[str]:
 
 
 def gateway_faults(config: "NodeConfig") -> Iterator[str]:
-    """Yield gateways of one name, gateways without a key, and an RSU at two intersections: sources are known by RSU."""
+    """Yield gateways of one name, gateways without a key, and an RSU of two gateways: sources, their sequence numbers
+    and the offset of their clock are known by RSU, and what two of them say of one camera cannot both be true."""
     names: set[str] = set()
     for gateway in config.gateway:
         if gateway.name in names:
@@ -111,15 +112,23 @@ def gateway_faults(config: "NodeConfig") -> Iterator[str]:
                 "file, or the path of that file; cloudctl keys gateway NAME makes one"
             )
 
-    known: dict[str, tuple[str, str]] = {}
-    for gateway in config.gateway:
-        for rsu, intersection in gateway.rsus.items():
-            name, other = known.setdefault(rsu, (gateway.name, intersection))
-            if other != intersection:
-                yield (
-                    f"RSU {rsu!r} is at {other!r} for gateway {name!r} and at {intersection!r} for {gateway.name!r}. "
-                    "Give each RSU an id of its own"
-                )
+    for number, gateway in enumerate(config.gateway):
+        yield from binding_faults(config.gateway[:number], gateway.name, gateway.rsus)
+
+
+def binding_faults(gateways: Sequence[GatewaySection], name: str, rsus: Mapping[str, str]) -> Iterator[str]:
+    """Yield each unit in `rsus` (with its intersection) that gateway `name` cannot have beside those of `gateways`."""
+    bound = {rsu: (gateway.name, place) for gateway in gateways for rsu, place in gateway.rsus.items()}
+    for rsu, place in rsus.items():
+        owner, other_place = bound.get(rsu, (name, place))
+        if owner != name:
+            yield (
+                f"RSU {rsu!r} is of gateway {owner!r} and of {name!r}: of one unit, one gateway speaks. Take it off "
+                f"one of them, or give it an id of its own there, such as {rsu + '-b'!r}; a standby machine uses the "
+                "folder of the gateway that it stands in for"
+            )
+        elif other_place != place:
+            yield f"RSU {rsu!r} of {name!r} is at {other_place!r} and at {place!r}. Give each RSU an id of its own"
 
 
 def page_faults(http: HttpSection) -> Iterator[str]:

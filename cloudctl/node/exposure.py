@@ -5,6 +5,7 @@ named at each start.
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..io.addresses import is_loopback
 from ..io.private_files import check_private
 from ..settings import BrokerSection, HttpSection, NodeSection
 
@@ -79,8 +80,8 @@ def http_faults(http: HttpSection) -> Iterator[str]:
 
 
 def _is_loopback(bind: str) -> bool:
-    host = bind.rpartition(":")[0].strip("[]")
-    return host in ("localhost", "::1", "") or host.startswith("127.")
+    host = bind.rpartition(":")[0]
+    return not host or is_loopback(host)
 
 
 def check_secrets(broker: BrokerSection, http: HttpSection, file: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import CloudctlError
+from ..io.addresses import bracketed, reachable
 from ..settings import HttpSection
 from .config import NodeConfig
 
 TIMEOUT = 4.0  # s; an event loop that does not turn in that time is no healthy one
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # where a socket bound to all can be reached
 
 
 class ProbeError(CloudctlError, RuntimeError):
@@ -49,9 +49,8 @@ def local_address(section: HttpSection) -> str:
     if section.bind is None:
         raise ProbeError('the node has no HTTP side to ask: write [http] bind = "127.0.0.1:8080" into its file')
     host, _, port = section.bind.rpartition(":")
-    host = ANY_ADDRESS.get(host.strip("[]"), host.strip("[]"))
     scheme = "https" if section.tls_cert else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{bracketed(reachable(host))}:{port}"
 
 
 def _trust(section: HttpSection) -> ssl.SSLContext | None:

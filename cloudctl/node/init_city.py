@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import codes
+from ..io.addresses import bound_for, bracketed, own_loopback
 from ..io.broker import OPERATOR_NAME, Tls, write_mosquitto_files
 from ..io.zeromq import write_keys
 from ..maps import path as shipped_map
@@ -20,11 +21,11 @@ from .example_scripts import GATEWAY_NAME, VEHICLE_NAME, example_scripts
 from .init_folder import (
     HTTP,
     IGNORE_FILE,
-    LOOPBACK,
     NODE_FILE,
     InitError,
     Ports,
     add_vehicle,
+    checked_host,
     read_map,
     write_gateway,
 )
@@ -39,7 +40,7 @@ ROOT_NAME = "root"  # the user that etcd gives every right
 NODE = """\
 # Made by "cloudctl init --city". docs/city.md explains it; paths are taken from this file's folder.
 [node]
-bind = "tcp://{bind}:{port}"
+bind = "tcp://{bound}:{port}"
 key = "keys/node.key"
 codes = ["codes/*.json"]
 status = "{status}"
@@ -53,9 +54,9 @@ etcd_cert = "tls/{name}.pem"
 etcd_key = "tls/{name}.key"
 
 [broker]
-host = "127.0.0.1"
+host = "{broker_host}"
 port = {mqtt_port}
-public_host = "{host}"
+public_host = "{public_host}"
 tls_ca = "tls/ca.pem"
 tls_cert = "tls/{name}.pem"
 tls_key = "tls/{name}.key"
@@ -108,6 +109,7 @@ def init_city(folder: Path, map_file: Path | None, host: str, ports: CityPorts) 
             f"{folder / NODE_FILE} exists, and nothing of it is overwritten. Choose another folder, or remove it first"
         )
 
+    host = checked_host(host)
     intersections = read_map(map_file or shipped_map(DEFAULT_MAP))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IGNORE_FILE).write_text("*\n")  # first of all: nothing secret is ever added to a repository by mistake
@@ -119,12 +121,11 @@ def init_city(folder: Path, map_file: Path | None, host: str, ports: CityPorts) 
     write_keys(folder / "keys" / "node")
     _issue_certificates(folder, host)
     bindings = {f"rsu-{number + 1}": code.id for number, code in enumerate(intersections)}
-    address = f"[{host}]" if ":" in host else host
-    addresses = [f"tcp://{address}:{ports.node.gateways + number}" for number in range(COUNT)]
+    addresses = [f"tcp://{bracketed(host)}:{ports.node.gateways + number}" for number in range(COUNT)]
     section = write_gateway(folder / "gateways" / GATEWAY_NAME, addresses, folder / "keys" / "node.pub", bindings)
 
     for number in range(1, COUNT + 1):
-        text = _node_text(number, address, ports, section)
+        text = _node_text(number, host, ports, section)
         node_file = folder / (numbered(NODE_FILE, number) or NODE_FILE) if number > 1 else folder / NODE_FILE
         node_file.write_text(text)
         load(node_file)
@@ -139,7 +140,7 @@ def init_city(folder: Path, map_file: Path | None, host: str, ports: CityPorts) 
         nodes=tuple(map(node_name, range(1, COUNT + 1))),
     )
 
-    write_mosquitto_files(folder.resolve() / "broker", _bind(host), ports.node.broker, tls)
+    write_mosquitto_files(folder.resolve() / "broker", bound_for(host), ports.node.broker, tls)
     start = folder / "start.sh"
     start.write_text(_start_text(ports))
     start.chmod(0o755)
@@ -184,23 +185,21 @@ def _issue_certificates(folder: Path, host: str) -> None:
         authority.issue_client(name, folder / "tls" / f"{name}.pem")
 
 
-def _bind(host: str) -> str:
-    return "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
-
-
 def _node_text(number: int, host: str, ports: CityPorts, gateway: str) -> str:
     servers = ", ".join(f'"127.0.0.1:{ports.etcd + 2 * server}"' for server in range(COUNT))
     has_http = importlib.util.find_spec("aiohttp") is not None
 
     return NODE.format(
-        bind=_bind(host),
-        host=host,
+        bound=bracketed(bound_for(host)),
+        broker_host=own_loopback(host),
+        host=bracketed(host),
+        public_host=host,
         port=ports.node.gateways + number - 1,
         status=numbered("status.json", number),
         name=node_name(number),
         servers=servers,
         mqtt_port=ports.node.broker,
-        http=HTTP.format(port=ports.node.http + number - 1) if has_http else "",
+        http=HTTP.format(bound=bracketed(own_loopback(host)), port=ports.node.http + number - 1) if has_http else "",
         gateway=gateway,
     )
 

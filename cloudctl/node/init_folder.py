@@ -2,7 +2,9 @@
 All of it belongs together, and is closed.
 """
 
+import contextlib
 import importlib.util
+import ipaddress
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from .. import codes
 from ..codes import IntersectionCode
 from ..codes.formats.detect import read_any
 from ..errors import CloudctlError
+from ..io.addresses import ANY, bare, bound_for, bracketed, own_loopback
 from ..io.broker import OPERATOR_NAME
 from ..io.signatures import Signer, new_signature_key
 from ..io.zeromq import read_keys, write_keys
@@ -31,20 +34,19 @@ from .example_scripts import GATEWAY_NAME, VEHICLE_NAME, example_scripts
 DEFAULT_MAP = "intersection.json"
 NODE_FILE = "node.toml"
 IGNORE_FILE = ".gitignore"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GATEWAY_PORT, BROKER_PORT, HTTP_PORT = 7788, 8883, 8080  # TCP; 8883 is that of MQTT over TLS
 
 NODE = """\
 # Made by "cloudctl init". docs/operations.md explains every key; paths are taken from this file's folder.
 [node]
-bind = "tcp://{bind}:{port}"
+bind = "tcp://{bound}:{port}"
 key = "keys/node.key"
 codes = ["codes/*.json"]
 status = "status.json"
 
 [broker]
 embedded = true
-host = "{bind}"
+host = "{broker_host}"
 port = {mqtt_port}
 public_host = "{host}"
 folder = "broker"
@@ -67,7 +69,7 @@ rsus = {{ {rsus} }}
 
 HTTP = """\
 [http]
-bind = "127.0.0.1:{port}"
+bind = "{bound}:{port}"
 
 """
 
@@ -97,6 +99,7 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
             f"{folder / NODE_FILE} exists, and nothing of it is overwritten. Choose another folder, or remove it first"
         )
 
+    host = checked_host(host)
     intersections = read_map(map_file or shipped_map(DEFAULT_MAP))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IGNORE_FILE).write_text("*\n")  # first of all: nothing secret is ever added to a repository by mistake
@@ -116,19 +119,18 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
         authority.issue_client(name, folder / "tls" / f"{name}.pem")
 
     bindings = {f"rsu-{number + 1}": code.id for number, code in enumerate(intersections)}
-    address = f"[{host}]" if ":" in host else host
-
     gateway_section = write_gateway(
         folder / "gateways" / GATEWAY_NAME,
-        [f"tcp://{address}:{ports.gateways}"],
+        [f"tcp://{bracketed(host)}:{ports.gateways}"],
         folder / "keys" / "node.pub",
         bindings,
     )
-    bind = "127.0.0.1" if host in LOOPBACK else "0.0.0.0"
+    page = HTTP.format(bound=bracketed(own_loopback(host)), port=ports.http)
 
     text = NODE.format(
-        bind=bind,
-        http=HTTP.format(port=ports.http) if importlib.util.find_spec("aiohttp") else "",
+        bound=bracketed(bound_for(host)),
+        broker_host=bound_for(host),
+        http=page if importlib.util.find_spec("aiohttp") else "",
         host=host,
         port=ports.gateways,
         mqtt_port=ports.broker,
@@ -149,6 +151,21 @@ def init_folder(folder: Path, map_file: Path | None, host: str, ports: Ports, is
         (folder / name).write_text(script)
 
     return _summary(folder, intersections, list(scripts))
+
+
+def checked_host(host: str) -> str:
+    """Return where others reach a node, without brackets. Raises InitError for what nobody can reach."""
+    host = bare(host.strip())
+    remedy = "Give the address or the name that gateways and vehicles use, such as node.example.org"
+    if host in ANY:
+        raise InitError(f"--host {host!r} is every address of this machine, which nobody can connect to. {remedy}")
+
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_link_local:
+            rule = "is a link-local address, which means another machine on each link"
+            raise InitError(f"--host {host!r} {rule}. {remedy}")
+
+    return host
 
 
 def add_vehicle(folder: Path, name: str) -> Path:
@@ -248,8 +265,10 @@ def _checked_bindings(config: NodeConfig, rsus: Mapping[str, str]) -> dict[str, 
                 f"{', '.join(intersections)}"
             )
 
-        if taken.get(rsu, intersection) != intersection:
-            raise InitError(f"--rsu {rsu}={intersection}: {rsu!r} is at {taken[rsu]!r} already. Choose another id")
+        if rsu in taken:
+            raise InitError(
+                f"--rsu {rsu}={intersection}: {rsu!r} is bound already, at {taken[rsu]!r}. Choose another id"
+            )
 
     return dict(rsus)
 
@@ -270,12 +289,12 @@ def _gateway_address(config: NodeConfig) -> str:
 
     bound, _, port = bind.removeprefix("tcp://").rpartition(":")
     host = config.broker.public_host or bound
-    if host in ("*", "0.0.0.0", "[::]", "::"):
+    if bare(host) in ANY:
         raise InitError(
             f"[node] bind = {bind!r} does not say where gateways reach the node. Give --address tcp://HOST:{port}"
         )
 
-    return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
+    return f"tcp://{bracketed(host)}:{port}"
 
 
 def revoke_vehicle(folder: Path, name: str) -> int:

@@ -29,6 +29,7 @@ from ..telemetry.timing import StepTimer, time_hops
 from ..topics import OPERATOR, vehicle_kind
 from ..view.city import CityFrames, CityReports
 from ..view.routes import new_token
+from .bridge_state import BridgeState
 from .calendars import node_days
 from .clock_steps import Timekeeper
 from .config import NodeConfig, code_files
@@ -112,6 +113,8 @@ class Node:
         )
         self.egress.is_shared = engine_config.shared
         self.egress.on_copy = copies.put if config.city.etcd else None
+        bridge = BridgeState(config.broker, self.broker, self.metrics)
+        self.egress.on_bridge_state = bridge.put if config.broker.bridge else None
         self._neighbours = NeighbourFeed(self.engine, self.egress, self.share.in_force, self.metrics)
         self.publisher = Publisher(config, self.engine, self.egress, self._submit, self.faults, self.share)
         self.egress.listen(self.share.tiles(self.engine.intersections.values()))
@@ -148,6 +151,7 @@ class Node:
             {
                 "recording": lambda: self.recorder.failure if self.recorder else None,
                 "broker": self._broker_trouble,
+                "bridge": bridge.trouble,
                 "city": lambda: self.share.ownership.trouble,
                 "clock": lambda: self.timekeeper.trouble if self.timekeeper else None,
             },

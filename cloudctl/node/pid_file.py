@@ -40,17 +40,20 @@ class PidFile:
     def __init__(self, config: Path) -> None:
         self._path = path_beside(config)
         self._handle: int | None = None
+        handle: int | None = None
         try:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
         except OSError as error:
+            if handle is not None:
+                os.close(handle)
             log.info(
                 "%s is not written (%s): reload this node by kill -HUP %d", self._path, error.strerror, os.getpid()
             )
             return
 
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
 
     def remove(self) -> None:

@@ -12,7 +12,8 @@ import msgspec
 from ..city.fixed import Worker
 from ..clock import Clock
 from ..engine import Engine
-from ..io.broker import Broker, reachable
+from ..io.addresses import reachable
+from ..io.broker import Broker
 from ..io.egress import Egress
 from ..io.recording.reader import Recorder
 from ..io.zeromq import KeyPair, Server

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ..city.fixed import Worker
-from ..io.broker import reachable
+from ..io.addresses import bracketed, reachable
 from .config import ConfigError, NodeConfig
 from .credentials import Authority, node_name
 
@@ -96,8 +96,7 @@ def pages(config: NodeConfig) -> list[str]:
         return []
 
     host, _, port = config.http.bind.rpartition(":")
-    own = reachable(host)
-    shown = f"[{own}]" if ":" in own else own
+    shown = bracketed(reachable(host))
 
     return [f"{shown}:{int(port) + number}" for number in range(config.node.workers)]
 

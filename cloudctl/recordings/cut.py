@@ -20,7 +20,19 @@ from ..io.recording.container import own_kind
 from ..io.recording.parts import MAX_LISTED, Part, RecordingError, utc
 from ..io.recording.setup import setup_of
 from ..settings import EngineConfig
-from .rewriting import META, TICK, Dropped, Origin, RunWriter, Written, derived_name, faults_of, gaps_of, run_name
+from .rewriting import (
+    META,
+    TICK,
+    Dropped,
+    Origin,
+    RunWriter,
+    Written,
+    derived_name,
+    faults_of,
+    gaps_of,
+    run_name,
+    software_of,
+)
 from .selection import Selection, reduced
 
 STANDING = (
@@ -217,7 +229,14 @@ def _part(run: IndexedRun, request: CutRequest, last: int) -> Part:
     bytes."""
     first = run.begin if request.first is None else request.first
     words = [str(first), str(request.last), *request.intersections, *request.topics]
-    return Part(derived_name("cut", [run_name(run), *words]), 1, first, first, gaps_of(run, first, last))
+    return Part(
+        run=derived_name("cut", [run_name(run), *words]),
+        part=1,
+        begun=first,
+        opened=first,
+        lost=gaps_of(run, first, last),
+        software=software_of([run]),
+    )
 
 
 def _count_outside(run: IndexedRun, first: int, last: int, kept: Counter[str], dropped: Dropped) -> None:

@@ -9,7 +9,7 @@ from ..io.recording.envelopes import raw_message_of
 from ..io.recording.parts import Part
 from ..io.recording.setup import setup_of
 from ..schema import RawMessage
-from .rewriting import META, TICK, Dropped, Origin, RunWriter, Written, derived_name, faults_of, run_name
+from .rewriting import META, TICK, Dropped, Origin, RunWriter, Written, derived_name, faults_of, run_name, software_of
 
 
 def add_views(source: Path, out: Path) -> Written:
@@ -24,7 +24,8 @@ def add_views(source: Path, out: Path) -> Written:
     with RunWriter(out) as writer:
         name = derived_name("foxglove", [run_name(run)])
         meta = [entry for entry in run.meta if entry[0] != "origin"]
-        writer.begin(Part(name, 1, run.begin, run.begin, tuple(run.gaps())), meta)
+        part = Part(name, 1, run.begin, run.begin, tuple(run.gaps()), software_of([run]))
+        writer.begin(part, meta)
         batch: list[RawMessage] = []
         waiting: list[RecordedMessage] = []
 

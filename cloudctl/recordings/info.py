@@ -11,7 +11,7 @@ from ..io.recording.chunks import IndexedRun
 from ..io.recording.parts import RecordingError, utc
 from ..io.recording.setup import setup_of
 from ..io.recording.summary import SummaryState
-from .rewriting import META, TICK, Origin, faults_of, run_name
+from .rewriting import META, TICK, Origin, faults_of, run_name, software_of
 
 
 class TopicInfo(Struct, frozen=True):
@@ -36,6 +36,7 @@ class RecordingInfo(Struct, frozen=True):
     """What a recording holds. Times are ns."""
 
     run: str
+    software: str  # that recorded it; "": not known
     begin: int
     end: int
     parts: tuple[PartInfo, ...]
@@ -76,6 +77,7 @@ def info(path: Path, check: bool = False) -> RecordingInfo:
 
     return RecordingInfo(
         run=run_name(run),
+        software=software_of([run]),
         begin=run.begin,
         end=run.end,
         parts=tuple(
@@ -127,6 +129,7 @@ def lines_of(found: RecordingInfo) -> list[str]:
         f"{len(found.parts)} file(s), {size:,} bytes, {found.chunks:,} chunks"
         + (", every CRC checked" if found.is_read else ", by their summaries (--check reads everything)"),
     ]
+    lines.append(f"recorded by {found.software or 'a version that does not name itself'}")
     lines += [f"  {part.path}: {part.bytes:,} bytes, summary {part.summary}" for part in found.parts]
     lines.append("topics:")
 

@@ -22,7 +22,7 @@ from ..io.recording.container import own_kind
 from ..io.recording.parts import Part, RecordingError, utc
 from ..io.recording.setup import setup_of
 from ..settings import EngineConfig
-from .rewriting import META, TICK, Dropped, Origin, RunWriter, Written, derived_name, faults_of, run_name
+from .rewriting import META, TICK, Dropped, Origin, RunWriter, Written, derived_name, faults_of, run_name, software_of
 
 STREAM_TOPICS = ("in/perception", "in/signal", "in/health")  # whose sequence two recordings must not both have
 VEHICLE_TOPICS = ("in/state", "in/requests", "in/acks")
@@ -350,4 +350,11 @@ def _part(runs: Sequence[Source]) -> Part:
     """Return the description of the result: its id follows from those of its sources."""
     begin = min(source.run.begin for source in runs)
     lost = tuple(gap for source in runs for gap in source.run.gaps())
-    return Part(derived_name("merge", [run_name(source.run) for source in runs]), 1, begin, begin, lost)
+    return Part(
+        run=derived_name("merge", [run_name(source.run) for source in runs]),
+        part=1,
+        begun=begin,
+        opened=begin,
+        lost=lost,
+        software=software_of(source.run for source in runs),
+    )

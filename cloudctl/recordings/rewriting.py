@@ -146,6 +146,12 @@ def run_name(run: IndexedRun) -> str:
     return run.path.name if first is None else first.run
 
 
+def software_of(runs: Iterable[IndexedRun]) -> str:
+    """Return the software that has made some runs; "" where it is not known, or not the same of all."""
+    names = {"" if part is None else part.software for run in runs for part in run.heads()}
+    return names.pop() if len(names) == 1 else ""
+
+
 def gaps_of(run: IndexedRun, first: int, last: int) -> tuple[Lost, ...]:
     """Return the gaps that a run names within some time (ns)."""
     return tuple(lost for lost in run.gaps() if lost.last >= first and lost.first <= last)

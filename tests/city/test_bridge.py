@@ -162,6 +162,47 @@ def test_a_closed_region_lets_an_edge_in_by_its_certificate_and_write_only_what_
             edge.stop()
 
 
+def test_an_edge_says_once_why_its_region_does_not_take_it_and_when_it_does(tmp_path: Path) -> None:
+    first = free_port(count=2)
+    for name in ("region", "stranger"):
+        init_folder(tmp_path / name, None, "127.0.0.1", Ports(first, first + 1, 0))
+    region = tmp_path / "region" / "node.toml"
+    region.write_text(region.read_text().replace('[http]\nbind = "127.0.0.1:0"\n', ""))
+    right, wrong = (add_edge(tmp_path / name, "edge-1") for name in ("region", "stranger"))
+    mqtt = free_port()
+    file = write_node_folder(tmp_path / "edge", free_port(), mqtt, Fleet())
+    # a certificate of another authority, as that of a region that was set up anew
+    files = {"edge.pem": wrong, "edge.key": wrong, "region-ca.pem": right}
+    for name, source in files.items():
+        (tmp_path / "edge" / name).write_bytes((source / name).read_bytes())
+        (tmp_path / "edge" / name).chmod(0o600)
+    bridge = (
+        f'embedded = true\nport = {mqtt}\nbridge = "127.0.0.1:{first + 1}"\nbridge_name = "edge-1"\n'
+        'bridge_ca = "region-ca.pem"\nbridge_cert = "edge.pem"\nbridge_key = "edge.key"'
+    )
+    file.write_text(file.read_text().replace(f"port = {mqtt}", bridge))
+
+    def said() -> str:
+        return (tmp_path / "edge" / "err").read_text()
+
+    def lost() -> int:
+        return int(json.loads((tmp_path / "edge" / "status.json").read_text())["counters"].get("broker.bridge_lost", 0))
+
+    with serving(region):
+        with serving(file):
+            until(lambda: "the bridge edge-1 to the region's broker" in said(), what="the edge's line")
+            (line,) = [line for line in said().splitlines() if "the bridge edge-1" in line]
+            assert "(" in line.partition("is not connected")[2].partition(". What")[0], "the broker's own reason"
+            assert "cloudctl keys edge" in line
+            until(lambda: lost() == 1, what="the counter")
+        for name in ("edge.pem", "edge.key"):
+            (tmp_path / "edge" / name).write_bytes((right / name).read_bytes())
+        with serving(file), MqttClient(mqtt) as own:
+            own.subscribe(MqttTopics.bridge("edge-1"))
+            until(lambda: (MqttTopics.bridge("edge-1"), b"1") in own.messages, what="the connected bridge")
+            assert "the bridge edge-1" not in said()
+
+
 def test_no_vehicle_is_called_as_an_edge_and_no_edge_as_anything_else(tmp_path: Path) -> None:
     init_folder(tmp_path / "region", None, "127.0.0.1", Ports(7788, 8883, 8080))
     with pytest.raises(InitError, match="edge-1"):

@@ -104,6 +104,12 @@ def test_an_intersection_is_added_to_a_running_city_and_taken_out_by_one_command
         gateway = ("--gateway", "late", "--key", str(tmp_path / "late.pub"), "--rsu", "late-1")
         done = city.command("add", str(file), *gateway)
         assert done.returncode == 0, done.stderr
+        bound, units = next(iter(city.fleet.bindings.items()))
+        unit = next(iter(units))
+        for owner in ("late", bound):
+            refused = city.command("add", str(file), "--gateway", owner, *gateway[2:5], unit)
+            assert refused.returncode == 2
+            assert f"RSU '{unit}' " in refused.stderr
         until(lambda: name in city.owners(), what="an owner of the new intersection")
         addresses = [node.address for node in city.nodes.values()]
         node_key = city.nodes["north"].key

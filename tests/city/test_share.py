@@ -6,17 +6,19 @@ import msgpack
 import msgspec
 import pytest
 from city_gateways import INTERSECTIONS
-from deadlines import until
+from deadlines import Standstill, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tcp_link import Link
 
 from cloudctl.city.fixed import FixedHash, Worker
-from cloudctl.client import Gateway
+from cloudctl.client import Gateway, Group, SignalState
+from cloudctl.clock import SECOND, WallClock
 from cloudctl.io.zeromq import Server
 from cloudctl.metrics import Metrics
 from cloudctl.node.share import Share
 from cloudctl.ownership_messages import Moved
-from cloudctl.schema import VERSION, RawMessage
+from cloudctl.schema import VERSION, RawMessage, Sync
 from cloudctl.topics import TOPICS
 
 GATEWAYS: Mapping[str, Mapping[str, str]] = {
@@ -111,6 +113,43 @@ def test_a_gateway_that_is_sent_nowhere_keeps_what_it_has_and_asks_again(address
         # a node that does not answer is waited for, and of that time only the newest messages are kept
         assert is_address or sorted(set(got)) == list(range(max(got) + 1)), "what was refused came again"
     server.close()
+
+
+def test_what_waited_for_the_node_that_serves_it_is_not_too_old_when_it_arrives() -> None:
+    """Both nodes are 0.2 s away, and a handshake takes several times that."""
+    first, owner = Server("tcp://127.0.0.1:*", None, {}), Server("tcp://127.0.0.1:*", None, {})
+    links = [Link(int(server.address.rpartition(":")[2]), 0.2) for server in (first, owner)]
+    encode, clock, ages = msgspec.msgpack.Encoder().encode, WallClock(), []
+    moved = Moved(version=VERSION, intersection="X", rsu="r", address=f"tcp://127.0.0.1:{links[1].port}", kind="signal")
+    is_known = False
+    with Standstill() as still, Gateway(f"tcp://127.0.0.1:{links[0].port}", ["r"]) as gateway:
+
+        def served() -> bool:
+            nonlocal is_known
+            gateway.signal("r", "X", 1, [Group(group=1, state=SignalState.RED)])
+            gateway.poll(20)
+            for received in first.drain():
+                body = msgpack.unpackb(received.body)
+                if received.kind == TOPICS["sync"].code and body.get("t4") is None:
+                    now = clock.now()
+                    answer = Sync(version=VERSION, gateway="g", t1=body["t1"], t2=now, t3=now)
+                    first.send(received.peer, TOPICS["sync"].code, encode(answer))
+                is_known |= received.kind == TOPICS["sync"].code and body.get("t4") is not None
+                if received.kind == TOPICS["signal"].code and is_known:
+                    refused = msgspec.structs.replace(moved, sensor="", seq=body["q"])
+                    first.send(received.peer, TOPICS["moved"].code, encode(refused))
+            for received in owner.drain():
+                if received.kind == TOPICS["signal"].code:
+                    ages.append(clock.now() - msgpack.unpackb(received.body)["t"])
+            return len(ages) > 20
+
+        until(served, what="signals at the owner")
+        assert max(ages) < TOPICS["signal"].max_age + still.seconds * SECOND
+        assert gateway.dropped > 0, "some had become too old, and are counted"
+    for link in links:
+        link.close()
+    first.close()
+    owner.close()
 
 
 def test_a_gateway_needs_an_address() -> None:

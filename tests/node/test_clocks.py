@@ -97,6 +97,25 @@ def test_the_node_follows_a_step_unless_most_of_those_it_serves_disagree(
     assert (keeper.trouble is None) == expected
 
 
+@given(
+    st.one_of(st.integers(-2 * SECOND, -260 * MS), st.integers(260 * MS, 2 * SECOND)),
+    st.lists(st.lists(st.integers(0, 800 * MS), min_size=1, max_size=20), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_a_step_shorter_than_messages_may_take_is_followed_only_where_senders_are_there(
+    step: int, senders: list[list[int]], is_right: bool
+) -> None:
+    """Of each sender one message at least is hardly delayed."""
+    clock = Stepped(step)
+    keeper = Timekeeper(clock, Metrics())  # type: ignore[arg-type]
+    assert keeper.decide(T) is None
+    true = T + (step if is_right else 0)
+    for number, waits in enumerate(senders):
+        for wait in (*waits, 50 * MS):
+            keeper.observe(T, [RawMessage("state", f"v{number}", msgspec.json.encode({"t": true - wait}))])
+    assert (keeper.decide(T + 3 * SECOND) is not None) == is_right
+
+
 @settings(max_examples=20)
 @given(st.lists(st.integers(1, 2**62 // MS), min_size=2, max_size=5, unique=True))
 def test_no_two_runs_give_an_id_twice_whatever_the_clock_did_between_them(code: CompiledCode, begun: list[int]) -> None:

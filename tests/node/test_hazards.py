@@ -94,6 +94,26 @@ def test_a_hazard_nobody_could_be_warned_of_is_refused_with_the_reason(
     assert len(engine.intersections[code.code.id].hazards) == 1
 
 
+def test_a_stretch_beyond_its_lane_is_used_up_to_its_end_and_the_sender_hears_of_the_rest(
+    engine: Engine, code: CompiledCode
+) -> None:
+    length = float(code.path_length[0])
+    hazards = engine.intersections[code.code.id].hazards
+    for number, (low, high, beyond) in enumerate(
+        ((5.0, length, False), (5.0, length + 0.9, False), (5.0, 5000.0, True), (length + 0.5, 1e300, True))
+    ):
+        rejects = feed(engine, "hazard", body(code, id=f"h{number}", s=[low, high]))
+        assert [reject.field for reject in rejects] == [f"h{number}.s[1]"] * beyond
+        if beyond:
+            assert f"lane's end at {length:.1f} m" in rejects[0].rule
+            assert "polygon" in rejects[0].remedy
+        assert len(hazards) == number + 1
+    assert all(hazard.s and 0 <= hazard.s[0] <= hazard.s[1] <= length for hazard in hazards.now(T))
+    assert engine.metrics.total("reject.hazard_part") == 2
+    assert feed(engine, "hazard", body(code, id="h2", s=[5.0, 5000.0], end=T - SECOND)) == [], "it is withdrawn"
+    assert len(hazards) == 3
+
+
 def lane_and_place(stage: Stage) -> tuple[int, float]:
     lane = stage.ingress[0]
     return lane, float(
@@ -200,7 +220,7 @@ def test_no_character_that_is_not_printed_reaches_a_vehicle_or_a_log(
     engine: Engine, code: CompiledCode, text: str
 ) -> None:
     (reject,) = feed(engine, "hazard", body(code, text=f"works {text}"))
-    assert reject.field == "text"
+    assert reject.field == "h1.text"
     (kept,) = engine.intersections[code.code.id].hazards.now(T + SECOND)
     assert kept.text == "", "the hazard is used without it"
     for changes in ({"kind": text}, {"id": text}):

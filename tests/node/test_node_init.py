@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, Queue
 
 import pytest
 from deadlines import PATIENCE, until
+from namespaces import needs_namespaces, without_ipv4
 from started_folder import StartedFolder
 
 from cloudctl import codes, maps
@@ -21,6 +23,7 @@ from cloudctl.io import broker
 from cloudctl.io.private_files import PrivateFileError
 from cloudctl.node.config import load
 from cloudctl.node.example_scripts import example_scripts
+from cloudctl.node.init_city import CityPorts, init_city
 from cloudctl.node.init_folder import Ports, add_gateway, add_vehicle, init_folder
 
 needs_mosquitto = pytest.mark.skipif(broker.mosquitto() is None, reason="a closed broker needs mosquitto on PATH")
@@ -104,6 +107,7 @@ def test_the_folder_of_a_gateway_belongs_to_the_node_and_a_wrong_one_is_never_ma
         ("east", {}, "--rsu NAME=INTERSECTION"),
         ("east", {"rsu-78": "nowhere"}, "no such intersection"),
         ("east", {"rsu-77": places[1]}, "already"),
+        ("east", {"rsu-77": places[0]}, "already"),
     ):
         with pytest.raises(CloudctlError, match=reason):
             add_gateway(tmp_path, name, rsus)
@@ -157,6 +161,67 @@ def test_three_shells_close_the_loop_and_each_says_so(tmp_path: Path) -> None:
         assert line in node.log
     assert "OPEN" not in node.log
     assert "Traceback" not in node.log
+
+
+@pytest.mark.timeout(300)  # the first start on a machine compiles
+@needs_mosquitto
+@needs_namespaces
+@pytest.mark.parametrize("host", ["::1", "2001:db8::1"])
+def test_on_a_machine_without_ipv4_everything_works_as_written(tmp_path: Path, host: str) -> None:
+    with without_ipv4() as network, StartedFolder(tmp_path, host=host, inside=network.inside) as node:
+        scripts = [node.script("gateway.py"), node.script("vehicle.py")]
+        gateway, vehicle = map(Lines, scripts)
+        try:
+            until(lambda: gateway.has(f"connected to tcp://[{host}]:"), what="the gateway's line")
+            until(lambda: vehicle.has("connected to "), what="the vehicle's line")
+            until(lambda: node.count("ack.applied") > 0, what="an advisory that is acknowledged")
+        finally:
+            for script in scripts:
+                script.kill()
+                script.wait()
+
+        until(lambda: node.run("health", "--ready").returncode == 0, what="readiness")
+        doctor = node.run("doctor")
+        assert "ok    the node: runs, and is ready" in doctor.stdout
+        assert "ok    broker, what a vehicle publishes: as itself only" in doctor.stdout
+        assert doctor.returncode == 0, doctor.stdout
+        assert node.run("deploy", "out").returncode == 0
+        assert f'targets: ["[::1]:{node.ports.http}"]' in (node.folder / "out" / "prometheus.yml").read_text()
+    assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize(
+    ("host", "bound", "page", "reached"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("localhost", "127.0.0.1", "127.0.0.1", "localhost"),
+        ("127.0.0.2", "127.0.0.2", "127.0.0.1", "127.0.0.2"),
+        ("192.0.2.7", "0.0.0.0", "127.0.0.1", "192.0.2.7"),
+        ("node.example", "0.0.0.0", "127.0.0.1", "node.example"),
+        ("::1", "[::1]", "[::1]", "[::1]"),
+        ("[::1]", "[::1]", "[::1]", "[::1]"),
+        ("2001:db8::7", "[::]", "[::1]", "[2001:db8::7]"),
+    ],
+)
+@pytest.mark.parametrize("make", [init_folder, lambda *args: init_city(*args[:3], CityPorts(args[3]))])
+def test_a_node_is_bound_where_it_is_reached(
+    tmp_path: Path, host: str, bound: str, page: str, reached: str, make: Callable[..., object]
+) -> None:
+    make(tmp_path, None, host, Ports())
+    config = load(tmp_path / "node.toml")
+    assert (config.node.bind, config.http.bind) == (f"tcp://{bound}:7788", f"{page}:8080")
+    assert read_vehicle_folder(tmp_path / "vehicles" / "car-1").host == reached.strip("[]")
+    address = read_gateway_folder(tmp_path / "gateways" / "gateway-1").address
+    assert f"tcp://{reached}:7788" == (address if isinstance(address, str) else address[0])
+    listener = (tmp_path / "broker" / "mosquitto.conf").read_text().splitlines()[0]
+    assert listener == f"listener 8883 {bound.strip('[]')}"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "*", "", "fe80::1"])
+def test_a_host_that_nobody_can_reach_is_refused_before_anything_is_written(tmp_path: Path, host: str) -> None:
+    with pytest.raises(CloudctlError, match=r"^--host .* Give the address or the name"):
+        init_folder(tmp_path / "n", None, host, Ports())
+    assert not (tmp_path / "n").exists()
 
 
 def test_everything_secret_is_private_and_nothing_else_needs_to_be(tmp_path: Path) -> None:

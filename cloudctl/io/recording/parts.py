@@ -92,14 +92,15 @@ class Lost(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """The description at the head of a part: its run, which part of it, when (ns) the run and the part began, and the
-    gaps before it."""
+    """The description at the head of a part: its run, which part of it, when (ns) the run and the part began, the gaps
+    before it, and the software that has made it, "" where it is not known."""
 
     run: str
     part: int
     begun: int
     opened: int
     lost: tuple[Lost, ...] = ()
+    software: str = ""
 
 
 def utc(t: int) -> str:

@@ -26,6 +26,7 @@ from ...settings import MiB, RecordingLimits
 from ...topics import OPERATOR, TOPICS
 from .container import ChannelKind, Chunk, ChunkBuilder, McapFile
 from .parts import Folder, Lost, Part, RecordingError, create
+from .software import software
 
 CHUNK_BYTES = 256 * 1024  # uncompressed
 MAX_WAITING = 16 * MiB  # bytes of compressed chunks, for a disk that is full or gone
@@ -271,7 +272,14 @@ class Recorder:
         """Begin the next part. Raises OSError, and leaves nothing behind then."""
         number = self._part_number + 1
         path, descriptor = create(self._base, self._begun, number)
-        part = Part(run=self._run, part=number, begun=self._begun, opened=self._clock.now(), lost=tuple(self._gaps))
+        part = Part(
+            run=self._run,
+            part=number,
+            begun=self._begun,
+            opened=self._clock.now(),
+            lost=tuple(self._gaps),
+            software=software(),
+        )
 
         try:
             file = McapFile(descriptor)

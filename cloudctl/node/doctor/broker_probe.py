@@ -16,7 +16,8 @@ import msgspec
 
 from ...client.credentials import VEHICLE_FILE, read_vehicle_folder
 from ...errors import CloudctlError
-from ...io.broker import Broker, BrokerError, reachable
+from ...io.addresses import own_loopback, reachable
+from ...io.broker import Broker, BrokerError
 from ...io.broker import start as start_broker
 from ...io.mqtt import Connection
 from ...settings import BrokerSection
@@ -76,7 +77,7 @@ def broker_findings(config: NodeConfig, folder: Path, is_running: bool, vehicle:
     own: Broker | None = None
     try:
         if section.embedded:
-            own = start_broker(None, 0, broker_tls(config))
+            own = start_broker(None, 0, broker_tls(config), host=own_loopback(reachable(section.host)))
             section = msgspec.structs.replace(section, host=reachable(own.host), port=own.port, version=own.version)
             vehicle = vehicle or next(
                 iter(sorted(path.parent for path in folder.glob(f"vehicles/*/{VEHICLE_FILE}"))), None
