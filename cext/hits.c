@@ -42,8 +42,9 @@ static int note_position(scan_t *scan, int32_t i, int32_t j, track_t *track, sou
     return stale;
 }
 
+/* `updated`: its models and their mean are, by the position. */
 static void update_state(const fusion_t *fusion, const scan_t *scan, int32_t i, int32_t j, track_t *track,
-                         const double r[3])
+                         const double r[3], int updated)
 {
     const source_t *source = &fusion->sources[scan->source_id];
     const detection_t *z = &scan->detections[j];
@@ -54,16 +55,22 @@ static void update_state(const fusion_t *fusion, const scan_t *scan, int32_t i, 
         return;
     }
 
-    if (source->filtered && track->sources == 1u << scan->source_id)
+    if (updated)
+        ;
+    else if (source->filtered && track->sources == 1u << scan->source_id)
         imm_update_filtered(&track->models, x, y, r);
     else if (source->filtered)
         imm_update_intersection(&track->models, &scan->mean[i], x, y, r);
     else
         imm_update(&track->models, x, y, r);
-    if (!scan->positions_only && velocity_usable(source, z))
+    if (!scan->positions_only && velocity_usable(source, z)) {
         imm_update_velocity(&track->models, z->vx, z->vy, source->columns.velocity_variance);
-    imm_mean(&track->models, &track->mean);
-    drop_implausible(track);
+        updated = 0;
+    }
+    if (!updated) {
+        imm_mean(&track->models, &track->mean);
+        drop_implausible(track);
+    }
     store_posterior(track);
 }
 
@@ -94,12 +101,13 @@ static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
     if (z->vehicle && !claim_identity(fusion, track, z->vehicle, x, y, scan->t))
         return;
 
+    int updated = scan->hit[i] == UPDATED;
     scan->hit[i] = j;
     stamp_adjusted_noise(scan, i, j, track, r);
     double d = mahalanobis2(before->x, before->p, x, y, r, &det);
     update_existence(fusion, track, scan, &scan->positions[2 * j], r, d, det);
     if (!note_position(scan, i, j, track, source)) {
-        update_state(fusion, scan, i, j, track, r);
+        update_state(fusion, scan, i, j, track, r, updated);
         if (track->hits > 1)
             note_residual(fusion, scan, track, before, &scan->positions[2 * j], &scan->noise[3 * j], d);
         if (!scan->positions_only && track->status == CONFIRMED && track->hits > 5)
@@ -122,6 +130,47 @@ static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
     int at_scan = scan->t == track->t; /* else its mean is where it has been predicted to since */
     if (track->status == CONFIRMED && source->kind != COOPERATIVE && at_scan)
         extend_coverage(&source->coverage, track->mean.x[0], track->mean.x[1]);
+}
+
+/* Whether a hit does nothing but update the models by its position, before anything else of it is known. */
+static int is_plain_hit(const scan_t *scan, const source_t *source, const track_t *track, int32_t i, int32_t j)
+{
+    const detection_t *z = &scan->detections[j];
+    return track->t == scan->t && track->hits > 1 && !source->filtered && !z->vehicle &&
+           track->models.turn_probability > 0.0 &&
+           !repeats_position(track, z, scan->source_id, scan->t, &scan->mean[i]);
+}
+
+/* Update the states of the next tracks that are plainly hit, side by side; returns up to where this is done. */
+static int32_t update_next(const fusion_t *fusion, scan_t *scan, int32_t first)
+{
+    const source_t *source = &fusion->sources[scan->source_id];
+    track_t *tracks[LANES];
+    const double *positions[LANES];
+    double noise[LANES][3];
+    int32_t index[LANES], together = 0, i = first;
+    for (; i < scan->tracks && together < LANES; i++) {
+        int32_t j = scan->assigned[i];
+        track_t *track = track_at(fusion, i);
+        if (j < 0 || !is_plain_hit(scan, source, track, i, j))
+            continue;
+        index[together] = i;
+        tracks[together] = track;
+        positions[together] = &scan->positions[2 * j];
+        stamp_adjusted_noise(scan, i, j, track, noise[together++]);
+    }
+    if (together < 2)
+        return i;
+
+    for (int32_t lane = together; lane < LANES; lane++) {
+        tracks[lane] = tracks[0];
+        positions[lane] = positions[0];
+        memcpy(noise[lane], noise[0], sizeof noise[lane]);
+    }
+    if (update_lanes(tracks, positions, (const double(*)[3])noise))
+        for (int32_t lane = 0; lane < together; lane++)
+            scan->hit[index[lane]] = UPDATED;
+    return i;
 }
 
 /* Tracks whose gates hold the same detection may be two of one road user. */
@@ -152,12 +201,16 @@ static void adopt_enclosed(fusion_t *fusion, scan_t *scan)
 void apply_assignment(fusion_t *fusion, scan_t *scan)
 {
     const source_t *source = &fusion->sources[scan->source_id];
+    int32_t updated = scan->use_lanes ? 0 : scan->tracks; /* up to where states are updated */
     release_detections(scan);
-    for (int32_t i = 0; i < scan->tracks; i++)
+    for (int32_t i = 0; i < scan->tracks; i++) {
+        if (i == updated)
+            updated = update_next(fusion, scan, i);
         if (scan->assigned[i] >= 0) {
             scan->owner[scan->assigned[i]] = i;
             apply_hit(fusion, scan, i, scan->assigned[i]);
         }
+    }
     if (!(fusion->features & NO_MERGE) && !scan->positions_only)
         adopt_enclosed(fusion, scan);
     if (source->kind == COOPERATIVE) /* a vehicle reports itself: who it does not report is not missed */

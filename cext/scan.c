@@ -6,7 +6,6 @@
 
 #define PRIOR_LATENCY 0.15      /* s: a latency not yet found, where several sources look */
 #define LATENCY_SAMPLES 300.0   /* residuals after which it is */
-#define PREFETCH_DISTANCE 3     /* tracks ahead of the one that is worked on */
 #define MIN_STAMP_VARIANCE 6e-4 /* s^2: stamps that are off by less, 25 ms, are no worse than any */
 
 void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
@@ -23,6 +22,7 @@ void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
     scan->latency_variance += scan->stamp_variance;
     scan->lost_misses = lost_misses(source);
     scan->unresolved = 0;
+    scan->use_lanes = lanes_usable();
     scan->positions_only = 1;
     for (int32_t j = 0; j < scan->count; j++) {
         const detection_t *z = &scan->detections[j];
@@ -49,20 +49,26 @@ static int out_of_reach(const scan_t *scan, const track_t *track)
     return 1;
 }
 
+/* Steps are found anew only where a track's interval or class is another than the one before. */
+static void find_transition(const fusion_t *fusion, const scan_t *scan, const track_t *track, transition_t *transition)
+{
+    const motion_t *motion = &fusion->motion[track->cls];
+    double dt = (double)(scan->t - track->t) * 1e-9;
+    if (dt != transition->dt || motion != transition->motion)
+        *transition = model_transition(dt, motion);
+}
+
 /* Carry a track on to the scan, or look back at it when the scan is older than what it knows. */
 static void predict_track(const fusion_t *fusion, const scan_t *scan, track_t *track, transition_t *transition,
                           state_t *mean)
 {
-    const motion_t *motion = &fusion->motion[track->cls];
     if (scan->t < track->t) {
-        state_at(track, scan->t, motion, mean);
+        state_at(track, scan->t, &fusion->motion[track->cls], mean);
         return;
     }
     if (scan->t > track->t) {
         imm_t ahead;
-        double dt = (double)(scan->t - track->t) * 1e-9;
-        if (dt != transition->dt || motion != transition->motion)
-            *transition = model_transition(dt, motion);
+        find_transition(fusion, scan, track, transition);
         imm_step(&track->models, transition, &ahead);
         track->models = ahead;
         track->t = scan->t;
@@ -70,6 +76,39 @@ static void predict_track(const fusion_t *fusion, const scan_t *scan, track_t *t
         drop_implausible(track);
     }
     *mean = track->mean;
+}
+
+/* The tracks from `first` on, up to LANES: those that are carried on side by side, the others one by one. */
+static void predict_block(const fusion_t *fusion, const scan_t *scan, int32_t first, int32_t count,
+                          transition_t *transition)
+{
+    track_t *tracks[LANES];
+    state_t *means[LANES];
+    step_t step[LANES];
+    const step_t *steps[LANES];
+    int together = 0;
+    for (int32_t i = first; i < first + count; i++) {
+        track_t *track = track_at(fusion, i);
+        if (!scan->use_lanes || scan->t <= track->t || fusion->motion[track->cls].enter <= 0.0) {
+            predict_track(fusion, scan, track, transition, &scan->mean[i]);
+            continue;
+        }
+        find_transition(fusion, scan, track, transition);
+        step[together] = step_of(transition);
+        steps[together] = &step[together];
+        tracks[together] = track;
+        means[together++] = &scan->mean[i];
+        track->t = scan->t;
+    }
+    if (together == 0)
+        return;
+
+    for (int lane = together; lane < LANES; lane++) {
+        steps[lane] = steps[0];
+        tracks[lane] = tracks[0];
+        means[lane] = means[0];
+    }
+    predict_lanes(tracks, steps, means);
 }
 
 /* Begin to read a track that is needed soon: of many intersections in turn, none is in a cache. Its past is not read
@@ -82,8 +121,26 @@ static inline void prefetch_track(const track_t *track)
     for (from += offsetof(track_t, past_times); from < end; from += CACHE_LINE)
         __builtin_prefetch(from, 1);
 #else
-    (void)k;
+    (void)track;
 #endif
+}
+
+/* A few reports of vehicles: only the tracks near one of them are looked at. */
+static int32_t predict_and_gate_few(fusion_t *fusion, scan_t *scan, transition_t *transition)
+{
+    int32_t edges = 0;
+    for (int32_t i = 0; i < scan->tracks; i++) {
+        track_t *track = track_at(fusion, i);
+        if (out_of_reach(scan, track)) {
+            scan->mean[i] = track->mean;
+        } else {
+            predict_track(fusion, scan, track, transition, &scan->mean[i]);
+            if (scan->count)
+                edges = gate_track(fusion, scan, i, edges);
+        }
+        scan->start[i + 1] = edges;
+    }
+    return edges;
 }
 
 void predict_and_gate(fusion_t *fusion, scan_t *scan)
@@ -93,21 +150,24 @@ void predict_and_gate(fusion_t *fusion, scan_t *scan)
     if (scan->count)
         build_grid(fusion, scan);
     scan->start[0] = 0;
-    for (int32_t i = 0; i < scan->tracks; i++) {
-        track_t *track = track_at(fusion, i);
-        if (i + PREFETCH_DISTANCE < scan->tracks)
-            prefetch_track(track_at(fusion, i + PREFETCH_DISTANCE));
-        scan->hit[i] = UNASSIGNED;
-        if (few && out_of_reach(scan, track)) {
-            scan->mean[i] = track->mean;
-        } else {
-            predict_track(fusion, scan, track, &transition, &scan->mean[i]);
+    memset(scan->hit, 0xff, sizeof *scan->hit * (size_t)scan->tracks); /* UNASSIGNED */
+    if (few) {
+        predict_and_gate_few(fusion, scan, &transition);
+        return;
+    }
+
+    for (int32_t first = 0; first < scan->tracks; first += LANES) {
+        int32_t count = scan->tracks - first < LANES ? scan->tracks - first : LANES;
+        for (int32_t i = first + LANES; i < first + 2 * LANES && i < scan->tracks; i++)
+            prefetch_track(track_at(fusion, i));
+        predict_block(fusion, scan, first, count, &transition);
+        for (int32_t i = first; i < first + count; i++) {
             if (scan->count)
                 edges = gate_track(fusion, scan, i, edges);
+            scan->start[i + 1] = edges;
         }
-        scan->start[i + 1] = edges;
     }
-    if (scan->tracks && scan->count && !few)
+    if (scan->tracks && scan->count)
         fusion->mean_gate = scan->gate_sum / (double)scan->tracks;
 }
 

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#define LANES 4                    /* tracks that are worked on side by side */
 #define MAX_OCCLUDERS 16           /* of one scan */
 #define ACTIVE_WITHIN 3000000000LL /* ns: a source without a scan for longer is not active */
 #define MAX_TRACK_PLACE 2e6        /* m from the origin; a track beyond is pruned, as is one over these: */
@@ -13,6 +14,8 @@
 #define MAX_PLACE_VARIANCE 1e12    /* m^2 */
 #define MAX_SPEED_VARIANCE 1e8     /* m^2/s^2 */
 #define MAX_RATE_VARIANCE 0.64     /* rad^2/s^2 */
+#define MIN_VARIANCE 1e-6          /* m^2: a variance never falls below with an update */
+#define MAX_VARIANCE 1e4           /* m^2: nor is it larger after one */
 #define MAX_EXISTENCE 0.9995       /* no evidence is certain */
 #define MIN_MODEL_PROBABILITY 1e-6 /* of either model between two measurements */
 #define PRIOR_WEIGHT 10.0          /* detections that the configured noise of a source is worth */
@@ -24,6 +27,7 @@
                           */
 
 enum { UNASSIGNED = -1 };            /* in scan_t.hit and scan_t.owner */
+enum { UPDATED = -2 };               /* in scan_t.hit: its state is updated already, all else of the hit is to come */
 enum { CROWDED = -3, DOUBLED = -4 }; /* in scan_t.owner: left out, too many in one place, or another one again */
 enum { AWAITED = -5 };               /* in scan_t.owner: unassigned, and a lost track may be there */
 
@@ -32,6 +36,15 @@ typedef struct { /* what a step of dt (s) does to the probabilities of the model
     const motion_t *motion;
     double to_turn, to_straight;
 } transition_t;
+
+typedef struct { /* the same, with what is needed of the class's motion */
+    double dt, to_turn, to_straight, straight, turning, turn_rate;
+} step_t;
+
+/* Of a turn of an angle a (rad): sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two. */
+typedef struct {
+    double sin, cos, sinc, cosc, dsinc, dcosc;
+} turn_t;
 
 typedef struct { /* a grid over a scan's detections */
     double left, bottom, cells_per_m;
@@ -61,6 +74,7 @@ typedef struct { /* all pointers into the caller's scratch */
     double area;            /* m^2: of the box around the detections */
 
     int32_t lost_misses; /* misses in a row from which a track is lost: resume.c */
+    int32_t use_lanes;   /* the processor can work on tracks side by side */
     int32_t unresolved;  /* there are lost tracks, or young ones that may be one */
 
     int32_t tracks;  /* live before this scan */
@@ -156,13 +170,33 @@ void release_detections(scan_t *scan);
 void assign_nearest(scan_t *scan);
 
 /* motion.c: prediction. `out` may not be `in`. */
+turn_t turn_of(double a);
 void straight_step(const state_t *in, double dt, double q, state_t *out);
 void turning_step(const turning_t *in, double dt, double q, double q_rate, turning_t *out);
 void imm_mean(const imm_t *in, state_t *out);
 transition_t model_transition(double dt, const motion_t *motion);
+static inline step_t step_of(const transition_t *transition)
+{
+    const motion_t *motion = transition->motion;
+    return (step_t){.dt = transition->dt,
+                    .to_turn = transition->to_turn,
+                    .to_straight = transition->to_straight,
+                    .straight = motion->straight,
+                    .turning = motion->turning,
+                    .turn_rate = motion->turn_rate};
+}
+
 void imm_step(const imm_t *in, const transition_t *transition, imm_t *out);
 /* slow, fast: velocity variances (m^2/s^2) of the straight and of the turning model of a new track */
 void imm_start(imm_t *out, const double x[4], const double r[3], double slow, double fast);
+
+/* lanes.c: the same for LANES tracks side by side, where the processor can. A track may stand in several lanes. */
+int lanes_usable(void);
+/* Carry tracks on, each by its own step, and note their means; one that is no road user's any more is dropped. */
+void predict_lanes(track_t *const tracks[LANES], const step_t *const steps[LANES], state_t *const means[LANES]);
+/* Update tracks, each by its own position (m) with its own noise (m^2). Returns 0, and has changed none, where the
+ * variances of one are to be bounded. */
+int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES], const double noise[LANES][3]);
 
 /* kalman.c: measurement updates; r: noise xx, yy, xy (m^2) */
 void imm_update(imm_t *models, double x, double y, const double r[3]);
