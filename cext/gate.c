@@ -5,7 +5,6 @@
 
 #include <math.h>
 
-#define MAX_GATE 12.0       /* m: a gate is never wider */
 #define MAX_FIRST_GATE 40.0 /* m: of a track with one hit, whose speed is not known yet */
 /* share of the cost of a miss by which a possible second hit that is less likely than a miss is still preferred */
 #define SECOND_HIT_MARGIN 0.01
@@ -76,6 +75,28 @@ void build_grid(fusion_t *fusion, scan_t *scan)
     fusion->crowded += (uint64_t)sort_by_cell(scan, &grid);
 }
 
+#define REAL double
+#define STATE state_t
+#define IMM imm_t
+#define GATE gate_t
+#define NAME(x) x##_1
+#define INLINE static inline
+#define SPLAT(c) (c)
+#define CHOOSE(condition, a, b) ((condition) ? (a) : (b))
+#define ABSOLUTE(x) fabs(x)
+#define ROOT(x) sqrt(x)
+#define EXPONENTIAL(x) exp_negative(x)
+#define LOGARITHM(x) ln(x)
+#include "updates.h"
+#include "gates.h"
+
+void find_gate(const fusion_t *fusion, const scan_t *scan, int32_t i, gate_t *gate)
+{
+    const state_t *s = &scan->mean[i];
+    double late = unmodelled_variance(scan, track_at(fusion, i), s);
+    find_gate_1(s, late, fusion->gate, scan->max_variance, scan->noise, gate);
+}
+
 /* What the cost of a detection depends on beside its position: the inverse of the innovation covariance for its noise,
  * and the term added to the squared distance. */
 typedef struct {
@@ -123,6 +144,14 @@ static void set_noise(track_innovation_t *innovation, const track_t *track, cons
     set_innovation(&innovation->fast, track->models.turning.x, track->models.turning.p, r);
     innovation->slow.log_det = ln(innovation->slow.log_det) - 2.0 * ln(1.0 - track->models.turn_probability);
     innovation->fast.log_det = ln(innovation->fast.log_det) - 2.0 * ln(track->models.turn_probability);
+}
+
+/* The same where the gate has it already. */
+static inline void take_noise(track_innovation_t *innovation, const state_t *s, const double own[3], const gate_t *gate)
+{
+    memcpy(innovation->noise, own, sizeof innovation->noise);
+    innovation->mean = (innovation_t){
+        s->x[0], s->x[1], {gate->inverse[0], gate->inverse[1], gate->inverse[2]}, gate->log_det};
 }
 
 static inline double pair_cost(const track_innovation_t *innovation, double d, double x, double y)
@@ -214,7 +243,7 @@ static int32_t detections_in(const scan_t *scan, const cell_range_t *in)
     return n;
 }
 
-int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
+int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate, int32_t edges)
 {
     const track_t *track = track_at(fusion, i);
     const state_t *s = &scan->mean[i];
@@ -224,9 +253,7 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
     int lost = is_lost(fusion, scan, track);
     double max_direct = lost ? max_direct_cost(fusion, scan, i) : INFINITY;
     scan->unresolved |= lost || track->undecided;
-    double late = unmodelled_variance(scan, track, s);
-    double hx = lesser(sqrt(fusion->gate * (s->p[0] + scan->max_variance + late)), MAX_GATE),
-           hy = lesser(sqrt(fusion->gate * (s->p[4] + scan->max_variance + late)), MAX_GATE);
+    double late = gate->late, hx = gate->half_x, hy = gate->half_y;
     scan->gate_sum += hx;
     int once = awaits_second_hit(track, scan->t);
     if (once) { /* it may be a vehicle: as wide as the faster of its models needs */
@@ -249,9 +276,12 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
         most = CROWDED_EDGES;
     }
     double max_second = once ? max_second_cost(fusion, scan, s) : INFINITY;
-    track_innovation_t innovation; /* marks a metric not computed yet: no noise is negative */
-    innovation.noise[0] = -1.0;
+    track_innovation_t innovation;
     innovation.two_models = track->hits == 1 && scan->t == track->t && track->models.turn_probability > 0.01;
+    if (innovation.two_models)
+        set_noise(&innovation, track, s, scan->noise, late);
+    else
+        take_noise(&innovation, s, scan->noise, gate);
     double young = track->existence < 0.9 ? -2.0 * ln(track->existence + 1e-3) : 0.0;
     if (track->status == CONFIRMED &&
         fusion->sources[scan->source_id].filtered) /* the source may have dropped a road user that is there */

@@ -38,9 +38,14 @@ typedef struct {
     lanes_t sin, cos, sinc, cosc, dsinc, dcosc;
 } turn_lanes_t;
 
+typedef struct {
+    lanes_t late, half_x, half_y, inverse[3], log_det;
+} gate_lanes_t;
+
 _Static_assert(LANES == 4, "lanes are written out as four");
 _Static_assert(sizeof(imm_t) * LANES == sizeof(imm_lanes_t), "imm_t is nothing but its figures");
 _Static_assert(sizeof(state_t) * LANES == sizeof(state_lanes_t), "state_t is nothing but its figures");
+_Static_assert(sizeof(gate_t) * LANES == sizeof(gate_lanes_t), "gate_t is nothing but its figures");
 _Static_assert(sizeof(step_t) * LANES == sizeof(step_lanes_t), "step_t is nothing but its figures");
 
 #define FIGURES(type) ((int)(sizeof(type) / sizeof(double)))
@@ -76,26 +81,42 @@ INLINE lanes_t exponential(lanes_t x)
     return choose(counts, e * (lanes_t)bits, (lanes_t){0.0, 0.0, 0.0, 0.0});
 }
 
+/* ln of numeric.h */
+INLINE lanes_t logarithm(lanes_t x)
+{
+    lane_mask_t bits = (lane_mask_t)x, mantissa = (bits & 0xfffffffffffffLL) | 0x3ff0000000000000LL;
+    lane_words_t exponent = __builtin_convertvector(bits >> 52, lane_words_t) - 1023; /* of a positive number */
+    lanes_t m = (lanes_t)mantissa, k = __builtin_convertvector(exponent, lanes_t);
+    lane_mask_t large = m > 1.4142135623730951;
+    m = choose(large, m * 0.5, m);
+    k = choose(large, k + 1.0, k);
+    lanes_t s = (m - 1.0) / (m + 1.0), z = s * s;
+    return k * 0.6931471805599453 +
+           2.0 * s *
+               (1.0 + z * (1.0 / 3 + z * (1.0 / 5 + z * (1.0 / 7 + z * (1.0 / 9 + z * (1.0 / 11 + z * (1.0 / 13)))))));
+}
+
 #define REAL lanes_t
 #define STATE state_lanes_t
 #define TURNING turning_lanes_t
 #define IMM imm_lanes_t
 #define STEP step_lanes_t
 #define TURN turn_lanes_t
+#define GATE gate_lanes_t
 #define NAME(x) x##_lanes
 #define SPLAT(c) ((lanes_t){(c), (c), (c), (c)})
 #define CHOOSE(condition, a, b) choose((condition), (a), (b))
 #define ABSOLUTE(x) absolute(x)
 #define ROOT(x) root(x)
 #define EXPONENTIAL(x) exponential(x)
+#define LOGARITHM(x) logarithm(x)
 #include "models.h"
 #include "updates.h"
+#include "gates.h"
 
-#define UNALIGNED(pointer) (((const unaligned_t *)(const void *)(pointer))->lanes)
-
-typedef struct {
-    lanes_t lanes;
-} __attribute__((packed, aligned(8), may_alias)) unaligned_t;
+typedef struct { /* four figures of a track, wherever they are */
+    lanes_t figures;
+} __attribute__((packed, aligned(8), may_alias)) row_t;
 
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector((a), (b), i, j, k, l)
@@ -113,14 +134,21 @@ INLINE void transpose(lanes_t row[LANES])
     row[3] = SHUFFLE(b, d, 2, 3, 6, 7);
 }
 
+INLINE lanes_t row_at(const double *from) { return ((const row_t *)(const void *)from)->figures; }
+
+INLINE void put_row(lanes_t row, double *to) { ((row_t *)(void *)to)->figures = row; }
+
 /* The first `count` figures of each of LANES structs of doubles, those of each in its lane. */
 INLINE void gather(const double *const from[LANES], int count, lanes_t *to)
 {
     int i = 0;
     for (; i + LANES <= count; i += LANES) {
-        for (int lane = 0; lane < LANES; lane++)
-            to[i + lane] = UNALIGNED(from[lane] + i);
-        transpose(&to[i]);
+        lanes_t row[LANES] = {row_at(from[0] + i), row_at(from[1] + i), row_at(from[2] + i), row_at(from[3] + i)};
+        transpose(row);
+        to[i] = row[0];
+        to[i + 1] = row[1];
+        to[i + 2] = row[2];
+        to[i + 3] = row[3];
     }
     for (; i < count; i++)
         to[i] = (lanes_t){from[0][i], from[1][i], from[2][i], from[3][i]};
@@ -132,12 +160,17 @@ INLINE void scatter(const lanes_t *from, int count, double *const to[LANES])
     for (; i + LANES <= count; i += LANES) {
         lanes_t row[LANES] = {from[i], from[i + 1], from[i + 2], from[i + 3]};
         transpose(row);
-        for (int lane = 0; lane < LANES; lane++)
-            memcpy(to[lane] + i, &row[lane], sizeof row[lane]);
+        put_row(row[0], to[0] + i);
+        put_row(row[1], to[1] + i);
+        put_row(row[2], to[2] + i);
+        put_row(row[3], to[3] + i);
     }
-    for (; i < count; i++)
-        for (int lane = 0; lane < LANES; lane++)
-            to[lane][i] = from[i][lane];
+    for (; i < count; i++) {
+        to[0][i] = from[i][0];
+        to[1][i] = from[i][1];
+        to[2][i] = from[i][2];
+        to[3][i] = from[i][3];
+    }
 }
 
 INLINE void load_models(track_t *const tracks[LANES], imm_lanes_t *models)
@@ -233,6 +266,27 @@ KERNEL int update_lanes(track_t *const tracks[LANES], const double *const positi
     return 1;
 }
 
+KERNEL void gate_lanes(const scan_t *scan, const track_t *const tracks[LANES], const state_t *const means[LANES],
+                       double gate, gate_t gates[LANES])
+{
+    state_lanes_t s;
+    lanes_t away;
+    gate_lanes_t found;
+    const double *const from[LANES] = {means[0]->x, means[1]->x, means[2]->x, means[3]->x};
+    gather(from, FIGURES(state_t), (lanes_t *)(void *)&s);
+    for (int lane = 0; lane < LANES; lane++)
+        away[lane] = tracks[lane]->miss_run < MAX_AWAY ? (double)tracks[lane]->miss_run : MAX_AWAY;
+
+    /* unmodelled_variance of scan.h */
+    lanes_t square = s.x[2] * s.x[2] + s.x[3] * s.x[3];
+    lanes_t late =
+        scan->latency_variance * square + away * away * (RUN_NOISE * scan->max_variance + RUN_SPEED_NOISE * square);
+    find_gate_lanes(&s, late, gate, scan->max_variance, scan->noise, &found);
+
+    double *const to[LANES] = {&gates[0].late, &gates[1].late, &gates[2].late, &gates[3].late};
+    scatter((const lanes_t *)(const void *)&found, FIGURES(gate_t), to);
+}
+
 int lanes_usable(void) { return __builtin_cpu_supports("avx2") != 0; }
 
 #else
@@ -248,6 +302,12 @@ int update_lanes(track_t *const tracks[LANES], const double *const positions[LAN
 {
     (void)tracks, (void)positions, (void)noise;
     return 0;
+}
+
+void gate_lanes(const scan_t *scan, const track_t *const tracks[LANES], const state_t *const means[LANES], double gate,
+                gate_t gates[LANES])
+{
+    (void)scan, (void)tracks, (void)means, (void)gate, (void)gates;
 }
 
 #endif

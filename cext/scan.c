@@ -111,6 +111,22 @@ static void predict_block(const fusion_t *fusion, const scan_t *scan, int32_t fi
     predict_lanes(tracks, steps, means);
 }
 
+static void find_gates(const fusion_t *fusion, const scan_t *scan, int32_t first, int32_t count, gate_t gates[LANES])
+{
+    if (!scan->use_lanes || count < LANES) {
+        for (int32_t k = 0; k < count; k++)
+            find_gate(fusion, scan, first + k, &gates[k]);
+        return;
+    }
+    const track_t *tracks[LANES];
+    const state_t *means[LANES];
+    for (int32_t k = 0; k < LANES; k++) {
+        tracks[k] = track_at(fusion, first + k);
+        means[k] = &scan->mean[first + k];
+    }
+    gate_lanes(scan, tracks, means, fusion->gate, gates);
+}
+
 /* Begin to read a track that is needed soon: of many intersections in turn, none is in a cache. Its past is not read
  * whole. */
 static inline void prefetch_track(const track_t *track)
@@ -135,8 +151,11 @@ static int32_t predict_and_gate_few(fusion_t *fusion, scan_t *scan, transition_t
             scan->mean[i] = track->mean;
         } else {
             predict_track(fusion, scan, track, transition, &scan->mean[i]);
-            if (scan->count)
-                edges = gate_track(fusion, scan, i, edges);
+            if (scan->count) {
+                gate_t gate;
+                find_gate(fusion, scan, i, &gate);
+                edges = gate_track(fusion, scan, i, &gate, edges);
+            }
         }
         scan->start[i + 1] = edges;
     }
@@ -147,6 +166,7 @@ void predict_and_gate(fusion_t *fusion, scan_t *scan)
 {
     int32_t edges = 0, few = scan->count <= 4 && fusion->sources[scan->source_id].kind == COOPERATIVE;
     transition_t transition = {0.0, NULL, 0.0, 0.0};
+    gate_t gates[LANES];
     if (scan->count)
         build_grid(fusion, scan);
     scan->start[0] = 0;
@@ -161,9 +181,11 @@ void predict_and_gate(fusion_t *fusion, scan_t *scan)
         for (int32_t i = first + LANES; i < first + 2 * LANES && i < scan->tracks; i++)
             prefetch_track(track_at(fusion, i));
         predict_block(fusion, scan, first, count, &transition);
+        if (scan->count)
+            find_gates(fusion, scan, first, count, gates);
         for (int32_t i = first; i < first + count; i++) {
             if (scan->count)
-                edges = gate_track(fusion, scan, i, edges);
+                edges = gate_track(fusion, scan, i, &gates[i - first], edges);
             scan->start[i + 1] = edges;
         }
     }

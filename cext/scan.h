@@ -51,6 +51,13 @@ typedef struct { /* a grid over a scan's detections */
     int32_t columns, rows;
 } grid_t;
 
+typedef struct { /* of one track */
+    double late;           /* m^2, by axis: what no model foresees of where it is found */
+    double half_x, half_y; /* m: half widths */
+    double inverse[3];     /* of the innovation's covariance for one noise (xx, yy, xy) */
+    double log_det;        /* ln of its determinant */
+} gate_t;
+
 typedef struct { /* the cells that a gate touches; none where right < left */
     int32_t left, right, low, high;
 } cell_range_t;
@@ -141,10 +148,14 @@ static inline double mahalanobis2(const double *mean, const double *p, double x,
 /* share of the squared speed, times the square of the misses in a row: the speed may have changed by 2 % per scan */
 #define RUN_SPEED_NOISE 0.0005
 
+#define MAX_GATE 12.0 /* m: half of a gate is never wider */
+#define MAX_AWAY 5 /* misses in a row after which the speed is held to have changed no more */
+
 /* m^2, by axis: what no model foresees of where a track is found: an uncertain stamp, motion while it was missed. */
 static inline double unmodelled_variance(const scan_t *scan, const track_t *track, const state_t *s)
 {
-    double away = track->miss_run < 5 ? (double)track->miss_run : 5.0, square = s->x[2] * s->x[2] + s->x[3] * s->x[3];
+    double away = track->miss_run < MAX_AWAY ? (double)track->miss_run : MAX_AWAY,
+           square = s->x[2] * s->x[2] + s->x[3] * s->x[3];
     return scan->latency_variance * square +
            away * away * (RUN_NOISE * scan->max_variance + RUN_SPEED_NOISE * square);
 }
@@ -198,6 +209,10 @@ void predict_lanes(track_t *const tracks[LANES], const step_t *const steps[LANES
  * variances of one are to be bounded. */
 int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES], const double noise[LANES][3]);
 
+/* The gates of tracks for a scan, with the noise of its first detection. */
+void gate_lanes(const scan_t *scan, const track_t *const tracks[LANES], const state_t *const means[LANES], double gate,
+                gate_t gates[LANES]);
+
 /* kalman.c: measurement updates; r: noise xx, yy, xy (m^2) */
 void imm_update(imm_t *models, double x, double y, const double r[3]);
 void imm_update_velocity(imm_t *models, double vx, double vy, double variance);
@@ -218,8 +233,10 @@ int lower_first_noise(fusion_t *fusion, scan_t *scan);
 /* gate.c */
 void build_grid(fusion_t *fusion, scan_t *scan);
 cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, double hy); /* hx, hy (m): half widths */
+/* The gate of track i, with the noise of the scan's first detection. */
+void find_gate(const fusion_t *fusion, const scan_t *scan, int32_t i, gate_t *gate);
 /* Add the edges of track i behind the first `edges`; returns how many there are then. */
-int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges);
+int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate, int32_t edges);
 int awaits_second_hit(const track_t *track, int64_t t); /* a new track, predicted to t, whose velocity is unknown */
 
 /* resume.c: lost road users that are seen again */
