@@ -1,9 +1,6 @@
 /* Gating: a grid over the scan's detections, and for each track the detections inside its own gate with the cost of
  * each pair. */
-#include "numeric.h"
-#include "scan.h"
-
-#include <math.h>
+#include "one_track.h"
 
 #define MAX_FIRST_GATE 40.0 /* m: of a track with one hit, whose speed is not known yet */
 /* share of the cost of a miss by which a possible second hit that is less likely than a miss is still preferred */
@@ -74,21 +71,6 @@ void build_grid(fusion_t *fusion, scan_t *scan)
     scan->area = width * height;
     fusion->crowded += (uint64_t)sort_by_cell(scan, &grid);
 }
-
-#define REAL double
-#define STATE state_t
-#define IMM imm_t
-#define GATE gate_t
-#define NAME(x) x##_1
-#define INLINE static inline
-#define SPLAT(c) (c)
-#define CHOOSE(condition, a, b) ((condition) ? (a) : (b))
-#define ABSOLUTE(x) fabs(x)
-#define ROOT(x) sqrt(x)
-#define EXPONENTIAL(x) exp_negative(x)
-#define LOGARITHM(x) ln(x)
-#include "updates.h"
-#include "gates.h"
 
 void find_gate(const fusion_t *fusion, const scan_t *scan, int32_t i, gate_t *gate)
 {

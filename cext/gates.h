@@ -1,5 +1,4 @@
-/* The gate of a track, for one track or for several side by side: as models.h, with the same words defined, and GATE,
- * gate_t of such numbers, and LOGARITHM(x). Included behind updates.h. */
+/* The gate of a track, for one or for several side by side: models.h. */
 
 /* The gate of a state around detections whose largest variance is `widest`, and the metric for those of noise `own` (xx,
  * yy, xy), all m^2; `late`: what no model foresees, by axis. */

@@ -50,8 +50,10 @@ static void update_state(const fusion_t *fusion, const scan_t *scan, int32_t i, 
     const detection_t *z = &scan->detections[j];
     double x = scan->positions[2 * j], y = scan->positions[2 * j + 1];
     if (scan->t != track->t) {
-        imm_update_late(track, scan->t, &fusion->motion[track->cls], x, y, r);
-        drop_implausible(track);
+        if (!updated) {
+            imm_update_late(track, &scan->link[i], x, y, r);
+            drop_implausible(track);
+        }
         return;
     }
 
@@ -136,40 +138,60 @@ static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
 static int is_plain_hit(const scan_t *scan, const source_t *source, const track_t *track, int32_t i, int32_t j)
 {
     const detection_t *z = &scan->detections[j];
-    return track->t == scan->t && track->hits > 1 && !source->filtered && !z->vehicle &&
+    return track->t >= scan->t && track->hits > 1 && (track->t > scan->t || !source->filtered) && !z->vehicle &&
            track->models.turn_probability > 0.0 &&
            !repeats_position(track, z, scan->source_id, scan->t, &scan->mean[i]);
+}
+
+/* Up to LANES hits by which tracks are updated side by side. */
+typedef struct {
+    int32_t index[LANES];
+    track_t *tracks[LANES];
+    const double *positions[LANES];
+    const smoother_link_t *links[LANES];
+    double noise[LANES][3];
+    int count;
+} plain_hits_t;
+
+static void update_together(scan_t *scan, plain_hits_t *hits, int late)
+{
+    if (hits->count < 2)
+        return;
+    for (int lane = hits->count; lane < LANES; lane++) {
+        hits->tracks[lane] = hits->tracks[0];
+        hits->positions[lane] = hits->positions[0];
+        hits->links[lane] = hits->links[0];
+        memcpy(hits->noise[lane], hits->noise[0], sizeof hits->noise[lane]);
+    }
+    const double(*noise)[3] = (const double(*)[3])hits->noise;
+    if (late ? update_late_lanes(hits->tracks, hits->links, hits->positions, noise)
+             : update_lanes(hits->tracks, hits->positions, noise))
+        for (int lane = 0; lane < hits->count; lane++)
+            scan->hit[hits->index[lane]] = UPDATED;
 }
 
 /* Update the states of the next tracks that are plainly hit, side by side; returns up to where this is done. */
 static int32_t update_next(const fusion_t *fusion, scan_t *scan, int32_t first)
 {
     const source_t *source = &fusion->sources[scan->source_id];
-    track_t *tracks[LANES];
-    const double *positions[LANES];
-    double noise[LANES][3];
-    int32_t index[LANES], together = 0, i = first;
-    for (; i < scan->tracks && together < LANES; i++) {
+    plain_hits_t hits[2]; /* of tracks as they are now, and of those that know of more than the scan */
+    int32_t i = first;
+    hits[0].count = hits[1].count = 0;
+    for (; i < scan->tracks && hits[0].count < LANES && hits[1].count < LANES; i++) {
         int32_t j = scan->assigned[i];
         track_t *track = track_at(fusion, i);
         if (j < 0 || !is_plain_hit(scan, source, track, i, j))
             continue;
-        index[together] = i;
-        tracks[together] = track;
-        positions[together] = &scan->positions[2 * j];
-        stamp_adjusted_noise(scan, i, j, track, noise[together++]);
+        plain_hits_t *same = &hits[track->t > scan->t];
+        int k = same->count++;
+        same->index[k] = i;
+        same->tracks[k] = track;
+        same->positions[k] = &scan->positions[2 * j];
+        same->links[k] = &scan->link[i];
+        stamp_adjusted_noise(scan, i, j, track, same->noise[k]);
     }
-    if (together < 2)
-        return i;
-
-    for (int32_t lane = together; lane < LANES; lane++) {
-        tracks[lane] = tracks[0];
-        positions[lane] = positions[0];
-        memcpy(noise[lane], noise[0], sizeof noise[lane]);
-    }
-    if (update_lanes(tracks, positions, (const double(*)[3])noise))
-        for (int32_t lane = 0; lane < together; lane++)
-            scan->hit[index[lane]] = UPDATED;
+    update_together(scan, &hits[0], 0);
+    update_together(scan, &hits[1], 1);
     return i;
 }
 

@@ -1,24 +1,10 @@
 /* Measurement updates: position, velocity, any two linear combinations of the state; of one model and of both
  * interacting. */
-#include "numeric.h"
-#include "scan.h"
-
-#include <math.h>
+#include "one_track.h"
 
 #define INCREMENT_SHARE 0.1 /* variance of a filtered track's increments over that of its places */
 #define VELOCITY_GATE                                                                                                  \
     9.0 /* squared Mahalanobis distance; a velocity further off may say more of the sensor than of the road user */
-
-#define REAL double
-#define IMM imm_t
-#define NAME(x) x##_1
-#define INLINE static inline
-#define SPLAT(c) (c)
-#define CHOOSE(condition, a, b) ((condition) ? (a) : (b))
-#define ABSOLUTE(x) fabs(x)
-#define ROOT(x) sqrt(x)
-#define EXPONENTIAL(x) exp_negative(x)
-#include "updates.h"
 
 static inline void bound_variances(double *p, int n)
 {
@@ -31,12 +17,6 @@ static inline void bound_variances(double *p, int n)
         }
         p[PACKED[r][r]] = bounded(variance, MIN_VARIANCE, MAX_VARIANCE);
     }
-}
-
-static inline void apply_gain(double *x, double *p, int n, const double *pht, const double i[3], double dx, double dy)
-{
-    gain_1(x, p, n, pht, i, dx, dy);
-    bound_variances(p, n);
 }
 
 static inline double update_pair(double *x, double *p, int n, int a, int b, double za, double zb, const double r[3],
@@ -121,28 +101,11 @@ void imm_update_filtered(imm_t *s, double x, double y, const double r[3])
     }
 }
 
-/* Two linear combinations h (2x4) of position and velocity, measured as z with noise r */
 static double update_linear(double *x, double *p, int n, const double h[8], const double z[2], const double r[3],
                             double *d)
 {
-    double i[3], pht[10], v[2] = {z[0], z[1]}, s[3] = {r[0], r[1], r[2]};
-    for (int k = 0; k < n; k++) {
-        pht[2 * k] = pht[2 * k + 1] = 0.0;
-        for (int c = 0; c < 4; c++) {
-            pht[2 * k] += p[PACKED[k][c]] * h[c];
-            pht[2 * k + 1] += p[PACKED[k][c]] * h[4 + c];
-        }
-    }
-    for (int c = 0; c < 4; c++) {
-        v[0] -= h[c] * x[c];
-        v[1] -= h[4 + c] * x[c];
-        s[0] += h[c] * pht[2 * c];
-        s[1] += h[4 + c] * pht[2 * c + 1];
-        s[2] += h[c] * pht[2 * c + 1];
-    }
-    double det = invert2(s[0], s[1], s[2], i);
-    *d = v[0] * v[0] * i[0] + v[1] * v[1] * i[1] + 2.0 * v[0] * v[1] * i[2];
-    apply_gain(x, p, n, pht, i, v[0], v[1]);
+    double det = combination_1(x, p, n, h, z, r, d);
+    bound_variances(p, n);
     return det;
 }
 

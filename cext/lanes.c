@@ -42,10 +42,22 @@ typedef struct {
     lanes_t late, half_x, half_y, inverse[3], log_det;
 } gate_lanes_t;
 
+typedef struct {
+    state_lanes_t past, predicted;
+    lanes_t gain[16];
+} smoother_link_lanes_t;
+
+typedef struct {
+    state_lanes_t start;
+    lanes_t before, since, q;
+} past_lanes_t;
+
 _Static_assert(LANES == 4, "lanes are written out as four");
 _Static_assert(sizeof(imm_t) * LANES == sizeof(imm_lanes_t), "imm_t is nothing but its figures");
 _Static_assert(sizeof(state_t) * LANES == sizeof(state_lanes_t), "state_t is nothing but its figures");
 _Static_assert(sizeof(gate_t) * LANES == sizeof(gate_lanes_t), "gate_t is nothing but its figures");
+_Static_assert(sizeof(smoother_link_t) * LANES == sizeof(smoother_link_lanes_t), "a link is nothing but its figures");
+_Static_assert(sizeof(past_t) * LANES == sizeof(past_lanes_t), "past_t is nothing but its figures");
 _Static_assert(sizeof(step_t) * LANES == sizeof(step_lanes_t), "step_t is nothing but its figures");
 
 #define FIGURES(type) ((int)(sizeof(type) / sizeof(double)))
@@ -103,6 +115,8 @@ INLINE lanes_t logarithm(lanes_t x)
 #define STEP step_lanes_t
 #define TURN turn_lanes_t
 #define GATE gate_lanes_t
+#define LINK smoother_link_lanes_t
+#define MASK lane_mask_t
 #define NAME(x) x##_lanes
 #define SPLAT(c) ((lanes_t){(c), (c), (c), (c)})
 #define CHOOSE(condition, a, b) choose((condition), (a), (b))
@@ -113,6 +127,7 @@ INLINE lanes_t logarithm(lanes_t x)
 #include "models.h"
 #include "updates.h"
 #include "gates.h"
+#include "smoother.h"
 
 typedef struct { /* four figures of a track, wherever they are */
     lanes_t figures;
@@ -243,26 +258,84 @@ INLINE lane_mask_t bound(lanes_t *p, int n)
     return large;
 }
 
+/* Weigh the updated models and store them with their mean; 0, and nothing is stored, where a variance is too large. */
+INLINE int finish_update(imm_lanes_t *models, const lanes_t d[2], const lanes_t det[2], track_t *const tracks[LANES])
+{
+    if (is_any(bound(models->straight.p, 4) | bound(models->turning.p, 5)))
+        return 0;
+    weigh_models_lanes(models, d[0], det[0], d[1], det[1]);
+
+    state_lanes_t mean;
+    mean_of_lanes(models, &mean);
+    store_models(models, &mean, tracks);
+    drop(models, mean.p, tracks);
+    return 1;
+}
+
 KERNEL int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES],
                         const double noise[LANES][3])
 {
     imm_lanes_t models;
-    lanes_t z[2], r[3], da, db;
+    lanes_t z[2], r[3], d[2], det[2];
     const double *const noises[LANES] = {noise[0], noise[1], noise[2], noise[3]};
     load_models(tracks, &models);
     gather(positions, 2, z);
     gather(noises, 3, r);
 
-    lanes_t det_a = pair_lanes(models.straight.x, models.straight.p, 4, 0, 1, z[0], z[1], r, &da);
-    lanes_t det_b = pair_lanes(models.turning.x, models.turning.p, 5, 0, 1, z[0], z[1], r, &db);
-    if (is_any(bound(models.straight.p, 4) | bound(models.turning.p, 5)))
-        return 0;
-    weigh_models_lanes(&models, da, det_a, db, det_b);
+    det[0] = pair_lanes(models.straight.x, models.straight.p, 4, 0, 1, z[0], z[1], r, &d[0]);
+    det[1] = pair_lanes(models.turning.x, models.turning.p, 5, 0, 1, z[0], z[1], r, &d[1]);
+    return finish_update(&models, d, det, tracks);
+}
 
-    state_lanes_t mean;
-    mean_of_lanes(&models, &mean);
-    store_models(&models, &mean, tracks);
-    drop(&models, mean.p, tracks);
+INLINE void load_links(const smoother_link_t *const links[LANES], smoother_link_lanes_t *link)
+{
+    const double *from[LANES];
+    for (int lane = 0; lane < LANES; lane++)
+        from[lane] = (const double *)(const void *)links[lane];
+    gather(from, FIGURES(smoother_link_t), (lanes_t *)(void *)link);
+}
+
+KERNEL int update_late_lanes(track_t *const tracks[LANES], const smoother_link_t *const links[LANES],
+                             const double *const positions[LANES], const double noise[LANES][3])
+{
+    imm_lanes_t models;
+    smoother_link_lanes_t link;
+    lanes_t position[2], r[3], z[2], rr[3], d[2], det[2];
+    const double *const noises[LANES] = {noise[0], noise[1], noise[2], noise[3]};
+    load_links(links, &link);
+    load_models(tracks, &models);
+    gather(positions, 2, position);
+    gather(noises, 3, r);
+
+    measure_present_lanes(&link, position[0], position[1], r, z, rr);
+    det[0] = combination_lanes(models.straight.x, models.straight.p, 4, link.gain, z, rr, &d[0]);
+    det[1] = combination_lanes(models.turning.x, models.turning.p, 5, link.gain, z, rr, &d[1]);
+    return finish_update(&models, d, det, tracks);
+}
+
+KERNEL int look_back_lanes(const past_t *const pasts[LANES], const state_t *const now[LANES],
+                           smoother_link_t *const links[LANES], state_t *const means[LANES])
+{
+    past_lanes_t past;
+    state_lanes_t present, then;
+    smoother_link_lanes_t link;
+    const double *from[LANES], *now_from[LANES];
+    double *link_to[LANES], *mean_to[LANES];
+    for (int lane = 0; lane < LANES; lane++) {
+        from[lane] = (const double *)(const void *)pasts[lane];
+        now_from[lane] = now[lane]->x;
+        link_to[lane] = (double *)(void *)links[lane];
+        mean_to[lane] = means[lane]->x;
+    }
+    gather(from, FIGURES(past_t), (lanes_t *)(void *)&past);
+    gather(now_from, FIGURES(state_t), (lanes_t *)(void *)&present);
+
+    lane_mask_t definite = link_lanes(&past.start, past.before, past.since, past.q, &link);
+    if (is_any(~definite))
+        return 0;
+    state_then_lanes(&link, &present, &then);
+    scatter((const lanes_t *)(const void *)&link, FIGURES(smoother_link_t), link_to);
+    scatter((const lanes_t *)(const void *)&then, FIGURES(state_t), mean_to);
     return 1;
 }
 
@@ -301,6 +374,20 @@ void predict_lanes(track_t *const tracks[LANES], const step_t *const steps[LANES
 int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES], const double noise[LANES][3])
 {
     (void)tracks, (void)positions, (void)noise;
+    return 0;
+}
+
+int look_back_lanes(const past_t *const pasts[LANES], const state_t *const now[LANES],
+                    smoother_link_t *const links[LANES], state_t *const means[LANES])
+{
+    (void)pasts, (void)now, (void)links, (void)means;
+    return 0;
+}
+
+int update_late_lanes(track_t *const tracks[LANES], const smoother_link_t *const links[LANES],
+                      const double *const positions[LANES], const double noise[LANES][3])
+{
+    (void)tracks, (void)links, (void)positions, (void)noise;
     return 0;
 }
 

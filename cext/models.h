@@ -1,16 +1,14 @@
 /* The arithmetic of the two interacting models (Blom, Bar-Shalom 1988), for one track or for several side by side:
- * prediction at constant velocity and in a constant turn (extended), mixing, and the update by a measured position. The
- * turn rate is the turning model's own: mixing shares position and velocity only.
+ * prediction at constant velocity and in a constant turn (extended), and mixing. The turn rate is the turning model's
+ * own: mixing shares position and velocity only.
  *
- * The file that includes this defines first
- *   REAL                          a number, or one for each lane
- *   STATE, TURNING, IMM           state_t, turning_t and imm_t of such numbers
- *   STEP, TURN                    step_t and turn_t of them
- *   NAME(x), INLINE               the name of a function for them, and how it is declared
- *   SPLAT(c)                      a constant as such a number
- *   CHOOSE(condition, a, b)       a where a comparison holds, else b
- *   ABSOLUTE(x), ROOT(x)          |x| and the square root */
-
+ * This file, updates.h, gates.h and smoother.h are written in words that one_track.h and lanes.c define:
+ *   REAL, MASK                          a number, or one for each lane; what a comparison of two gives
+ *   STATE TURNING IMM STEP TURN GATE LINK   state_t, turning_t, ... of such numbers
+ *   NAME(x), INLINE                     the name of a function for them, and how it is declared
+ *   SPLAT(c)                            a constant as such a number
+ *   CHOOSE(condition, a, b)             a where a comparison holds, else b
+ *   ABSOLUTE ROOT EXPONENTIAL LOGARITHM     |x|, its square root, e^x for x <= 0, ln x */
 
 #define MAX_TURN 1.2           /* rad in one step; no longer turn is predicted */
 #define RATE_TIME_CONSTANT 1.5 /* s: without evidence a turn ends */

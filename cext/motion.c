@@ -1,24 +1,8 @@
 /* Prediction: constant velocity, constant turn (extended), and the interacting multiple model of both (Blom, Bar-Shalom
  * 1988). The turn rate is the turning model's own: mixing shares position and velocity only. */
-#include "numeric.h"
-#include "scan.h"
-
-#include <math.h>
+#include "one_track.h"
 
 #define INITIAL_RATE_VARIANCE 0.16 /* rad^2/s^2 at birth */
-
-#define REAL double
-#define STATE state_t
-#define TURNING turning_t
-#define IMM imm_t
-#define STEP step_t
-#define TURN turn_t
-#define NAME(x) x##_1
-#define INLINE static inline
-#define SPLAT(c) (c)
-#define CHOOSE(condition, a, b) ((condition) ? (a) : (b))
-#define ABSOLUTE(x) fabs(x)
-#include "models.h"
 
 turn_t turn_of(double a)
 {

@@ -63,7 +63,9 @@ static void predict_track(const fusion_t *fusion, const scan_t *scan, track_t *t
                           state_t *mean)
 {
     if (scan->t < track->t) {
-        state_at(track, scan->t, &fusion->motion[track->cls], mean);
+        smoother_link_t *link = &scan->link[mean - scan->mean];
+        link_past(track, scan->t, &fusion->motion[track->cls], link);
+        state_then(link, &track->mean, mean);
         return;
     }
     if (scan->t > track->t) {
@@ -78,37 +80,80 @@ static void predict_track(const fusion_t *fusion, const scan_t *scan, track_t *t
     *mean = track->mean;
 }
 
-/* The tracks from `first` on, up to LANES: those that are carried on side by side, the others one by one. */
-static void predict_block(const fusion_t *fusion, const scan_t *scan, int32_t first, int32_t count,
-                          transition_t *transition)
-{
+/* Up to LANES tracks that are carried on side by side. */
+typedef struct {
     track_t *tracks[LANES];
     state_t *means[LANES];
     step_t step[LANES];
+    int count;
+} ahead_t;
+
+/* Up to LANES tracks that are looked back at side by side. */
+typedef struct {
+    int32_t index[LANES];
+    past_t past[LANES];
+    int count;
+} back_t;
+
+static void carry_on(ahead_t *ahead)
+{
     const step_t *steps[LANES];
-    int together = 0;
+    for (int lane = 0; lane < LANES; lane++) {
+        int from = lane < ahead->count ? lane : 0;
+        steps[lane] = &ahead->step[from];
+        ahead->tracks[lane] = ahead->tracks[from];
+        ahead->means[lane] = ahead->means[from];
+    }
+    predict_lanes(ahead->tracks, steps, ahead->means);
+}
+
+static void look_back(const fusion_t *fusion, const scan_t *scan, const back_t *back, transition_t *transition)
+{
+    const past_t *pasts[LANES];
+    const state_t *now[LANES];
+    smoother_link_t *links[LANES];
+    state_t *means[LANES];
+    for (int lane = 0; lane < LANES; lane++) {
+        int from = lane < back->count ? lane : 0;
+        int32_t i = back->index[from];
+        pasts[lane] = &back->past[from];
+        now[lane] = &track_at(fusion, i)->mean;
+        links[lane] = &scan->link[i];
+        means[lane] = &scan->mean[i];
+    }
+    if (look_back_lanes(pasts, now, links, means))
+        return;
+    for (int k = 0; k < back->count; k++)
+        predict_track(fusion, scan, track_at(fusion, back->index[k]), transition, &scan->mean[back->index[k]]);
+}
+
+/* The tracks from `first` on, up to LANES: those that can be are predicted side by side, the others one by one. */
+static void predict_block(const fusion_t *fusion, const scan_t *scan, int32_t first, int32_t count,
+                          transition_t *transition)
+{
+    ahead_t ahead;
+    back_t back;
+    ahead.count = back.count = 0;
     for (int32_t i = first; i < first + count; i++) {
         track_t *track = track_at(fusion, i);
-        if (!scan->use_lanes || scan->t <= track->t || fusion->motion[track->cls].enter <= 0.0) {
+        const motion_t *motion = &fusion->motion[track->cls];
+        if (scan->use_lanes && scan->t > track->t && motion->enter > 0.0) {
+            find_transition(fusion, scan, track, transition);
+            ahead.step[ahead.count] = step_of(transition);
+            ahead.tracks[ahead.count] = track;
+            ahead.means[ahead.count++] = &scan->mean[i];
+            track->t = scan->t;
+        } else if (scan->use_lanes && scan->t < track->t &&
+                   find_past(track, scan->t, motion, &back.past[back.count])) {
+            back.index[back.count++] = i;
+        } else {
             predict_track(fusion, scan, track, transition, &scan->mean[i]);
-            continue;
         }
-        find_transition(fusion, scan, track, transition);
-        step[together] = step_of(transition);
-        steps[together] = &step[together];
-        tracks[together] = track;
-        means[together++] = &scan->mean[i];
-        track->t = scan->t;
     }
-    if (together == 0)
-        return;
-
-    for (int lane = together; lane < LANES; lane++) {
-        steps[lane] = steps[0];
-        tracks[lane] = tracks[0];
-        means[lane] = means[0];
-    }
-    predict_lanes(tracks, steps, means);
+    if (ahead.count)
+        carry_on(&ahead);
+    if (back.count)
+        look_back(fusion, scan, &back, transition);
 }
 
 static void find_gates(const fusion_t *fusion, const scan_t *scan, int32_t first, int32_t count, gate_t gates[LANES])

@@ -46,6 +46,16 @@ typedef struct {
     double sin, cos, sinc, cosc, dsinc, dcosc;
 } turn_t;
 
+typedef struct { /* a moment in the past of a track, tied to its present */
+    state_t past, predicted; /* then, and now, by what was known before */
+    double gain[16];
+} smoother_link_t;
+
+typedef struct { /* what a link is made from */
+    state_t start; /* the posterior before the moment */
+    double before, since, q; /* s: from it to the moment, from there to the present; m^2/s^3: of acceleration */
+} past_t;
+
 typedef struct { /* a grid over a scan's detections */
     double left, bottom, cells_per_m;
     int32_t columns, rows;
@@ -86,6 +96,7 @@ typedef struct { /* all pointers into the caller's scratch */
 
     int32_t tracks;  /* live before this scan */
     state_t *mean;   /* per track: at the scan's time, of both models */
+    smoother_link_t *link; /* per track: of one that knows of more than the scan, to the scan's time */
     int32_t *hit;    /* per track: its detection, or UNASSIGNED */
     double gate_sum; /* m: of the gates' half widths */
 
@@ -209,6 +220,12 @@ void predict_lanes(track_t *const tracks[LANES], const step_t *const steps[LANES
  * variances of one are to be bounded. */
 int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES], const double noise[LANES][3]);
 
+/* Link moments to the present (`now`: the means), and find the means then. Returns 0 where one cannot be linked. */
+int look_back_lanes(const past_t *const pasts[LANES], const state_t *const now[LANES],
+                    smoother_link_t *const links[LANES], state_t *const means[LANES]);
+/* As update_lanes, by positions of the times of `links`. */
+int update_late_lanes(track_t *const tracks[LANES], const smoother_link_t *const links[LANES],
+                      const double *const positions[LANES], const double noise[LANES][3]);
 /* The gates of tracks for a scan, with the noise of its first detection. */
 void gate_lanes(const scan_t *scan, const track_t *const tracks[LANES], const state_t *const means[LANES], double gate,
                 gate_t gates[LANES]);
@@ -224,7 +241,12 @@ void imm_update_filtered(imm_t *models, double x, double y, const double r[3]);
 /* late.c: earlier states, and late measurements */
 void store_posterior(track_t *track);
 void state_at(const track_t *track, int64_t t, const motion_t *motion, state_t *out);
-void imm_update_late(track_t *track, int64_t t, const motion_t *motion, double x, double y, const double r[3]);
+/* Find the kept posterior that a link begins with; 0 where none is from before t. */
+int find_past(const track_t *track, int64_t t, const motion_t *motion, past_t *past);
+void link_past(const track_t *track, int64_t t, const motion_t *motion, smoother_link_t *link);
+void state_then(const smoother_link_t *link, const state_t *now, state_t *out);
+/* Fold in a position of the time of `link`. */
+void imm_update_late(track_t *track, const smoother_link_t *link, double x, double y, const double r[3]);
 
 /* first_noise.c: lower the assumed noise of a source, and that of its tracks, to what its first two scans show; returns
  * whether it was lower. */

@@ -1,16 +1,7 @@
-/* The update of the two interacting models by measurements, for one track or for several side by side: as models.h, with
- * the same words defined, and EXPONENTIAL(x), e^x for x <= 0. */
+/* The update of the two interacting models by measurements, for one track or for several side by side: models.h. */
 
-#ifndef CLOUDCTL_PACKED
-#define CLOUDCTL_PACKED
 static const uint8_t PACKED[5][5] = { /* where a covariance's rows and columns are */
     {0, 1, 2, 3, 10}, {1, 4, 5, 6, 11}, {2, 5, 7, 8, 12}, {3, 6, 8, 9, 13}, {10, 11, 12, 13, 14}};
-#endif
-
-INLINE REAL NAME(limited)(REAL x, REAL low, REAL high)
-{
-    return CHOOSE(x < low, low, CHOOSE(x > high, high, x));
-}
 
 /* Inverse of the symmetric 2x2 (xx, yy, xy); returns the determinant, kept positive. */
 INLINE REAL NAME(inverse)(REAL xx, REAL yy, REAL xy, REAL inverse[3])
@@ -53,11 +44,35 @@ INLINE REAL NAME(pair)(REAL *x, REAL *p, int n, int a, int b, REAL za, REAL zb, 
     return det;
 }
 
+/* The same for two linear combinations h (2x4) of position and velocity, measured as z with noise r */
+INLINE REAL NAME(combination)(REAL *x, REAL *p, int n, const REAL h[8], const REAL z[2], const REAL r[3], REAL *d)
+{
+    REAL i[3], pht[10], v[2] = {z[0], z[1]}, s[3] = {r[0], r[1], r[2]};
+    for (int k = 0; k < n; k++) {
+        pht[2 * k] = pht[2 * k + 1] = SPLAT(0.0);
+        for (int c = 0; c < 4; c++) {
+            pht[2 * k] += p[PACKED[k][c]] * h[c];
+            pht[2 * k + 1] += p[PACKED[k][c]] * h[4 + c];
+        }
+    }
+    for (int c = 0; c < 4; c++) {
+        v[0] -= h[c] * x[c];
+        v[1] -= h[4 + c] * x[c];
+        s[0] += h[c] * pht[2 * c];
+        s[1] += h[4 + c] * pht[2 * c + 1];
+        s[2] += h[c] * pht[2 * c + 1];
+    }
+    REAL det = NAME(inverse)(s[0], s[1], s[2], i);
+    *d = v[0] * v[0] * i[0] + v[1] * v[1] * i[1] + 2.0 * v[0] * v[1] * i[2];
+    NAME(gain)(x, p, n, pht, i, v[0], v[1]);
+    return det;
+}
+
 /* Bayes over the two models from their distances and determinants. */
 INLINE void NAME(weigh_models)(IMM *s, REAL da, REAL det_a, REAL db, REAL det_b)
 {
     REAL off = 0.5 * (da - db), e = EXPONENTIAL(-ABSOLUTE(off)), p = s->turn_probability;
     REAL straight = (1.0 - p) * ROOT(det_b) * CHOOSE(off > 0.0, e, SPLAT(1.0)),
          turning = p * ROOT(det_a) * CHOOSE(off > 0.0, SPLAT(1.0), e);
-    s->turn_probability = NAME(limited)(turning / (straight + turning), SPLAT(0.001), SPLAT(0.999));
+    s->turn_probability = NAME(within)(turning / (straight + turning), SPLAT(0.001), SPLAT(0.999));
 }
