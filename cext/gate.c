@@ -288,7 +288,7 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate
                 continue;
             double c =
                 young +
-                (scan->positions_only ? 0.0 : attribute_cost(fusion, track, s, &scan->detections[j], scan->source_id));
+                (scan->positions_only ? 0.0 : attribute_cost(fusion, scan, track, s, &scan->detections[j]));
             double spatial = pair_cost(&innovation, d, x, y);
             if (spatial > max_second)
                 continue;

@@ -35,6 +35,8 @@ void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
         if (z->cls || z->vehicle || z->id || isfinite(z->vx) || isfinite(z->length))
             scan->positions_only = 0;
     }
+    if (!scan->positions_only)
+        prepare_columns(source, &scan->columns);
 }
 
 /* The few reports of connected vehicles concern few tracks: the others are left where they are, out of every gate. */

@@ -72,6 +72,12 @@ typedef struct { /* the cells that a gate touches; none where right < left */
     int32_t left, right, low, high;
 } cell_range_t;
 
+typedef struct { /* what the columns of a scan cost: columns.c */
+    double unknown, other;      /* probability that a class is not known, and that it is one other than the right one */
+    double in_clutter[CLASSES]; /* of each class there */
+    double same_id, other_id;
+} column_costs_t;
+
 typedef struct { /* what one scan says of its source: sources.c */
     double samples, noise, nominal_noise, distance2;
     double hits, misses, moving;
@@ -84,6 +90,7 @@ typedef struct { /* all pointers into the caller's scratch */
     int32_t source_id;
     const detection_t *detections;
     int32_t count;
+    column_costs_t columns; /* where one has */
     int32_t positions_only; /* no detection has a column beside its position */
     double *positions;      /* m, per detection: x, y less the source's bias */
     double *noise;          /* m^2, per detection: variance xx, yy, xy */
@@ -339,8 +346,10 @@ void learn_source(fusion_t *fusion, const scan_t *scan);
 /* columns.c: what the columns beside the position are worth */
 void columns_start(source_t *source);
 int velocity_usable(const source_t *source, const detection_t *z);
-double attribute_cost(const fusion_t *fusion, const track_t *track, const state_t *mean, const detection_t *z,
-                      int32_t source_id);
+/* What of it is the same for all pairs of a scan. */
+void prepare_columns(const source_t *source, column_costs_t *costs);
+double attribute_cost(const fusion_t *fusion, const scan_t *scan, const track_t *track, const state_t *mean,
+                      const detection_t *z);
 void learn_columns(fusion_t *fusion, const scan_t *scan, const track_t *track, const state_t *before,
                    const detection_t *z);
 void learn_clutter(fusion_t *fusion, const scan_t *scan);
