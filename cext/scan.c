@@ -174,18 +174,13 @@ static void find_gates(const fusion_t *fusion, const scan_t *scan, int32_t first
     gate_lanes(scan, tracks, means, fusion->gate, gates);
 }
 
-/* Begin to read a track that is needed soon: of many intersections in turn, none is in a cache. Its past is not read
- * whole. */
-static inline void prefetch_track(const track_t *track)
+void prefetch_tracks(const fusion_t *fusion, int32_t first)
 {
-#if defined(__GNUC__)
-    const char *from = (const char *)track, *end = from + sizeof *track;
-    __builtin_prefetch(from, 1);
-    for (from += offsetof(track_t, past_times); from < end; from += CACHE_LINE)
-        __builtin_prefetch(from, 1);
-#else
-    (void)track;
-#endif
+    for (int32_t i = first; i < first + LANES && i < fusion->count; i++) {
+        const track_t *track = track_at(fusion, i);
+        prefetch(track, CACHE_LINE);
+        prefetch(track->past_times, sizeof *track - offsetof(track_t, past_times));
+    }
 }
 
 /* A few reports of vehicles: only the tracks near one of them are looked at. */
@@ -225,8 +220,7 @@ void predict_and_gate(fusion_t *fusion, scan_t *scan)
 
     for (int32_t first = 0; first < scan->tracks; first += LANES) {
         int32_t count = scan->tracks - first < LANES ? scan->tracks - first : LANES;
-        for (int32_t i = first + LANES; i < first + 2 * LANES && i < scan->tracks; i++)
-            prefetch_track(track_at(fusion, i));
+        prefetch_tracks(fusion, first + LANES);
         predict_block(fusion, scan, first, count, &transition);
         if (scan->count)
             find_gates(fusion, scan, first, count, gates);
