@@ -192,7 +192,7 @@ int fusion_update_checked(fusion_t *fusion, int64_t stamp, int32_t source_id, co
     if (t != claimed)
         doubt = lesser(doubt, FIT_UNCERTAINTY);
 
-    prefetch_tracks(fusion, 0);
+    prefetch_tracks(fusion);
     scan_t scan;
     lay_out_scratch(&scan, fusion, detections, count, scratch);
     scan.t = t;

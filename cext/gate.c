@@ -225,6 +225,20 @@ static int32_t detections_in(const scan_t *scan, const cell_range_t *in)
     return n;
 }
 
+/* The cost of every detection for a track that may not be there, or that is not likely to be seen by just this scan. */
+static double cost_of_doubt(const fusion_t *fusion, const scan_t *scan, const track_t *track)
+{
+    const source_t *source = &fusion->sources[scan->source_id];
+    double young = track->existence < 0.9 ? -2.0 * ln(track->existence + 1e-3) : 0.0;
+    if (track->status != CONFIRMED)
+        return young;
+    if (source->filtered) /* the source may have dropped a road user that is there */
+        return lesser(young, REAPPEARANCE_COST);
+    if (track->miss_run > 1) /* an occluded road user is unlikely to reappear at just this scan */
+        young -= 2.0 * ln(1.0 - miss_probability(fusion, source, track));
+    return young;
+}
+
 int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate, int32_t edges)
 {
     const track_t *track = track_at(fusion, i);
@@ -233,7 +247,6 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate
     int32_t *column = scan->column + edges, n = 0, worst = -1;
     double *cost = scan->cost + edges;
     int lost = is_lost(fusion, scan, track);
-    double max_direct = lost ? max_direct_cost(fusion, scan, i) : INFINITY;
     scan->unresolved |= lost || track->undecided;
     double late = gate->late, hx = gate->half_x, hy = gate->half_y;
     scan->gate_sum += hx;
@@ -264,13 +277,8 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate
         set_noise(&innovation, track, s, scan->noise, late);
     else
         take_noise(&innovation, s, scan->noise, gate);
-    double young = track->existence < 0.9 ? -2.0 * ln(track->existence + 1e-3) : 0.0;
-    if (track->status == CONFIRMED &&
-        fusion->sources[scan->source_id].filtered) /* the source may have dropped a road user that is there */
-        young = lesser(young, REAPPEARANCE_COST);
-    else if (track->status == CONFIRMED &&
-             track->miss_run > 1) /* an occluded road user is unlikely to reappear at just this scan */
-        young -= 2.0 * ln(1.0 - miss_probability(fusion, &fusion->sources[scan->source_id], track));
+    double young = 0.0, max_direct = INFINITY; /* found with the first detection inside: many tracks have none */
+    int found = 0;
     for (int32_t row = in.low; row <= in.high; row++)
         for (int32_t e = scan->cell_start[row * grid->columns + in.left];
              e < scan->cell_start[row * grid->columns + in.right + 1]; e++) {
@@ -284,6 +292,11 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate
             double d = squared_distance(&innovation.mean, x, y);
             if (!(d < fusion->gate) && !(once && squared_distance(&innovation.fast, x, y) < fusion->gate))
                 continue;
+            if (!found) {
+                young = cost_of_doubt(fusion, scan, track);
+                max_direct = lost ? max_direct_cost(fusion, scan, i) : INFINITY;
+                found = 1;
+            }
             if (!(d + innovation.mean.log_det <= max_direct))
                 continue;
             double c =

@@ -204,7 +204,7 @@ static inline void prefetch(const void *from, size_t size)
 }
 
 /* scan.c */
-void prefetch_tracks(const fusion_t *fusion, int32_t first); /* LANES of them, but for their past */
+void prefetch_tracks(const fusion_t *fusion); /* the first ones */
 void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan);
 void predict_and_gate(fusion_t *fusion, scan_t *scan);
 void release_detections(scan_t *scan);
