@@ -34,10 +34,10 @@ void store_posterior(track_t *track)
     if (track->past_count == MAX_POSTERIORS) {
         int i = least_useful(track);
         slot = track->past_slots[i];
-        memmove(&track->past_slots[i], &track->past_slots[i + 1],
-                (size_t)(MAX_POSTERIORS - 1 - i) * sizeof track->past_slots[0]);
-        memmove(&track->past_times[i], &track->past_times[i + 1],
-                (size_t)(MAX_POSTERIORS - 1 - i) * sizeof track->past_times[0]);
+        for (int k = i; k < MAX_POSTERIORS - 1; k++) {
+            track->past_slots[k] = track->past_slots[k + 1];
+            track->past_times[k] = track->past_times[k + 1];
+        }
         track->past_count--;
     }
     posterior_t *posterior = &track->past[slot];
