@@ -259,9 +259,12 @@ void prune(fusion_t *fusion, int64_t t)
     for (int32_t i = 0; i < fusion->count; i++) {
         track_t *track = track_at(fusion, i);
         if (!is_over(fusion, track, t)) {
-            int32_t slot = order[i];
-            order[i] = order[kept];
-            order[kept++] = slot;
+            if (kept != i) {
+                int32_t slot = order[i];
+                order[i] = order[kept];
+                order[kept] = slot;
+            }
+            kept++;
             continue;
         }
         if (track->status == TENTATIVE) {

@@ -41,8 +41,12 @@ static int32_t sort_by_cell(scan_t *scan, const grid_t *grid)
         scan->cell_start[c + 1] += scan->cell_start[c];
     int32_t taken = scan->cell_start[cells];
     for (int32_t j = scan->count - 1; j >= 0; j--)
-        if (scan->owner[j] != CROWDED)
-            scan->cell_order[--scan->cell_start[scan->owner[j] + 1]] = j;
+        if (scan->owner[j] != CROWDED) {
+            int32_t at = --scan->cell_start[scan->owner[j] + 1];
+            scan->cell_order[at] = j;
+            scan->cell_positions[2 * at] = scan->positions[2 * j];
+            scan->cell_positions[2 * at + 1] = scan->positions[2 * j + 1];
+        }
     /* head[c + 1] is now where cell c begins; shift back */
     memmove(scan->cell_start, scan->cell_start + 1, sizeof(int32_t) * (size_t)cells);
     scan->cell_start[cells] = taken;
@@ -282,10 +286,10 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate
     for (int32_t row = in.low; row <= in.high; row++)
         for (int32_t e = scan->cell_start[row * grid->columns + in.left];
              e < scan->cell_start[row * grid->columns + in.right + 1]; e++) {
-            int32_t j = scan->cell_order[e];
-            double x = scan->positions[2 * j], y = scan->positions[2 * j + 1];
-            if (fabs(x - s->x[0]) > hx || fabs(y - s->x[1]) > hy)
+            double x = scan->cell_positions[2 * e], y = scan->cell_positions[2 * e + 1];
+            if ((fabs(x - s->x[0]) > hx) | (fabs(y - s->x[1]) > hy)) /* one branch: which of both is a toss-up */
                 continue;
+            int32_t j = scan->cell_order[e];
             const double *own = &scan->noise[3 * j];
             if (own[0] != innovation.noise[0] || own[1] != innovation.noise[1] || own[2] != innovation.noise[2])
                 set_noise(&innovation, track, s, own, late);

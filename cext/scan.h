@@ -110,6 +110,7 @@ typedef struct { /* all pointers into the caller's scratch */
     grid_t grid;
     int32_t max_cells, fullest_cell;  /* fullest_cell: most detections in one cell */
     int32_t *cell_start, *cell_order; /* detections of cell c: cell_order[cell_start[c]] .. [cell_start[c + 1] - 1] */
+    double *cell_positions;           /* m: their positions, in that order */
     int32_t *owner; /* per detection: its cell while the grid is built, then the track it hit, or UNASSIGNED */
 
     int32_t *start, *column; /* edges of track i: column[start[i]] .. column[start[i + 1] - 1] */
