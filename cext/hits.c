@@ -157,13 +157,14 @@ static void update_together(scan_t *scan, plain_hits_t *hits, int late)
 {
     if (hits->count < 2)
         return;
-    for (int lane = hits->count; lane < LANES; lane++) {
-        hits->tracks[lane] = hits->tracks[0];
-        hits->positions[lane] = hits->positions[0];
-        hits->links[lane] = hits->links[0];
-        memcpy(hits->noise[lane], hits->noise[0], sizeof hits->noise[lane]);
+    const double *noise[LANES];
+    for (int lane = 0; lane < LANES; lane++) {
+        int from = lane < hits->count ? lane : 0;
+        hits->tracks[lane] = hits->tracks[from];
+        hits->positions[lane] = hits->positions[from];
+        hits->links[lane] = hits->links[from];
+        noise[lane] = hits->noise[from];
     }
-    const double(*noise)[3] = (const double(*)[3])hits->noise;
     if (late ? update_late_lanes(hits->tracks, hits->links, hits->positions, noise)
              : update_lanes(hits->tracks, hits->positions, noise))
         for (int lane = 0; lane < hits->count; lane++)

@@ -273,14 +273,13 @@ INLINE int finish_update(imm_lanes_t *models, const lanes_t d[2], const lanes_t 
 }
 
 KERNEL int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES],
-                        const double noise[LANES][3])
+                        const double *const noise[LANES])
 {
     imm_lanes_t models;
     lanes_t z[2], r[3], d[2], det[2];
-    const double *const noises[LANES] = {noise[0], noise[1], noise[2], noise[3]};
     load_models(tracks, &models);
     gather(positions, 2, z);
-    gather(noises, 3, r);
+    gather(noise, 3, r);
 
     det[0] = pair_lanes(models.straight.x, models.straight.p, 4, 0, 1, z[0], z[1], r, &d[0]);
     det[1] = pair_lanes(models.turning.x, models.turning.p, 5, 0, 1, z[0], z[1], r, &d[1]);
@@ -296,16 +295,15 @@ INLINE void load_links(const smoother_link_t *const links[LANES], smoother_link_
 }
 
 KERNEL int update_late_lanes(track_t *const tracks[LANES], const smoother_link_t *const links[LANES],
-                             const double *const positions[LANES], const double noise[LANES][3])
+                             const double *const positions[LANES], const double *const noise[LANES])
 {
     imm_lanes_t models;
     smoother_link_lanes_t link;
     lanes_t position[2], r[3], z[2], rr[3], d[2], det[2];
-    const double *const noises[LANES] = {noise[0], noise[1], noise[2], noise[3]};
     load_links(links, &link);
     load_models(tracks, &models);
     gather(positions, 2, position);
-    gather(noises, 3, r);
+    gather(noise, 3, r);
 
     measure_present_lanes(&link, position[0], position[1], r, z, rr);
     det[0] = combination_lanes(models.straight.x, models.straight.p, 4, link.gain, z, rr, &d[0]);
@@ -371,7 +369,7 @@ void predict_lanes(track_t *const tracks[LANES], const step_t *const steps[LANES
     (void)tracks, (void)steps, (void)means;
 }
 
-int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES], const double noise[LANES][3])
+int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES], const double *const noise[LANES])
 {
     (void)tracks, (void)positions, (void)noise;
     return 0;
@@ -385,7 +383,7 @@ int look_back_lanes(const past_t *const pasts[LANES], const state_t *const now[L
 }
 
 int update_late_lanes(track_t *const tracks[LANES], const smoother_link_t *const links[LANES],
-                      const double *const positions[LANES], const double noise[LANES][3])
+                      const double *const positions[LANES], const double *const noise[LANES])
 {
     (void)tracks, (void)links, (void)positions, (void)noise;
     return 0;

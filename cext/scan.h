@@ -238,14 +238,14 @@ int lanes_usable(void);
 void predict_lanes(track_t *const tracks[LANES], const step_t *const steps[LANES], state_t *const means[LANES]);
 /* Update tracks, each by its own position (m) with its own noise (m^2). Returns 0, and has changed none, where the
  * variances of one are to be bounded. */
-int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES], const double noise[LANES][3]);
+int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES], const double *const noise[LANES]);
 
 /* Link moments to the present (`now`: the means), and find the means then. Returns 0 where one cannot be linked. */
 int look_back_lanes(const past_t *const pasts[LANES], const state_t *const now[LANES],
                     smoother_link_t *const links[LANES], state_t *const means[LANES]);
 /* As update_lanes, by positions of the times of `links`. */
 int update_late_lanes(track_t *const tracks[LANES], const smoother_link_t *const links[LANES],
-                      const double *const positions[LANES], const double noise[LANES][3]);
+                      const double *const positions[LANES], const double *const noise[LANES]);
 /* The gates of tracks for a scan, with the noise of its first detection. */
 void gate_lanes(const scan_t *scan, const track_t *const tracks[LANES], const state_t *const means[LANES], double gate,
                 gate_t gates[LANES]);
