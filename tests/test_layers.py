@@ -114,7 +114,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.io": (
         ("bridge", "handshakes", "http_answers", "http_guard", "notify", "ports", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
-        ("signal_subscription", "tile_subscription"),
+        ("signal_subscription", "tile_subscription", "vehicle_contacts"),
         ("egress",),
     ),
     "cloudctl.node": (
