@@ -60,7 +60,7 @@ _Static_assert(sizeof(smoother_link_t) * LANES == sizeof(smoother_link_lanes_t),
 _Static_assert(sizeof(past_t) * LANES == sizeof(past_lanes_t), "past_t is nothing but its figures");
 _Static_assert(sizeof(step_t) * LANES == sizeof(step_lanes_t), "step_t is nothing but its figures");
 
-#define FIGURES(type) ((int)(sizeof(type) / sizeof(double)))
+#define FIGURES_OF(type) ((int)(sizeof(type) / sizeof(double)))
 
 INLINE lanes_t choose(lane_mask_t condition, lanes_t a, lanes_t b)
 {
@@ -193,7 +193,7 @@ INLINE void load_models(track_t *const tracks[LANES], imm_lanes_t *models)
     const double *from[LANES];
     for (int lane = 0; lane < LANES; lane++)
         from[lane] = (const double *)(const void *)&tracks[lane]->models;
-    gather(from, FIGURES(imm_t), (lanes_t *)(void *)models);
+    gather(from, FIGURES_OF(imm_t), (lanes_t *)(void *)models);
 }
 
 INLINE void store_models(const imm_lanes_t *models, const state_lanes_t *mean, track_t *const tracks[LANES])
@@ -203,8 +203,8 @@ INLINE void store_models(const imm_lanes_t *models, const state_lanes_t *mean, t
         to[lane] = (double *)(void *)&tracks[lane]->models;
         means[lane] = (double *)(void *)&tracks[lane]->mean;
     }
-    scatter((const lanes_t *)(const void *)models, FIGURES(imm_t), to);
-    scatter((const lanes_t *)(const void *)mean, FIGURES(state_t), means);
+    scatter((const lanes_t *)(const void *)models, FIGURES_OF(imm_t), to);
+    scatter((const lanes_t *)(const void *)mean, FIGURES_OF(state_t), means);
 }
 
 /* plausible_mean of scan.h */
@@ -235,14 +235,14 @@ KERNEL void predict_lanes(track_t *const tracks[LANES], const step_t *const step
     step_lanes_t step;
     const double *const figures[LANES] = {&steps[0]->dt, &steps[1]->dt, &steps[2]->dt, &steps[3]->dt};
     load_models(tracks, &now);
-    gather(figures, FIGURES(step_t), &step.dt);
+    gather(figures, FIGURES_OF(step_t), &step.dt);
 
     step_imm_lanes(&now, &step, &ahead);
     mean_of_lanes(&ahead, &mean);
 
     double *const copies[LANES] = {means[0]->x, means[1]->x, means[2]->x, means[3]->x};
     store_models(&ahead, &mean, tracks);
-    scatter((const lanes_t *)&mean, FIGURES(state_t), copies);
+    scatter((const lanes_t *)&mean, FIGURES_OF(state_t), copies);
     drop(&ahead, mean.p, tracks);
 }
 
@@ -291,7 +291,7 @@ INLINE void load_links(const smoother_link_t *const links[LANES], smoother_link_
     const double *from[LANES];
     for (int lane = 0; lane < LANES; lane++)
         from[lane] = (const double *)(const void *)links[lane];
-    gather(from, FIGURES(smoother_link_t), (lanes_t *)(void *)link);
+    gather(from, FIGURES_OF(smoother_link_t), (lanes_t *)(void *)link);
 }
 
 KERNEL int update_late_lanes(track_t *const tracks[LANES], const smoother_link_t *const links[LANES],
@@ -325,15 +325,15 @@ KERNEL int look_back_lanes(const past_t *const pasts[LANES], const state_t *cons
         link_to[lane] = (double *)(void *)links[lane];
         mean_to[lane] = means[lane]->x;
     }
-    gather(from, FIGURES(past_t), (lanes_t *)(void *)&past);
-    gather(now_from, FIGURES(state_t), (lanes_t *)(void *)&present);
+    gather(from, FIGURES_OF(past_t), (lanes_t *)(void *)&past);
+    gather(now_from, FIGURES_OF(state_t), (lanes_t *)(void *)&present);
 
     lane_mask_t definite = link_lanes(&past.start, past.before, past.since, past.q, &link);
     if (is_any(~definite))
         return 0;
     state_then_lanes(&link, &present, &then);
-    scatter((const lanes_t *)(const void *)&link, FIGURES(smoother_link_t), link_to);
-    scatter((const lanes_t *)(const void *)&then, FIGURES(state_t), mean_to);
+    scatter((const lanes_t *)(const void *)&link, FIGURES_OF(smoother_link_t), link_to);
+    scatter((const lanes_t *)(const void *)&then, FIGURES_OF(state_t), mean_to);
     return 1;
 }
 
@@ -344,7 +344,7 @@ KERNEL void gate_lanes(const scan_t *scan, const track_t *const tracks[LANES], c
     lanes_t away;
     gate_lanes_t found;
     const double *const from[LANES] = {means[0]->x, means[1]->x, means[2]->x, means[3]->x};
-    gather(from, FIGURES(state_t), (lanes_t *)(void *)&s);
+    gather(from, FIGURES_OF(state_t), (lanes_t *)(void *)&s);
     for (int lane = 0; lane < LANES; lane++)
         away[lane] = tracks[lane]->miss_run < MAX_AWAY ? (double)tracks[lane]->miss_run : MAX_AWAY;
 
@@ -355,7 +355,7 @@ KERNEL void gate_lanes(const scan_t *scan, const track_t *const tracks[LANES], c
     find_gate_lanes(&s, late, gate, scan->max_variance, scan->noise, &found);
 
     double *const to[LANES] = {&gates[0].late, &gates[1].late, &gates[2].late, &gates[3].late};
-    scatter((const lanes_t *)(const void *)&found, FIGURES(gate_t), to);
+    scatter((const lanes_t *)(const void *)&found, FIGURES_OF(gate_t), to);
 }
 
 int lanes_usable(void) { return __builtin_cpu_supports("avx2") != 0; }
