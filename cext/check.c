@@ -3,6 +3,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #define MAX_SPEED 150.0f /* m/s, of either axis: no road user is faster */
 #define MIN_SIZE 1e-3f   /* m */
@@ -42,16 +43,24 @@ int32_t fusion_check(const detection_t *z, int32_t n, const char **field)
     return -1;
 }
 
-/* Whether somebody filled the row in by hand as they should: a size or variance is over 0, a class or confidence is
- * one, and nothing is beyond what can be measured of a road user. NaN passes. */
+/* What a figure that somebody filled in by hand is at least and at most: a size or variance is over 0, a confidence is
+ * one, and nothing is beyond what can be measured of a road user. */
+static const float LEAST[FIGURES] = {-MAX_SPEED, -MAX_SPEED,    -FLT_MAX,      MIN_SIZE, MIN_SIZE,
+                                     MIN_SIZE,   FLT_TRUE_MIN, FLT_TRUE_MIN, -FLT_MAX, 0.0f};
+static const float MOST[FIGURES] = {MAX_SPEED, MAX_SPEED, FLT_MAX,   MAX_SIZE, MAX_SIZE,
+                                    MAX_SIZE,  MAX_NOISE, MAX_NOISE, FLT_MAX,  1.0f};
+
+_Static_assert(offsetof(detection_t, confidence) == offsetof(detection_t, vx) + (FIGURES - 1) * sizeof(float),
+               "the figures follow one another");
+
+/* Whether a row is usable, and filled in as it should be. NaN passes, but as a position. */
 static inline int plausible(const detection_t *d)
 {
-    int bad = (d->length < MIN_SIZE) | (d->width < MIN_SIZE) | (d->height < MIN_SIZE) | (d->var_x <= 0.0f) |
-              (d->var_y <= 0.0f);
-    bad |= (d->length > MAX_SIZE) | (d->width > MAX_SIZE) | (d->height > MAX_SIZE) | (d->var_x > MAX_NOISE) |
-           (d->var_y > MAX_NOISE);
-    bad |= (fabsf(d->vx) > MAX_SPEED) | (fabsf(d->vy) > MAX_SPEED);
-    bad |= (d->confidence < 0.0f) | (d->confidence > 1.0f) | (d->cls >= CLASSES);
+    float v[FIGURES];
+    int bad = !(fabs(d->x) <= MAX_PLACE) | !(fabs(d->y) <= MAX_PLACE) | (d->cls >= CLASSES);
+    memcpy(v, (const char *)d + offsetof(detection_t, vx), sizeof v);
+    for (int i = 0; i < FIGURES; i++)
+        bad |= (v[i] < LEAST[i]) | (v[i] > MOST[i]);
     return !bad;
 }
 
@@ -76,7 +85,7 @@ int32_t fusion_check_strict(const detection_t *z, int32_t n, const char **field)
 {
     for (int32_t j = 0; j < n; j++) {
         const detection_t *d = &z[j];
-        if (usable(d) & plausible(d))
+        if (plausible(d))
             continue;
         if (fusion_check(d, 1, field) < 0)
             *field = implausible_field(d);

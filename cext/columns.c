@@ -180,44 +180,54 @@ static float sum_of(const float counts[CLASSES])
     return sum;
 }
 
+void prepare_columns(const source_t *source, column_costs_t *costs)
+{
+    const column_trust_t *columns = &source->columns;
+    double hits = (double)sum_of(columns->class_hits), clutter = (double)sum_of(columns->class_clutter);
+    costs->unknown = ((double)columns->class_hits[0] + 0.5) / (hits + 1.0);
+    costs->other = (1.0 - columns->class_accuracy) / (CLASSES - 2);
+    for (int cls = 0; cls < CLASSES; cls++) {
+        double of_hits = (double)columns->class_hits[cls], of_clutter = (double)columns->class_clutter[cls];
+        double overall = (of_hits + of_clutter + 1.0) / (hits + clutter + CLASSES);
+        costs->in_clutter[cls] = probability((of_clutter + PRIOR_SAMPLES * overall) / (clutter + PRIOR_SAMPLES));
+    }
+
+    double same = probability(columns->id_persistence), coincidence = probability(columns->id_coincidence);
+    costs->same_id = costs->other_id = 0.0;
+    if (same > 0.5) { /* else its ids mean nothing */
+        costs->same_id = -bounded(2.0 * ln(same / coincidence), 0.0, ID_COST);
+        costs->other_id = bounded(2.0 * ln((1.0 - coincidence) / (1.0 - same)), 0.0, ID_COST);
+    }
+}
+
 /* Probability of a reported class on the track, and in clutter: as found there, at first as it is among all detections
  * of the source. */
-static double class_cost(const column_trust_t *columns, const track_t *track, uint8_t cls)
+static double class_cost(const column_costs_t *costs, double accuracy, const track_t *track, uint8_t cls)
 {
-    double hits = (double)sum_of(columns->class_hits), clutter = (double)sum_of(columns->class_clutter);
-    double of_hits = (double)columns->class_hits[cls], of_clutter = (double)columns->class_clutter[cls];
-    double overall = (of_hits + of_clutter + 1.0) / (hits + clutter + CLASSES);
-    double in_clutter = (of_clutter + PRIOR_SAMPLES * overall) / (clutter + PRIOR_SAMPLES);
-
-    double unknown = ((double)columns->class_hits[0] + 0.5) / (hits + 1.0), on_track = unknown;
+    double on_track = costs->unknown;
     if (cls) {
-        double own = (double)track->class_p[cls], other = (1.0 - columns->class_accuracy) / (CLASSES - 2);
-        on_track = (1.0 - unknown) * (own * columns->class_accuracy + (1.0 - own) * other);
+        double own = (double)track->class_p[cls];
+        on_track = (1.0 - costs->unknown) * (own * accuracy + (1.0 - own) * costs->other);
     }
-    return -2.0 * ln(probability(on_track) / probability(in_clutter));
+    return -2.0 * ln(probability(on_track) / costs->in_clutter[cls]);
 }
 
-static double id_cost(const column_trust_t *columns, const track_t *track, uint32_t id)
+static double id_cost(const column_costs_t *costs, const track_t *track, uint32_t id)
 {
-    double same = probability(columns->id_persistence), coincidence = probability(columns->id_coincidence);
-    if (same <= 0.5) /* its ids mean nothing */
-        return 0.0;
     if (id == track->reported_id)
-        return -bounded(2.0 * ln(same / coincidence), 0.0, ID_COST);
-    if (track->miss_run) /* the id of a track that was given up is not used again */
-        return 0.0;
-    return bounded(2.0 * ln((1.0 - coincidence) / (1.0 - same)), 0.0, ID_COST);
+        return costs->same_id;
+    return track->miss_run ? 0.0 : costs->other_id; /* the id of a track that was given up is not used again */
 }
 
-double attribute_cost(const fusion_t *fusion, const track_t *track, const state_t *mean, const detection_t *z,
-                      int32_t source_id)
+double attribute_cost(const fusion_t *fusion, const scan_t *scan, const track_t *track, const state_t *mean,
+                      const detection_t *z)
 {
-    const source_t *source = &fusion->sources[source_id];
+    const source_t *source = &fusion->sources[scan->source_id];
     const column_trust_t *columns = &source->columns;
     double cost = 0.0, attributes = 0.0;
 
-    if (z->id && track->reported_id && track->reporting_source == source_id)
-        cost += id_cost(columns, track, z->id);
+    if (z->id && track->reported_id && track->reporting_source == scan->source_id)
+        cost += id_cost(&scan->columns, track, z->id);
     if (z->vehicle && track->vehicle) {
         if (z->vehicle != track->vehicle)
             return INFINITY;
@@ -227,7 +237,7 @@ double attribute_cost(const fusion_t *fusion, const track_t *track, const state_
         return cost;
 
     if (track->cls)
-        attributes += class_cost(columns, track, z->cls & (CLASSES - 1));
+        attributes += class_cost(&scan->columns, columns->class_accuracy, track, z->cls & (CLASSES - 1));
     if (isfinite(z->length) && z->length > 0.0f && track->size_samples) {
         double off = (double)(z->length - track->length) / (0.3 + 0.15 * (double)track->length);
         attributes += lesser(off * off / columns->size_scale, 6.0) - 1.0;

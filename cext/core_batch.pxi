@@ -52,8 +52,10 @@ cdef int check_batch(list trackers, const int64_t[::1] t, const int32_t[::1] sou
 
 
 cdef int fold_all(list trackers, const int64_t[::1] t, const int32_t[::1] sources, const detection_t *first, const int64_t[::1] offsets) except -1:
-    """Fold checked frames in; every tracker is held meanwhile, taken in one order by all threads."""
-    cdef Py_ssize_t frames = len(trackers), k
+    """Fold checked frames in; every tracker is held meanwhile, taken in one order by all threads.
+
+    The frames of one tracker follow one another, in their order: its tracks are then still in the cache."""
+    cdef Py_ssize_t frames = len(trackers), k, n
     cdef size_t largest = 0, need
     cdef Tracker tracker
     cdef Aligned scratch
@@ -65,12 +67,16 @@ cdef int fold_all(list trackers, const int64_t[::1] t, const int32_t[::1] source
         need = fusion_scratch(tracker.capacity, <int32_t>(offsets[k + 1] - offsets[k]))
         largest = need if need > largest else largest
     scratch = borrow(largest)
+    cdef const int64_t[::1] order = np.argsort(addresses, kind="stable")
 
     held = sorted(set(trackers), key=id)
     for one in held:
         (<Tracker>one).hold()
     with nogil:
-        for k in range(frames):
+        for n in range(frames):
+            k = order[n]
+            if n + 1 < frames:
+                fusion_prefetch(<fusion_t *>address[order[n + 1]], sources[order[n + 1]])
             fusion_update_checked(<fusion_t *>address[k], t[k], sources[k], first + offsets[k], <int32_t>(offsets[k + 1] - offsets[k]), scratch.start)
     for one in held:
         (<Tracker>one).let_go()

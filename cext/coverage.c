@@ -65,7 +65,11 @@ void extend_coverage(coverage_t *coverage, double x, double y)
         coverage->sightings++;
     if (well_inside(coverage, x, y))
         return;
-    int moved = 0;
+    int beyond = 0, moved = 0; /* most lie beyond none */
+    for (int k = 0; k < SIDES; k++)
+        beyond |= (float)side_distance(k, x - coverage->x, y - coverage->y) > coverage->extent[k];
+    if (!beyond)
+        return;
     for (int k = 0; k < SIDES; k++) {
         float there = (float)side_distance(k, x - coverage->x, y - coverage->y), more = there - coverage->extent[k];
         if (more <= 0.0f)
@@ -95,15 +99,15 @@ double probability_beyond(const coverage_t *coverage, double x, double y, double
     if (coverage->sightings < MIN_SIGHTINGS || well_inside(coverage, x, y))
         return 0.0;
 
-    double outside[SIDES], dx = x - coverage->x, dy = y - coverage->y; /* m beyond each side */
-    for (int k = 0; k < SIDES; k++)
-        outside[k] = NORMAL_X[k] * dx + NORMAL_Y[k] * dy - (double)coverage->extent[k];
-
+    double dx = x - coverage->x, dy = y - coverage->y;
     double sharp = 1.7 / sqrt(variance + SIDE_VARIANCE); /* of the logistic curve nearest the normal distribution */
     double most = 0.0;
     for (int k = 0; k < SIDES; k++) {
-        double losses = (double)coverage->losses[k], z = sharp * outside[k];
-        if (losses < 1.0 || z < MIN_LOGIT)
+        double losses = (double)coverage->losses[k];
+        if (losses < 1.0)
+            continue;
+        double z = sharp * (NORMAL_X[k] * dx + NORMAL_Y[k] * dy - (double)coverage->extent[k]); /* m beyond the side */
+        if (z < MIN_LOGIT)
             continue;
         double tail = exp_negative(z < 0.0 ? z : -z);
         most = greater(most, losses / (losses + PRIOR_LOSSES) * (z < 0.0 ? tail : 1.0) / (1.0 + tail));

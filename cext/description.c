@@ -8,17 +8,20 @@
  * time. */
 static void update_class(track_t *track, uint8_t cls, float right)
 {
-    float sum = 0.0f, most = 0.0f;
-    for (int c = 1; c < CLASSES; c++) {
-        float p = 0.98f * track->class_p[c] + 0.02f / (CLASSES - 1);
-        p *= c == cls ? right : (1.0f - right) / (CLASSES - 2);
-        track->class_p[c] = p;
-        sum += p;
+    float sum = 0.0f, most = 0.0f, wrong = (1.0f - right) / (CLASSES - 2), p[CLASSES];
+    for (int c = 0; c < CLASSES; c++) { /* with the unknown class, which counts nothing: so all go side by side */
+        p[c] = 0.98f * track->class_p[c] + 0.02f / (CLASSES - 1);
+        p[c] *= c == cls ? right : wrong;
     }
+    for (int c = 1; c < CLASSES; c++)
+        sum += p[c];
+    for (int c = 0; c < CLASSES; c++)
+        p[c] /= sum;
+    p[0] = track->class_p[0];
+    memcpy(track->class_p, p, sizeof p);
     for (int c = 1; c < CLASSES; c++) {
-        track->class_p[c] /= sum;
-        if (track->class_p[c] > most) {
-            most = track->class_p[c];
+        if (p[c] > most) {
+            most = p[c];
             track->cls = (uint8_t)c;
         }
     }

@@ -15,6 +15,7 @@
 #define MAX_REPEAT_MISS 0.99
 #define OCCLUDED_MISS 0.98 /* probability that a road user behind it is missed */
 #define TRACKER_MISS 0.003 /* probability that a source of tracks misses one that it has not given up */
+#define MIN_KEPT_EXISTENCE 0.006 /* of a confirmed track that was lost */
 #define DEPARTURE_LOOKAHEAD                                                                                            \
     0.15 /* s: who would have been over a side so long after it was last seen was lost there                           \
           */
@@ -128,6 +129,15 @@ void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i)
     const state_t *m = &scan->mean[i];
     if (track->existence <= 0.0 || scan->t <= track->last_hit || !looks_at(source, m->x[0], m->x[1]))
         return;
+    int kept = track->status == CONFIRMED && fusion->drop < 0.02; /* kept, not shown, until `coast` is over: a road user
+                                                                     that comes back keeps its identity */
+    if (kept && track->existence <= MIN_KEPT_EXISTENCE && track->miss_run > 0) { /* no miss changes that any more */
+        track->existence = MIN_KEPT_EXISTENCE;
+        track->last_miss = scan->t;
+        track->miss_run += track->miss_run < 65535;
+        return;
+    }
+
     double variance = 0.5 * (m->p[0] + m->p[4]),
            blind = fusion->features & NO_LIFE ? 0.0 : probability_beyond(&source->coverage, m->x[0], m->x[1], variance);
     int behind = scan->occluders && is_occluded(fusion, scan, m->x[0], m->x[1]);
@@ -152,9 +162,8 @@ void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i)
                 record_loss(&fusion->sources[n].coverage, last->x, last->y, (double)last->v[0], (double)last->v[1],
                             DEPARTURE_LOOKAHEAD);
     }
-    /* kept, not shown, until `coast` is over: a road user that comes back keeps its identity */
-    if (track->existence < 0.006 && fusion->drop < 0.02)
-        track->existence = 0.006;
+    if (kept && track->existence < MIN_KEPT_EXISTENCE)
+        track->existence = MIN_KEPT_EXISTENCE;
 }
 
 /* Return the likelihood ratio of a detection being of this road user against being clutter. */
@@ -250,9 +259,12 @@ void prune(fusion_t *fusion, int64_t t)
     for (int32_t i = 0; i < fusion->count; i++) {
         track_t *track = track_at(fusion, i);
         if (!is_over(fusion, track, t)) {
-            int32_t slot = order[i];
-            order[i] = order[kept];
-            order[kept++] = slot;
+            if (kept != i) {
+                int32_t slot = order[i];
+                order[i] = order[kept];
+                order[kept] = slot;
+            }
+            kept++;
             continue;
         }
         if (track->status == TENTATIVE) {

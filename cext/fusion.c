@@ -22,7 +22,7 @@ size_t fusion_size(int32_t capacity)
 
 /* Where each part of a scan's scratch begins, bytes. */
 typedef struct {
-    size_t mean, positions, noise, cost, start, column, assigned, hit, cell_start, cell_order, owner, assignment, end;
+    size_t mean, link, positions, cell_positions, noise, cost, start, column, assigned, hit, cell_start, cell_order, owner, assignment, end;
 } layout_t;
 
 static int32_t grid_cells(int32_t detections) { return 4 * detections + 64; }
@@ -32,7 +32,9 @@ static layout_t scratch_layout(int32_t tracks, int32_t detections)
     size_t k = (size_t)tracks, m = (size_t)detections;
     layout_t layout = {0};
     layout.mean = part_of(&layout.end, k, sizeof(state_t));
+    layout.link = part_of(&layout.end, k, sizeof(smoother_link_t));
     layout.positions = part_of(&layout.end, 2 * m, sizeof(double));
+    layout.cell_positions = part_of(&layout.end, 2 * m, sizeof(double));
     layout.noise = part_of(&layout.end, 3 * m, sizeof(double));
     layout.cost = part_of(&layout.end, MAX_EDGES * k, sizeof(double));
     layout.start = part_of(&layout.end, k + 1, sizeof(int32_t));
@@ -90,7 +92,9 @@ static void lay_out_scratch(scan_t *scan, const fusion_t *fusion, const detectio
     scan->tracks = fusion->count;
     scan->max_cells = grid_cells(n);
     scan->mean = (state_t *)(void *)(base + layout.mean);
+    scan->link = (smoother_link_t *)(void *)(base + layout.link);
     scan->positions = (double *)(void *)(base + layout.positions);
+    scan->cell_positions = (double *)(void *)(base + layout.cell_positions);
     scan->noise = (double *)(void *)(base + layout.noise);
     scan->cost = (double *)(void *)(base + layout.cost);
     scan->start = (int32_t *)(void *)(base + layout.start);
@@ -147,6 +151,12 @@ static void fold_scan(fusion_t *fusion, scan_t *scan)
     }
 }
 
+void fusion_prefetch(const fusion_t *fusion, int32_t source_id)
+{
+    prefetch(fusion, offsetof(fusion_t, sources));
+    prefetch(&fusion->sources[source_id], sizeof(source_t));
+}
+
 int fusion_update(fusion_t *fusion, int64_t t, int32_t source_id, const detection_t *detections, int32_t count,
                   void *scratch)
 {
@@ -184,6 +194,7 @@ int fusion_update_checked(fusion_t *fusion, int64_t stamp, int32_t source_id, co
     if (t != claimed)
         doubt = lesser(doubt, FIT_UNCERTAINTY);
 
+    prefetch_tracks(fusion);
     scan_t scan;
     lay_out_scratch(&scan, fusion, detections, count, scratch);
     scan.t = t;

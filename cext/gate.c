@@ -1,11 +1,7 @@
 /* Gating: a grid over the scan's detections, and for each track the detections inside its own gate with the cost of
  * each pair. */
-#include "numeric.h"
-#include "scan.h"
+#include "one_track.h"
 
-#include <math.h>
-
-#define MAX_GATE 12.0       /* m: a gate is never wider */
 #define MAX_FIRST_GATE 40.0 /* m: of a track with one hit, whose speed is not known yet */
 /* share of the cost of a miss by which a possible second hit that is less likely than a miss is still preferred */
 #define SECOND_HIT_MARGIN 0.01
@@ -45,8 +41,12 @@ static int32_t sort_by_cell(scan_t *scan, const grid_t *grid)
         scan->cell_start[c + 1] += scan->cell_start[c];
     int32_t taken = scan->cell_start[cells];
     for (int32_t j = scan->count - 1; j >= 0; j--)
-        if (scan->owner[j] != CROWDED)
-            scan->cell_order[--scan->cell_start[scan->owner[j] + 1]] = j;
+        if (scan->owner[j] != CROWDED) {
+            int32_t at = --scan->cell_start[scan->owner[j] + 1];
+            scan->cell_order[at] = j;
+            scan->cell_positions[2 * at] = scan->positions[2 * j];
+            scan->cell_positions[2 * at + 1] = scan->positions[2 * j + 1];
+        }
     /* head[c + 1] is now where cell c begins; shift back */
     memmove(scan->cell_start, scan->cell_start + 1, sizeof(int32_t) * (size_t)cells);
     scan->cell_start[cells] = taken;
@@ -74,6 +74,13 @@ void build_grid(fusion_t *fusion, scan_t *scan)
     scan->grid = grid;
     scan->area = width * height;
     fusion->crowded += (uint64_t)sort_by_cell(scan, &grid);
+}
+
+void find_gate(const fusion_t *fusion, const scan_t *scan, int32_t i, gate_t *gate)
+{
+    const state_t *s = &scan->mean[i];
+    double late = unmodelled_variance(scan, track_at(fusion, i), s);
+    find_gate_1(s, late, fusion->gate, scan->max_variance, scan->noise, gate);
 }
 
 /* What the cost of a detection depends on beside its position: the inverse of the innovation covariance for its noise,
@@ -123,6 +130,14 @@ static void set_noise(track_innovation_t *innovation, const track_t *track, cons
     set_innovation(&innovation->fast, track->models.turning.x, track->models.turning.p, r);
     innovation->slow.log_det = ln(innovation->slow.log_det) - 2.0 * ln(1.0 - track->models.turn_probability);
     innovation->fast.log_det = ln(innovation->fast.log_det) - 2.0 * ln(track->models.turn_probability);
+}
+
+/* The same where the gate has it already. */
+static inline void take_noise(track_innovation_t *innovation, const state_t *s, const double own[3], const gate_t *gate)
+{
+    memcpy(innovation->noise, own, sizeof innovation->noise);
+    innovation->mean = (innovation_t){
+        s->x[0], s->x[1], {gate->inverse[0], gate->inverse[1], gate->inverse[2]}, gate->log_det};
 }
 
 static inline double pair_cost(const track_innovation_t *innovation, double d, double x, double y)
@@ -214,7 +229,21 @@ static int32_t detections_in(const scan_t *scan, const cell_range_t *in)
     return n;
 }
 
-int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
+/* The cost of every detection for a track that may not be there, or that is not likely to be seen by just this scan. */
+static double cost_of_doubt(const fusion_t *fusion, const scan_t *scan, const track_t *track)
+{
+    const source_t *source = &fusion->sources[scan->source_id];
+    double young = track->existence < 0.9 ? -2.0 * ln(track->existence + 1e-3) : 0.0;
+    if (track->status != CONFIRMED)
+        return young;
+    if (source->filtered) /* the source may have dropped a road user that is there */
+        return lesser(young, REAPPEARANCE_COST);
+    if (track->miss_run > 1) /* an occluded road user is unlikely to reappear at just this scan */
+        young -= 2.0 * ln(1.0 - miss_probability(fusion, source, track));
+    return young;
+}
+
+int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate, int32_t edges)
 {
     const track_t *track = track_at(fusion, i);
     const state_t *s = &scan->mean[i];
@@ -222,11 +251,8 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
     int32_t *column = scan->column + edges, n = 0, worst = -1;
     double *cost = scan->cost + edges;
     int lost = is_lost(fusion, scan, track);
-    double max_direct = lost ? max_direct_cost(fusion, scan, i) : INFINITY;
     scan->unresolved |= lost || track->undecided;
-    double late = unmodelled_variance(scan, track, s);
-    double hx = lesser(sqrt(fusion->gate * (s->p[0] + scan->max_variance + late)), MAX_GATE),
-           hy = lesser(sqrt(fusion->gate * (s->p[4] + scan->max_variance + late)), MAX_GATE);
+    double late = gate->late, hx = gate->half_x, hy = gate->half_y;
     scan->gate_sum += hx;
     int once = awaits_second_hit(track, scan->t);
     if (once) { /* it may be a vehicle: as wide as the faster of its models needs */
@@ -249,34 +275,37 @@ int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges)
         most = CROWDED_EDGES;
     }
     double max_second = once ? max_second_cost(fusion, scan, s) : INFINITY;
-    track_innovation_t innovation; /* marks a metric not computed yet: no noise is negative */
-    innovation.noise[0] = -1.0;
+    track_innovation_t innovation;
     innovation.two_models = track->hits == 1 && scan->t == track->t && track->models.turn_probability > 0.01;
-    double young = track->existence < 0.9 ? -2.0 * ln(track->existence + 1e-3) : 0.0;
-    if (track->status == CONFIRMED &&
-        fusion->sources[scan->source_id].filtered) /* the source may have dropped a road user that is there */
-        young = lesser(young, REAPPEARANCE_COST);
-    else if (track->status == CONFIRMED &&
-             track->miss_run > 1) /* an occluded road user is unlikely to reappear at just this scan */
-        young -= 2.0 * ln(1.0 - miss_probability(fusion, &fusion->sources[scan->source_id], track));
+    if (innovation.two_models)
+        set_noise(&innovation, track, s, scan->noise, late);
+    else
+        take_noise(&innovation, s, scan->noise, gate);
+    double young = 0.0, max_direct = INFINITY; /* found with the first detection inside: many tracks have none */
+    int found = 0;
     for (int32_t row = in.low; row <= in.high; row++)
         for (int32_t e = scan->cell_start[row * grid->columns + in.left];
              e < scan->cell_start[row * grid->columns + in.right + 1]; e++) {
-            int32_t j = scan->cell_order[e];
-            double x = scan->positions[2 * j], y = scan->positions[2 * j + 1];
-            if (fabs(x - s->x[0]) > hx || fabs(y - s->x[1]) > hy)
+            double x = scan->cell_positions[2 * e], y = scan->cell_positions[2 * e + 1];
+            if ((fabs(x - s->x[0]) > hx) | (fabs(y - s->x[1]) > hy)) /* one branch: which of both is a toss-up */
                 continue;
+            int32_t j = scan->cell_order[e];
             const double *own = &scan->noise[3 * j];
             if (own[0] != innovation.noise[0] || own[1] != innovation.noise[1] || own[2] != innovation.noise[2])
                 set_noise(&innovation, track, s, own, late);
             double d = squared_distance(&innovation.mean, x, y);
             if (!(d < fusion->gate) && !(once && squared_distance(&innovation.fast, x, y) < fusion->gate))
                 continue;
+            if (!found) {
+                young = cost_of_doubt(fusion, scan, track);
+                max_direct = lost ? max_direct_cost(fusion, scan, i) : INFINITY;
+                found = 1;
+            }
             if (!(d + innovation.mean.log_det <= max_direct))
                 continue;
             double c =
                 young +
-                (scan->positions_only ? 0.0 : attribute_cost(fusion, track, s, &scan->detections[j], scan->source_id));
+                (scan->positions_only ? 0.0 : attribute_cost(fusion, scan, track, s, &scan->detections[j]));
             double spatial = pair_cost(&innovation, d, x, y);
             if (spatial > max_second)
                 continue;

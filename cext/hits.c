@@ -42,28 +42,37 @@ static int note_position(scan_t *scan, int32_t i, int32_t j, track_t *track, sou
     return stale;
 }
 
+/* `updated`: its models and their mean are, by the position. */
 static void update_state(const fusion_t *fusion, const scan_t *scan, int32_t i, int32_t j, track_t *track,
-                         const double r[3])
+                         const double r[3], int updated)
 {
     const source_t *source = &fusion->sources[scan->source_id];
     const detection_t *z = &scan->detections[j];
     double x = scan->positions[2 * j], y = scan->positions[2 * j + 1];
     if (scan->t != track->t) {
-        imm_update_late(track, scan->t, &fusion->motion[track->cls], x, y, r);
-        drop_implausible(track);
+        if (!updated) {
+            imm_update_late(track, &scan->link[i], x, y, r);
+            drop_implausible(track);
+        }
         return;
     }
 
-    if (source->filtered && track->sources == 1u << scan->source_id)
+    if (updated)
+        ;
+    else if (source->filtered && track->sources == 1u << scan->source_id)
         imm_update_filtered(&track->models, x, y, r);
     else if (source->filtered)
         imm_update_intersection(&track->models, &scan->mean[i], x, y, r);
     else
         imm_update(&track->models, x, y, r);
-    if (!scan->positions_only && velocity_usable(source, z))
+    if (!scan->positions_only && velocity_usable(source, z)) {
         imm_update_velocity(&track->models, z->vx, z->vy, source->columns.velocity_variance);
-    imm_mean(&track->models, &track->mean);
-    drop_implausible(track);
+        updated = 0;
+    }
+    if (!updated) {
+        imm_mean(&track->models, &track->mean);
+        drop_implausible(track);
+    }
     store_posterior(track);
 }
 
@@ -94,12 +103,13 @@ static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
     if (z->vehicle && !claim_identity(fusion, track, z->vehicle, x, y, scan->t))
         return;
 
+    int updated = scan->hit[i] == UPDATED;
     scan->hit[i] = j;
     stamp_adjusted_noise(scan, i, j, track, r);
     double d = mahalanobis2(before->x, before->p, x, y, r, &det);
     update_existence(fusion, track, scan, &scan->positions[2 * j], r, d, det);
     if (!note_position(scan, i, j, track, source)) {
-        update_state(fusion, scan, i, j, track, r);
+        update_state(fusion, scan, i, j, track, r, updated);
         if (track->hits > 1)
             note_residual(fusion, scan, track, before, &scan->positions[2 * j], &scan->noise[3 * j], d);
         if (!scan->positions_only && track->status == CONFIRMED && track->hits > 5)
@@ -122,6 +132,68 @@ static void apply_hit(fusion_t *fusion, scan_t *scan, int32_t i, int32_t j)
     int at_scan = scan->t == track->t; /* else its mean is where it has been predicted to since */
     if (track->status == CONFIRMED && source->kind != COOPERATIVE && at_scan)
         extend_coverage(&source->coverage, track->mean.x[0], track->mean.x[1]);
+}
+
+/* Whether a hit does nothing but update the models by its position, before anything else of it is known. */
+static int is_plain_hit(const scan_t *scan, const source_t *source, const track_t *track, int32_t i, int32_t j)
+{
+    const detection_t *z = &scan->detections[j];
+    return track->t >= scan->t && track->hits > 1 && (track->t > scan->t || !source->filtered) && !z->vehicle &&
+           track->models.turn_probability > 0.0 &&
+           !repeats_position(track, z, scan->source_id, scan->t, &scan->mean[i]);
+}
+
+/* Up to LANES hits by which tracks are updated side by side. */
+typedef struct {
+    int32_t index[LANES];
+    track_t *tracks[LANES];
+    const double *positions[LANES];
+    const smoother_link_t *links[LANES];
+    double noise[LANES][3];
+    int count;
+} plain_hits_t;
+
+static void update_together(scan_t *scan, plain_hits_t *hits, int late)
+{
+    if (hits->count < 2)
+        return;
+    const double *noise[LANES];
+    for (int lane = 0; lane < LANES; lane++) {
+        int from = lane < hits->count ? lane : 0;
+        hits->tracks[lane] = hits->tracks[from];
+        hits->positions[lane] = hits->positions[from];
+        hits->links[lane] = hits->links[from];
+        noise[lane] = hits->noise[from];
+    }
+    if (late ? update_late_lanes(hits->tracks, hits->links, hits->positions, noise)
+             : update_lanes(hits->tracks, hits->positions, noise))
+        for (int lane = 0; lane < hits->count; lane++)
+            scan->hit[hits->index[lane]] = UPDATED;
+}
+
+/* Update the states of the next tracks that are plainly hit, side by side; returns up to where this is done. */
+static int32_t update_next(const fusion_t *fusion, scan_t *scan, int32_t first)
+{
+    const source_t *source = &fusion->sources[scan->source_id];
+    plain_hits_t hits[2]; /* of tracks as they are now, and of those that know of more than the scan */
+    int32_t i = first;
+    hits[0].count = hits[1].count = 0;
+    for (; i < scan->tracks && hits[0].count < LANES && hits[1].count < LANES; i++) {
+        int32_t j = scan->assigned[i];
+        track_t *track = track_at(fusion, i);
+        if (j < 0 || !is_plain_hit(scan, source, track, i, j))
+            continue;
+        plain_hits_t *same = &hits[track->t > scan->t];
+        int k = same->count++;
+        same->index[k] = i;
+        same->tracks[k] = track;
+        same->positions[k] = &scan->positions[2 * j];
+        same->links[k] = &scan->link[i];
+        stamp_adjusted_noise(scan, i, j, track, same->noise[k]);
+    }
+    update_together(scan, &hits[0], 0);
+    update_together(scan, &hits[1], 1);
+    return i;
 }
 
 /* Tracks whose gates hold the same detection may be two of one road user. */
@@ -152,12 +224,16 @@ static void adopt_enclosed(fusion_t *fusion, scan_t *scan)
 void apply_assignment(fusion_t *fusion, scan_t *scan)
 {
     const source_t *source = &fusion->sources[scan->source_id];
+    int32_t updated = scan->use_lanes ? 0 : scan->tracks; /* up to where states are updated */
     release_detections(scan);
-    for (int32_t i = 0; i < scan->tracks; i++)
+    for (int32_t i = 0; i < scan->tracks; i++) {
+        if (i == updated)
+            updated = update_next(fusion, scan, i);
         if (scan->assigned[i] >= 0) {
             scan->owner[scan->assigned[i]] = i;
             apply_hit(fusion, scan, i, scan->assigned[i]);
         }
+    }
     if (!(fusion->features & NO_MERGE) && !scan->positions_only)
         adopt_enclosed(fusion, scan);
     if (source->kind == COOPERATIVE) /* a vehicle reports itself: who it does not report is not missed */

@@ -1,31 +1,13 @@
 /* Measurement updates: position, velocity, any two linear combinations of the state; of one model and of both
  * interacting. */
-#include "numeric.h"
-#include "scan.h"
+#include "one_track.h"
 
-#include <math.h>
-
-#define MIN_VARIANCE 1e-6 /* m^2: a variance never falls below */
-#define MAX_VARIANCE 1e4
 #define INCREMENT_SHARE 0.1 /* variance of a filtered track's increments over that of its places */
 #define VELOCITY_GATE                                                                                                  \
     9.0 /* squared Mahalanobis distance; a velocity further off may say more of the sensor than of the road user */
 
-static const uint8_t PACKED[5][5] = {
-    {0, 1, 2, 3, 10}, {1, 4, 5, 6, 11}, {2, 5, 7, 8, 12}, {3, 6, 8, 9, 13}, {10, 11, 12, 13, 14}};
-
-/* x += w v, p -= w (pht)' for a gain w = pht S^-1 of two measured components; n is 4 or 5 */
-static inline void apply_gain(double *x, double *p, int n, const double *pht, const double i[3], double dx, double dy)
+static inline void bound_variances(double *p, int n)
 {
-    double w[10];
-    for (int r = 0; r < n; r++) {
-        w[2 * r] = pht[2 * r] * i[0] + pht[2 * r + 1] * i[2];
-        w[2 * r + 1] = pht[2 * r] * i[2] + pht[2 * r + 1] * i[1];
-        x[r] += w[2 * r] * dx + w[2 * r + 1] * dy;
-    }
-    for (int r = 0; r < n; r++)
-        for (int c = r; c < n; c++)
-            p[PACKED[r][c]] -= w[2 * r] * pht[2 * c] + w[2 * r + 1] * pht[2 * c + 1];
     for (int r = 0; r < n; r++) {
         double variance = p[PACKED[r][r]];
         if (variance > MAX_VARIANCE) { /* with its covariances, or it would be none any more */
@@ -37,28 +19,17 @@ static inline void apply_gain(double *x, double *p, int n, const double *pht, co
     }
 }
 
-/* Fold in two components a and b of the state, measured; returns their likelihood's density without 1 / 2 pi. */
 static inline double update_pair(double *x, double *p, int n, int a, int b, double za, double zb, const double r[3],
                                  double *d)
 {
-    double i[3], pht[10], dx = za - x[a], dy = zb - x[b];
-    double det = invert2(p[PACKED[a][a]] + r[0], p[PACKED[b][b]] + r[1], p[PACKED[a][b]] + r[2], i);
-    for (int k = 0; k < n; k++) {
-        pht[2 * k] = p[PACKED[k][a]];
-        pht[2 * k + 1] = p[PACKED[k][b]];
-    }
-    *d = dx * dx * i[0] + dy * dy * i[1] + 2.0 * dx * dy * i[2];
-    apply_gain(x, p, n, pht, i, dx, dy);
+    double det = pair_1(x, p, n, a, b, za, zb, r, d);
+    bound_variances(p, n);
     return det;
 }
 
-/* Bayes over the two models from their distances and determinants. */
 static inline void update_model_weights(imm_t *s, double da, double det_a, double db, double det_b)
 {
-    double off = 0.5 * (da - db), e = exp_negative(-fabs(off)), p = s->turn_probability;
-    double straight = (1.0 - p) * sqrt(det_b) * (off > 0.0 ? e : 1.0),
-           turning = p * sqrt(det_a) * (off > 0.0 ? 1.0 : e);
-    s->turn_probability = bounded(turning / (straight + turning), 0.001, 0.999);
+    weigh_models_1(s, da, det_a, db, det_b);
 }
 
 void imm_update(imm_t *s, double x, double y, const double r[3])
@@ -130,28 +101,11 @@ void imm_update_filtered(imm_t *s, double x, double y, const double r[3])
     }
 }
 
-/* Two linear combinations h (2x4) of position and velocity, measured as z with noise r */
 static double update_linear(double *x, double *p, int n, const double h[8], const double z[2], const double r[3],
                             double *d)
 {
-    double i[3], pht[10], v[2] = {z[0], z[1]}, s[3] = {r[0], r[1], r[2]};
-    for (int k = 0; k < n; k++) {
-        pht[2 * k] = pht[2 * k + 1] = 0.0;
-        for (int c = 0; c < 4; c++) {
-            pht[2 * k] += p[PACKED[k][c]] * h[c];
-            pht[2 * k + 1] += p[PACKED[k][c]] * h[4 + c];
-        }
-    }
-    for (int c = 0; c < 4; c++) {
-        v[0] -= h[c] * x[c];
-        v[1] -= h[4 + c] * x[c];
-        s[0] += h[c] * pht[2 * c];
-        s[1] += h[4 + c] * pht[2 * c + 1];
-        s[2] += h[c] * pht[2 * c + 1];
-    }
-    double det = invert2(s[0], s[1], s[2], i);
-    *d = v[0] * v[0] * i[0] + v[1] * v[1] * i[1] + 2.0 * v[0] * v[1] * i[2];
-    apply_gain(x, p, n, pht, i, v[0], v[1]);
+    double det = combination_1(x, p, n, h, z, r, d);
+    bound_variances(p, n);
     return det;
 }
 

@@ -44,26 +44,6 @@ static inline double ln(double x)
                (1.0 + z * (1.0 / 3 + z * (1.0 / 5 + z * (1.0 / 7 + z * (1.0 / 9 + z * (1.0 / 11 + z * (1.0 / 13)))))));
 }
 
-/* For a turn of |a| <= 1.2 rad, to 1e-8: sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two.
- */
-typedef struct {
-    double sin, cos, sinc, cosc, dsinc, dcosc;
-} turn_t;
-
-static inline turn_t turn_of(double a)
-{
-    double z = a * a;
-    turn_t t;
-    t.sinc = 1.0 - z * (1.0 / 6 - z * (1.0 / 120 - z * (1.0 / 5040 - z * (1.0 / 362880 - z * (1.0 / 39916800)))));
-    t.cosc = a * (1.0 / 2 -
-                  z * (1.0 / 24 - z * (1.0 / 720 - z * (1.0 / 40320 - z * (1.0 / 3628800 - z * (1.0 / 479001600))))));
-    t.dsinc = -a * (1.0 / 3 - z * (1.0 / 30 - z * (1.0 / 840 - z * (1.0 / 45360 - z * (1.0 / 3991680)))));
-    t.dcosc = 1.0 / 2 - z * (1.0 / 8 - z * (1.0 / 144 - z * (1.0 / 5760 - z * (1.0 / 403200 - z * (1.0 / 43545600)))));
-    t.sin = a * t.sinc;
-    t.cos = 1.0 - a * t.cosc;
-    return t;
-}
-
 /* atan2(y, x) to 1e-15: about the nearest of five tangents, by its series. */
 static inline double angle_of(double y, double x)
 {

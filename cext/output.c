@@ -65,11 +65,15 @@ int32_t fusion_tracks(const fusion_t *fusion, int64_t t, track_row_t *out)
         const track_t *track = track_at(fusion, i);
         if (track->existence < fusion->show_threshold || track->undecided || !is_known(fusion, track, t))
             continue;
-        state_t s;
-        state_at(track, t, &fusion->motion[track->cls], &s);
-        double existence = existence_at(fusion, track, t, &s);
+        state_t other;
+        const state_t *s = &track->mean;
+        if (t != track->t) {
+            state_at(track, t, &fusion->motion[track->cls], &other);
+            s = &other;
+        }
+        double existence = existence_at(fusion, track, t, s);
         if (existence >= fusion->show_threshold)
-            write_row(track, t, &s, existence, &out[n++]);
+            write_row(track, t, s, existence, &out[n++]);
     }
     return n;
 }

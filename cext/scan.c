@@ -6,7 +6,7 @@
 
 #define PRIOR_LATENCY 0.15      /* s: a latency not yet found, where several sources look */
 #define LATENCY_SAMPLES 300.0   /* residuals after which it is */
-#define PREFETCH_DISTANCE 3     /* tracks ahead of the one that is worked on */
+#define PREFETCH_DISTANCE (2 * LANES) /* tracks ahead of the one that is worked on */
 #define MIN_STAMP_VARIANCE 6e-4 /* s^2: stamps that are off by less, 25 ms, are no worse than any */
 
 void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
@@ -23,6 +23,7 @@ void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
     scan->latency_variance += scan->stamp_variance;
     scan->lost_misses = lost_misses(source);
     scan->unresolved = 0;
+    scan->use_lanes = lanes_usable();
     scan->positions_only = 1;
     for (int32_t j = 0; j < scan->count; j++) {
         const detection_t *z = &scan->detections[j];
@@ -35,6 +36,8 @@ void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
         if (z->cls || z->vehicle || z->id || isfinite(z->vx) || isfinite(z->length))
             scan->positions_only = 0;
     }
+    if (!scan->positions_only)
+        prepare_columns(source, &scan->columns);
 }
 
 /* The few reports of connected vehicles concern few tracks: the others are left where they are, out of every gate. */
@@ -49,20 +52,28 @@ static int out_of_reach(const scan_t *scan, const track_t *track)
     return 1;
 }
 
+/* Steps are found anew only where a track's interval or class is another than the one before. */
+static void find_transition(const fusion_t *fusion, const scan_t *scan, const track_t *track, transition_t *transition)
+{
+    const motion_t *motion = &fusion->motion[track->cls];
+    double dt = (double)(scan->t - track->t) * 1e-9;
+    if (dt != transition->dt || motion != transition->motion)
+        *transition = model_transition(dt, motion);
+}
+
 /* Carry a track on to the scan, or look back at it when the scan is older than what it knows. */
 static void predict_track(const fusion_t *fusion, const scan_t *scan, track_t *track, transition_t *transition,
                           state_t *mean)
 {
-    const motion_t *motion = &fusion->motion[track->cls];
     if (scan->t < track->t) {
-        state_at(track, scan->t, motion, mean);
+        smoother_link_t *link = &scan->link[mean - scan->mean];
+        link_past(track, scan->t, &fusion->motion[track->cls], link);
+        state_then(link, &track->mean, mean);
         return;
     }
     if (scan->t > track->t) {
         imm_t ahead;
-        double dt = (double)(scan->t - track->t) * 1e-9;
-        if (dt != transition->dt || motion != transition->motion)
-            *transition = model_transition(dt, motion);
+        find_transition(fusion, scan, track, transition);
         imm_step(&track->models, transition, &ahead);
         track->models = ahead;
         track->t = scan->t;
@@ -72,42 +83,173 @@ static void predict_track(const fusion_t *fusion, const scan_t *scan, track_t *t
     *mean = track->mean;
 }
 
-/* Begin to read a track that is needed soon: of many intersections in turn, none is in a cache. Its past is not read
- * whole. */
-static inline void prefetch_track(const track_t *track)
+/* Up to LANES tracks that are carried on side by side. */
+typedef struct {
+    track_t *tracks[LANES];
+    state_t *means[LANES];
+    step_t step[LANES];
+    int count;
+} ahead_t;
+
+/* Up to LANES tracks that are looked back at side by side. */
+typedef struct {
+    int32_t index[LANES];
+    past_t past[LANES];
+    int count;
+} back_t;
+
+static void carry_on(ahead_t *ahead)
 {
-#if defined(__GNUC__)
-    const char *from = (const char *)track, *end = from + sizeof *track;
-    __builtin_prefetch(from, 1);
-    for (from += offsetof(track_t, past_times); from < end; from += CACHE_LINE)
-        __builtin_prefetch(from, 1);
-#else
-    (void)k;
-#endif
+    const step_t *steps[LANES];
+    for (int lane = 0; lane < LANES; lane++) {
+        int from = lane < ahead->count ? lane : 0;
+        steps[lane] = &ahead->step[from];
+        ahead->tracks[lane] = ahead->tracks[from];
+        ahead->means[lane] = ahead->means[from];
+    }
+    predict_lanes(ahead->tracks, steps, ahead->means);
+}
+
+static void look_back(const fusion_t *fusion, const scan_t *scan, const back_t *back, transition_t *transition)
+{
+    const past_t *pasts[LANES];
+    const state_t *now[LANES];
+    smoother_link_t *links[LANES];
+    state_t *means[LANES];
+    for (int lane = 0; lane < LANES; lane++) {
+        int from = lane < back->count ? lane : 0;
+        int32_t i = back->index[from];
+        pasts[lane] = &back->past[from];
+        now[lane] = &track_at(fusion, i)->mean;
+        links[lane] = &scan->link[i];
+        means[lane] = &scan->mean[i];
+    }
+    if (look_back_lanes(pasts, now, links, means))
+        return;
+    for (int k = 0; k < back->count; k++)
+        predict_track(fusion, scan, track_at(fusion, back->index[k]), transition, &scan->mean[back->index[k]]);
+}
+
+/* The tracks from `first` on, up to LANES: those that can be are predicted side by side, the others one by one. */
+static void predict_block(const fusion_t *fusion, const scan_t *scan, int32_t first, int32_t count,
+                          transition_t *transition)
+{
+    ahead_t ahead;
+    back_t back;
+    ahead.count = back.count = 0;
+    for (int32_t i = first; i < first + count; i++) {
+        track_t *track = track_at(fusion, i);
+        const motion_t *motion = &fusion->motion[track->cls];
+        if (scan->use_lanes && scan->t > track->t && motion->enter > 0.0) {
+            find_transition(fusion, scan, track, transition);
+            ahead.step[ahead.count] = step_of(transition);
+            ahead.tracks[ahead.count] = track;
+            ahead.means[ahead.count++] = &scan->mean[i];
+            track->t = scan->t;
+        } else if (scan->use_lanes && scan->t < track->t &&
+                   find_past(track, scan->t, motion, &back.past[back.count])) {
+            back.index[back.count++] = i;
+        } else {
+            predict_track(fusion, scan, track, transition, &scan->mean[i]);
+        }
+    }
+    if (ahead.count)
+        carry_on(&ahead);
+    if (back.count)
+        look_back(fusion, scan, &back, transition);
+}
+
+static void find_gates(const fusion_t *fusion, const scan_t *scan, int32_t first, int32_t count, gate_t gates[LANES])
+{
+    if (!scan->use_lanes || count < LANES) {
+        for (int32_t k = 0; k < count; k++)
+            find_gate(fusion, scan, first + k, &gates[k]);
+        return;
+    }
+    const track_t *tracks[LANES];
+    const state_t *means[LANES];
+    for (int32_t k = 0; k < LANES; k++) {
+        tracks[k] = track_at(fusion, first + k);
+        means[k] = &scan->mean[first + k];
+    }
+    gate_lanes(scan, tracks, means, fusion->gate, gates);
+}
+
+/* Begin to read a track that is needed soon, but for its past. */
+static inline void prefetch_track(const fusion_t *fusion, int32_t i)
+{
+    if (i >= fusion->count)
+        return;
+    const track_t *track = track_at(fusion, i);
+    prefetch(track, CACHE_LINE);
+    prefetch(track->past_times, sizeof *track - offsetof(track_t, past_times));
+}
+
+/* Of a track that is there already, the posterior that a scan of earlier begins with. */
+static inline void prefetch_past(const fusion_t *fusion, int32_t i, int64_t t)
+{
+    if (i >= fusion->count)
+        return;
+    const track_t *track = track_at(fusion, i);
+    if (track->t > t && track->past_count > 1)
+        prefetch(&track->past[track->past_slots[track->past_count - 2]], 2 * CACHE_LINE);
+}
+
+void prefetch_tracks(const fusion_t *fusion)
+{
+    for (int32_t i = 0; i < PREFETCH_DISTANCE; i++)
+        prefetch_track(fusion, i);
+}
+
+/* A few reports of vehicles: only the tracks near one of them are looked at. */
+static int32_t predict_and_gate_few(fusion_t *fusion, scan_t *scan, transition_t *transition)
+{
+    int32_t edges = 0;
+    for (int32_t i = 0; i < scan->tracks; i++) {
+        track_t *track = track_at(fusion, i);
+        if (out_of_reach(scan, track)) {
+            scan->mean[i] = track->mean;
+        } else {
+            predict_track(fusion, scan, track, transition, &scan->mean[i]);
+            if (scan->count) {
+                gate_t gate;
+                find_gate(fusion, scan, i, &gate);
+                edges = gate_track(fusion, scan, i, &gate, edges);
+            }
+        }
+        scan->start[i + 1] = edges;
+    }
+    return edges;
 }
 
 void predict_and_gate(fusion_t *fusion, scan_t *scan)
 {
     int32_t edges = 0, few = scan->count <= 4 && fusion->sources[scan->source_id].kind == COOPERATIVE;
     transition_t transition = {0.0, NULL, 0.0, 0.0};
+    gate_t gates[LANES];
     if (scan->count)
         build_grid(fusion, scan);
     scan->start[0] = 0;
-    for (int32_t i = 0; i < scan->tracks; i++) {
-        track_t *track = track_at(fusion, i);
-        if (i + PREFETCH_DISTANCE < scan->tracks)
-            prefetch_track(track_at(fusion, i + PREFETCH_DISTANCE));
-        scan->hit[i] = UNASSIGNED;
-        if (few && out_of_reach(scan, track)) {
-            scan->mean[i] = track->mean;
-        } else {
-            predict_track(fusion, scan, track, &transition, &scan->mean[i]);
-            if (scan->count)
-                edges = gate_track(fusion, scan, i, edges);
-        }
-        scan->start[i + 1] = edges;
+    memset(scan->hit, 0xff, sizeof *scan->hit * (size_t)scan->tracks); /* UNASSIGNED */
+    if (few) {
+        predict_and_gate_few(fusion, scan, &transition);
+        return;
     }
-    if (scan->tracks && scan->count && !few)
+
+    for (int32_t first = 0; first < scan->tracks; first += LANES) {
+        int32_t count = scan->tracks - first < LANES ? scan->tracks - first : LANES;
+        predict_block(fusion, scan, first, count, &transition);
+        if (scan->count)
+            find_gates(fusion, scan, first, count, gates);
+        for (int32_t i = first; i < first + count; i++) {
+            prefetch_track(fusion, i + PREFETCH_DISTANCE);
+            prefetch_past(fusion, i + LANES, scan->t);
+            if (scan->count)
+                edges = gate_track(fusion, scan, i, &gates[i - first], edges);
+            scan->start[i + 1] = edges;
+        }
+    }
+    if (scan->tracks && scan->count)
         fusion->mean_gate = scan->gate_sum / (double)scan->tracks;
 }
 

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#define LANES 4                    /* tracks that are worked on side by side */
 #define MAX_OCCLUDERS 16           /* of one scan */
 #define ACTIVE_WITHIN 3000000000LL /* ns: a source without a scan for longer is not active */
 #define MAX_TRACK_PLACE 2e6        /* m from the origin; a track beyond is pruned, as is one over these: */
@@ -13,6 +14,8 @@
 #define MAX_PLACE_VARIANCE 1e12    /* m^2 */
 #define MAX_SPEED_VARIANCE 1e8     /* m^2/s^2 */
 #define MAX_RATE_VARIANCE 0.64     /* rad^2/s^2 */
+#define MIN_VARIANCE 1e-6          /* m^2: a variance never falls below with an update */
+#define MAX_VARIANCE 1e4           /* m^2: nor is it larger after one */
 #define MAX_EXISTENCE 0.9995       /* no evidence is certain */
 #define MIN_MODEL_PROBABILITY 1e-6 /* of either model between two measurements */
 #define PRIOR_WEIGHT 10.0          /* detections that the configured noise of a source is worth */
@@ -24,6 +27,7 @@
                           */
 
 enum { UNASSIGNED = -1 };            /* in scan_t.hit and scan_t.owner */
+enum { UPDATED = -2 };               /* in scan_t.hit: its state is updated already, all else of the hit is to come */
 enum { CROWDED = -3, DOUBLED = -4 }; /* in scan_t.owner: left out, too many in one place, or another one again */
 enum { AWAITED = -5 };               /* in scan_t.owner: unassigned, and a lost track may be there */
 
@@ -33,14 +37,46 @@ typedef struct { /* what a step of dt (s) does to the probabilities of the model
     double to_turn, to_straight;
 } transition_t;
 
+typedef struct { /* the same, with what is needed of the class's motion */
+    double dt, to_turn, to_straight, straight, turning, turn_rate;
+} step_t;
+
+/* Of a turn of an angle a (rad): sin a, cos a, sin a / a, (1 - cos a) / a and the derivatives of the last two. */
+typedef struct {
+    double sin, cos, sinc, cosc, dsinc, dcosc;
+} turn_t;
+
+typedef struct { /* a moment in the past of a track, tied to its present */
+    state_t past, predicted; /* then, and now, by what was known before */
+    double gain[16];
+} smoother_link_t;
+
+typedef struct { /* what a link is made from */
+    state_t start; /* the posterior before the moment */
+    double before, since, q; /* s: from it to the moment, from there to the present; m^2/s^3: of acceleration */
+} past_t;
+
 typedef struct { /* a grid over a scan's detections */
     double left, bottom, cells_per_m;
     int32_t columns, rows;
 } grid_t;
 
+typedef struct { /* of one track */
+    double late;           /* m^2, by axis: what no model foresees of where it is found */
+    double half_x, half_y; /* m: half widths */
+    double inverse[3];     /* of the innovation's covariance for one noise (xx, yy, xy) */
+    double log_det;        /* ln of its determinant */
+} gate_t;
+
 typedef struct { /* the cells that a gate touches; none where right < left */
     int32_t left, right, low, high;
 } cell_range_t;
+
+typedef struct { /* what the columns of a scan cost: columns.c */
+    double unknown, other;      /* probability that a class is not known, and that it is one other than the right one */
+    double in_clutter[CLASSES]; /* of each class there */
+    double same_id, other_id;
+} column_costs_t;
 
 typedef struct { /* what one scan says of its source: sources.c */
     double samples, noise, nominal_noise, distance2;
@@ -54,6 +90,7 @@ typedef struct { /* all pointers into the caller's scratch */
     int32_t source_id;
     const detection_t *detections;
     int32_t count;
+    column_costs_t columns; /* where one has */
     int32_t positions_only; /* no detection has a column beside its position */
     double *positions;      /* m, per detection: x, y less the source's bias */
     double *noise;          /* m^2, per detection: variance xx, yy, xy */
@@ -61,16 +98,19 @@ typedef struct { /* all pointers into the caller's scratch */
     double area;            /* m^2: of the box around the detections */
 
     int32_t lost_misses; /* misses in a row from which a track is lost: resume.c */
+    int32_t use_lanes;   /* the processor can work on tracks side by side */
     int32_t unresolved;  /* there are lost tracks, or young ones that may be one */
 
     int32_t tracks;  /* live before this scan */
     state_t *mean;   /* per track: at the scan's time, of both models */
+    smoother_link_t *link; /* per track: of one that knows of more than the scan, to the scan's time */
     int32_t *hit;    /* per track: its detection, or UNASSIGNED */
     double gate_sum; /* m: of the gates' half widths */
 
     grid_t grid;
     int32_t max_cells, fullest_cell;  /* fullest_cell: most detections in one cell */
     int32_t *cell_start, *cell_order; /* detections of cell c: cell_order[cell_start[c]] .. [cell_start[c + 1] - 1] */
+    double *cell_positions;           /* m: their positions, in that order */
     int32_t *owner; /* per detection: its cell while the grid is built, then the track it hit, or UNASSIGNED */
 
     int32_t *start, *column; /* edges of track i: column[start[i]] .. column[start[i + 1] - 1] */
@@ -127,10 +167,14 @@ static inline double mahalanobis2(const double *mean, const double *p, double x,
 /* share of the squared speed, times the square of the misses in a row: the speed may have changed by 2 % per scan */
 #define RUN_SPEED_NOISE 0.0005
 
+#define MAX_GATE 12.0 /* m: half of a gate is never wider */
+#define MAX_AWAY 5 /* misses in a row after which the speed is held to have changed no more */
+
 /* m^2, by axis: what no model foresees of where a track is found: an uncertain stamp, motion while it was missed. */
 static inline double unmodelled_variance(const scan_t *scan, const track_t *track, const state_t *s)
 {
-    double away = track->miss_run < 5 ? (double)track->miss_run : 5.0, square = s->x[2] * s->x[2] + s->x[3] * s->x[3];
+    double away = track->miss_run < MAX_AWAY ? (double)track->miss_run : MAX_AWAY,
+           square = s->x[2] * s->x[2] + s->x[3] * s->x[3];
     return scan->latency_variance * square +
            away * away * (RUN_NOISE * scan->max_variance + RUN_SPEED_NOISE * square);
 }
@@ -149,20 +193,62 @@ double stamp_uncertainty(source_t *source, int64_t stamp); /* s: how far a scan'
 /* Whether a detection repeats the source's previous one of the same road user, which must have moved since. */
 int repeats_position(const track_t *track, const detection_t *z, int32_t source_id, int64_t t, const state_t *mean);
 
+/* Begin to read `size` bytes that are needed soon. */
+static inline void prefetch(const void *from, size_t size)
+{
+#if defined(__GNUC__)
+    for (const char *line = from, *end = line + size; line < end; line += CACHE_LINE)
+        __builtin_prefetch(line, 1);
+#else
+    (void)from, (void)size;
+#endif
+}
+
 /* scan.c */
+void prefetch_tracks(const fusion_t *fusion); /* the first ones */
 void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan);
 void predict_and_gate(fusion_t *fusion, scan_t *scan);
 void release_detections(scan_t *scan);
 void assign_nearest(scan_t *scan);
 
 /* motion.c: prediction. `out` may not be `in`. */
+turn_t turn_of(double a);
 void straight_step(const state_t *in, double dt, double q, state_t *out);
 void turning_step(const turning_t *in, double dt, double q, double q_rate, turning_t *out);
 void imm_mean(const imm_t *in, state_t *out);
 transition_t model_transition(double dt, const motion_t *motion);
+static inline step_t step_of(const transition_t *transition)
+{
+    const motion_t *motion = transition->motion;
+    return (step_t){.dt = transition->dt,
+                    .to_turn = transition->to_turn,
+                    .to_straight = transition->to_straight,
+                    .straight = motion->straight,
+                    .turning = motion->turning,
+                    .turn_rate = motion->turn_rate};
+}
+
 void imm_step(const imm_t *in, const transition_t *transition, imm_t *out);
 /* slow, fast: velocity variances (m^2/s^2) of the straight and of the turning model of a new track */
 void imm_start(imm_t *out, const double x[4], const double r[3], double slow, double fast);
+
+/* lanes.c: the same for LANES tracks side by side, where the processor can. A track may stand in several lanes. */
+int lanes_usable(void);
+/* Carry tracks on, each by its own step, and note their means; one that is no road user's any more is dropped. */
+void predict_lanes(track_t *const tracks[LANES], const step_t *const steps[LANES], state_t *const means[LANES]);
+/* Update tracks, each by its own position (m) with its own noise (m^2). Returns 0, and has changed none, where the
+ * variances of one are to be bounded. */
+int update_lanes(track_t *const tracks[LANES], const double *const positions[LANES], const double *const noise[LANES]);
+
+/* Link moments to the present (`now`: the means), and find the means then. Returns 0 where one cannot be linked. */
+int look_back_lanes(const past_t *const pasts[LANES], const state_t *const now[LANES],
+                    smoother_link_t *const links[LANES], state_t *const means[LANES]);
+/* As update_lanes, by positions of the times of `links`. */
+int update_late_lanes(track_t *const tracks[LANES], const smoother_link_t *const links[LANES],
+                      const double *const positions[LANES], const double *const noise[LANES]);
+/* The gates of tracks for a scan, with the noise of its first detection. */
+void gate_lanes(const scan_t *scan, const track_t *const tracks[LANES], const state_t *const means[LANES], double gate,
+                gate_t gates[LANES]);
 
 /* kalman.c: measurement updates; r: noise xx, yy, xy (m^2) */
 void imm_update(imm_t *models, double x, double y, const double r[3]);
@@ -175,7 +261,12 @@ void imm_update_filtered(imm_t *models, double x, double y, const double r[3]);
 /* late.c: earlier states, and late measurements */
 void store_posterior(track_t *track);
 void state_at(const track_t *track, int64_t t, const motion_t *motion, state_t *out);
-void imm_update_late(track_t *track, int64_t t, const motion_t *motion, double x, double y, const double r[3]);
+/* Find the kept posterior that a link begins with; 0 where none is from before t. */
+int find_past(const track_t *track, int64_t t, const motion_t *motion, past_t *past);
+void link_past(const track_t *track, int64_t t, const motion_t *motion, smoother_link_t *link);
+void state_then(const smoother_link_t *link, const state_t *now, state_t *out);
+/* Fold in a position of the time of `link`. */
+void imm_update_late(track_t *track, const smoother_link_t *link, double x, double y, const double r[3]);
 
 /* first_noise.c: lower the assumed noise of a source, and that of its tracks, to what its first two scans show; returns
  * whether it was lower. */
@@ -184,8 +275,10 @@ int lower_first_noise(fusion_t *fusion, scan_t *scan);
 /* gate.c */
 void build_grid(fusion_t *fusion, scan_t *scan);
 cell_range_t cells_in_gate(const grid_t *grid, const state_t *s, double hx, double hy); /* hx, hy (m): half widths */
+/* The gate of track i, with the noise of the scan's first detection. */
+void find_gate(const fusion_t *fusion, const scan_t *scan, int32_t i, gate_t *gate);
 /* Add the edges of track i behind the first `edges`; returns how many there are then. */
-int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, int32_t edges);
+int32_t gate_track(fusion_t *fusion, scan_t *scan, int32_t i, const gate_t *gate, int32_t edges);
 int awaits_second_hit(const track_t *track, int64_t t); /* a new track, predicted to t, whose velocity is unknown */
 
 /* resume.c: lost road users that are seen again */
@@ -266,8 +359,10 @@ void learn_source(fusion_t *fusion, const scan_t *scan);
 /* columns.c: what the columns beside the position are worth */
 void columns_start(source_t *source);
 int velocity_usable(const source_t *source, const detection_t *z);
-double attribute_cost(const fusion_t *fusion, const track_t *track, const state_t *mean, const detection_t *z,
-                      int32_t source_id);
+/* What of it is the same for all pairs of a scan. */
+void prepare_columns(const source_t *source, column_costs_t *costs);
+double attribute_cost(const fusion_t *fusion, const scan_t *scan, const track_t *track, const state_t *mean,
+                      const detection_t *z);
 void learn_columns(fusion_t *fusion, const scan_t *scan, const track_t *track, const state_t *before,
                    const detection_t *z);
 void learn_clutter(fusion_t *fusion, const scan_t *scan);

@@ -59,8 +59,11 @@ void measurement_noise(const source_t *source, const detection_t *z, double r[3]
     double yy = isfinite(z->var_y) && z->var_y > 0.0f ? (double)z->var_y : configured;
     r[0] = greater(xx * source->noise_scale, least);
     r[1] = greater(yy * source->noise_scale, least);
-    double limit = 0.99 * sqrt(r[0] * r[1]);
-    r[2] = isfinite(z->cov_xy) ? bounded((double)z->cov_xy * source->noise_scale, -limit, limit) : 0.0;
+    r[2] = 0.0;
+    if (isfinite(z->cov_xy)) {
+        double limit = 0.99 * sqrt(r[0] * r[1]);
+        r[2] = bounded((double)z->cov_xy * source->noise_scale, -limit, limit);
+    }
 }
 
 /* The cosine of a residual and the track's previous one: as a cosine, so that one jump counts no more than one scan. */

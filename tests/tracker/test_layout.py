@@ -88,6 +88,10 @@ def test_the_rule_a_sender_reads_names_the_limit_that_is_enforced() -> None:
 def test_no_constant_of_the_core_is_defined_in_two_files() -> None:
     files = [*CEXT.glob("*.c"), *CEXT.glob("*.h")]
     local = {"D", "T", "END", "KIND", "FIELD"}  # of the table of layouts
+    local |= {"SHUFFLE"}  # by compiler
+    # the words of models.h, which mean one number in one_track.h and one for each lane in lanes.c
+    local |= {"REAL", "MASK", "STATE", "TURNING", "IMM", "STEP", "TURN", "GATE", "LINK", "NAME", "INLINE", "SPLAT"}
+    local |= {"CHOOSE", "ABSOLUTE", "ROOT", "EXPONENTIAL", "LOGARITHM"}
     names = Counter(
         name
         for file in files
