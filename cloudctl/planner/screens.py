@@ -9,7 +9,6 @@ time, `list_...` gives the proposals themselves. Kinds without a proposal cost n
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..codes.compiled.addresses import flags, inner_kernel, row_at
 from ..codes.compiled.arrays import CODE_ARRAYS
@@ -17,6 +16,7 @@ from ..codes.compiled.rule_kernels import RULE_ARRAYS, RuleArrays, fill_in_force
 from ..forecast.following import follow_in
 from ..forecast.prediction import movements_in
 from ..forecast.stop_line import forecast_in
+from ..kernels import njit
 from ..signals.packed import ENTRY_COLUMNS, SignalArrays, signals_at
 from ..world import (
     ACCEL,

@@ -12,7 +12,6 @@ drives on over the line.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import moves_at
@@ -21,6 +20,7 @@ from ...forecast.following import Following
 from ...forecast.prediction import Prediction
 from ...forecast.stop_line import StopLineForecast
 from ...fusion import SEEN_LATELY
+from ...kernels import njit
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_STOP, IS_YELLOW
 from ...signals.packed import SignalArrays
