@@ -246,22 +246,14 @@ def _code_digest(function: Any) -> bytes:
     _count(digest, (function.__defaults__, function.__kwdefaults__), function)
     _count_code(digest, function.__code__, function)
     for cell in function.__closure__ or ():
-        _count(digest, _content(cell), function)
+        try:
+            _count(digest, cell.cell_contents, function)
+        except ValueError:  # nothing in it yet
+            _count_file(digest, function)
 
     _unfinished.remove(function)
     _code_digests[function] = digest.digest()
     return _code_digests[function]
-
-
-class _Unknown:
-    """In place of a value that is not there yet: what it will be is found in some file of the package."""
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return _Unknown()
 
 
 def _count_code(digest: Any, code: types.CodeType, function: Any) -> None:
@@ -273,7 +265,21 @@ def _count_code(digest: Any, code: types.CodeType, function: Any) -> None:
         if name in function.__globals__:
             _count(digest, function.__globals__[name], function, code.co_names)
         elif name != function.__name__ and not hasattr(builtins, name):
-            _count(digest, _Unknown(), function)
+            _count_file(digest, function)
+
+
+def _count_file(digest: Any, function: Any) -> None:
+    """Add what a function may call that is defined further down: its file, and all that the file has imported."""
+    digest.update(_file_digest(Path(function.__code__.co_filename)))
+    for name, value in sorted(function.__globals__.items()):
+        if name.startswith("__"):
+            continue
+        if isinstance(value, types.ModuleType) and not _is_foreign(value.__name__):
+            digest.update(_everything(_package_of(function)))
+        elif isinstance(value, types.FunctionType) and not _is_foreign(value.__module__):
+            digest.update(_file_digest(Path(value.__code__.co_filename)))
+        else:
+            _count(digest, value, function)
 
 
 def global_names(code: types.CodeType) -> list[str]:
@@ -332,7 +338,7 @@ def _count_object(digest: Any, value: Any, function: Any) -> None:
     """Add a function, a class, or something of numba or numpy. What is none of these may be made of anything."""
     wrapped = getattr(value, "__wrapped__", value)  # of an intrinsic: the function that compiles it
 
-    if isinstance(value, numba.types.Type):
+    if isinstance(value, (numba.types.Type, np.dtype)):
         digest.update(f"{value!r};".encode())
     elif _is_foreign(_module(wrapped)) and hasattr(wrapped, "__name__"):
         digest.update(f"{_name(wrapped)};".encode())
@@ -344,6 +350,8 @@ def _count_object(digest: Any, value: Any, function: Any) -> None:
         fields = getattr(value, "__annotations__", {})
         digest.update(f"{_name(value)} {fields!r};".encode())
         _count(digest, getattr(value, "_field_defaults", {}), function)
+    elif isinstance(value, type) and not _module(type(value)).startswith("numba."):
+        digest.update(f"{_name(value)};".encode())  # kernels can do nothing with it
     else:
         digest.update(_everything(_package_of(function)))
 
