@@ -22,20 +22,20 @@ import enum
 import functools
 import hashlib
 import os
-import re
 import shutil
 import sys
 import tempfile
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numba
 import numpy as np
 from numba import njit as numba_njit  # noqa: TID251
+from numba.core import config
 from numba.extending import is_jitted
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,14 +47,10 @@ DIGEST_SIZE = 12  # bytes
 # Code of these is known by its name and by VERSIONS; that of all other packages by what is in it.
 FOREIGN = sys.stdlib_module_names | {"numpy", "numba", "llvmlite"}
 VERSIONS = f"{sys.implementation.cache_tag} {sys.flags.optimize} {numba.__version__} {np.__version__}"
-PLAIN = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis))  # told apart by their `repr`
+PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis)})  # `repr` is the value
 
 LOAD_GLOBAL = dis.opmap["LOAD_GLOBAL"]
 EXTENDED_ARG = dis.EXTENDED_ARG
-
-# A class of named fields in a file, and the lines within it that look like fields.
-LAYOUT = re.compile(rb"^class \w+\([^)\n]*NamedTuple\b[^)\n]*\):.*\n(?:(?:[ \t].*)?\n)*", re.MULTILINE)
-FIELD = re.compile(rb"^[ \t]+(\w+[ \t]*:[^#\n]*)", re.MULTILINE)
 
 _decorating = threading.RLock()  # numba's setting of its cache folder is one for all threads
 _unfinished: set[Any] = set()  # functions whose digest is being made
@@ -70,7 +66,7 @@ def njit(**options: Any) -> Callable[[F], F]: ...
 def njit(signature_or_function: Any = None, /, **options: Any) -> Any:
     """Compile a function as `numba.njit` does, with its options. With `cache=True` the machine code is kept on disk
     for as long as nothing that it was made of has changed."""
-    if not options.get("cache") or numba.config.DISABLE_JIT:
+    if not options.get("cache") or config.DISABLE_JIT:
         return numba_njit(signature_or_function, **options)
 
     def decorate(function: Any) -> Any:
@@ -91,63 +87,62 @@ def _cached(function: Any, signature: Any, options: dict[str, Any]) -> Any:
                 kernel = numba_njit(signature, **options)(function)
 
             # Numba falls back to folders of its own, which know no versions, where this one cannot be used.
-            if os.path.dirname(kernel.stats.cache_path) == str(folder):
+            if os.path.dirname(kernel.stats.cache_path) == folder:
                 return kernel
 
     return numba_njit(signature, **options | {"cache": False})(function)
 
 
 @contextlib.contextmanager
-def _numba_caching_in(folder: Path) -> Iterator[None]:
+def _numba_caching_in(folder: str) -> Iterator[None]:
     """Functions that users compile in other ways keep the cache folder they have."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    before = config.CACHE_DIR
+    config.CACHE_DIR = folder
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
 
 
-def _folder(function: Any, signature: Any, options: dict[str, Any]) -> Path | None:
+def _folder(function: Any, signature: Any, options: dict[str, Any]) -> str | None:
     """Return the folder of a kernel's cache, which may not be there yet, or None where nothing can be written."""
     package = _package_of(function)
-    base = _base(numba.config.CACHE_DIR, package)
+    base = _base(config.CACHE_DIR, package)
     if base is None:
         return None
 
-    digest = hashlib.blake2b(VERSIONS.encode(), digest_size=DIGEST_SIZE)
-    digest.update(
-        _file_digest(Path(function.__code__.co_filename))
-    )  # numba's own condition: an index of another file is overwritten
-    digest.update(_layouts(package))
+    digest = hashlib.blake2b(_layouts(package), digest_size=DIGEST_SIZE)
+    digest.update(_file_digest(function.__code__.co_filename))  # numba overwrites the index of another file
     digest.update(_code_digest(function))
     _count(digest, (signature, options), function)
 
-    name = re.sub(r"[^\w.]", "", f"{function.__module__}.{function.__qualname__}")
-    prefix = f"{name}-{sys.implementation.cache_tag}-"
-    folder = base / f"{prefix}{digest.hexdigest()}"
-    _remove_old(folder, [base / other for other in _versions(base).get(prefix, ()) if other != folder.name])
-    return folder
+    kernel = f"{function.__module__}.{function.__qualname__}-{sys.implementation.cache_tag}-"
+    kernel = kernel.replace("<", "").replace(">", "")
+    name = kernel + digest.hexdigest()
+    others = [other for other in _versions(base).get(kernel, ()) if other != name]
+    if others:
+        _remove_old(os.path.join(base, name), [os.path.join(base, other) for other in others])
+    return os.path.join(base, name)
 
 
 # Where caches are.
 
 
-def _package_of(function: Any) -> Path:
+def _package_of(function: Any) -> str:
     """Return the folder of a function's outermost package; without one, the folder that it is in."""
     package = sys.modules.get(function.__module__.partition(".")[0])
     paths = list(getattr(package, "__path__", ()))
-    return Path(paths[0]) if paths else Path(function.__code__.co_filename).parent
+    return str(paths[0]) if paths else os.path.dirname(os.path.abspath(function.__code__.co_filename))
 
 
 @functools.cache
-def _base(configured: str, package: Path) -> Path | None:
+def _base(configured: str, package: str) -> str | None:
     candidates = [Path(configured)] if configured else []
-    candidates.append(package / "__pycache__" / "kernels")
+    candidates.append(Path(package, "__pycache__", "kernels"))
     user_folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if os.path.isabs(user_folder):  # not where there is no home
-        candidates.append(Path(user_folder) / "cloudctl" / "kernels")
-    return next((folder for folder in candidates if _is_writable(folder)), None)
+        candidates.append(Path(user_folder, "cloudctl", "kernels"))
+    return next((str(folder) for folder in candidates if _is_writable(folder)), None)
 
 
 def _is_writable(folder: Path) -> bool:
@@ -160,7 +155,7 @@ def _is_writable(folder: Path) -> bool:
 
 
 @functools.cache
-def _versions(base: Path) -> dict[str, list[str]]:
+def _versions(base: str) -> dict[str, list[str]]:
     """Return the names of the folders that each kernel had when this process began, by all of the name but the
     digest."""
     found: dict[str, list[str]] = {}
@@ -170,21 +165,21 @@ def _versions(base: Path) -> dict[str, list[str]]:
     return found
 
 
-def _remove_old(folder: Path, others: Iterable[Path]) -> None:
+def _remove_old(folder: str, others: list[str]) -> None:
     """Mark a folder as used now, and remove those of other versions that have not been used for long. Other processes
     may be doing the same."""
     with contextlib.suppress(OSError):
-        try:
-            os.utime(folder)
-        except FileNotFoundError:
-            folder.mkdir(exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
+        os.utime(folder)
+    if len(others) < KEPT_VERSIONS:
+        return
 
-    ages = []
+    unused = []
     for other in others:
         with contextlib.suppress(OSError):
-            ages.append((folder.stat().st_mtime - other.stat().st_mtime, other))
-    for age, other in sorted(ages)[KEPT_VERSIONS - 1 :]:
-        if age > MIN_UNUSED:
+            unused.append((os.stat(folder).st_mtime - os.stat(other).st_mtime, other))
+    for seconds, other in sorted(unused)[KEPT_VERSIONS - 1 :]:
+        if seconds > MIN_UNUSED:
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -192,41 +187,59 @@ def _remove_old(folder: Path, others: Iterable[Path]) -> None:
 
 
 @functools.cache
-def _file_digest(file: Path) -> bytes:
-    return hashlib.blake2b(file.read_bytes(), digest_size=DIGEST_SIZE).digest()
+def _file_digest(file: str) -> bytes:
+    return hashlib.blake2b(_content(file), digest_size=DIGEST_SIZE).digest()
 
 
-def _sources(package: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of each Python file of a package."""
-    for folder, inner, files in os.walk(package):
-        inner[:] = sorted(name for name in inner if name != "__pycache__")
-        for name in sorted(files):
-            if name.endswith(".py"):
-                path = os.path.join(folder, name)
-                with open(path, "rb", buffering=0) as file:
-                    yield path[len(str(package)) :], file.read()
+def _content(file: str) -> bytes:
+    with open(file, "rb", buffering=0) as opened:
+        return opened.read()
+
+
+def _sources(folder: str, inside: str = "") -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each Python file of a folder."""
+    with os.scandir(folder) as entries:
+        inner = sorted(entries, key=lambda entry: entry.name)
+    for entry in inner:
+        path = f"{inside}/{entry.name}"
+        if entry.name.endswith(".py"):
+            yield path, _content(entry.path)
+        elif entry.name.isidentifier() and entry.name != "__pycache__" and entry.is_dir():
+            yield from _sources(entry.path, path)
 
 
 @functools.cache
-def _layouts(package: Path) -> bytes:
+def _layouts(package: str) -> bytes:
     """Return a digest of all named tuples of a package: where each stands, and its fields.
 
     Which of them a kernel is given shows only when it is called, and numba tells them apart by the name of the class
     and the types of its fields, not by their order. They are read from the files because most are imported later.
     """
-    digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+    digest = hashlib.blake2b(VERSIONS.encode(), digest_size=DIGEST_SIZE)
     for path, content in _sources(package):
         if b"namedtuple(" in content:
             digest.update(path.encode() + content)
         elif b"NamedTuple" in content:
-            for layout in LAYOUT.findall(content):
-                heading = layout.partition(b"\n")[0]
-                digest.update(b"\n".join((path.encode(), heading, *FIELD.findall(layout), b"")))
+            for line in _layout_lines(content):
+                digest.update(path.encode() + line)
     return digest.digest()
 
 
+def _layout_lines(content: bytes) -> Iterator[bytes]:
+    """Yield the heading of each named tuple in a file, and the lines within it that may be fields."""
+    for block in (b"\n" + content).split(b"\nclass ")[1:]:
+        heading, *lines = block.split(b"\n")
+        if b"NamedTuple" in heading:
+            yield heading
+            for line in lines:
+                if line and not line[:1].isspace():
+                    break
+                if b":" in line:
+                    yield line.partition(b"#")[0].strip()
+
+
 @functools.cache
-def _everything(package: Path) -> bytes:
+def _everything(package: str) -> bytes:
     """Return a digest of all files of a package, for what may depend on any of them."""
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     for path, content in _sources(package):
@@ -258,10 +271,9 @@ def _code_digest(function: Any) -> bytes:
 
 def _count_code(digest: Any, code: types.CodeType, function: Any) -> None:
     digest.update(repr((code.co_code, code.co_names, code.co_varnames, code.co_argcount, code.co_flags)).encode())
-    for constant in code.co_consts:
-        _count(digest, constant, function, code.co_names)
+    _count(digest, code.co_consts, function, code.co_names)
 
-    for name in global_names(code):
+    for name in sorted(global_names(code)):
         if name in function.__globals__:
             _count(digest, function.__globals__[name], function, code.co_names)
         elif name != function.__name__ and not hasattr(builtins, name):
@@ -270,35 +282,42 @@ def _count_code(digest: Any, code: types.CodeType, function: Any) -> None:
 
 def _count_file(digest: Any, function: Any) -> None:
     """Add what a function may call that is defined further down: its file, and all that the file has imported."""
-    digest.update(_file_digest(Path(function.__code__.co_filename)))
+    digest.update(_file_digest(function.__code__.co_filename))
     for name, value in sorted(function.__globals__.items()):
         if name.startswith("__"):
             continue
         if isinstance(value, types.ModuleType) and not _is_foreign(value.__name__):
             digest.update(_everything(_package_of(function)))
         elif isinstance(value, types.FunctionType) and not _is_foreign(value.__module__):
-            digest.update(_file_digest(Path(value.__code__.co_filename)))
+            digest.update(_file_digest(value.__code__.co_filename))
         else:
             _count(digest, value, function)
 
 
-def global_names(code: types.CodeType) -> list[str]:
+def global_names(code: types.CodeType) -> set[str]:
     """Return the names that code reads from its module. `dis` says the same, too slowly for an import."""
-    names, high = [], 0
-    for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
-        if operation == LOAD_GLOBAL:
-            names.append(code.co_names[(high | argument) >> 1])  # its lowest bit is about the stack
-        high = (high | argument) << 8 if operation == EXTENDED_ARG else 0
-    return sorted(set(names))
+    operations, arguments = code.co_code[::2], code.co_code[1::2]
+    names, place = set(), operations.find(LOAD_GLOBAL)
+    while place >= 0:
+        argument = arguments[place]
+        for before in range(1, 4):  # an argument of more than a byte: its higher bytes come before it
+            if place < before or operations[place - before] != EXTENDED_ARG:
+                break
+            argument |= arguments[place - before] << 8 * before
+        names.add(code.co_names[argument >> 1])  # the lowest bit is about the stack
+        place = operations.find(LOAD_GLOBAL, place + 1)
+    return names
 
 
 def _count(digest: Any, value: Any, function: Any, names: Iterable[str] = ()) -> None:
     """Add a value that a function names to a digest. Of a module, those of `names` that it has."""
-    digest.update(f"{type(value).__qualname__} ".encode())
-
-    if type(value) in PLAIN:
+    kind = type(value)
+    if kind in PLAIN or (kind is tuple and PLAIN.issuperset(map(type, value))):
         digest.update(f"{value!r};".encode())
-    elif isinstance(value, types.CodeType):
+        return
+
+    digest.update(f"{kind.__qualname__} ".encode())
+    if isinstance(value, types.CodeType):
         _count_code(digest, value, function)
     elif isinstance(value, enum.Enum):
         digest.update(f"{_name(type(value))}.{value.name} = {value.value!r};".encode())
@@ -306,7 +325,7 @@ def _count(digest: Any, value: Any, function: Any, names: Iterable[str] = ()) ->
         _count_items(digest, value, function, names)
     elif isinstance(value, (set, frozenset)):
         _count_items(digest, sorted(value, key=repr), function, names)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, (dict, types.MappingProxyType)):
         _count_items(digest, [*value.keys(), *value.values()], function, names)
     elif isinstance(value, (np.ndarray, np.generic)):
         array = np.asarray(value)
