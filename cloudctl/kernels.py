@@ -357,9 +357,7 @@ def _count_object(digest: Any, value: Any, function: Any) -> None:
     """Add a function, a class, or something of numba or numpy. What is none of these may be made of anything."""
     wrapped = getattr(value, "__wrapped__", value)  # of an intrinsic: the function that compiles it
 
-    if isinstance(value, (numba.types.Type, np.dtype)):
-        digest.update(f"{value!r};".encode())
-    elif _is_foreign(_module(wrapped)) and hasattr(wrapped, "__name__"):
+    if _is_foreign(_module(wrapped)) and hasattr(wrapped, "__name__"):
         digest.update(f"{_name(wrapped)};".encode())
     elif isinstance(wrapped, types.FunctionType):
         digest.update(_code_digest(wrapped))
@@ -371,6 +369,8 @@ def _count_object(digest: Any, value: Any, function: Any) -> None:
         _count(digest, getattr(value, "_field_defaults", {}), function)
     elif isinstance(value, type) and not _module(type(value)).startswith("numba."):
         digest.update(f"{_name(value)};".encode())  # kernels can do nothing with it
+    elif isinstance(value, (np.dtype, numba.types.Type)):
+        digest.update(f"{value!r};".encode())
     else:
         digest.update(_everything(_package_of(function)))
 
