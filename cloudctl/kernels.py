@@ -35,7 +35,7 @@ from typing import Any, TypeVar, overload
 import numba
 import numpy as np
 from numba import njit as numba_njit  # noqa: TID251
-from numba.core import config
+from numba.core import config as numba_config
 from numba.extending import is_jitted
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,6 +51,8 @@ PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, typ
 
 LOAD_GLOBAL = dis.opmap["LOAD_GLOBAL"]
 EXTENDED_ARG = dis.EXTENDED_ARG
+
+config: Any = numba_config  # its settings are in no stub
 
 _decorating = threading.RLock()  # numba's setting of its cache folder is one for all threads
 _unfinished: set[Any] = set()  # functions whose digest is being made
@@ -169,8 +171,10 @@ def _remove_old(folder: str, others: list[str]) -> None:
     """Mark a folder as used now, and remove those of other versions that have not been used for long. Other processes
     may be doing the same."""
     with contextlib.suppress(OSError):
-        os.makedirs(folder, exist_ok=True)
-        os.utime(folder)
+        try:
+            os.utime(folder)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
     if len(others) < KEPT_VERSIONS:
         return
 
@@ -312,7 +316,8 @@ def global_names(code: types.CodeType) -> set[str]:
 def _count(digest: Any, value: Any, function: Any, names: Iterable[str] = ()) -> None:
     """Add a value that a function names to a digest. Of a module, those of `names` that it has."""
     kind = type(value)
-    if kind in PLAIN or (kind is tuple and PLAIN.issuperset(map(type, value))):
+    items = value if kind is tuple else value.values() if kind is dict else ()
+    if kind in PLAIN or (kind in (tuple, dict) and PLAIN.issuperset(map(type, items))):
         digest.update(f"{value!r};".encode())
         return
 
@@ -362,7 +367,7 @@ def _count_object(digest: Any, value: Any, function: Any) -> None:
     elif isinstance(wrapped, types.FunctionType):
         digest.update(_code_digest(wrapped))
     elif isinstance(value, enum.EnumMeta):
-        _count_items(digest, list(value.__members__.values()), function, ())
+        digest.update(_members(value))
     elif isinstance(value, type) and issubclass(value, tuple):
         fields = getattr(value, "__annotations__", {})
         digest.update(f"{_name(value)} {fields!r};".encode())
@@ -373,6 +378,13 @@ def _count_object(digest: Any, value: Any, function: Any) -> None:
         digest.update(f"{value!r};".encode())
     else:
         digest.update(_everything(_package_of(function)))
+
+
+@functools.cache
+def _members(enumeration: enum.EnumMeta) -> bytes:
+    members: Any = enumeration.__members__
+    values = {name: member.value for name, member in members.items()}
+    return f"{_name(enumeration)} {values!r};".encode()
 
 
 def _module(value: Any) -> str:
