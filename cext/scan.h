@@ -207,7 +207,8 @@ void apply_assignment(fusion_t *fusion, scan_t *scan);
 /* existence.c */
 int looks_at(const source_t *source, double x, double y);
 void extend_view(source_t *source, double x, double y);                            /* it hit a track there */
-double decayed_existence(const fusion_t *fusion, const track_t *track, int64_t t); /* before any look at t */
+/* Existence before any look at t, when the track is at `position`. */
+double decayed_existence(const fusion_t *fusion, const track_t *track, int64_t t, const double *position);
 /* Probability that a position is outside the coverage of every source, where no track is kept. */
 double probability_uncovered(const fusion_t *fusion, const track_t *track, double x, double y, double variance);
 /* Probability that a road user that is there is missed, by its misses in a row. */
@@ -279,6 +280,7 @@ void extend_coverage(coverage_t *coverage, double x, double y);
 /* A road user last seen at a position was lost on its way; `ahead` (s) later it would have been missed. */
 void record_loss(coverage_t *coverage, double x, double y, double vx, double vy, double ahead);
 double probability_beyond(const coverage_t *coverage, double x, double y, double variance);
+int is_well_inside(const coverage_t *coverage, double x, double y); /* further from every side than its strip */
 int at_edge(const coverage_t *coverage, double x, double y); /* where road users first appear */
 void find_occluders(fusion_t *fusion, scan_t *scan);
 int is_occluded(const fusion_t *fusion, const scan_t *scan, double x, double y);
