@@ -16,6 +16,9 @@
 #define MAX_REPEAT_MISS 0.99
 #define OCCLUDED_MISS 0.98 /* probability that a road user behind it is missed */
 #define TRACKER_MISS 0.003 /* probability that a source of tracks misses one that it has not given up */
+/* a road user that was lost inside may still be there when it is no longer given out: it is kept to be resumed */
+#define MIN_KEPT_EXISTENCE 0.05
+#define KEPT_COASTS 2 /* how long, in coasting times */
 #define DEPARTURE_LOOKAHEAD                                                                                            \
     0.15 /* s: who would have been over a side so long after it was last seen was lost there                           \
           */
@@ -264,7 +267,10 @@ static int is_over(const fusion_t *fusion, const track_t *track, int64_t t)
     int looked_again = track->hits > 1 || track->last_miss > track->last_hit;
     if (track->status == TENTATIVE && track->existence < fusion->drop && looked_again)
         return 1;
-    return track->existence <= 0.0 || t - track->last_hit > max_silence(fusion, track);
+    int64_t silence = max_silence(fusion, track);
+    if (silence == fusion->coast && track->existence > MIN_KEPT_EXISTENCE)
+        silence *= KEPT_COASTS;
+    return track->existence <= 0.0 || t - track->last_hit > silence;
 }
 
 void prune(fusion_t *fusion, int64_t t)
