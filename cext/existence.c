@@ -5,7 +5,7 @@
 #include <math.h>
 
 #define TWO_PI 6.283185307179586
-#define MAX_CERTAIN 0.999 /* existence after any number of hits */
+#define MAX_CERTAIN 0.9995 /* existence after any number of hits */
 /* m by which the area a source looks at exceeds where it has seen road users: one that leaves is missed there */
 #define VIEW_MARGIN 60.0
 #define MAX_DEPARTURES 200.0 /* ended tracks after which earlier ones count half */
@@ -215,8 +215,8 @@ static int is_certain_hit(const fusion_t *fusion, const track_t *track, const so
     if (track->existence < 0.995 || track->miss_run || d > 8.0 || dt < 0.0 ||
         dt * fusion->departures > 0.004 * fusion->followed_s)
         return 0;
-    /* the prior is at least 0.991, so that a ratio of 9.1 is enough; exp(-8 / 2) is 0.0183 */
-    double hit = 0.0183 * source->detection_probability, clutter = 9.1 * TWO_PI * source->clutter_density;
+    /* the prior is at least 0.991, so that a ratio of 19 is enough; exp(-8 / 2) is 0.0183 */
+    double hit = 0.0183 * source->detection_probability, clutter = 19.0 * TWO_PI * source->clutter_density;
     return hit * hit > clutter * clutter * det;
 }
 

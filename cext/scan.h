@@ -13,7 +13,7 @@
 #define MAX_PLACE_VARIANCE 1e12    /* m^2 */
 #define MAX_SPEED_VARIANCE 1e8     /* m^2/s^2 */
 #define MAX_RATE_VARIANCE 0.64     /* rad^2/s^2 */
-#define MAX_EXISTENCE 0.9995       /* no evidence is certain */
+#define MAX_EXISTENCE 0.9998       /* no evidence is certain */
 #define MIN_MODEL_PROBABILITY 1e-6 /* of either model between two measurements */
 #define PRIOR_WEIGHT 10.0          /* detections that the configured noise of a source is worth */
 #define MIN_NOISE_SCALE 0.01       /* of a source: found over configured variance */
