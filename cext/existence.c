@@ -15,7 +15,7 @@
 #define MAX_MISS_RUNS 300.0 /* misses after which earlier ones count half */
 #define MAX_REPEAT_MISS 0.99
 #define OCCLUDED_MISS 0.98 /* probability that a road user behind it is missed */
-#define TRACKER_MISS 0.003 /* probability that a source of tracks misses one that it has not given up */
+#define TRACKER_MISS 0.0003 /* probability that a source of tracks misses one that it has not given up */
 /* a road user that was lost inside may still be there when it is no longer given out: it is kept to be resumed */
 #define MIN_KEPT_EXISTENCE 0.05
 #define KEPT_COASTS 2 /* how long, in coasting times */
