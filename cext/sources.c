@@ -24,6 +24,8 @@
 #define MAX_SHIFT 0.2 /* m, one sigma: a latency that is less certain than this, at the usual speed, is not used */
 #define OFFSET_SUMS (int)(sizeof((source_t *)0)->offset_sums / sizeof(double))
 #define AREA_DECAY 0.9995  /* per scan: a few detections do not show how far a source looks */
+#define PRIOR_CLUTTER_SCANS 10.0 /* scans that the configured clutter is worth */
+#define MIN_CLUTTER_SHARE 0.01   /* of a scan in the clutter found: after 100 scans, older ones fade */
 #define MIN_AREA 400.0     /* m^2 */
 #define MIN_DEVIATION 0.03 /* m: no sensor is more accurate */
 #define MAX_LATENCY 0.8    /* s, from the configured one */
@@ -238,7 +240,8 @@ static void anchor_offsets(fusion_t *fusion)
 static void learn_detection(source_t *source, const scan_sums_t *sums)
 {
     double density = source->failed_births / source->area, looks = sums->hits + sums->misses;
-    source->clutter_density = bounded(source->clutter_density + 0.01 * (density - source->clutter_density), 1e-6, 0.1);
+    double share = greater(MIN_CLUTTER_SHARE, 1.0 / (PRIOR_CLUTTER_SCANS + (double)source->scans));
+    source->clutter_density = bounded(source->clutter_density + share * (density - source->clutter_density), 1e-6, 0.1);
     source->failed_births = 0.0;
     if (looks <= 0.0)
         return;
