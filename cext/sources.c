@@ -24,7 +24,7 @@
 #define MAX_SHIFT 0.2 /* m, one sigma: a latency that is less certain than this, at the usual speed, is not used */
 #define OFFSET_SUMS (int)(sizeof((source_t *)0)->offset_sums / sizeof(double))
 #define AREA_DECAY 0.9995  /* per scan: a few detections do not show how far a source looks */
-#define PRIOR_CLUTTER_SCANS 10.0 /* scans that the configured clutter is worth */
+#define PRIOR_CLUTTER_SCANS 20.0 /* scans that the configured clutter is worth */
 #define MIN_CLUTTER_SHARE 0.01   /* of a scan in the clutter found: after 100 scans, older ones fade */
 #define MIN_AREA 400.0     /* m^2 */
 #define MIN_DEVIATION 0.03 /* m: no sensor is more accurate */
