@@ -12,6 +12,8 @@
 #define PRIOR_CORRELATION 0.6         /* of filtered tracks */
 #define MIN_FILTERED_COSINE 0.3       /* mean of successive residuals: of new measurements 0, of filtered tracks 0.5 */
 #define MAX_UNFILTERED_COSINE -0.1    /* while followed closely: increments of new measurements turn back, -0.4 */
+/* of a source beside others, whose road users are not followed closely: new measurements 0.2, filtered tracks 0.5 */
+#define MAX_SHARED_COSINE 0.25
 #define MIN_RESIDUAL2 1e-8            /* m^2 */
 #define MIN_SPEED2 0.25      /* m^2/s^2: sensors repeat the positions of what stands, which says nothing of noise */
 #define MIN_STAMP_SPEED2 9.0 /* m^2/s^2: a slower road user says nothing of stamps */
@@ -128,7 +130,7 @@ void note_residual(fusion_t *fusion, scan_t *scan, track_t *track, const state_t
 }
 
 /* Whether a source filters, from the mean cosine of successive residuals. */
-static void learn_correlation(source_t *source, const scan_sums_t *sums)
+static void learn_correlation(source_t *source, const scan_sums_t *sums, int several)
 {
     double fade = 1.0 - sums->correlation_pairs / (MAX_CORRELATION_PAIRS + sums->correlation_pairs);
     source->correlation_sum = fade * source->correlation_sum + sums->correlation_sum;
@@ -139,17 +141,17 @@ static void learn_correlation(source_t *source, const scan_sums_t *sums)
     if (!source->filtered && cosine > MIN_FILTERED_COSINE) {
         source->filtered = 1;
         source->noise_scale = 1.0; /* what was learned of its noise was that of its increments */
-    } else if (source->filtered && cosine < MAX_UNFILTERED_COSINE) {
+    } else if (source->filtered && cosine < (several ? MAX_SHARED_COSINE : MAX_UNFILTERED_COSINE)) {
         source->filtered = 0;
     }
 }
 
 /* How far stamps are off, from residuals along the velocity against those across it. */
-static void learn_stamps(source_t *source, const scan_t *scan)
+static void learn_stamps(source_t *source, const scan_t *scan, int several)
 {
     const scan_sums_t *sums = &scan->sums;
     if (sums->correlation_pairs > 0.0 && scan->stamp_doubt <= 0.0)
-        learn_correlation(source, sums);
+        learn_correlation(source, sums, several);
     if (sums->stamp_samples <= 0.0)
         return;
     double mean = sums->stamp_variance / sums->stamp_samples;
@@ -256,7 +258,7 @@ void learn_source(fusion_t *fusion, const scan_t *scan)
     source->area = greater(AREA_DECAY * source->area, greater(scan->area, MIN_AREA));
     if (!(fusion->features & NO_LIFE))
         learn_detection(source, sums);
-    learn_stamps(source, scan);
+    learn_stamps(source, scan, fusion->multiple_sources != 0);
 
     if (sums->moving > 0.0) {
         double fade = 1.0 - sums->moving / (2.0 * MAX_WEIGHT + sums->moving);
