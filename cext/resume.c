@@ -32,7 +32,7 @@
 #define SPEED_CHANGE 0.02         /* share of the squared speed: variance of a change of speed that no model foresees */
 /* a manoeuvre begun while it was not seen, which goes on until it is seen again: share of the lost that begin one,
  * and its acceleration in any direction, 1 sigma by speed and within bounds (m/s^2) */
-#define MANOEUVRE_SHARE 0.2
+#define MANOEUVRE_SHARE 0.05
 #define MANOEUVRE_RATE 0.3
 #define MIN_MANOEUVRE 0.5
 #define MAX_MANOEUVRE 2.5
