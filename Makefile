@@ -14,7 +14,7 @@ demo: $(STAMP)
 	$(PY) -m cloudctl demo --out out/demo $(DEMO)
 
 test: $(STAMP)
-	$(PY) -m pytest $(TEST)
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile $(TEST)
 
 examples: $(STAMP)
 	$(PY) examples/run_all.py out/examples

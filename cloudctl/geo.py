@@ -56,7 +56,7 @@ class Origin:
     def to_local_point(self, lat: float, lon: float) -> tuple[float, float]:
         """Return what `to_local` does, of one position: the same figures, for a fraction of the time."""
         north = lat - self.lat
-        cosine = np.cos(np.radians(self.lat + north))  # numpy's: libm's may differ in the last bit
+        cosine = np.cos(radians(self.lat + north))  # numpy's: libm's may differ in the last bit
         east = float((lon - self.lon) * (self.m_per_deg_lon * cosine / self.cosine))
         return east, north * self.m_per_deg_lat + self.bend * east * east
 

@@ -30,7 +30,7 @@ class NewestSignal(NamedTuple):
 
     groups: object  # as it came: a repetition is the same object
     offset: int  # ns taken off its times
-    named: NDArray[np.bool_]  # by index: the groups it has
+    named: NDArray[np.bool_] | None  # by index: the groups it has; None: all
 
 
 @dataclass(eq=False, kw_only=True)

@@ -12,7 +12,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
-from .codes.compiled.arrays import cells_at, lanes_at, links_at, moves_at, paths_at, tables_at
+from .codes.compiled.addresses import inner_kernel, row_at
+from .codes.compiled.arrays import CODE_ARRAYS, cells_at, lanes_at, links_at, moves_at, paths_at, tables_at
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,7 +43,7 @@ class Matched(NamedTuple):
     to_stop: Floats  # m from the front to the stop line; negative inside; nan where the path leads to none
 
 
-@njit(cache=True)
+@inner_kernel
 def _project(path: int, x: float, y: float, start: Any, xy: Any, arc: Any) -> tuple[float, float, float, float]:
     """Return (s, distance, ux, uy): m along one polyline to its nearest point, m to that, and the direction there."""
     nearest, nearest_s, ux, uy = 1e18, 0.0, 1.0, 0.0
@@ -63,7 +64,7 @@ def _project(path: int, x: float, y: float, start: Any, xy: Any, arc: Any) -> tu
     return nearest_s, nearest**0.5, ux, uy
 
 
-@njit(cache=True)
+@inner_kernel
 def _connection(
     path: int, declared: int, to_stop: float, speed: float, n_lanes: int, only: Any, turns: Any, ingress: Any,
     conn_from: Any, inner: Any, lane_start: Any,
@@ -87,74 +88,99 @@ def _connection(
     return movement if movement >= 0 and inner[movement] else -1
 
 
+@njit(inline="always")
+def _corridors_at(x: float, y: float, cells: Any) -> tuple[int, int]:
+    """Return where the list of the paths whose corridors cover a position's cell begins and ends."""
+    x0, y0, cell_m, nx, ny = cells.figures[0], cells.figures[1], cells.figures[4], cells.figures[5], cells.figures[6]
+    column, row = int((x - x0) // cell_m), int((y - y0) // cell_m)
+    if not (0 <= column < nx and 0 <= row < ny):
+        return 0, 0
+
+    cell = row * int(nx) + column
+    return cells.start[cell], cells.start[cell + 1]
+
+
+@njit(inline="always")
+def _cheapest(
+    x: float, y: float, vx: float, vy: float, first: int, last: int, declared: Any, paths: Any, cells: Any, width: Any,
+    use_penalty: Any,
+) -> tuple[int, float, float, float]:  # fmt: skip
+    """Return the cheapest path of those listed from `first` to `last` (-1: none), and there s, lateral and along of
+    `Matched`. `declared`: paths that cost less."""
+    best, least_cost, best_s, lateral, along = -1, 1e18, 0.0, 0.0, 0.0
+    speed = (vx * vx + vy * vy) ** 0.5
+    for k in range(first, last):
+        candidate = cells.path[k]
+        s, distance, ux, uy = _project(candidate, x, y, paths.start, paths.xy, paths.s)
+        cosine = (vx * ux + vy * uy) / speed if speed > MIN_HEADING_SPEED else 1.0
+
+        if distance > MAX_OFFSET or cosine < MIN_HEADING_COSINE:
+            continue
+
+        cost = (2.0 * distance / width[candidate]) ** 2 + HEADING_PENALTY * (1.0 - cosine) + use_penalty[candidate]
+        for m in range(len(declared)):
+            if declared[m] == candidate:
+                cost -= DECLARED_BONUS
+
+        if cost < least_cost:
+            least_cost, best = cost, candidate
+            best_s, lateral, along = s, distance, vx * ux + vy * uy
+
+    return best, best_s, lateral, along
+
+
 @njit(cache=True)
-def _match(
-    tracks: Any, declared: Any, n_lanes: int, start: Any, xy: Any, arc: Any, path_length: Any, width: Any, use_penalty:
-    Any, only: Any, turns: Any, stop: Any, to_line: Any, ingress: Any, conn_from: Any, conn_to: Any, inner: Any,
-    lane_start: Any, cell_start: Any, cell_path: Any, x0: float, y0: float, cell_m: float, nx: int, ny: int, path: Any,
-    s: Any, lateral: Any, along: Any, connection: Any, to_stop: Any,
-) -> None:  # fmt: skip
-    """Fill in the columns of `Matched`."""
-    for i in range(len(tracks)):
-        x, y, vx, vy = tracks[i]["x"], tracks[i]["y"], float(tracks[i]["vx"]), float(tracks[i]["vy"])
-        half_length = 0.5 * float(tracks[i]["length"])
-        speed = (vx * vx + vy * vy) ** 0.5
-
-        # The cheapest of the paths whose corridors cover the track's cell.
-        best, least_cost = -1, 1e18
-        column, row = int((x - x0) // cell_m), int((y - y0) // cell_m)
-
-        if 0 <= column < nx and 0 <= row < ny:
-            for k in range(cell_start[row * nx + column], cell_start[row * nx + column + 1]):
-                candidate = cell_path[k]
-                candidate_s, distance, ux, uy = _project(candidate, x, y, start, xy, arc)
-                cosine = (vx * ux + vy * uy) / speed if speed > MIN_HEADING_SPEED else 1.0
-
-                if distance > MAX_OFFSET or cosine < MIN_HEADING_COSINE:
-                    continue
-
-                cost = (
-                    (2.0 * distance / width[candidate]) ** 2 + HEADING_PENALTY * (1.0 - cosine) + use_penalty[candidate]
-                )
-                for m in range(declared.shape[1]):
-                    if declared[i, m] == candidate:
-                        cost -= DECLARED_BONUS
-
-                if cost < least_cost:
-                    least_cost, best = cost, candidate
-                    s[i], lateral[i], along[i] = candidate_s, distance, vx * ux + vy * uy
-
-        path[i] = best
-
-        # To the stop line: of its lane, or of the lane that a joint of the road leads to; negative inside.
-        to_stop[i] = np.nan
-        if 0 <= best < n_lanes:
-            to_stop[i] = stop[best] - s[i] + to_line[best] - half_length
-        elif best >= n_lanes and inner[best - n_lanes]:
-            to_stop[i] = -s[i] - half_length
-        elif best >= n_lanes:
-            lane = conn_to[best - n_lanes]
-            to_stop[i] = path_length[best] - s[i] + stop[lane] + to_line[lane] - half_length
-
-        declared_movement = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else declared[i, 0]
-        connection[i] = _connection(
-            best, declared_movement, to_stop[i], along[i], n_lanes, only, turns, ingress, conn_from, inner, lane_start,
-        )  # fmt: skip
-
-
-@njit(cache=True, inline="always")
 def match_in(tracks: Any, declared: Any, use_penalty: Any, code: Any, matched: Matched) -> None:
     """Fill in where the tracks of one intersection are: `match`, compiled. `use_penalty`: the cost of each path."""
     paths, lanes, moves, cells, tables = paths_at(code), lanes_at(code), moves_at(code), cells_at(code), tables_at(code)
-    links = links_at(code)
+    lane_start, n_lanes = links_at(code).start, len(lanes.speed)
 
-    _match(
-        tracks, declared, len(lanes.speed), paths.start, paths.xy, paths.s, paths.length,
-        tables.width, use_penalty, tables.only, tables.turns, tables.stop, lanes.to_stop, lanes.ingress,
-        moves.origin, moves.exit, moves.inner, links.start, cells.start, cells.path, cells.figures[0], cells.figures[1],
-        cells.figures[4], int(cells.figures[5]), int(cells.figures[6]), matched.path, matched.s, matched.lateral,
-        matched.along, matched.connection, matched.to_stop,
-    )  # fmt: skip
+    # Looked up for all tracks before any is matched: what must come from memory is waited for once, not by each.
+    corridors = np.empty((len(tracks), 2), np.int64)
+    for i in range(len(tracks)):
+        corridors[i] = _corridors_at(tracks[i]["x"], tracks[i]["y"], cells)
+
+    for i in range(len(tracks)):
+        track = tracks[i]
+        best, s, lateral, along = _cheapest(
+            track["x"], track["y"], float(track["vx"]), float(track["vy"]), corridors[i, 0], corridors[i, 1],
+            declared[i], paths, cells, tables.width, use_penalty,
+        )  # fmt: skip
+        matched.path[i], matched.s[i], matched.lateral[i], matched.along[i] = best, s, lateral, along
+        half_length = 0.5 * float(track["length"])
+
+        # To the stop line: of its lane, or of the lane that a joint of the road leads to; negative inside.
+        to_stop = np.nan
+        if 0 <= best < n_lanes:
+            to_stop = tables.stop[best] - s + lanes.to_stop[best] - half_length
+        elif best >= n_lanes and moves.inner[best - n_lanes]:
+            to_stop = -s - half_length
+        elif best >= n_lanes:
+            lane = moves.exit[best - n_lanes]
+            to_stop = paths.length[best] - s + tables.stop[lane] + lanes.to_stop[lane] - half_length
+
+        matched.to_stop[i] = to_stop
+        declared_movement = declared[i, 0] - n_lanes if declared[i, 0] >= 0 else declared[i, 0]
+        matched.connection[i] = _connection(
+            best, declared_movement, to_stop, along, n_lanes, tables.only, tables.turns, lanes.ingress, moves.origin,
+            moves.inner, lane_start,
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def _path_at(address: int, x: float, y: float, vx: float, vy: float) -> int:
+    code = row_at(address, CODE_ARRAYS)
+    cells, tables, undeclared = cells_at(code), tables_at(code), np.empty(0, np.int64)
+    first, last = _corridors_at(x, y, cells)
+    east, north = float(np.float32(vx)), float(np.float32(vy))  # as precise as tracks have it
+    return _cheapest(
+        x, y, east, north, first, last, undeclared, paths_at(code), cells, tables.width, tables.use_penalty
+    )[0]
+
+
+def path_at(code: CompiledCode, x: float, y: float, vx: float, vy: float) -> int:
+    """Return the path of a code that something at x, y m, moving at vx, vy m/s, is on; -1 where it is on none."""
+    return int(_path_at(code.address, x, y, vx, vy))
 
 
 def match(code: CompiledCode, tracks: NDArray[Any], declared: Ints, closed: NDArray[np.bool_] | None = None) -> Matched:

@@ -1,6 +1,7 @@
 """The scans of one step for the trackers: the frames of roadside units, then the reports of connected vehicles."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,65 +10,58 @@ from .fusion import DETECTION, Fusion, update_batch
 from .ingest.frames import Frames
 
 
+class ReportedScan(NamedTuple):
+    """A vehicle's own report, a scan of one row."""
+
+    fusion: Fusion
+    t: int  # ns
+    source: int
+    detection: tuple[float, ...]  # a row of DETECTION
+
+
 class Scans:
-    """Scans in order, each for one tracker, given to the trackers by one call."""
+    """Scans in order, each for one tracker: one call gives the trackers those of frames, one those of vehicles."""
 
     def __init__(self, frames: Frames | None) -> None:
-        """`fusions` must get the tracker of each frame, in their order, before any report is added."""
+        """`fusions` must get the tracker of each frame, in their order."""
         self.fusions: list[Fusion] = []
         self._frames = frames
-        self._reports: list[tuple[float, ...]] = []  # rows of DETECTION
-
-        if frames is None:
-            self._times: list[int] = []
-            self._sources: list[int] = []
-            self._offsets: list[int] = [0]
-        else:
-            self._times = frames.t.tolist()
-            self._sources = frames.sources.tolist()
-            self._offsets = frames.offsets.tolist()
+        self.reports: list[ReportedScan] = []
 
     def report(self, fusion: Fusion, t: int, source: int, detection: tuple[float, ...]) -> None:
-        """Add a vehicle's own report of `t` ns, a scan of one row."""
-        self.fusions.append(fusion)
-        self._times.append(t)
-        self._sources.append(source)
-        self._reports.append(detection)
-        self._offsets.append(self._offsets[-1] + 1)
+        """Add a vehicle's own report of `t` ns."""
+        self.reports.append(ReportedScan(fusion, t, source, detection))
 
     def fold(self, faults: Faults) -> None:
         """Update the trackers with all scans; where that fails, with each scan alone, without those that fail."""
-        if not self.fusions:
-            return
-
-        try:
-            self._update(0, len(self.fusions))
-        except Exception as error:
-            faults.note("fuse", "", error)
-            for index in range(len(self.fusions)):
-                try:
-                    self._update(index, index + 1)
-                except Exception as error_alone:
-                    faults.note("fuse", "", error_alone)
-
-    def _update(self, begin: int, end: int) -> None:
-        """Update the trackers with the scans `begin`..`end`."""
-        offsets = np.array(self._offsets[begin : end + 1], np.int64)
-        rows = self._rows(int(offsets[0]), int(offsets[-1]))
-        times = np.array(self._times[begin:end], np.int64)
-        sources = np.array(self._sources[begin:end], np.int32)
-        update_batch(self.fusions[begin:end], times, sources, rows, offsets - offsets[0])
-
-    def _rows(self, begin: int, end: int) -> Any:
-        """Return the rows `begin`..`end`: those of the frames, then the vehicles' own."""
-        first_report = self._offsets[-1] - len(self._reports)
-        if self._frames is not None and end <= first_report:
-            return self._frames.rows[begin:end]  # they need no copy
-
-        rows = np.zeros(end - begin, DETECTION)
-        from_frames = max(first_report - begin, 0)
         if self._frames is not None:
-            rows[:from_frames] = self._frames.rows[begin : begin + from_frames]
+            frames = self._frames
+            _fold(self.fusions, frames.t, frames.sources, frames.rows, frames.offsets, faults)
 
-        rows[from_frames:] = self._reports[begin + from_frames - first_report : end - first_report]
-        return rows
+        if self.reports:
+            fusions, times, sources, detections = zip(*self.reports, strict=True)
+            _fold(
+                fusions=fusions,
+                times=np.array(times, np.int64),
+                sources=np.array(sources, np.int32),
+                rows=np.array(list(detections), DETECTION),
+                offsets=np.arange(len(fusions) + 1),
+                faults=faults,
+            )
+
+
+def _fold(fusions: Sequence[Fusion], times: Any, sources: Any, rows: Any, offsets: Any, faults: Faults) -> None:
+    if not fusions:
+        return
+
+    try:
+        update_batch(fusions, times, sources, rows, offsets)
+    except Exception as error:
+        faults.note("fuse", "", error)
+        for index, fusion in enumerate(fusions):
+            own_rows = rows[offsets[index] : offsets[index + 1]]
+            try:
+                bounds = np.array([0, len(own_rows)], np.int64)
+                update_batch([fusion], times[index : index + 1], sources[index : index + 1], own_rows, bounds)
+            except Exception as error_alone:
+                faults.note("fuse", "", error_alone)

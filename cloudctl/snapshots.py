@@ -5,6 +5,7 @@ Each intersection is worked out by itself, on its slice of arrays that hold all 
 which others share the call.
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,9 +20,11 @@ from .codes.compiled.arrays import CODE_ARRAYS, tables_at
 from .codes.compiled.rules import RuleTable
 from .matching import CLOSED_PENALTY, Floats, Matched, match_in
 from .schema import Hazard
+from .signals.packed import ENTRY_COLUMNS, signals_at
 from .signals.states import Signals, all_holds, believed
 from .world import (
     ACCEL,
+    ARRAYS,
     CONNECTION,
     FLOATS,
     IDS,
@@ -38,9 +41,8 @@ from .world import (
     NextSignal,
     Report,
     S,
-    SignalArrays,
     World,
-    columns_of,
+    column_of,
 )
 
 ACCELERATION_SMOOTHING = 0.4  # s, time constant
@@ -54,15 +56,13 @@ class Inputs(NamedTuple):
     user_bounds: Any  # int64[n + 1]: where the tracks of each intersection begin
     declared: Any  # int64[reports, 5]: DECLARED
     closed: Any  # bool[paths]: tidal lanes that run the other way now; of an intersection without any, no rows
-    likely_end: Any  # ns, by group
-    overdue: Any  # bool, by group
 
 
 # Columns of `Inputs.places`: ns; the address of `CompiledCode.addresses`; how many rows of each array are of the
-# intersection, and whether its tracks are matched to lanes; and of its previous snapshot the time (ns), the addresses
-# of its columns, and the number of its tracks.
-T, CODE, GROUPS, REPORTS, IS_MATCHED, CLOSED, T_BEFORE, IDS_BEFORE, PACE_BEFORE, ACCEL_BEFORE, N_BEFORE = range(11)
-PLACE_COLUMNS = 11
+# intersection, and whether its tracks are matched to lanes; of its previous snapshot the time (ns), the addresses of
+# its columns, and the number of its tracks; and `Signals.entry`.
+T, CODE, REPORTS, IS_MATCHED, CLOSED, T_BEFORE, IDS_BEFORE, PACE_BEFORE, ACCEL_BEFORE, N_BEFORE, SIGNALS = range(11)
+PLACE_COLUMNS = SIGNALS + ENTRY_COLUMNS
 
 
 class Answers(NamedTuple):
@@ -83,11 +83,11 @@ def _paces(tracks: Any, pace: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _fill(
-    inputs: Inputs, tracks: Any, longs: Any, floats: Any, signals: SignalArrays, answers: Answers
+    inputs: Inputs, tracks: Any, longs: Any, floats: Any, answers: Answers
 ) -> tuple[int, int]:  # fmt: skip
     """Fill in the snapshots, intersection by intersection; return `Block.addresses`: Python takes longer to find
     them."""
-    group = report = closed = vehicle = 0  # where the rows of the intersection begin
+    report = closed = vehicle = 0  # where the rows of the intersection begin
     for p in range(len(inputs.places)):
         place = inputs.places[p]
         code = row_at(place[CODE], CODE_ARRAYS)
@@ -117,12 +117,11 @@ def _fill(
 
         _accelerate(ids, pace, place, floats[ACCEL][first:last])
 
-        end = group + place[GROUPS]
+        signals = signals_at(place[SIGNALS:])
         answers.holds[p] = all_holds(
-            place[T], signals.seen[group:end], inputs.overdue[group:end], signals.max_end[group:end],
-            inputs.likely_end[group:end], signals.next_green[group:end],
+            place[T], signals.seen, signals.overdue, signals.max_end, signals.likely_end, signals.next_green,
         )  # fmt: skip
-        group, report, closed = end, report + place[REPORTS], closed + place[CLOSED]
+        report, closed = report + place[REPORTS], closed + place[CLOSED]
         vehicle += answers.n_vehicles[p]
 
     return longs.ctypes.data, floats.ctypes.data
@@ -205,17 +204,14 @@ def build(
 
 def build_all(moments: Sequence[Moment], tracks: NDArray[Any], bounds: NDArray[np.int64]) -> list[World]:
     """Make the snapshots of some intersections. `tracks`, `bounds`: as `fusion.tracks_batch` gives them for those."""
-    inputs, signals = _gather(moments, bounds)
+    inputs = _gather(moments, bounds)
     n, n_users = len(moments), len(tracks)
     longs, floats = np.empty((len(LONGS) + 1, n_users), np.int64), np.zeros((len(FLOATS) + 1, n_users))
     answers = Answers(
         n_vehicles=np.empty(n, np.int64), claims=np.empty((3, n_users), np.int64), holds=np.empty(n, np.bool_)
     )
-    addresses = _fill(inputs, tracks, longs, floats, signals, answers)
+    addresses = _fill(inputs, tracks, longs, floats, answers)
     shown = _believable(moments, answers.holds)
-
-    if any(believable is not moment.signals for moment, believable in zip(moments, shown, strict=True)):
-        signals = _signal_arrays(shown)
 
     counts = answers.n_vehicles.tolist()
     # The rows that are needed, copied: the array they are of is as large as if every track were connected.
@@ -227,7 +223,6 @@ def build_all(moments: Sequence[Moment], tracks: NDArray[Any], bounds: NDArray[n
         floats=floats,
         rows=claims[1],
         reported=claims[2],
-        signals=signals,
         addresses=addresses,
     )
     return _scatter(moments, shown, block, bounds.tolist(), counts, claims[0].tolist())
@@ -237,9 +232,7 @@ def _believable(moments: Sequence[Moment], holds: NDArray[np.bool_]) -> list[Sig
     """Return what may be believed of the signals of each intersection; `holds`: where that is all of them, but for
     doubts."""
     return [
-        moment.signals
-        if all_hold and not moment.doubts and moment.signals.seen is not None
-        else believed(moment.signals, moment.t, moment.doubts)
+        moment.signals if all_hold and not moment.doubts else believed(moment.signals, moment.t, moment.doubts)
         for moment, all_hold in zip(moments, holds.tolist(), strict=True)
     ]
 
@@ -247,7 +240,7 @@ def _believable(moments: Sequence[Moment], holds: NDArray[np.bool_]) -> list[Sig
 # --- into arrays ---
 
 
-def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> tuple[Inputs, SignalArrays]:
+def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> Inputs:
     places: list[int] = []
     reports, closed_lanes = [], []
     for moment in moments:
@@ -257,32 +250,15 @@ def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> tuple[
             closed_lanes.append(closed)
 
         places += (
-            moment.t, moment.code.address, len(moment.signals.state), len(moment.reports), moment.is_matched,
-            0 if closed is None else len(closed), *_before(moment),
+            moment.t, moment.code.address, len(moment.reports), moment.is_matched,
+            0 if closed is None else len(closed), *_before(moment), *moment.signals.entry,
         )  # fmt: skip
 
-    shown = [moment.signals for moment in moments]
-    inputs = Inputs(
-        places=np.array(places, np.int64).reshape(-1, PLACE_COLUMNS),
+    return Inputs(
+        places=np.frombuffer(array("q", places), np.int64).reshape(-1, PLACE_COLUMNS),
         user_bounds=user_bounds,
         declared=np.frombuffer(bytearray(b"".join(reports)), np.int64).reshape(-1, 2 + MAX_PATHS),
         closed=joined(closed_lanes) if closed_lanes else NOWHERE,
-        likely_end=joined([signals.likely_end for signals in shown]),
-        overdue=joined([_overdue(signals) for signals in shown]),
-    )
-
-    return inputs, _signal_arrays(shown)
-
-
-def _signal_arrays(shown: Sequence[Signals]) -> SignalArrays:
-    return SignalArrays(
-        state=joined([signals.state for signals in shown]),
-        min_end=joined([signals.min_end for signals in shown]),
-        max_end=joined([signals.max_end for signals in shown]),
-        next_green=joined([signals.next_green for signals in shown]),
-        next_duration=joined([signals.next_duration for signals in shown]),
-        confidence=joined([signals.confidence for signals in shown]),
-        seen=joined([_seen(signals) for signals in shown]),
     )
 
 
@@ -318,22 +294,13 @@ def detached(world: World) -> World:
         floats=floats,
         rows=world.rows.copy(),
         reported=world.reported.copy(),
-        signals=_signal_arrays([world.signals]),
         addresses=(longs.ctypes.data, floats.ctypes.data),
     )
-    part = BlockPart(block, (0, len(tracks)), (0, len(block.rows)), (0, len(world.signals.state)))
-    copy = replace(world, **columns_of(part))
+    part = BlockPart(block, (0, len(tracks)), (0, len(block.rows)))
+    copy = replace(world, **{name: column_of(part, name) for name in ARRAYS})
     copy.block = part
 
     return copy
-
-
-def _seen(signals: Signals) -> Any:
-    return np.full(len(signals.state), signals.t) if signals.seen is None else signals.seen
-
-
-def _overdue(signals: Signals) -> Any:
-    return np.zeros(len(signals.state), np.bool_) if signals.overdue is None else signals.overdue
 
 
 # --- out of arrays ---
@@ -345,11 +312,11 @@ def _scatter(
 ) -> list[World]:  # fmt: skip
     """Return the snapshots, whose arrays are parts of those of a block. `bounds`: of tracks; `counts`: of connected
     vehicles; `claims`: which of its intersection's reports is that of each."""
-    worlds, vehicle, group = [], 0, 0
+    worlds, vehicle = [], 0
     for p, moment in enumerate(moments):
-        last_vehicle, last_group = vehicle + counts[p], group + len(moment.signals.state)
+        last_vehicle = vehicle + counts[p]
         users = bounds[p], bounds[p + 1]
-        part = BlockPart(block, users, (vehicle, last_vehicle), (group, last_group), moment.is_matched)
+        part = BlockPart(block, users, (vehicle, last_vehicle), moment.is_matched)
         vehicles: tuple[Report, ...] = ()
 
         if last_vehicle > vehicle:
@@ -357,6 +324,6 @@ def _scatter(
             vehicles = tuple([reports[claim] for claim in claims[vehicle:last_vehicle]])
 
         worlds.append(World.of_block(part, moment, shown[p], vehicles))
-        vehicle, group = last_vehicle, last_group
+        vehicle = last_vehicle
 
     return worlds

@@ -10,10 +10,9 @@ from . import world
 from .clock import SECOND
 from .codes import CompiledCode
 from .codes.citycode import CityCodeError, make, parse_code
-from .fusion import TRACK
 from .ingest.rejections import RejectedMessage
 from .intersection import IntersectionState
-from .matching import match
+from .matching import path_at
 from .metrics import Metrics
 from .rates import OncePer
 from .schema import ObjectClass, VehicleState
@@ -185,10 +184,7 @@ class VehicleRegistry:
         intersection."""
         positions = self._places(lat, lon)
         for place, x, y in positions:
-            track = np.zeros(1, TRACK)
-            track["x"], track["y"] = x, y
-            track["vx"], track["vy"] = PROBE_SPEED * cos(heading), PROBE_SPEED * sin(heading)
-            if match(place.code, track, np.full((1, 3), -1, np.int64)).path[0] >= 0:
+            if path_at(place.code, x, y, PROBE_SPEED * cos(heading), PROBE_SPEED * sin(heading)) >= 0:
                 return True
 
         return False if positions else None

@@ -25,9 +25,12 @@ ELSEWHERE = (LEAVES, -1, -1)  # paths of a vehicle that leaves the road before i
 MAX_FRESH_AGE = 1500 * MS  # of a report that counts as recent: a connected vehicle reports once a second, or more often
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """The newest state of one connected vehicle, and the movement it declared here."""
+    """The newest state of one connected vehicle, and the movement it declared here.
+
+    Nobody changes one: it is not frozen because its making would take twice as long.
+    """
 
     id: str
     handle: int
@@ -45,13 +48,11 @@ class Report:
     names_next: bool = field(init=False)  # it declared a movement here, and what comes after
 
     def __post_init__(self) -> None:
-        vehicle = vehicle_of(self.state)
-        object.__setattr__(self, "as_ruled", vehicle)
-        object.__setattr__(self, "ruled_bytes", ruled_bytes(vehicle))
-        object.__setattr__(self, "declared_bytes", DECLARED.pack(self.handle, self.t, *self.paths))
-        object.__setattr__(self, "target", vehicle_target(self.id))
-        names_next = self.connection >= 0 and len(self.state.movements or ()) >= 2
-        object.__setattr__(self, "names_next", names_next)
+        self.as_ruled = vehicle_of(self.state)
+        self.ruled_bytes = ruled_bytes(self.as_ruled)
+        self.declared_bytes = DECLARED.pack(self.handle, self.t, *self.paths)
+        self.target = vehicle_target(self.id)
+        self.names_next = self.connection >= 0 and len(self.state.movements or ()) >= 2
 
 
 class NextSignal(NamedTuple):
@@ -89,18 +90,6 @@ class Connected(NamedTuple):
     report: Any  # one row per track
 
 
-class SignalArrays(NamedTuple):
-    """The signals of a snapshot as kernels read them: fields of `Signals`."""
-
-    state: Any
-    min_end: Any
-    max_end: Any
-    next_green: Any
-    next_duration: Any
-    confidence: Any
-    seen: Any
-
-
 # The rows of `Block.longs` and `Block.floats`: fields of `World`, then what only the next snapshots need.
 LONGS, FLOATS = ("path", "connection", "report"), ("s", "lateral", "speed", "accel", "to_stop")
 PATH, CONNECTION, REPORT, IDS = range(4)
@@ -116,7 +105,6 @@ class Block(NamedTuple):
     floats: Any  # float64[6, tracks]; PACE: m/s, in its own direction
     rows: Any  # by connected vehicle: `World.rows`
     reported: Any  # likewise
-    signals: SignalArrays
     addresses: tuple[int, int]  # of `longs` and `floats`
 
 
@@ -126,12 +114,11 @@ class BlockPart(msgspec.Struct):
     block: Block
     users: tuple[int, int]
     vehicles: tuple[int, int]
-    groups: tuple[int, int]
     is_matched: bool = True  # whether the block says already where the tracks are on the lanes
 
 
 # Fields of `World` that are parts of the arrays of its block.
-ARRAYS = frozenset((*LONGS, *FLOATS, "tracks", "rows", "reported"))
+ARRAYS = (*LONGS, *FLOATS, "tracks", "rows", "reported")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -139,7 +126,7 @@ class World:
     """An intersection at `t` (ns). Every array has one row per track unless it says otherwise.
 
     Nobody changes one: it is not frozen because its making would take twice as long. Of one that was made `of_block`
-    the arrays are made when one of them is first read: where no vehicle is connected, nothing reads most of them.
+    each array is made when it is first read: most plans read few of them.
     """
 
     t: int
@@ -223,12 +210,12 @@ class World:
     if not TYPE_CHECKING:  # no other attribute is to be there for the type checker
 
         def __getattr__(self, name: str) -> Any:
-            """Make the arrays of a snapshot of a block, when one is asked for that is not there yet."""
+            """Make an array of a snapshot of a block, when it is asked for and not there yet."""
             part = self.matched_part() if name in ARRAYS and self.__dict__.get("block") else None
             if part is None:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            self.__dict__.update(columns_of(part))
-            return self.__dict__[name]
+            column = self.__dict__[name] = column_of(part, name)
+            return column
 
     def with_next_signals(self, next_signals: Mapping[int, NextSignal]) -> "World":
         """Return the snapshot, with the signals after this one: they are known once the snapshots of the intersections
@@ -271,24 +258,19 @@ class Moment:
     is_matched: bool = True
 
 
-def columns_of(part: BlockPart) -> dict[str, Any]:
-    """Return the arrays of a snapshot, by field of `World`."""
-    block, (first, last), (first_vehicle, last_vehicle) = part.block, part.users, part.vehicles
-    longs, floats = block.longs, block.floats
+def column_of(part: BlockPart, name: str) -> Any:
+    """Return one of ARRAYS of a snapshot."""
+    block = part.block
+    if name in ("rows", "reported"):
+        first, last = part.vehicles
+        return getattr(block, name)[first:last]
 
-    return {
-        "tracks": block.tracks[first:last],
-        "rows": block.rows[first_vehicle:last_vehicle],
-        "reported": block.reported[first_vehicle:last_vehicle],
-        "path": longs[PATH, first:last],
-        "connection": longs[CONNECTION, first:last],
-        "report": longs[REPORT, first:last],
-        "s": floats[S, first:last],
-        "lateral": floats[LATERAL, first:last],
-        "speed": floats[SPEED, first:last],
-        "accel": floats[ACCEL, first:last],
-        "to_stop": floats[TO_STOP, first:last],
-    }
+    first, last = part.users
+    if name in LONGS:
+        return block.longs[LONGS.index(name), first:last]
+    if name in FLOATS:
+        return block.floats[FLOATS.index(name), first:last]
+    return block.tracks[first:last]
 
 
 def declare(code: CompiledCode, connection: int) -> tuple[int, int, int]:

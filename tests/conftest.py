@@ -1,5 +1,6 @@
 """What several tests share: a shipped code, a made-up scene on it, keys."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -13,11 +14,13 @@ from paths import OUTSIDE
 from recordings import Stopwatch
 from stage import Stage
 
+import cloudctl
 from bench.scene import Scene
 from cloudctl import codes, maps
 from cloudctl.codes import CompiledCode, compile_code
 from cloudctl.engine import Engine
-from cloudctl.io import broker
+from cloudctl.io import broker, ports
+from cloudctl.node.kernel_lock import compiling_in_turn
 from cloudctl.planner.warm import warm
 from cloudctl.settings import EngineConfig
 
@@ -28,6 +31,7 @@ UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, H
 settings.register_profile("untimed", UNTIMED)
 settings.load_profile("untimed")
 
+PORTS_OF_A_WORKER = 4000  # of pytest-xdist: what one has chosen and not yet bound is not free for another
 PLANNING = {"planner", "node", "view", "sim", "signals", "tracker"}  # folders of tests that plan
 
 
@@ -36,11 +40,20 @@ def pytest_report_header() -> str:
     return f"recordings of others (CLOUDCTL_TEST_DATA): {OUTSIDE if OUTSIDE.exists() else 'none here, only tests/data'}"
 
 
+def pytest_configure() -> None:
+    """Give each of the processes that share the tests a range of TCP ports of its own."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1 and number < 4:
+        ports.LOWEST += number * PORTS_OF_A_WORKER
+        ports.HIGHEST = ports.LOWEST + PORTS_OF_A_WORKER - 1
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Compile the planner's kernels before the first test that plans, where none has been compiled on this machine
     yet: no test's time limit is meant for that."""
     if any(item.path.parent.name in PLANNING for item in session.items):
-        warm(compile_code(codes.load(maps.path("intersection.json"))))
+        with compiling_in_turn(Path(cloudctl.__file__)):
+            warm(compile_code(codes.load(maps.path("intersection.json"))))
 
 
 @pytest.fixture(scope="session")

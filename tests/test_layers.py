@@ -57,6 +57,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("broadcasts", "hazards", "perception", "scans", "world"),
         ("snapshots",),
         ("forecast", "sensor_health"),
+        ("approaches",),
         ("planner", "traffic"),
         ("intersection",),
         ("downstream", "intersection_factory", "output", "scheduling", "signal_priority", "vehicles"),
@@ -114,7 +115,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cloudctl.io": (
         ("bridge", "handshakes", "http_answers", "http_guard", "notify", "ports", "private_files"),
         ("__init__", "broker", "http", "mqtt", "recording", "signatures", "zeromq"),
-        ("signal_subscription", "tile_subscription"),
+        ("signal_subscription", "tile_subscription", "vehicle_contacts"),
         ("egress",),
     ),
     "cloudctl.node": (
@@ -157,7 +158,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("warm",),
     ),
     "cloudctl.signals": (
-        ("__init__", "colours", "faults", "spat_time"),
+        ("__init__", "colours", "faults", "packed", "spat_time"),
         ("conflicts", "ends", "phase_order", "spat_fields"),
         ("spat_events",),
         ("quality",),

@@ -24,8 +24,9 @@ from ..codes.compiled.arrays import lanes_at, moves_at, tables_at
 from ..driving import ACCELERATION, MIN_HEADWAY, SATURATION_HEADWAY, STANDING_SPEED, STARTUP_LOST_TIME
 from ..matching import Floats, Ints
 from ..signals.colours import IS_GREEN, IS_RED
+from ..signals.packed import SignalArrays
 from ..signals.states import NEVER
-from ..world import SignalArrays, Users, World
+from ..world import Users, World
 
 # s after the earliest end of green in which a driver may still decide to pass
 YELLOW_ALLOWANCE = 2.0

@@ -13,11 +13,11 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..clock import MS, SECOND, Clock, stopwatch
+from ..clock import SECOND, Clock, stopwatch
 from ..metrics import Metrics
 from ..schema import Advisory, AdvisoryKind, Reject, Signals
 from ..settings import BrokerSection
@@ -25,6 +25,7 @@ from ..topics import MqttTopics, wrong_vehicle_id
 from .mqtt import Connection
 from .signal_subscription import SIGNALS, SignalSubscription
 from .tile_subscription import TILES, TileSubscription
+from .vehicle_contacts import VehicleContacts
 
 if TYPE_CHECKING:
     from .signatures import Signer
@@ -34,10 +35,6 @@ MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages
 # s between attempts to connect, evenly spread: nodes that lost one broker do not come back at once
 RETRY_PAUSE = (0.2, 0.5)
 RETAIN_EXPIRY = 600  # s that the broker keeps what is retained; it is published anew after a third of that
-MAX_VEHICLES = 100_000  # whose last message is remembered
-MAX_SILENCE = 20_000 * MS  # after which a vehicle's last message is no longer remembered: it would count as back anyway
-ABSENCE = 1500 * MS  # a vehicle that was silent for longer was away: states come at 1 Hz at least
-RESEND_INTERVAL = 500 * MS  # between two repetitions to one vehicle, at least
 MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
@@ -67,16 +64,6 @@ class Retained:
     since: int  # ns by `stopwatch`: when it was published
 
 
-class LastContact(NamedTuple):
-    """When a vehicle was last in contact, ns by `stopwatch`."""
-
-    received: int  # its last message
-    resent: int  # what was still valid was last sent to it again; ahead of now: will be
-
-
-NO_CONTACT = LastContact(received=-ABSENCE, resent=-RESEND_INTERVAL)
-
-
 class Egress:
     """The node's connection to a broker. `on_vehicle_message(kind, vehicle, body)` gets what vehicles send, on the
     event loop."""
@@ -102,7 +89,7 @@ class Egress:
         self._client_id = f"cloudctl-node-{uuid.uuid4().hex}"
         self._held: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._retained: dict[str, Retained] = {}
-        self._vehicles: dict[str, LastContact] = {}  # the longest silent first
+        self._contacts = VehicleContacts()
         self._hellos = 0
         self._tiles = TileSubscription(clock, metrics, self.reject)
         self.neighbours = SignalSubscription()
@@ -375,39 +362,21 @@ class Egress:
 
     @property
     def vehicles_in_contact(self) -> int:
-        """How many vehicles have sent a message within MAX_SILENCE."""
-        return len(self._vehicles)
+        """How many vehicles have sent a message lately."""
+        return len(self._contacts)
 
     def _note_contact(self, vehicle: str, is_hello: bool) -> None:
-        """Note a message of a vehicle; where it has (re)connected, as its hello shows, or was silent, send again what
-        is still valid for it."""
-        now = stopwatch()
-        if vehicle not in self._vehicles or is_hello:
+        """Note a message of a vehicle; where it is back, send again what is still valid for it."""
+        if vehicle not in self._contacts or is_hello:
             log.log(self._hello_level(), "vehicle %s is connected", vehicle)
 
-        received, resent = self._vehicles.pop(vehicle, NO_CONTACT)
-        is_back = is_hello or now - received > ABSENCE
-        if is_back and now - resent > RESEND_INTERVAL:
-            resent = now
+        delay = self._contacts.note(vehicle, stopwatch(), is_hello)
+        if delay == 0:
             self._resend(vehicle)
-        elif is_back and resent <= now:
-            # It waits, and is not left out: the one before may have gone into a connection that was cut.
-            resent += RESEND_INTERVAL
-            asyncio.get_running_loop().call_later((resent - now) / SECOND, self._resend, vehicle)
+        elif delay is not None:
+            asyncio.get_running_loop().call_later(delay / SECOND, self._resend, vehicle)
         elif is_hello:
             self._metrics.count("drop.hello")
-
-        self._vehicles[vehicle] = LastContact(received=now, resent=resent)
-        self._forget_silent(now)
-
-    def _forget_silent(self, now: int) -> None:
-        """Forget the vehicles that have been silent for long, at the latest when there are too many."""
-        while True:
-            longest_silent = next(iter(self._vehicles))
-            silence = now - self._vehicles[longest_silent].received
-            if silence <= MAX_SILENCE and len(self._vehicles) <= MAX_VEHICLES:
-                return
-            del self._vehicles[longest_silent]
 
     def _resend(self, vehicle: str) -> None:
         topic, now = MqttTopics.vehicle(vehicle, "advisories"), self._clock.now()

@@ -39,6 +39,36 @@ class MqttError(CloudctlError, OSError):
     """The broker refused, hung or left; the text says which."""
 
 
+class WritesTogether:
+    """A transport whose writes of one turn of the event loop go out as one: a plan's advisories in one system call, and
+    the broker reads them by one."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._waiting: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append(data)
+
+    def flush(self) -> None:
+        """Write what waits; nothing where the transport was closed meanwhile."""
+        waiting, self._waiting = self._waiting, []
+        if waiting and not self._transport.is_closing():
+            self._transport.write(b"".join(waiting))
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self._waiting)) + int(self._transport.get_write_buffer_size())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Connection:
     """One connection to a broker. `on_message(topic, payload)` is called on the event loop until the connection
     ends.
@@ -87,7 +117,9 @@ class Connection:
         if self.lost.is_set():
             raise MqttError("it closed the connection at once")
 
-        self._transport = self._client._connection._transport
+        connection = self._client._connection
+        self._transport = WritesTogether(connection._transport)
+        connection._transport = connection._protocol._transport = self._transport
         sock = self._transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

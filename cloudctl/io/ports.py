@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LOWEST = 15_000  # above nearly all ports that programs listen on by default
+HIGHEST = 65_535  # programs that run side by side may each keep to a range of their own
 DYNAMIC_FROM = 32_768  # where the kernel does not say: that of Linux, and below those of others
 RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 ATTEMPTS = 1000
@@ -25,7 +26,7 @@ def free_port(host: str = "127.0.0.1", count: int = 1) -> int:
     Raises OSError where `host` is no address, or no port is free.
     """
     family, *_, address = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    span = _first_dynamic() - LOWEST - count
+    span = min(_first_dynamic(), HIGHEST + 1) - LOWEST - count
 
     for _ in range(ATTEMPTS):
         if span <= 0:

@@ -1,5 +1,6 @@
 """Puts the snapshots of many intersections into the arrays that one compiled call reads."""
 
+from array import array
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..codes.compiled.addresses import joined
-from ..world import ELSEWHERE, FLOATS, LONGS, Block, BlockPart, SignalArrays, World
+from ..world import ELSEWHERE, FLOATS, LONGS, Block, BlockPart, World
 from .candidate import SETTLED
 from .filter import AdvisoryFilter
 from .kinds.ahead import places as ahead_places
@@ -16,14 +17,13 @@ from .kinds.glosa import ADVICE
 from .policy import VEHICLE, vehicle_bytes
 from .screens import PLACE_COLUMNS, SCREENS, Columns, Findings
 
-CLOSED_NOWHERE: dict[int, Any] = {}  # by number of paths: no tidal lane runs the other way
-
 
 def gather(
     worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]], filters: Sequence[AdvisoryFilter]
-) -> tuple[Any, Columns]:
-    """Return what the call reads of each intersection (int64[n, PLACE_COLUMNS]), and the rows of all. Snapshots that
-    were made together have theirs in common arrays already; others are copied, one after the other.
+) -> tuple[Any, Columns, list[Any]]:
+    """Return what the call reads of each intersection (int64[n, PLACE_COLUMNS]), the rows of all, and what must be kept
+    until it returns. Snapshots that were made together have theirs in common arrays already; others are copied, one
+    after the other.
 
     `gates`: of each whether signal times, signal states and perception are there. `filters`: what each has sent.
     """
@@ -33,18 +33,24 @@ def gather(
 
     places: list[int] = []
     settled: list[bytes] = []
+    kept: list[Any] = []
     for world, gate, part, advisory_filter in zip(worlds, gates, parts, filters, strict=True):
         assert part is not None
-        code, is_dynamic = world.code, bool(ahead_places(world.code, world.rules).dynamic)
+        code, rules, ahead = world.code, world.rules, ahead_places(world.code, world.rules)
         settled += advisory_filter.settled(world.vehicles)
 
+        closed, holding = rules.closed(world.t), rules.holding_at(world.t)
+        kept += (closed, holding)
+
         places += (
-            world.t, *gate, bool(world.hazards), bool(world.stopped), is_dynamic,
-            advisory_filter.settled_time_left, code.address, world.rules.address,
-            *part.users, *part.vehicles, *part.groups, code.n_lanes, code.n_conns, len(code.code.rules),
+            world.t, *gate, bool(world.hazards), bool(world.stopped), bool(ahead.dynamic),
+            advisory_filter.settled_time_left, code.address, rules.address, *part.users, *part.vehicles,
+            code.n_conns, code.n_lanes + code.n_conns, 0 if closed is None else closed.ctypes.data,
+            ahead.marked_address, holding.address, len(holding.rules), *world.signals.entry,
         )  # fmt: skip
 
-    return np.array(places, np.int64).reshape(-1, PLACE_COLUMNS), _columns(worlds, block, settled)
+    rows = np.frombuffer(array("q", places), np.int64).reshape(-1, PLACE_COLUMNS)
+    return rows, _columns(worlds, block, settled), kept
 
 
 def _block_of(worlds: Sequence[World]) -> Block | None:
@@ -76,15 +82,11 @@ def _joined(worlds: Sequence[World]) -> tuple[Block, list[BlockPart | None]]:
         floats=np.array([column(name) for name in FLOATS]),
         rows=column("rows"),
         reported=column("reported"),
-        signals=SignalArrays(
-            *[np.concatenate([getattr(world.signals, name) for world in worlds]) for name in SignalArrays._fields]
-        ),
         addresses=(0, 0),
     )
     users = accumulate((len(world.tracks) for world in worlds), initial=0)
     vehicles = accumulate((len(world.vehicles) for world in worlds), initial=0)
-    groups = accumulate((len(world.signals.state) for world in worlds), initial=0)
-    bounds = zip(pairwise(users), pairwise(vehicles), pairwise(groups), strict=True)
+    bounds = zip(pairwise(users), pairwise(vehicles), strict=True)
 
     return block, [BlockPart(block, *part) for part in bounds]
 
@@ -102,30 +104,13 @@ def _columns(worlds: Sequence[World], block: Block, settled: list[bytes]) -> Col
         floats=block.floats,
         rows=block.rows,
         reported=block.reported,
-        signals=block.signals,
         share=joined([world.share for world in worlds]),
-        closed=joined([_closed(world) for world in worlds]),
-        marked=joined([ahead_places(world.code, world.rules).marked for world in worlds]),
-        is_holding=joined([world.rules.holding_at(world.t) for world in worlds]),
         vehicles=np.frombuffer(bytearray(b"".join(policies)), VEHICLE),
         settled=np.frombuffer(bytearray(b"".join(settled)), SETTLED),
         bits=np.frombuffer(bytearray(b"".join([row.bits for row in ruled])), np.int64).reshape(-1, 2),
         sizes=np.frombuffer(bytearray(b"".join([row.sizes for row in ruled])), np.float64).reshape(-1, 5, 2),
         next_signals=_next_signals(worlds, len(vehicles)),
     )
-
-
-def _closed(world: World) -> Any:
-    """Return bool[n_paths]: the tidal lanes that run the other way now."""
-    closed = world.rules.closed(world.t)
-    if closed is not None:
-        return closed
-
-    n = world.code.n_lanes + world.code.n_conns
-    if n not in CLOSED_NOWHERE:
-        CLOSED_NOWHERE[n] = np.zeros(n, np.bool_)
-
-    return CLOSED_NOWHERE[n]
 
 
 def _next_signals(worlds: Sequence[World], count: int) -> Any:

@@ -25,10 +25,11 @@ class Screened:
         self, worlds: Sequence[World], gates: Sequence[tuple[bool, bool, bool]], filters: Sequence[AdvisoryFilter]
     ) -> None:
         self._worlds = worlds
-        places, columns = gather(worlds, gates, filters)
+        places, columns, kept = gather(worlds, gates, filters)
         self._first_vehicle = [0, *accumulate(len(world.vehicles) for world in worlds)]
         findings = self._findings = room_for(len(worlds), self._first_vehicle[-1])
         screen_all(places, columns, findings)
+        del kept  # it was read by address until here
         self._wanted, self._counts = findings.wanted.tolist(), findings.counts.tolist()
 
     def is_restricted(self, place: int) -> bool:

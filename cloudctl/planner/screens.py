@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..codes.compiled.addresses import inner_kernel, row_at
+from ..codes.compiled.addresses import flags, inner_kernel, row_at
 from ..codes.compiled.arrays import CODE_ARRAYS
 from ..codes.compiled.rule_kernels import RULE_ARRAYS, RuleArrays, fill_in_force, rules_at
 from ..forecast.following import follow_in
 from ..forecast.prediction import movements_in
 from ..forecast.stop_line import forecast_in
+from ..signals.packed import ENTRY_COLUMNS, SignalArrays, signals_at
 from ..world import (
     ACCEL,
     CONNECTION,
@@ -27,7 +28,6 @@ from ..world import (
     TO_STOP,
     Connected,
     S,
-    SignalArrays,
     Users,
 )
 from .kinds import (
@@ -56,13 +56,14 @@ RESTRICTED = SCREENS  # one more column: a vehicle's policy or poor position wit
 
 # Columns of what the call reads of each intersection: ns; whether signal times, signal states and perception are there,
 # hazards, vehicles that stand while nothing holds them, and dynamic lanes; how long (ns) speed advice that is not
-# repeated must be valid; the addresses of `CompiledCode.addresses` and
-# `RuleTable.addresses`; the first row and one beyond the last of its tracks, connected vehicles and signal groups in
-# the block; and how many rows of the other arrays are its own, those of one intersection after those of another.
+# repeated must be valid; the addresses of `CompiledCode.addresses` and `RuleTable.addresses`; the first row and one
+# beyond the last of its tracks and connected vehicles in the block; how many movements and paths it has; the addresses
+# of bool[paths]: the tidal lanes that run the other way now (0: none does), and those on which rules begin that are
+# named ahead (`ahead.places`); of bool[rules]: whose calendars hold now, and how many these are; and `Signals.entry`.
 T, HAS_TIMES, HAS_STATES, HAS_PERCEPTION, HAS_HAZARDS, HAS_STOPPED, HAS_DYNAMIC, SETTLED_LEFT = range(8)
-CODE, RULE_TABLE, USERS, VEHICLES, GROUPS = 8, 9, 10, 12, 14
-LANES, MOVES, RULES_HELD = range(16, 19)
-PLACE_COLUMNS = 19
+CODE, RULE_TABLE, USERS, VEHICLES = 8, 9, 10, 12
+MOVES, PATHS, CLOSED, MARKED, HOLDING, RULES_HELD, SIGNALS = range(14, 21)
+PLACE_COLUMNS = SIGNALS + ENTRY_COLUMNS
 
 
 class Columns(NamedTuple):
@@ -73,11 +74,7 @@ class Columns(NamedTuple):
     floats: Any
     rows: Any  # within their intersection
     reported: Any
-    signals: SignalArrays
     share: Any  # by movement
-    closed: Any  # by path: a tidal lane that runs the other way now
-    marked: Any  # by path: rules begin there that are named ahead (`ahead.places`)
-    is_holding: Any  # by rule: its calendar holds now
     vehicles: Any  # VEHICLE
     settled: Any  # SETTLED, by vehicle
     bits: Any  # of vehicles, as rules ask of them
@@ -104,26 +101,26 @@ def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
     Where nothing but speed advice would be proposed, and nothing of it withheld, that which its vehicle has already is
     left out.
     """
-    first = move = path = rule = 0  # where the rows of the intersection begin
+    first = move = 0  # where the rows of the intersection begin
     for p in range(len(places)):
         place = places[p]
         code, rule_arrays = row_at(place[CODE], CODE_ARRAYS), rules_at(row_at(place[RULE_TABLE], RULE_ARRAYS))
         users, connected = _users_of(columns, place), _connected_of(columns, place)
-        signals = _signals_of(columns.signals, place[GROUPS], place[GROUPS + 1])
+        signals = signals_at(place[SIGNALS:])
         last, last_move = first + place[VEHICLES + 1] - place[VEHICLES], move + place[MOVES]
-        last_path, last_rule = path + place[LANES] + place[MOVES], rule + place[RULES_HELD]
-        closed, marked = columns.closed[path:last_path], columns.marked[path:last_path]
+        n_paths, is_holding = place[PATHS], flags((place[HOLDING], place[RULES_HELD]))
+        closed = flags((place[CLOSED], n_paths)) if place[CLOSED] != 0 else np.zeros(n_paths, np.bool_)
         limit, decided = findings.limit[first:last], findings.decided[:, first:last]
         vehicles = columns.vehicles[first:last]
         _fill_rules(
-            place[T], users, connected, rule_arrays, columns.is_holding[rule:last_rule], columns.bits[first:last],
+            place[T], users, connected, rule_arrays, is_holding, columns.bits[first:last],
             columns.sizes[first:last], limit, decided,
         )  # fmt: skip
 
         wanted = findings.wanted[p]
         wanted[RESTRICTED] = _is_restricted(users, connected, vehicles)
         wanted[RULES] = rules.screen(users, connected, limit, decided)
-        wanted[AHEAD] = place[HAS_DYNAMIC] > 0 or ahead.screen(users, connected, marked, code)
+        wanted[AHEAD] = place[HAS_DYNAMIC] > 0 or ahead.screen(users, connected, flags((place[MARKED], n_paths)), code)
         wanted[HAZARD] = place[HAS_HAZARDS] > 0
 
         for k in range(len(vehicles)):
@@ -141,7 +138,7 @@ def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
             counts[0] = glosa.without_settled(place[T], place[SETTLED_LEFT], settled, advices, counts[0])
             wanted[GLOSA] = counts[0] > 0
 
-        first, move, path, rule = last, last_move, last_path, last_rule
+        first, move = last, last_move
 
 
 @inner_kernel
@@ -160,15 +157,6 @@ def _connected_of(columns: Columns, place: Any) -> Connected:
     return Connected(
         columns.rows[first:last], columns.reported[first:last],
         columns.longs[REPORT][place[USERS] : place[USERS + 1]],
-    )  # fmt: skip
-
-
-@inner_kernel
-def _signals_of(signals: SignalArrays, first: int, last: int) -> SignalArrays:
-    return SignalArrays(
-        signals.state[first:last], signals.min_end[first:last], signals.max_end[first:last],
-        signals.next_green[first:last], signals.next_duration[first:last], signals.confidence[first:last],
-        signals.seen[first:last],
     )  # fmt: skip
 
 

@@ -4,12 +4,13 @@ import numpy as np
 from msgspec.structs import replace
 
 from .. import snapshots, world
+from ..approaches import NO_APPROACHES, no_totals, observe
 from ..clock import SECOND
 from ..codes import CompiledCode
 from ..forecast.prediction import point, predict
 from ..fusion import TRACK
 from ..fusion_settings import MAX_SOURCES
-from ..matching import match
+from ..matching import match, path_at
 from ..road_users import IS_MOTOR_VEHICLE
 from ..schema import Hazard, ObjectClass, SignalState, VehicleState
 from ..sensor_health import count_moving
@@ -31,7 +32,8 @@ def warm(code: CompiledCode) -> None:
     obstacle on the first lane of each road; and for one vehicle alone, whose arrays numba compiles for by
     themselves."""
     tracks, reports = _road_users(code)
-    match(code, tracks[:1], np.full((1, 3), -1, np.int64))  # as single positions are matched
+    match(code, tracks[:1], np.full((1, 3), -1, np.int64))  # as tracks of no connected vehicle are matched
+    path_at(code, x=0.0, y=0.0, vx=SPEED, vy=0.0)
     _, first_lanes = np.unique(code.lane_link, return_index=True)
     hazards = tuple(_obstacle(code.lane_ids[lane]) for lane in first_lanes.tolist())
 
@@ -49,6 +51,7 @@ def warm(code: CompiledCode) -> None:
 
         before = snapshots.build(t, code, tracks, signals, hazards, reports, 1, 1, before)
         count_moving(before.tracks, before.path, IS_MOTOR_VEHICLE, *np.zeros((2, MAX_SOURCES), np.int64))
+        observe(before, NO_APPROACHES, no_totals(code.n_lanes))
         plan(before)
         Screened([before], [EVERYTHING], [AdvisoryFilter()]).propose(0, ask_every_kind=True)
         predict(before)  # whole paths are for viewers

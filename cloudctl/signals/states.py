@@ -15,6 +15,7 @@ ISO/TS 19091 TimeChangeDetails.
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from msgspec import Struct
@@ -27,6 +28,7 @@ from ..matching import Floats, Ints
 from ..schema import Group, SignalState
 from .colours import IS_RED
 from .ends import MAX_UNSEEN, TOLERANCE, promised_end
+from .packed import Packed, pack
 
 NEVER = np.int64(2**62)  # a time that is not known and far off
 MAX_AGE = 500 * MS  # of a state; T/CSAE 159: SPAT period
@@ -51,7 +53,7 @@ class Doubt(IntEnum):
 TIMES_DOUBTED, STATE_DOUBTED = int(Doubt.TIMES), int(Doubt.STATE)
 
 
-class Signals(Struct, frozen=True):
+class Signals(Struct, frozen=True, dict=True):
     """The signal groups of an intersection, by index of the compiled code. Times are ns; NEVER where not known."""
 
     t: int  # event time of the newest message, 0 when there was none
@@ -94,6 +96,26 @@ class Signals(Struct, frozen=True):
             overdue=np.zeros(groups, np.bool_),
             due=never,
         )
+
+    @cached_property
+    def packed(self) -> Packed:
+        """The groups as compiled code reads them, but for when each was seen."""
+        return pack(
+            min_end=self.min_end,
+            max_end=self.max_end,
+            likely_end=self.likely_end,
+            next_green=self.next_green,
+            next_duration=self.next_duration,
+            confidence=self.confidence,
+            state=self.state,
+            overdue=_overdue(self),
+        )
+
+    @cached_property
+    def entry(self) -> tuple[int, int, int, int]:
+        """What `packed.signals_at` reads, as long as this object lives."""
+        seen = 0 if self.seen is None else self.seen.ctypes.data
+        return self.packed.address, len(self.state), seen, self.t
 
 
 def signals_from(
@@ -174,26 +196,27 @@ def signals_again(
     time_ns: int,
     seq: int,
     revision: int,
-    named: NDArray[np.bool_],
+    named: NDArray[np.bool_] | None,
     lanes: tuple[str, ...] | None = None,
 ) -> Signals:
-    """Return `previous` as a newer message of the very same groups (`named`: bool, by index) repeats it."""
-    return replace(
-        previous, t=time_ns, seq=seq, revision=revision, lanes=lanes, seen=np.where(named, time_ns, _seen(previous))
-    )
+    """Return `previous` as a newer message of the very same groups repeats it; `named`: as `named_at` returns them."""
+    seen = None if named is None else np.where(named, time_ns, _seen(previous))
+    again = replace(previous, t=time_ns, seq=seq, revision=revision, lanes=lanes, seen=seen)
+    again.__dict__["packed"] = previous.packed  # the arrays are the same
+    return again
 
 
-def named_at(signals: Signals, time_ns: int) -> NDArray[np.bool_]:
-    """Return which groups the message of event time `time_ns` named, by index."""
-    return np.equal(_seen(signals), time_ns)
+def named_at(signals: Signals, time_ns: int) -> NDArray[np.bool_] | None:
+    """Return which groups the message of event time `time_ns` named, by index; None where it named all."""
+    named = np.equal(_seen(signals), time_ns)
+    return None if named.all() else named
 
 
 def believed(signals: Signals, time_ns: int, doubts: Mapping[int, Doubt] | None = None) -> Signals:
     """Return what of `signals` may be believed at `time_ns`: the rules at the head of this module. `doubts`: by index
     of the group."""
     seen, overdue = _seen(signals), _overdue(signals)
-    has_failed = doubts or signals.seen is None
-    if not has_failed and all_holds(time_ns, seen, overdue, signals.max_end, signals.likely_end, signals.next_green):
+    if not doubts and all_holds(time_ns, seen, overdue, signals.max_end, signals.likely_end, signals.next_green):
         # The usual case: the same object is returned
         return signals
 

@@ -11,7 +11,7 @@ from made_advisory import advisory
 
 from cloudctl.client import Vehicle
 from cloudctl.clock import MS, WallClock
-from cloudctl.io import broker, egress
+from cloudctl.io import broker, vehicle_contacts
 from cloudctl.io.egress import Egress
 from cloudctl.io.ports import free_port
 from cloudctl.metrics import Metrics
@@ -130,7 +130,7 @@ def test_a_vehicle_that_connects_again_at_once_is_sent_what_is_valid_both_times(
 def test_only_vehicles_of_late_are_remembered_however_many_send(
     running: broker.Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(egress, "MAX_SILENCE", 300 * MS)
+    monkeypatch.setattr(vehicle_contacts, "MAX_SILENCE", 300 * MS)
 
     async def scene() -> None:
         async with loop_at(running) as loop:

@@ -211,7 +211,7 @@ def test_a_batch_without_frames_is_no_perception(bench: Bench) -> None:
 
 def test_a_vehicle_state_is_a_detection_and_a_plan(bench: Bench, code: CompiledCode) -> None:
     scans = bench.from_vehicle(T, "state", Scene(code, 30).state(T))
-    assert scans.fusions == [bench.intersection.fusion]
+    assert [scan.fusion for scan in scans.reports] == [bench.intersection.fusion]
     assert [report.id for report in bench.intersection.reports.values()] == ["car"]
     assert bench.intersection.plan_scheduled
 
@@ -222,7 +222,7 @@ def test_a_vehicle_far_from_every_intersection_is_answered_so(bench: Bench) -> N
     scans = Scans(None)
     bench.vehicle.handle(T, received, scans)
     assert [(vehicle, reject.field) for vehicle, reject in received.rejects] == [("car", "lat, lon")]
-    assert scans.fusions == []
+    assert scans.reports == []
 
 
 def test_a_priority_request_reaches_its_intersection_or_is_counted_and_answered_as_of_another(bench: Bench) -> None:

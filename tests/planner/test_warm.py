@@ -25,7 +25,7 @@ from cloudctl.schema import Hazard, RawMessage
 from cloudctl.settings import EngineConfig
 
 PACKAGES = ("cloudctl.planner", "cloudctl.codes", "cloudctl.forecast", "cloudctl.signals")
-MODULES = ("cloudctl.matching", "cloudctl.world", "cloudctl.snapshots", "cloudctl.sensor_health", "cloudctl.traffic")
+MODULES = ("cloudctl.matching", "cloudctl.world", "cloudctl.snapshots", "cloudctl.sensor_health", "cloudctl.approaches")
 T = 1_767_225_600 * SECOND
 
 

@@ -53,6 +53,13 @@ class InForce(NamedTuple):
     undecided: NDArray[np.int32]
 
 
+class Holding(NamedTuple):
+    """Which rules' calendars hold: bool[n_rules], and where that is in memory."""
+
+    rules: NDArray[np.bool_]
+    address: int
+
+
 class RuleTable:
     """The rules of one code, compiled, with the days that their calendars ask for: a calendar, or holidays as
     YYYY-MM-DD."""
@@ -111,7 +118,7 @@ class RuleTable:
         ]
         self._tidal = [(lane, opening) for lane, opening in tidal if opening]  # lanes, and the rules that open each
         self._closed: tuple[int, NDArray[np.bool_]] | None = None
-        self._holding: tuple[int, NDArray[np.bool_]] | None = None
+        self._holding: tuple[int, Holding] | None = None
 
     @cached_property
     def addresses(self) -> Addresses:
@@ -216,17 +223,17 @@ class RuleTable:
         limit, by = np.empty(n), np.empty((3, n), np.int32)
         fill_in_force(
             rows, path, s, which, t, bits, sizes, self._start, self._rule, self._span, self._kind, self._value, self._class_bits, self._valid,  # noqa: E501
-            self.holding_at(t), self._area, limit, by,
+            self.holding_at(t).rules, self._area, limit, by,
         )  # fmt: skip
         return InForce(limit, by[0], by[1], by[2])
 
-    def holding_at(self, t: int) -> NDArray[np.bool_]:
-        """Return which rules' calendars hold in the second of `t` ns: bool[n_rules]."""
+    def holding_at(self, t: int) -> Holding:
+        """Return which rules' calendars hold in the second of `t` ns."""
         second = t // SECOND
         if self._holding is None or self._holding[0] != second:
             holding = np.empty(len(self._kind), np.bool_)
             fill_calendars_hold(second, self._zone, self._calendar, self._shifts, self._holidays, self._worked, holding)
-            self._holding = (second, holding)
+            self._holding = (second, Holding(holding, holding.ctypes.data))
         return self._holding[1]
 
     def explain(self, path: str, vehicle: Vehicle, t: int, s: float | None = None) -> Effective:

@@ -70,6 +70,7 @@ class _Places(NamedTuple):
 
     begins: dict[int, tuple[Begins, ...]]  # by path
     marked: NDArray[np.bool_]  # bool[n_paths]: rules begin on it
+    marked_address: int
     dynamic: dict[int, tuple[DynamicLane, ...]]  # by road (ingress link)
 
 
@@ -83,7 +84,7 @@ def places(code: CompiledCode, table: RuleTable) -> _Places:
         begins = _begins(code, table) if code.code.rules else {}
         marked = np.zeros(code.n_lanes + code.n_conns, np.bool_)
         marked[list(begins)] = True
-        found = _PLACES[code.hash] = _Places(begins, marked, _dynamic_lanes(code, table))
+        found = _PLACES[code.hash] = _Places(begins, marked, marked.ctypes.data, _dynamic_lanes(code, table))
     return found
 
 

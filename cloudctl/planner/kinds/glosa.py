@@ -26,8 +26,9 @@ from ...driving import SATURATION_HEADWAY
 from ...forecast.following import Following, mark_holding_up
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast, Windows, earliest
 from ...schema import AdvisoryKind, Behaviour, vehicle_target
+from ...signals.packed import SignalArrays
 from ...signals.states import NEVER
-from ...world import Connected, NextSignal, SignalArrays, Users, World
+from ...world import Connected, NextSignal, Users, World
 from ..braking import stopping_distance
 from ..candidate import INFORMATION, SPEED_STEP, Candidate
 from .signal_stop import BROKEN_PROMISE_TIME

@@ -23,8 +23,9 @@ from ...forecast.stop_line import StopLineForecast
 from ...fusion import SEEN_LATELY
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_STOP, IS_YELLOW
+from ...signals.packed import SignalArrays
 from ...signals.states import NEVER
-from ...world import MAX_FRESH_AGE, Connected, SignalArrays, Users, World
+from ...world import MAX_FRESH_AGE, Connected, Users, World
 from ..braking import brakes_too_late, required_deceleration
 from ..candidate import ACT_NOW, SOON, STOP, Candidate
 from ..policy import policy_of

@@ -25,7 +25,8 @@ from ...codes.compiled.arrays import lanes_at, links_at, moves_at
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast
 from ...schema import AdvisoryKind, SignalState, vehicle_target
 from ...signals.colours import IS_RED, IS_YELLOW
-from ...world import Connected, SignalArrays, Users, World
+from ...signals.packed import SignalArrays
+from ...world import Connected, Users, World
 from ..braking import stopping_distance
 from ..candidate import SOON, STOP, Candidate
 
