@@ -74,7 +74,7 @@ cdef extern from "track.h" nogil:
         int32_t capacity, count
         uint32_t features
         int64_t window, coast, max_jump
-        double gate, miss_cost, confirm, show_threshold, drop, survive, followed_s, departures
+        double gate, miss_cost, confirm, show_threshold, drop, survive, followed_s, departures, inside_departures
         double miss_runs[MISS_BINS]
         double repeat_misses[MISS_BINS]
         motion_t motion[CLASSES]

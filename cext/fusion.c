@@ -64,7 +64,7 @@ void fusion_init(fusion_t *fusion, int32_t capacity)
     fusion->show_threshold = 0.5;
     fusion->drop = 0.01;
     fusion->survive = 30.0;
-    fusion->departures = PRIOR_DEPARTURES;
+    fusion->departures = fusion->inside_departures = PRIOR_DEPARTURES;
     fusion->followed_s = PRIOR_DEPARTURES * fusion->survive;
     fusion->coast = 2500000000;
     fusion->max_jump = 10000000000;

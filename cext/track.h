@@ -178,6 +178,7 @@ typedef struct {
     deviation_t deviation;
     double mean_gate;                /* m: mean half width of the gates of the last scan */
     double followed_s, departures;   /* s that road users were followed; how many were lost where they might be seen */
+    double inside_departures;        /* those of them well inside of what is covered */
     double miss_runs[MISS_BINS];     /* of road users that were seen again: misses in a row */
     double repeat_misses[MISS_BINS]; /* those of them that were followed by another miss */
     float arrival_x[MAX_ARRIVALS], arrival_y[MAX_ARRIVALS]; /* m: where road users were first seen, the last ones */
