@@ -193,19 +193,7 @@ double stamp_uncertainty(source_t *source, int64_t stamp); /* s: how far a scan'
 /* Whether a detection repeats the source's previous one of the same road user, which must have moved since. */
 int repeats_position(const track_t *track, const detection_t *z, int32_t source_id, int64_t t, const state_t *mean);
 
-/* Begin to read `size` bytes that are needed soon. */
-static inline void prefetch(const void *from, size_t size)
-{
-#if defined(__GNUC__)
-    for (const char *line = from, *end = line + size; line < end; line += CACHE_LINE)
-        __builtin_prefetch(line, 1);
-#else
-    (void)from, (void)size;
-#endif
-}
-
 /* scan.c */
-void prefetch_tracks(const fusion_t *fusion); /* the first ones */
 void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan);
 void predict_and_gate(fusion_t *fusion, scan_t *scan);
 void release_detections(scan_t *scan);
