@@ -75,8 +75,6 @@ cdef int fold_all(list trackers, const int64_t[::1] t, const int32_t[::1] source
     with nogil:
         for n in range(frames):
             k = order[n]
-            if n + 1 < frames:
-                fusion_prefetch(<fusion_t *>address[order[n + 1]], sources[order[n + 1]])
             fusion_update_checked(<fusion_t *>address[k], t[k], sources[k], first + offsets[k], <int32_t>(offsets[k + 1] - offsets[k]), scratch.start)
     for one in held:
         (<Tracker>one).let_go()

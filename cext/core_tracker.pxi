@@ -47,6 +47,7 @@ cdef class Tracker:
         self.hold()
         fusion.gate, fusion.miss_cost, fusion.confirm, fusion.show_threshold, fusion.drop = gate, miss_cost, confirm, show_threshold, drop
         fusion.departures, fusion.followed_s, fusion.survive = PRIOR_DEPARTURES, PRIOR_DEPARTURES * survive, survive
+        fusion.inside_departures = PRIOR_DEPARTURES
         fusion.coast, fusion.window, fusion.max_jump, fusion.features = coast, window, max_jump, features
         self.let_go()
 
@@ -202,6 +203,7 @@ cdef dict figures_of(const fusion_t *fusion):
     return {"count": fusion.count, "refused_old": fusion.refused_old, "refused_ahead": fusion.refused_ahead,
             "clock_steps": fusion.clock_steps, "crowded": fusion.crowded, "full": fusion.refused_births, "merged": fusion.merged, "resumed": fusion.resumed,
             "stay": fusion.followed_s / fusion.departures,
+            "stay_inside": fusion.followed_s / fusion.inside_departures,
             "again": [fusion.repeat_misses[k] / fusion.miss_runs[k] for k in range(MISS_BINS)],
             "sources": sources, "wrong_claims": conflicts}
 

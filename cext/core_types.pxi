@@ -74,7 +74,7 @@ cdef extern from "track.h" nogil:
         int32_t capacity, count
         uint32_t features
         int64_t window, coast, max_jump
-        double gate, miss_cost, confirm, show_threshold, drop, survive, followed_s, departures
+        double gate, miss_cost, confirm, show_threshold, drop, survive, followed_s, departures, inside_departures
         double miss_runs[MISS_BINS]
         double repeat_misses[MISS_BINS]
         motion_t motion[CLASSES]
@@ -94,7 +94,6 @@ cdef extern from "track.h" nogil:
     size_t fusion_size(int32_t capacity)
     void fusion_init(fusion_t *fusion, int32_t capacity)
     size_t fusion_scratch(int32_t capacity, int32_t detections)
-    void fusion_prefetch(const fusion_t *fusion, int32_t source_id)
     int fusion_update_checked(fusion_t *fusion, int64_t t, int32_t source, const detection_t *detections, int32_t count, void *scratch)
     size_t fusion_state_size(int32_t count)
     void fusion_save(const fusion_t *fusion, uint8_t *out)

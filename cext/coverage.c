@@ -94,6 +94,11 @@ void record_loss(coverage_t *coverage, double x, double y, double vx, double vy,
     }
 }
 
+int is_well_inside(const coverage_t *coverage, double x, double y)
+{
+    return coverage->sightings >= MIN_SIGHTINGS && !at_edge(coverage, x, y);
+}
+
 double probability_beyond(const coverage_t *coverage, double x, double y, double variance)
 {
     if (coverage->sightings < MIN_SIGHTINGS || well_inside(coverage, x, y))

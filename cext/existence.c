@@ -5,17 +5,21 @@
 #include <math.h>
 
 #define TWO_PI 6.283185307179586
-#define MAX_CERTAIN 0.999 /* existence after any number of hits */
+#define MAX_CERTAIN 0.9995 /* existence after any number of hits */
 /* m by which the area a source looks at exceeds where it has seen road users: one that leaves is missed there */
 #define VIEW_MARGIN 60.0
 #define MAX_DEPARTURES 200.0 /* ended tracks after which earlier ones count half */
 #define MIN_STAY 5.0         /* s */
 #define MAX_STAY 300.0
+#define MAX_STAY_INSIDE 3000.0 /* s: of who is well inside of what the sources cover */
 #define MAX_MISS_RUNS 300.0 /* misses after which earlier ones count half */
 #define MAX_REPEAT_MISS 0.99
 #define OCCLUDED_MISS 0.98 /* probability that a road user behind it is missed */
-#define TRACKER_MISS 0.003 /* probability that a source of tracks misses one that it has not given up */
+#define TRACKER_MISS 0.0003 /* probability that a source of tracks misses one that it has not given up */
 #define MIN_KEPT_EXISTENCE 0.006 /* of a confirmed track that was lost */
+/* a road user that was lost inside may still be there when it is no longer given out: it is kept to be resumed */
+#define MIN_AWAITED_EXISTENCE 0.05
+#define KEPT_COASTS 2 /* how long, in coasting times */
 #define DEPARTURE_LOOKAHEAD                                                                                            \
     0.15 /* s: who would have been over a side so long after it was last seen was lost there                           \
           */
@@ -45,13 +49,32 @@ void extend_view(source_t *source, double x, double y)
     source->view_high[1] = greater(source->view_high[1], y);
 }
 
+/* Road users leave at the edge of what is covered: well inside, one that is missed is hidden more often than gone. */
+static int inside_coverage(const fusion_t *fusion, double x, double y)
+{
+    for (int i = 0; i < SOURCES && fusion->active_sources >> i; i++)
+        if (fusion->active_sources >> i & 1u && is_well_inside(&fusion->sources[i].coverage, x, y))
+            return 1;
+    return 0;
+}
+
 /* A road user may leave at any time: after a mean stay of `survive` at first, later of what is found online. */
-double decayed_existence(const fusion_t *fusion, const track_t *track, int64_t t)
+double decayed_existence(const fusion_t *fusion, const track_t *track, int64_t t, const double *position)
 {
     int64_t since = track->last_miss > track->last_hit ? track->last_miss : track->last_hit;
     if (t <= since)
         return track->existence;
-    return track->existence / (1.0 + (double)(t - since) * 1e-9 / (fusion->followed_s / fusion->departures));
+    int inside = inside_coverage(fusion, position[0], position[1]);
+    double departures = inside ? fusion->inside_departures : fusion->departures;
+    return track->existence / (1.0 + (double)(t - since) * 1e-9 * departures / fusion->followed_s);
+}
+
+/* Count a road user that was lost where it might be seen, or take back one that was not (n = -1). */
+static void count_departure(fusion_t *fusion, double n, const double *position)
+{
+    fusion->departures = greater(fusion->departures + n, 0.1 * PRIOR_DEPARTURES);
+    if (inside_coverage(fusion, position[0], position[1]))
+        fusion->inside_departures = greater(fusion->inside_departures + n, 0.1 * PRIOR_DEPARTURES);
 }
 
 /* Return the probability that a position is beyond what every source covers. A vehicle that reports itself is tracked
@@ -86,7 +109,7 @@ static int run_bin(uint16_t run) { return run < 2 ? 0 : run < 3 ? 1 : run < 5 ? 
 void learn_miss_run(fusion_t *fusion, const track_t *track)
 {
     if (track->existence < fusion->show_threshold) /* dropped by the source, wrongly */
-        fusion->departures = greater(fusion->departures - 1.0, 0.1 * PRIOR_DEPARTURES);
+        count_departure(fusion, -1.0, track->mean.x);
     for (int i = 0; i < MISS_BINS && track->miss_run >= RUN_BIN_START[i]; i++) {
         int ended = track->miss_run < RUN_BIN_START[i + 1];
         double n = (double)((ended ? track->miss_run + 1 : RUN_BIN_START[i + 1]) - RUN_BIN_START[i]);
@@ -106,9 +129,12 @@ void learn_stay(fusion_t *fusion, int64_t t)
     fusion->followed_s += (double)fusion->count * lesser((double)(t - fusion->newest) * 1e-9, 1.0);
     if (fusion->departures > MAX_DEPARTURES) {
         fusion->departures *= 0.5;
+        fusion->inside_departures *= 0.5;
         fusion->followed_s *= 0.5;
     }
     fusion->followed_s = bounded(fusion->followed_s, MIN_STAY * fusion->departures, MAX_STAY * fusion->departures);
+    fusion->inside_departures =
+        bounded(fusion->inside_departures, fusion->followed_s / MAX_STAY_INSIDE, fusion->departures);
 }
 
 double miss_probability(const fusion_t *fusion, const source_t *source, const track_t *track)
@@ -145,7 +171,7 @@ void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i)
            before = track->existence;
     if (track->status == CONFIRMED && track->miss_run == 0 && !behind)
         scan->sums.misses += 1.0;
-    track->existence = decayed_existence(fusion, track, scan->t);
+    track->existence = decayed_existence(fusion, track, scan->t, m->x);
     track->last_miss = scan->t;
     if (track->miss_run < 65535)
         track->miss_run++;
@@ -155,7 +181,7 @@ void apply_miss(fusion_t *fusion, scan_t *scan, int32_t i)
     if (track->status != CONFIRMED)
         return;
     if (before >= fusion->show_threshold && track->existence < fusion->show_threshold && track->past_count) {
-        fusion->departures += 1.0 - blind;
+        count_departure(fusion, 1.0 - blind, m->x);
         const posterior_t *last = &track->past[track->past_slots[track->past_count - 1]];
         for (int n = 0; n < SOURCES && fusion->active_sources >> n; n++)
             if (fusion->active_sources >> n & 1u && fusion->sources[n].kind != COOPERATIVE)
@@ -185,7 +211,7 @@ double second_hit_existence(const fusion_t *fusion, const scan_t *scan, const tr
 {
     double odds = second_hit_ratio(track, &fusion->sources[scan->source_id], 0.0, scan->positions[2 * j],
                                    scan->positions[2 * j + 1], &scan->noise[3 * j]),
-           prior = decayed_existence(fusion, track, scan->t);
+           prior = decayed_existence(fusion, track, scan->t, track->mean.x);
     return odds * prior / (1.0 - prior + odds * prior);
 }
 
@@ -198,8 +224,8 @@ static int is_certain_hit(const fusion_t *fusion, const track_t *track, const so
     if (track->existence < 0.995 || track->miss_run || d > 8.0 || dt < 0.0 ||
         dt * fusion->departures > 0.004 * fusion->followed_s)
         return 0;
-    /* the prior is at least 0.991, so that a ratio of 9.1 is enough; exp(-8 / 2) is 0.0183 */
-    double hit = 0.0183 * source->detection_probability, clutter = 9.1 * TWO_PI * source->clutter_density;
+    /* the prior is at least 0.991, so that a ratio of 19 is enough; exp(-8 / 2) is 0.0183 */
+    double hit = 0.0183 * source->detection_probability, clutter = 19.0 * TWO_PI * source->clutter_density;
     return hit * hit > clutter * clutter * det;
 }
 
@@ -222,7 +248,7 @@ void update_existence(fusion_t *fusion, track_t *track, const scan_t *scan, cons
         ratio = second_hit_ratio(track, source, ratio, position[0], position[1], r);
     if (track->status == CONFIRMED && track->miss_run && t > track->last_hit && !(fusion->features & NO_LIFE))
         learn_miss_run(fusion, track);
-    double prior = decayed_existence(fusion, track, t);
+    double prior = decayed_existence(fusion, track, t, track->mean.x);
     track->existence = bounded(ratio * prior / (1.0 - prior + ratio * prior), 0.0, MAX_CERTAIN);
 }
 
@@ -250,7 +276,10 @@ static int is_over(const fusion_t *fusion, const track_t *track, int64_t t)
     int looked_again = track->hits > 1 || track->last_miss > track->last_hit;
     if (track->status == TENTATIVE && track->existence < fusion->drop && looked_again)
         return 1;
-    return track->existence <= 0.0 || t - track->last_hit > max_silence(fusion, track);
+    int64_t silence = max_silence(fusion, track);
+    if (silence == fusion->coast && track->existence > MIN_AWAITED_EXISTENCE)
+        silence *= KEPT_COASTS;
+    return track->existence <= 0.0 || t - track->last_hit > silence;
 }
 
 void prune(fusion_t *fusion, int64_t t)
@@ -270,6 +299,8 @@ void prune(fusion_t *fusion, int64_t t)
         if (track->status == TENTATIVE) {
             fusion->sources[track->birth_source].failed_births += 1.0;
             record_birth_outcome(fusion, track, 0);
+        } else if (track->existence >= fusion->show_threshold) { /* given out to the last, and never seen again */
+            count_departure(fusion, 1.0, track->mean.x);
         }
         if (!track->seen_by_sensor && track->claimed_vehicle && track->last_miss > track->last_hit)
             record_conflict(fusion, track->claimed_vehicle, track->mean.x[0], track->mean.x[1], t);

@@ -64,7 +64,7 @@ void fusion_init(fusion_t *fusion, int32_t capacity)
     fusion->show_threshold = 0.5;
     fusion->drop = 0.01;
     fusion->survive = 30.0;
-    fusion->departures = PRIOR_DEPARTURES;
+    fusion->departures = fusion->inside_departures = PRIOR_DEPARTURES;
     fusion->followed_s = PRIOR_DEPARTURES * fusion->survive;
     fusion->coast = 2500000000;
     fusion->max_jump = 10000000000;
@@ -151,12 +151,6 @@ static void fold_scan(fusion_t *fusion, scan_t *scan)
     }
 }
 
-void fusion_prefetch(const fusion_t *fusion, int32_t source_id)
-{
-    prefetch(fusion, offsetof(fusion_t, sources));
-    prefetch(&fusion->sources[source_id], sizeof(source_t));
-}
-
 int fusion_update(fusion_t *fusion, int64_t t, int32_t source_id, const detection_t *detections, int32_t count,
                   void *scratch)
 {
@@ -194,7 +188,6 @@ int fusion_update_checked(fusion_t *fusion, int64_t stamp, int32_t source_id, co
     if (t != claimed)
         doubt = lesser(doubt, FIT_UNCERTAINTY);
 
-    prefetch_tracks(fusion);
     scan_t scan;
     lay_out_scratch(&scan, fusion, detections, count, scratch);
     scan.t = t;

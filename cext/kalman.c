@@ -2,7 +2,7 @@
  * interacting. */
 #include "one_track.h"
 
-#define INCREMENT_SHARE 0.1 /* variance of a filtered track's increments over that of its places */
+#define INCREMENT_SHARE 0.03 /* variance of a filtered track's increments over that of its places */
 #define VELOCITY_GATE                                                                                                  \
     9.0 /* squared Mahalanobis distance; a velocity further off may say more of the sensor than of the road user */
 

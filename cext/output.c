@@ -18,7 +18,7 @@ static int is_known(const fusion_t *fusion, const track_t *track, int64_t t)
  * source covers. */
 static double existence_at(const fusion_t *fusion, const track_t *track, int64_t t, const state_t *m)
 {
-    double existence = decayed_existence(fusion, track, t);
+    double existence = decayed_existence(fusion, track, t, m->x);
     if (t <= track->last_hit || fusion->features & NO_LIFE)
         return existence;
     return (1.0 - probability_uncovered(fusion, track, m->x[0], m->x[1], 0.5 * (m->p[0] + m->p[4]))) * existence;

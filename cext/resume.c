@@ -30,6 +30,12 @@
 #define WALKER_VARIANCE 1.5              /* m^2/s^2: of the velocity of a new road user, by axis */
 #define DRIVER_VARIANCE 45.0
 #define SPEED_CHANGE 0.02         /* share of the squared speed: variance of a change of speed that no model foresees */
+/* a manoeuvre begun while it was not seen, which goes on until it is seen again: share of the lost that begin one,
+ * and its acceleration in any direction, 1 sigma by speed and within bounds (m/s^2) */
+#define MANOEUVRE_SHARE 0.05
+#define MANOEUVRE_RATE 0.3
+#define MIN_MANOEUVRE 0.5
+#define MAX_MANOEUVRE 2.5
 #define MIN_CLASS_AGREEMENT 0.02 /* of two classes that exclude one another: one of them may be wrong */
 
 int32_t lost_misses(const source_t *source)
@@ -95,8 +101,9 @@ static double velocity_density(const state_t *s)
     return ln(sum + 1e-12) - LN_TWO_PI;
 }
 
-/* ln of the density of a young track's state where a lost one is predicted: of place and velocity, by Cholesky. */
-static double state_density(const state_t *lost, const double widening[2], const state_t *young)
+/* ln of the density of a young track's state where a lost one is predicted: of place and velocity, by Cholesky.
+ * `widening`: more variance of the place, of both, and of the velocity. */
+static double state_density(const state_t *lost, const double widening[3], const state_t *young)
 {
     static const uint8_t AT[4][4] = {{0, 1, 2, 3}, {1, 4, 5, 6}, {2, 5, 7, 8}, {3, 6, 8, 9}};
     double p[10], factor[4][4], solved[4], d = 0.0, det = 1.0;
@@ -104,8 +111,10 @@ static double state_density(const state_t *lost, const double widening[2], const
         p[e] = lost->p[e] + young->p[e];
     p[0] += widening[0];
     p[4] += widening[0];
-    p[7] += widening[1];
-    p[9] += widening[1];
+    p[2] += widening[1];
+    p[6] += widening[1];
+    p[7] += widening[2];
+    p[9] += widening[2];
 
     for (int r = 0; r < 4; r++) {
         for (int c = 0; c <= r; c++) {
@@ -124,6 +133,22 @@ static double state_density(const state_t *lost, const double widening[2], const
     return d > RESUME_GATE ? -INFINITY : -0.5 * d - ln(det) - 2.0 * LN_TWO_PI;
 }
 
+/* The same, where the lost one may have begun a manoeuvre `unseen_s` ago. */
+static double density_of_lost(const scan_t *scan, const track_t *lost, const state_t *young)
+{
+    const state_t *s = &lost->mean;
+    double square = s->x[2] * s->x[2] + s->x[3] * s->x[3], unseen_s = (double)(lost->t - lost->last_hit) * 1e-9;
+    double a = bounded(MANOEUVRE_RATE * sqrt(square), MIN_MANOEUVRE, MAX_MANOEUVRE) * unseen_s, b = 0.5 * a * unseen_s;
+    const double steady[3] = {unmodelled_variance(scan, lost, s), 0.0, SPEED_CHANGE * square};
+    const double manoeuvre[3] = {steady[0] + b * b, a * b, steady[2] + a * a};
+
+    double usual = state_density(s, steady, young) + ln(1.0 - MANOEUVRE_SHARE);
+    double other = state_density(s, manoeuvre, young) + ln(MANOEUVRE_SHARE);
+    if (!(other > -INFINITY))
+        return usual;
+    return greater(usual, other) + ln(1.0 + exp_negative(-fabs(usual - other)));
+}
+
 /* ln of how much likelier the classes of two tracks are on one road user than on two. */
 static double class_agreement(const track_t *a, const track_t *b)
 {
@@ -138,10 +163,7 @@ static double class_agreement(const track_t *a, const track_t *b)
 static double resume_odds(const fusion_t *fusion, const scan_t *scan, const track_t *lost, const track_t *young)
 {
     const source_t *source = &fusion->sources[scan->source_id];
-    const state_t *s = &lost->mean;
-    double square = s->x[2] * s->x[2] + s->x[3] * s->x[3];
-    const double widening[2] = {unmodelled_variance(scan, lost, s), SPEED_CHANGE * square};
-    double density = state_density(s, widening, &young->mean);
+    double density = density_of_lost(scan, lost, &young->mean);
     if (!(density > -INFINITY))
         return -INFINITY;
 

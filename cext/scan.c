@@ -6,7 +6,6 @@
 
 #define PRIOR_LATENCY 0.15      /* s: a latency not yet found, where several sources look */
 #define LATENCY_SAMPLES 300.0   /* residuals after which it is */
-#define PREFETCH_DISTANCE (2 * LANES) /* tracks ahead of the one that is worked on */
 #define MIN_STAMP_VARIANCE 6e-4 /* s^2: stamps that are off by less, 25 ms, are no worse than any */
 
 void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan)
@@ -175,32 +174,6 @@ static void find_gates(const fusion_t *fusion, const scan_t *scan, int32_t first
     gate_lanes(scan, tracks, means, fusion->gate, gates);
 }
 
-/* Begin to read a track that is needed soon, but for its past. */
-static inline void prefetch_track(const fusion_t *fusion, int32_t i)
-{
-    if (i >= fusion->count)
-        return;
-    const track_t *track = track_at(fusion, i);
-    prefetch(track, CACHE_LINE);
-    prefetch(track->past_times, sizeof *track - offsetof(track_t, past_times));
-}
-
-/* Of a track that is there already, the posterior that a scan of earlier begins with. */
-static inline void prefetch_past(const fusion_t *fusion, int32_t i, int64_t t)
-{
-    if (i >= fusion->count)
-        return;
-    const track_t *track = track_at(fusion, i);
-    if (track->t > t && track->past_count > 1)
-        prefetch(&track->past[track->past_slots[track->past_count - 2]], 2 * CACHE_LINE);
-}
-
-void prefetch_tracks(const fusion_t *fusion)
-{
-    for (int32_t i = 0; i < PREFETCH_DISTANCE; i++)
-        prefetch_track(fusion, i);
-}
-
 /* A few reports of vehicles: only the tracks near one of them are looked at. */
 static int32_t predict_and_gate_few(fusion_t *fusion, scan_t *scan, transition_t *transition)
 {
@@ -242,8 +215,6 @@ void predict_and_gate(fusion_t *fusion, scan_t *scan)
         if (scan->count)
             find_gates(fusion, scan, first, count, gates);
         for (int32_t i = first; i < first + count; i++) {
-            prefetch_track(fusion, i + PREFETCH_DISTANCE);
-            prefetch_past(fusion, i + LANES, scan->t);
             if (scan->count)
                 edges = gate_track(fusion, scan, i, &gates[i - first], edges);
             scan->start[i + 1] = edges;

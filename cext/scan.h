@@ -16,7 +16,7 @@
 #define MAX_RATE_VARIANCE 0.64     /* rad^2/s^2 */
 #define MIN_VARIANCE 1e-6          /* m^2: a variance never falls below with an update */
 #define MAX_VARIANCE 1e4           /* m^2: nor is it larger after one */
-#define MAX_EXISTENCE 0.9995       /* no evidence is certain */
+#define MAX_EXISTENCE 0.9998       /* no evidence is certain */
 #define MIN_MODEL_PROBABILITY 1e-6 /* of either model between two measurements */
 #define PRIOR_WEIGHT 10.0          /* detections that the configured noise of a source is worth */
 #define MIN_NOISE_SCALE 0.01       /* of a source: found over configured variance */
@@ -193,19 +193,7 @@ double stamp_uncertainty(source_t *source, int64_t stamp); /* s: how far a scan'
 /* Whether a detection repeats the source's previous one of the same road user, which must have moved since. */
 int repeats_position(const track_t *track, const detection_t *z, int32_t source_id, int64_t t, const state_t *mean);
 
-/* Begin to read `size` bytes that are needed soon. */
-static inline void prefetch(const void *from, size_t size)
-{
-#if defined(__GNUC__)
-    for (const char *line = from, *end = line + size; line < end; line += CACHE_LINE)
-        __builtin_prefetch(line, 1);
-#else
-    (void)from, (void)size;
-#endif
-}
-
 /* scan.c */
-void prefetch_tracks(const fusion_t *fusion); /* the first ones */
 void prepare_scan(const fusion_t *fusion, const source_t *source, scan_t *scan);
 void predict_and_gate(fusion_t *fusion, scan_t *scan);
 void release_detections(scan_t *scan);
@@ -300,7 +288,8 @@ void apply_assignment(fusion_t *fusion, scan_t *scan);
 /* existence.c */
 int looks_at(const source_t *source, double x, double y);
 void extend_view(source_t *source, double x, double y);                            /* it hit a track there */
-double decayed_existence(const fusion_t *fusion, const track_t *track, int64_t t); /* before any look at t */
+/* Existence before any look at t, when the track is at `position`. */
+double decayed_existence(const fusion_t *fusion, const track_t *track, int64_t t, const double *position);
 /* Probability that a position is outside the coverage of every source, where no track is kept. */
 double probability_uncovered(const fusion_t *fusion, const track_t *track, double x, double y, double variance);
 /* Probability that a road user that is there is missed, by its misses in a row. */
@@ -374,6 +363,7 @@ void extend_coverage(coverage_t *coverage, double x, double y);
 /* A road user last seen at a position was lost on its way; `ahead` (s) later it would have been missed. */
 void record_loss(coverage_t *coverage, double x, double y, double vx, double vy, double ahead);
 double probability_beyond(const coverage_t *coverage, double x, double y, double variance);
+int is_well_inside(const coverage_t *coverage, double x, double y); /* further from every side than its strip */
 int at_edge(const coverage_t *coverage, double x, double y); /* where road users first appear */
 void find_occluders(fusion_t *fusion, scan_t *scan);
 int is_occluded(const fusion_t *fusion, const scan_t *scan, double x, double y);

@@ -12,6 +12,8 @@
 #define PRIOR_CORRELATION 0.6         /* of filtered tracks */
 #define MIN_FILTERED_COSINE 0.3       /* mean of successive residuals: of new measurements 0, of filtered tracks 0.5 */
 #define MAX_UNFILTERED_COSINE -0.1    /* while followed closely: increments of new measurements turn back, -0.4 */
+/* of a source beside others, whose road users are not followed closely: new measurements 0.2, filtered tracks 0.5 */
+#define MAX_SHARED_COSINE 0.25
 #define MIN_RESIDUAL2 1e-8            /* m^2 */
 #define MIN_SPEED2 0.25      /* m^2/s^2: sensors repeat the positions of what stands, which says nothing of noise */
 #define MIN_STAMP_SPEED2 9.0 /* m^2/s^2: a slower road user says nothing of stamps */
@@ -24,6 +26,8 @@
 #define MAX_SHIFT 0.2 /* m, one sigma: a latency that is less certain than this, at the usual speed, is not used */
 #define OFFSET_SUMS (int)(sizeof((source_t *)0)->offset_sums / sizeof(double))
 #define AREA_DECAY 0.9995  /* per scan: a few detections do not show how far a source looks */
+#define PRIOR_CLUTTER_SCANS 20.0 /* scans that the configured clutter is worth */
+#define MIN_CLUTTER_SHARE 0.01   /* of a scan in the clutter found: after 100 scans, older ones fade */
 #define MIN_AREA 400.0     /* m^2 */
 #define MIN_DEVIATION 0.03 /* m: no sensor is more accurate */
 #define MAX_LATENCY 0.8    /* s, from the configured one */
@@ -129,7 +133,7 @@ void note_residual(fusion_t *fusion, scan_t *scan, track_t *track, const state_t
 }
 
 /* Whether a source filters, from the mean cosine of successive residuals. */
-static void learn_correlation(source_t *source, const scan_sums_t *sums)
+static void learn_correlation(source_t *source, const scan_sums_t *sums, int several)
 {
     double fade = 1.0 - sums->correlation_pairs / (MAX_CORRELATION_PAIRS + sums->correlation_pairs);
     source->correlation_sum = fade * source->correlation_sum + sums->correlation_sum;
@@ -140,17 +144,17 @@ static void learn_correlation(source_t *source, const scan_sums_t *sums)
     if (!source->filtered && cosine > MIN_FILTERED_COSINE) {
         source->filtered = 1;
         source->noise_scale = 1.0; /* what was learned of its noise was that of its increments */
-    } else if (source->filtered && cosine < MAX_UNFILTERED_COSINE) {
+    } else if (source->filtered && cosine < (several ? MAX_SHARED_COSINE : MAX_UNFILTERED_COSINE)) {
         source->filtered = 0;
     }
 }
 
 /* How far stamps are off, from residuals along the velocity against those across it. */
-static void learn_stamps(source_t *source, const scan_t *scan)
+static void learn_stamps(source_t *source, const scan_t *scan, int several)
 {
     const scan_sums_t *sums = &scan->sums;
     if (sums->correlation_pairs > 0.0 && scan->stamp_doubt <= 0.0)
-        learn_correlation(source, sums);
+        learn_correlation(source, sums, several);
     if (sums->stamp_samples <= 0.0)
         return;
     double mean = sums->stamp_variance / sums->stamp_samples;
@@ -241,7 +245,8 @@ static void anchor_offsets(fusion_t *fusion)
 static void learn_detection(source_t *source, const scan_sums_t *sums)
 {
     double density = source->failed_births / source->area, looks = sums->hits + sums->misses;
-    source->clutter_density = bounded(source->clutter_density + 0.01 * (density - source->clutter_density), 1e-6, 0.1);
+    double share = greater(MIN_CLUTTER_SHARE, 1.0 / (PRIOR_CLUTTER_SCANS + (double)source->scans));
+    source->clutter_density = bounded(source->clutter_density + share * (density - source->clutter_density), 1e-6, 0.1);
     source->failed_births = 0.0;
     if (looks <= 0.0)
         return;
@@ -256,7 +261,7 @@ void learn_source(fusion_t *fusion, const scan_t *scan)
     source->area = greater(AREA_DECAY * source->area, greater(scan->area, MIN_AREA));
     if (!(fusion->features & NO_LIFE))
         learn_detection(source, sums);
-    learn_stamps(source, scan);
+    learn_stamps(source, scan, fusion->multiple_sources != 0);
 
     if (sums->moving > 0.0) {
         double fade = 1.0 - sums->moving / (2.0 * MAX_WEIGHT + sums->moving);

@@ -178,6 +178,7 @@ typedef struct {
     deviation_t deviation;
     double mean_gate;                /* m: mean half width of the gates of the last scan */
     double followed_s, departures;   /* s that road users were followed; how many were lost where they might be seen */
+    double inside_departures;        /* those of them well inside of what is covered */
     double miss_runs[MISS_BINS];     /* of road users that were seen again: misses in a row */
     double repeat_misses[MISS_BINS]; /* those of them that were followed by another miss */
     float arrival_x[MAX_ARRIVALS], arrival_y[MAX_ARRIVALS]; /* m: where road users were first seen, the last ones */
@@ -223,9 +224,6 @@ size_t fusion_size(int32_t capacity);
 void fusion_init(fusion_t *fusion, int32_t capacity);
 size_t fusion_scratch(int32_t capacity, int32_t detections);
 void source_start(source_t *source); /* forget what was learned; the configured values are where it begins anew */
-/* Begin to read what the next scan of a source needs of the tracker: of many intersections in turn, none is in a cache.
- */
-void fusion_prefetch(const fusion_t *fusion, int32_t source_id);
 /* Fold in one scan; returns what became of it. */
 int fusion_update(fusion_t *fusion, int64_t t, int32_t source_id, const detection_t *detections, int32_t count,
                   void *scratch);

@@ -220,6 +220,7 @@ const range_t FUSION_RANGES[] = {F(capacity, 1.0, MAX_CAPACITY),
                                  F(mean_gate, 0.0, 1e6),
                                  F(followed_s, 1e-300, ANY),
                                  F(departures, 1e-3, MAX_AVERAGED),
+                                 F(inside_departures, 1e-12, MAX_AVERAGED),
                                  F(miss_runs, 1e-3, MAX_AVERAGED),
                                  F(repeat_misses, 0.0, MAX_AVERAGED),
                                  END};

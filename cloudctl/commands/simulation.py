@@ -185,6 +185,7 @@ EVAL_EXAMPLES = """examples:
   cloudctl eval --scene crowd --seeds 1 2 3 --plot out/crowd.png
   cloudctl eval --ablate --scene one three           what each feature of the tracker is worth
   cloudctl eval --mcity FOLDER                       real roadside units against RTK; FOLDER holds dets/ and gts/
+  cloudctl eval --trajectories FILE.csv              made-up detections of recorded road users (SinD's *_tracks.csv)
   cloudctl eval --recording run.mcap --truth run.truth.mcap
 """
 
@@ -200,6 +201,9 @@ def _eval_parser(commands: Any) -> None:
     )
     score.add_argument("--seeds", type=int, nargs="+", help="seeds of the scenes (default: 101 .. 105)")
     score.add_argument("--mcity", type=Path, metavar="FOLDER", help="the folder of Mcity's trials")
+    score.add_argument(
+        "--trajectories", type=Path, metavar="FILE", help="recorded road users: a CSV with track_id, timestamp_ms, x, y"
+    )
     score.add_argument("--recording", type=Path, metavar="FILE", help="a recording of ours (MCAP)")
     score.add_argument("--truth", type=Path, metavar="FILE", help="the truth written beside it")
     score.add_argument("--plot", type=Path, metavar="PNG", help="draw tracks, truth and error over time")

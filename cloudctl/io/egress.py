@@ -11,7 +11,6 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from ..settings import BrokerSection
 from ..topics import MqttTopics, wrong_vehicle_id
 from .echo import Echo
 from .mqtt import Connection
+from .retained_topics import RetainedTopics
 from .signal_subscription import SIGNALS, SignalSubscription
 from .tile_subscription import TILES, TileSubscription
 from .vehicle_contacts import VehicleContacts
@@ -36,7 +36,6 @@ MAX_UNSENT = 4 * 1024 * 1024  # bytes waiting in the socket; beyond it, messages
 HEADER = 32  # bytes of a PUBLISH beside topic and payload, at most: fixed header, lengths, identifier, expiry
 # s between attempts to connect, evenly spread: nodes that lost one broker do not come back at once
 RETRY_PAUSE = (0.2, 0.5)
-RETAIN_EXPIRY = 600  # s that the broker keeps what is retained; it is published anew after a third of that
 MAX_HELLO_LINES = 20  # vehicles whose connection is logged at level INFO; further ones at DEBUG
 INBOX = ("state", "requests", "acks")
 HELLO = "hello"
@@ -54,16 +53,6 @@ class ConnectionState(Enum):
     CONNECTING = auto()  # there was none yet, or the last attempt has failed
     CONNECTED = auto()
     LOST = auto()  # no attempt has succeeded since
-
-
-@dataclass
-class Retained:
-    """What the broker is to retain on one topic."""
-
-    payload: bytes
-    seconds: int  # that the broker keeps it
-    renewed: bool  # for as long as the node runs; else it is published once
-    since: int  # ns by `stopwatch`: when it was published
 
 
 class Egress:
@@ -92,7 +81,7 @@ class Egress:
         self._signer = signer
         self._client_id = f"cloudctl-node-{uuid.uuid4().hex}"
         self._held: dict[tuple[str, str], tuple[int, bytes]] = {}
-        self._retained: dict[str, Retained] = {}
+        self._retained = RetainedTopics(self._put)
         self._contacts = VehicleContacts()
         self._hellos = 0
         self._tiles = TileSubscription(clock, metrics, self.reject)
@@ -118,9 +107,8 @@ class Egress:
                 self._task.cancel()
                 await asyncio.wait({self._task}, timeout=0.2)
         if self._connection is not None and self.connected.is_set():
-            for topic, item in self._retained.items():
-                if item.payload and not self.is_shared:
-                    self._connection.publish(topic, b"", retain=True)
+            for topic in () if self.is_shared else self._retained.topics():
+                self._connection.publish(topic, b"", retain=True)
             await self._connection.close()
         self._drop()
 
@@ -215,20 +203,17 @@ class Egress:
 
     def retained(self) -> list[str]:
         """Return the topics on which something is retained."""
-        return [topic for topic, item in self._retained.items() if item.payload]
+        return self._retained.topics()
 
     def retain(self, topic: str, payload: bytes, seconds: int | None = None) -> None:
         """Publish something retained, now and whenever the broker comes back: for `seconds`, or (None) for as long as
         the node runs.
         """
-        item = Retained(payload, seconds or RETAIN_EXPIRY, seconds is None, stopwatch())
-        self._retained[topic] = item
-        self._put_retained(topic, item)
+        self._retained.retain(topic, payload, seconds)
 
     def release(self, topics: Iterable[str]) -> None:
         """Keep no longer what the broker retains on some topics, and leave it there: another node goes on with it."""
-        for topic in topics:
-            self._retained.pop(topic, None)
+        self._retained.release(topics)
 
     def forget(self) -> None:
         """Drop advisories that are kept: time has moved, and with it what `valid_until` means."""
@@ -256,20 +241,6 @@ class Egress:
             f"the MQTT broker at {self._where} takes messages of up to {limit:,} bytes, and one of {size:,} on {topic} "
             "was not sent, nor are others beyond that. Raise its limit (max_packet_size of mosquitto) to 1 MiB"
         )
-
-    def _put_retained(self, topic: str, item: Retained) -> bool:
-        return self._put(topic, item.payload, True, item.seconds if item.payload else None)
-
-    def _renew(self) -> None:
-        """Publish anew what the broker would let go of, and let go of what has had its time."""
-        now = stopwatch()
-        for topic, item in list(self._retained.items()):
-            age = now - item.since
-            if item.renewed and item.payload and age > item.seconds * SECOND // 3:
-                if self._put_retained(topic, item):
-                    item.since = now
-            elif not item.renewed and age > item.seconds * SECOND:
-                del self._retained[topic]
 
     def _expire(self) -> bool:
         now = self._clock.now()
@@ -331,16 +302,15 @@ class Egress:
         self._state = ConnectionState.CONNECTED
         self._absence = self._oversize = None
         log.info("connected to the MQTT broker at %s", self._where)
-        self._renew()
-        for topic, item in self._retained.items():
-            self._put_retained(topic, item)
+        self._retained.renew()
+        self._retained.publish_all()
         self._expire()
         for (topic, _), (_, payload) in self._held.items():
             self._put(topic, payload)
         while not connection.lost.is_set():
             await connection.watch()
             self._echo.look(connection, self._where, is_full=connection.waiting() > MAX_UNSENT)
-            self._renew()
+            self._retained.renew()
             self._expire()
         return connection.reason
 

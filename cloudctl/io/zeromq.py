@@ -217,9 +217,14 @@ class Server:
         """Return whether a message waits. Must be asked after every send and drain: the FD signals only changes."""
         return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
-    def drain(self, limit: int = 512) -> list[Received]:
-        """Return what waits, at most `limit` messages, without blocking."""
+    def drain(self, limit: int = 512, limit_of_sender: int | None = None) -> list[Received]:
+        """Return what waits, without blocking: at most `limit` messages, and none after the `limit_of_sender`th of one
+        key (without CURVE: of one connection).
+
+        ZeroMQ takes from the connections in turn: by then, each of the others has given as many, or all it had.
+        """
         messages: list[Received] = []
+        counts: dict[str | bytes, int] = {}
         receive = self._socket.recv
         try:
             while len(messages) < limit:
@@ -233,7 +238,11 @@ class Server:
                     kind, body = b"", b""
                 else:
                     kind, body = frames[0].bytes, frames[1].bytes
-                messages.append(Received(peer, _proven_key(frames[-1]), kind, body))
+                key = _proven_key(frames[-1])
+                messages.append(Received(peer, key, kind, body))
+                counts[key or peer] = count = counts.get(key or peer, 0) + 1
+                if count == limit_of_sender:
+                    break
         except zmq.Again:
             pass
         return messages

@@ -385,7 +385,7 @@ class Node:
         except Exception as error:
             self._confine("receive", "", error)
         self._arm()
-        if self._receiver.is_behind or self.share.is_behind:
+        if self._receiver.is_behind or self.share.is_behind or self._inbox:
             self._wake()
 
     def _inputs(self) -> list[RawMessage]:

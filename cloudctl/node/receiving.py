@@ -1,5 +1,6 @@
 """Messages of gateways, from the node's socket to its engine: all that wait at once, so that a node which has fallen
-behind catches up in one step, with what the engine drops for it being the oldest.
+behind catches up in one step, with what the engine drops for it being the oldest. A gateway that floods the node ends
+the step's share of all before what the others send has become too old.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from .share import Share
 # messages were taken than have come meanwhile, a busy node would plan on ever older ones. To take so many takes some
 # 50 ms, in which a flood cannot keep the node from its other work.
 MAX_BATCH = 8192
+# of those, of one gateway: more than forty intersections send in a second. A step of so many takes some 0.1 s, where
+# signal states that wait for 0.5 s are refused.
+MAX_OF_GATEWAY = 2048
 
 
 class Receiver:
@@ -29,7 +33,7 @@ class Receiver:
 
     def take(self) -> list[RawMessage]:
         """Return the messages that wait and are of this node's share; answer the others with where to send them."""
-        received = [self._peers.message_of(message) for message in self._server.drain(MAX_BATCH)]
+        received = [self._peers.message_of(message) for message in self._server.drain(MAX_BATCH, MAX_OF_GATEWAY)]
         if received:
             self._peers.note_contacts(self._clock.now(), received)
 

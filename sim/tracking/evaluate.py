@@ -10,7 +10,7 @@ import numpy as np
 from ...fusion import FEATURES, Fusion, FusionConfig, SourceConfig
 from ..common.score import distances, ospa2, score
 from ..common.terminal import table
-from . import mcity, mcity_eval, reliability
+from . import mcity, mcity_eval, reliability, trajectories
 from .mcity_eval import Moments, moment
 from .scenes import CASES, Case
 
@@ -69,10 +69,20 @@ def scenes(
 ) -> Iterator[tuple[str, dict[str, float], Moments]]:
     """Score each scene; figures are medians over the seeds, moments those of the first seed."""
     for name in names:
-        cases = [CASES[name](seed) for seed in seeds]
-        runs = [follow(case, config)[0] for case in cases]
-        scored = [figures(run, case.match_m) for run, case in zip(runs, cases, strict=True)]
-        yield cases[0].name, {key: median(figures_.get(key, 0.0) for figures_ in scored) for key in scored[0]}, runs[0]
+        yield medians([CASES[name](seed) for seed in seeds], config)
+
+
+def medians(cases: Sequence[Case], config: FusionConfig | None = None) -> tuple[str, dict[str, float], Moments]:
+    """Score a scene of several seeds; figures are medians over them, moments those of the first."""
+    runs = [follow(case, config)[0] for case in cases]
+    scored = [figures(run, case.match_m) for run, case in zip(runs, cases, strict=True)]
+    return cases[0].name, {key: median(figures_.get(key, 0.0) for figures_ in scored) for key in scored[0]}, runs[0]
+
+
+def on_trajectories(file: Path, seeds: Sequence[int]) -> Iterator[tuple[str, dict[str, float], Moments]]:
+    """Score made-up detections of recorded road users, without and with dropouts."""
+    for of_one_kind in zip(*(trajectories.cases(file, seed) for seed in seeds), strict=True):
+        yield medians(of_one_kind)
 
 
 def ablation(names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, dict[str, float], Moments]]:
@@ -169,12 +179,14 @@ def run(args: argparse.Namespace) -> None:
     if args.recording and not args.truth:
         raise ValueError(f"--recording {args.recording}: its truth is needed to score it. Add --truth FILE")
 
-    if args.scene or not (args.mcity or args.recording):
+    if args.scene or not (args.mcity or args.recording or args.trajectories):
         chosen = ablation if args.ablate else scenes
         jobs.append(lambda: chosen(args.scene or list(CASES), args.seeds or HELD_OUT))
 
     if args.mcity:
         jobs.append(lambda: on_mcity(args.mcity))
+    if args.trajectories:
+        jobs.append(lambda: on_trajectories(args.trajectories, args.seeds or HELD_OUT))
     if args.recording:
         jobs.append(lambda: on_recording(args.recording, args.truth))
     for job in jobs:

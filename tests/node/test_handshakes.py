@@ -37,6 +37,7 @@ def refusals(address: str, keys: KeyPair | None, node_key: str | None) -> list[R
         (NODE, None, None, "key", "this gateway has no keys", Refusal.GATEWAY_IN_CLEAR),
         (None, GATEWAY, NODE.public, "node_key", "the node speaks in clear", Refusal.NODE_IN_CLEAR),
     ],
+    ids=["unknown key", "another node's key", "gateway in clear", "node in clear"],
 )
 def test_each_cause_of_a_failed_handshake_is_named_at_both_ends(
     node_keys: KeyPair | None,

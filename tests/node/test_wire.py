@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from deadlines import until
 
-from cloudctl.clock import MS, WallClock, sleep_until
+from cloudctl.clock import MS, SECOND, WallClock, sleep_until
 from cloudctl.io.zeromq import Dealer, KeyPair, Server, ZeroMqError, new_keys, read_keys, write_keys
 
 KNOWN, STRANGER, NODE = new_keys(), new_keys(), new_keys()
@@ -55,6 +55,29 @@ def test_the_others_are_served_on_beside_a_stranger(server: Server) -> None:
     stranger.close()
     friend.close()
     assert [m.body for m in got] == [b"heard"]
+
+
+def test_what_others_send_does_not_wait_behind_a_flood(server: Server) -> None:
+    other = new_keys()
+    server.allow({KNOWN.public: "gateway", other.public: "other"})
+    flood, friend = Dealer(server.address, KNOWN, NODE.public), Dealer(server.address, other, NODE.public)
+    flood.send(b"P", b"0")
+    friend.send(b"P", b"0")
+    drain(server, 2)
+    for _ in range(500):
+        assert flood.send(b"P", b"flood")
+    for _ in range(5):
+        assert friend.send(b"P", b"friend")
+    sleep_until(WallClock().now() + SECOND)
+
+    batches = []
+    until(lambda: batches.append(server.drain(1000, 50)) or sum(map(len, batches)) >= 505, what="every message")
+    flood.close()
+    friend.close()
+    batches = [[message.body for message in batch] for batch in batches if batch]
+    assert max(batch.count(b"flood") for batch in batches) == 50
+    assert sum(batch.count(b"friend") for batch in batches[:2]) == 5
+    assert sum(batch.count(b"flood") for batch in batches) == 500
 
 
 def test_replies_reach_their_sender(server: Server) -> None:

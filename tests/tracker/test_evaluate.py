@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cloudctl.sim.common.score import ospa2, score
-from cloudctl.sim.tracking import evaluate, mcity, mcity_eval
+from cloudctl.sim.tracking import evaluate, mcity, mcity_eval, trajectories
 from cloudctl.sim.tracking.scenes import CASES, one_sensor
 from made_trials import make_trials
 from paths import MCITY
@@ -59,6 +59,27 @@ def test_the_command_prints_a_table_and_draws(tmp_path: Path, capsys: pytest.Cap
     assert "one sensor" in out
     assert "OSPA(2)" in out
     assert plot.stat().st_size > 10_000
+
+
+def test_recorded_road_users_are_scored_without_and_with_dropouts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "walkers.csv"
+    rows = [f"P{n},{100 * k},{0.13 * k},{4.0 * n}" for n in range(12) for k in range(150)]
+    file.write_text("\n".join(["track_id,timestamp_ms,x,y", *rows]))
+    case = trajectories.cases(file, seed=1)[0]
+    assert np.mean([len(ids) for _, ids, _ in case.truth]) == pytest.approx(trajectories.PRESENT, rel=0.35)
+
+    assert main(["eval", "--trajectories", str(file), "--seeds", "1"]) == 0
+    assert "walkers, lost for 1 to 2 s" in capsys.readouterr().out
+
+
+def test_a_file_without_trajectories_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "walkers.csv"
+    for content, remedy in (("track_id,x\n", "timestamp_ms, y"), ("track_id,timestamp_ms,x,y\n", "some")):
+        file.write_text(content)
+        assert main(["eval", "--trajectories", str(file)]) == 2
+        assert remedy in capsys.readouterr().err
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
