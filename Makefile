@@ -39,7 +39,7 @@ lint: .venv/.lint
 	gcc -std=c11 -O2 -Wall -Wextra -Werror -ffp-contract=off -fsyntax-only cext/*.c
 
 clean:
-	rm -rf .venv build out *.egg-info cloudctl/*.so
+	rm -rf .venv build out *.egg-info cloudctl/*.so cloudctl/__pycache__/kernels
 
 $(STAMP): $(SOURCES)
 	@echo "setting up .venv: a minute or two, for packages and the compiled core ..."

@@ -4,7 +4,6 @@ when each stands, when it would pass at the limit, whether its signal is green t
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .clock import SECOND
@@ -12,6 +11,7 @@ from .codes.compiled.addresses import row_at
 from .codes.compiled.arrays import CODE_ARRAYS, lanes_at, moves_at
 from .driving import STANDING_SPEED
 from .forecast.stop_line import forecast_in
+from .kernels import njit
 from .road_users import IS_MOTOR_VEHICLE
 from .signals.colours import IS_GREEN
 from .signals.packed import signals_at

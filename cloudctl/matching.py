@@ -8,12 +8,12 @@ its vehicle declared.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
 from .codes.compiled.addresses import inner_kernel, row_at
 from .codes.compiled.arrays import CODE_ARRAYS, cells_at, lanes_at, links_at, moves_at, paths_at, tables_at
+from .kernels import njit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

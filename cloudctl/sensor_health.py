@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
-from numba import njit
 from numpy.typing import NDArray
 
 from .clock import MS, SECOND
@@ -23,6 +22,7 @@ from .fusion_settings import MAX_PLACE, MAX_SOURCES
 from .geo import Origin
 from .ingest.rejections import RejectedMessage
 from .ingest.sources import Source
+from .kernels import njit
 from .matching import match
 from .road_users import IS_MOTOR_VEHICLE
 from .schema import Health, Sensor, SensorHealth

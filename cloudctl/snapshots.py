@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .codes import CompiledCode
 from .codes.compiled.addresses import floats, inner_kernel, joined, longs, row_at
 from .codes.compiled.arrays import CODE_ARRAYS, tables_at
 from .codes.compiled.rules import RuleTable
+from .kernels import njit
 from .matching import CLOSED_PENALTY, Floats, Matched, match_in
 from .schema import Hazard
 from .signals.packed import ENTRY_COLUMNS, signals_at

@@ -22,6 +22,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "driving",
             "errors",
             "geo",
+            "kernels",
             "logs",
             "maps",
             "metrics",

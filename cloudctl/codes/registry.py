@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 from msgspec import Struct
-from numba import njit
 from numpy.typing import NDArray
 
+from ..kernels import njit
 from .citycode import CityCodeError, make, parse_code, sub_code
 from .grid import grid_encode
 from .model import IntersectionCode

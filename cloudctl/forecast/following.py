@@ -4,10 +4,10 @@ per plan, for all advisory kinds."""
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..codes.compiled.arrays import lanes_at, links_at, moves_at, paths_at
+from ..kernels import njit
 from ..matching import Floats, Ints
 from ..world import Users, World
 from .prediction import Prediction, next_path

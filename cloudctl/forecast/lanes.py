@@ -5,10 +5,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..codes import CompiledCode
 from ..driving import STANDING_SPEED
+from ..kernels import njit
 from ..schema import Behaviour
 from ..world import World
 

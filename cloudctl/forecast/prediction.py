@@ -17,12 +17,12 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..codes.compiled.addresses import inner_kernel
 from ..codes.compiled.arrays import lanes_at, links_at, moves_at, paths_at
 from ..codes.model import CONFLICTS
+from ..kernels import njit
 from ..matching import Floats, Ints
 from ..road_users import FOLLOWS_LANE
 from ..world import Users, World

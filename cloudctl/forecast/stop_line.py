@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from weakref import ref
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..codes.compiled.arrays import lanes_at, moves_at, tables_at
 from ..driving import ACCELERATION, MIN_HEADWAY, SATURATION_HEADWAY, STANDING_SPEED, STARTUP_LOST_TIME
+from ..kernels import njit
 from ..matching import Floats, Ints
 from ..signals.colours import IS_GREEN, IS_RED
 from ..signals.packed import SignalArrays

@@ -1,8 +1,7 @@
 """How hard a vehicle must brake to stop before a place, and whether its driver does."""
 
-from numba import njit
-
 from ..driving import BRAKING_SHARE, FIRM_BRAKING, LATE_BRAKING, REACTION_TIME
+from ..kernels import njit
 
 STOP_MARGIN = 2.0  # m kept before the place to stop at (CAMP)
 MIN_DISTANCE = 0.5  # m; a nearer place is within what tracks are sure to

@@ -9,7 +9,6 @@ time, `list_...` gives the proposals themselves. Kinds without a proposal cost n
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..codes.compiled.addresses import flags, inner_kernel, row_at
 from ..codes.compiled.arrays import CODE_ARRAYS
@@ -17,6 +16,7 @@ from ..codes.compiled.rule_kernels import RULE_ARRAYS, RuleArrays, fill_in_force
 from ..forecast.following import follow_in
 from ..forecast.prediction import movements_in
 from ..forecast.stop_line import forecast_in
+from ..kernels import njit
 from ..signals.packed import ENTRY_COLUMNS, SignalArrays, signals_at
 from ..world import (
     ACCEL,
@@ -92,53 +92,6 @@ class Findings(NamedTuple):
     sightings: Any  # SIGHTING
     limit: Any  # m/s, by vehicle: the rules in force
     decided: Any  # int32[3, vehicles]: the capping, the refusing, the undecided rule
-
-
-@njit(cache=True, nogil=True)
-def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
-    """Fill in `findings`, intersection by intersection. `places`: int64[n, PLACE_COLUMNS].
-
-    Where nothing but speed advice would be proposed, and nothing of it withheld, that which its vehicle has already is
-    left out.
-    """
-    first = move = 0  # where the rows of the intersection begin
-    for p in range(len(places)):
-        place = places[p]
-        code, rule_arrays = row_at(place[CODE], CODE_ARRAYS), rules_at(row_at(place[RULE_TABLE], RULE_ARRAYS))
-        users, connected = _users_of(columns, place), _connected_of(columns, place)
-        signals = signals_at(place[SIGNALS:])
-        last, last_move = first + place[VEHICLES + 1] - place[VEHICLES], move + place[MOVES]
-        n_paths, is_holding = place[PATHS], flags((place[HOLDING], place[RULES_HELD]))
-        closed = flags((place[CLOSED], n_paths)) if place[CLOSED] != 0 else np.zeros(n_paths, np.bool_)
-        limit, decided = findings.limit[first:last], findings.decided[:, first:last]
-        vehicles = columns.vehicles[first:last]
-        _fill_rules(
-            place[T], users, connected, rule_arrays, is_holding, columns.bits[first:last],
-            columns.sizes[first:last], limit, decided,
-        )  # fmt: skip
-
-        wanted = findings.wanted[p]
-        wanted[RESTRICTED] = _is_restricted(users, connected, vehicles)
-        wanted[RULES] = rules.screen(users, connected, limit, decided)
-        wanted[AHEAD] = place[HAS_DYNAMIC] > 0 or ahead.screen(users, connected, flags((place[MARKED], n_paths)), code)
-        wanted[HAZARD] = place[HAS_HAZARDS] > 0
-
-        for k in range(len(vehicles)):
-            wanted[EMERGENCY] |= vehicles[k]["is_emergency"] > 0.0
-
-        counts = findings.counts[p]
-        counts[0], counts[1], counts[2] = _screen_moving(
-            place, users, connected, signals, code, columns.share[move:last_move],
-            closed, vehicles, limit, columns.next_signals[first:last],
-            wanted, findings.advices[first:last], findings.stops[first:last], findings.sightings[first:last],
-        )  # fmt: skip
-
-        if wanted[GLOSA] and np.count_nonzero(wanted) == 1:
-            settled, advices = columns.settled[first:last], findings.advices[first:last]
-            counts[0] = glosa.without_settled(place[T], place[SETTLED_LEFT], settled, advices, counts[0])
-            wanted[GLOSA] = counts[0] > 0
-
-        first, move = last, last_move
 
 
 @inner_kernel
@@ -233,3 +186,50 @@ def _screen_moving(
         wanted[STOPPED] = place[HAS_STOPPED] > 0
 
     return n_advices, n_stops, n_sightings
+
+
+@njit(cache=True, nogil=True)
+def screen_all(places: Any, columns: Columns, findings: Findings) -> None:
+    """Fill in `findings`, intersection by intersection. `places`: int64[n, PLACE_COLUMNS].
+
+    Where nothing but speed advice would be proposed, and nothing of it withheld, that which its vehicle has already is
+    left out.
+    """
+    first = move = 0  # where the rows of the intersection begin
+    for p in range(len(places)):
+        place = places[p]
+        code, rule_arrays = row_at(place[CODE], CODE_ARRAYS), rules_at(row_at(place[RULE_TABLE], RULE_ARRAYS))
+        users, connected = _users_of(columns, place), _connected_of(columns, place)
+        signals = signals_at(place[SIGNALS:])
+        last, last_move = first + place[VEHICLES + 1] - place[VEHICLES], move + place[MOVES]
+        n_paths, is_holding = place[PATHS], flags((place[HOLDING], place[RULES_HELD]))
+        closed = flags((place[CLOSED], n_paths)) if place[CLOSED] != 0 else np.zeros(n_paths, np.bool_)
+        limit, decided = findings.limit[first:last], findings.decided[:, first:last]
+        vehicles = columns.vehicles[first:last]
+        _fill_rules(
+            place[T], users, connected, rule_arrays, is_holding, columns.bits[first:last],
+            columns.sizes[first:last], limit, decided,
+        )  # fmt: skip
+
+        wanted = findings.wanted[p]
+        wanted[RESTRICTED] = _is_restricted(users, connected, vehicles)
+        wanted[RULES] = rules.screen(users, connected, limit, decided)
+        wanted[AHEAD] = place[HAS_DYNAMIC] > 0 or ahead.screen(users, connected, flags((place[MARKED], n_paths)), code)
+        wanted[HAZARD] = place[HAS_HAZARDS] > 0
+
+        for k in range(len(vehicles)):
+            wanted[EMERGENCY] |= vehicles[k]["is_emergency"] > 0.0
+
+        counts = findings.counts[p]
+        counts[0], counts[1], counts[2] = _screen_moving(
+            place, users, connected, signals, code, columns.share[move:last_move],
+            closed, vehicles, limit, columns.next_signals[first:last],
+            wanted, findings.advices[first:last], findings.stops[first:last], findings.sightings[first:last],
+        )  # fmt: skip
+
+        if wanted[GLOSA] and np.count_nonzero(wanted) == 1:
+            settled, advices = columns.settled[first:last], findings.advices[first:last]
+            counts[0] = glosa.without_settled(place[T], place[SETTLED_LEFT], settled, advices, counts[0])
+            wanted[GLOSA] = counts[0] > 0
+
+        first, move = last, last_move

@@ -20,10 +20,10 @@ from functools import cached_property
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
-from numba import njit
 from numpy.typing import NDArray
 
 from ..clock import MS
+from ..kernels import njit
 from ..matching import Floats, Ints
 from ..schema import Group, SignalState
 from .colours import IS_RED

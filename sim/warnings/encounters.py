@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from cloudctl.kernels import njit
 
 from .ssm import PET, SERIOUS_TTC, Conflict, merge
 

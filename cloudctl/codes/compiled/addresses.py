@@ -7,13 +7,15 @@ table to compiled code keeps the arrays alive until that returns.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
-from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba import carray, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from ...kernels import njit
 
 Addresses = NDArray[np.int64]  # int64[arrays, 3]: address, and the shape in two numbers
 
@@ -50,8 +52,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def inner_kernel(function: F) -> F:
     """Compile what only compiled code calls: without the way in from Python, which takes as long to compile as a small
     kernel."""
-    compiled: Any = njit  # its options below are in no stub
-    return cast(F, compiled(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+    return njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 @inner_kernel

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ...kernels import njit
 from ..days import EPOCH
 from ..rule import Calendar
 

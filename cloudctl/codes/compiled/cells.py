@@ -4,9 +4,9 @@ from math import hypot
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ...kernels import njit
 from ..polylines import F8
 
 MIN_CELL_SIZE = 4.0  # m; larger where an intersection's roads reach so far that the grid would outgrow its budget

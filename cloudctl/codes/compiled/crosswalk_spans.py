@@ -5,7 +5,8 @@ from math import hypot
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from ...kernels import njit
 
 CROSSWALK_REACH = 15.0  # m before and after a connection within which a crosswalk counts as on its way
 MAX_LANE_POINTS = 12  # of the lanes before and after a connection that are looked at

@@ -4,8 +4,8 @@ from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ...kernels import njit
 from ..rule import CLASSES, RULE_KINDS
 from ..rules import SIZE_FIELDS
 from .addresses import float_rows, floats, long_rows, longs

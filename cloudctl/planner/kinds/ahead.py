@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ...clock import SECOND
@@ -23,6 +22,7 @@ from ...codes.compiled.arrays import lanes_at, moves_at
 from ...codes.compiled.rules import InForce, RuleTable
 from ...codes.rules import RESERVING_KINDS, SIZE_FIELDS, Vehicle, missing
 from ...forecast import lanes
+from ...kernels import njit
 from ...schema import AdvisoryKind, Behaviour, vehicle_target
 from ...world import Connected, Users, World
 from ..candidate import INFORMATION, SLOW_DOWN, Candidate

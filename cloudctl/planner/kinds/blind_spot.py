@@ -11,12 +11,12 @@ from math import cos, erf, sin, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import moves_at
 from ...forecast.prediction import STEP, STEPS, Prediction, predict_path_in
 from ...fusion import SEEN_LATELY
+from ...kernels import njit
 from ...road_users import BLOCKS_VIEW
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_GREEN, IS_YELLOW

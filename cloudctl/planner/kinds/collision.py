@@ -18,7 +18,6 @@ from math import erf, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ...codes.compiled.addresses import inner_kernel
@@ -26,6 +25,7 @@ from ...codes.compiled.arrays import conflicts_at, lanes_at, moves_at, paths_at
 from ...driving import BRAKING_SHARE, LATE_BRAKING
 from ...forecast.following import Following
 from ...forecast.prediction import DIVERGE, MIN_SPEED, SIGMA_A, Prediction, arrival, point, position_variance
+from ...kernels import njit
 from ...road_users import FOLLOWS_LANE, RIDES
 from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_CLOSED

@@ -17,7 +17,6 @@ from math import erf, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import conflicts_at, moves_at
@@ -25,6 +24,7 @@ from ...codes.model import TURNS
 from ...driving import BRAKING_SHARE
 from ...forecast.following import Following
 from ...forecast.prediction import DIVERGE, Prediction, arrival
+from ...kernels import njit
 from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_RED
 from ...world import Connected, Users, World

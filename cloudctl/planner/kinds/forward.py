@@ -9,12 +9,12 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
 from ...driving import LATE_BRAKING
 from ...forecast.following import Following
 from ...fusion import SEEN_LATELY
+from ...kernels import njit
 from ...road_users import IS_MOTOR_VEHICLE
 from ...schema import AdvisoryKind, Behaviour, Severity, vehicle_target
 from ...world import Connected, Users, World

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
-from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import lanes_at, links_at, moves_at
 from ...driving import SATURATION_HEADWAY
 from ...forecast.following import Following, mark_holding_up
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast, Windows, earliest
+from ...kernels import njit
 from ...schema import AdvisoryKind, Behaviour, vehicle_target
 from ...signals.packed import SignalArrays
 from ...signals.states import NEVER

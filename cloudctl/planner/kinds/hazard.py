@@ -8,9 +8,9 @@ comes with advice to change lanes where a lane beside leads the same way (`lanes
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ...forecast import lanes
+from ...kernels import njit
 from ...lane_stretches import Coverage, covered
 from ...schema import AdvisoryKind, Hazard, vehicle_target
 from ...world import World

@@ -11,13 +11,13 @@ vehicles that are not connected keep their place in the order.
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import conflicts_at, lanes_at, moves_at
 from ...forecast.prediction import DIVERGE, Prediction
 from ...forecast.stop_line import earliest
+from ...kernels import njit
 from ...schema import AdvisoryKind, vehicle_target
 from ...signals.colours import IS_UNCONTROLLED
 from ...world import Connected, Users, World

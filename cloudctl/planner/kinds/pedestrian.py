@@ -14,11 +14,11 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import crosswalks_at, lanes_at, paths_at
 from ...forecast.prediction import SIGMA_A, arrival, point, position_variance
+from ...kernels import njit
 from ...road_users import USES_CROSSWALK
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_RED

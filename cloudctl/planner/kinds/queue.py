@@ -4,12 +4,12 @@ not brake (T/CSAE 53, traffic jam warning)."""
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import lanes_at, moves_at
 from ...driving import BRAKING_SHARE
 from ...forecast.stop_line import StopLineForecast
+from ...kernels import njit
 from ...schema import AdvisoryKind, vehicle_target
 from ...world import Connected, Users, World
 from ..braking import brakes_too_late

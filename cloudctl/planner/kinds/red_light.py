@@ -12,7 +12,6 @@ drives on over the line.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import moves_at
@@ -21,6 +20,7 @@ from ...forecast.following import Following
 from ...forecast.prediction import Prediction
 from ...forecast.stop_line import StopLineForecast
 from ...fusion import SEEN_LATELY
+from ...kernels import njit
 from ...schema import AdvisoryKind, ObjectClass, vehicle_target
 from ...signals.colours import IS_STOP, IS_YELLOW
 from ...signals.packed import SignalArrays
@@ -105,6 +105,14 @@ def _list_violators(
     return n
 
 
+@njit(cache=True)
+def _is_critical(row: int, tracks: Any, speed: Any, to_stop: Any) -> bool:
+    """Return whether a vehicle can no longer stop before its line."""
+    distance = max(to_stop[row], 0.0)
+    limit = MOTORCYCLE_CRITICAL_BRAKING if tracks[row]["class"] == MOTORCYCLE else CRITICAL_BRAKING
+    return bool(speed[row] * speed[row] / (2.0 * (distance + PAST_LINE)) > limit)
+
+
 @inner_kernel
 def screen(
     t: int, users: Users, connected: Connected, signals: SignalArrays, code: Any, forecast: StopLineForecast,
@@ -156,14 +164,6 @@ def plan(world: World, forecast: StopLineForecast, prediction: Prediction, follo
             violators.append(row)
 
     return candidates + crossing.plan(world, violators, prediction, following)
-
-
-@njit(cache=True)
-def _is_critical(row: int, tracks: Any, speed: Any, to_stop: Any) -> bool:
-    """Return whether a vehicle can no longer stop before its line."""
-    distance = max(to_stop[row], 0.0)
-    limit = MOTORCYCLE_CRITICAL_BRAKING if tracks[row]["class"] == MOTORCYCLE else CRITICAL_BRAKING
-    return bool(speed[row] * speed[row] / (2.0 * (distance + PAST_LINE)) > limit)
 
 
 def _warning(world: World, row: int, is_critical: bool) -> Candidate:

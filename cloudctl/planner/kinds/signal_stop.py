@@ -18,11 +18,11 @@ left of speed advice. A vehicle that GLOSA slows down at the same time is given 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import lanes_at, links_at, moves_at
 from ...forecast.stop_line import UNKNOWN_TIME, StopLineForecast
+from ...kernels import njit
 from ...schema import AdvisoryKind, SignalState, vehicle_target
 from ...signals.colours import IS_RED, IS_YELLOW
 from ...signals.packed import SignalArrays

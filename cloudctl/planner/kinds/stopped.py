@@ -4,9 +4,9 @@ vehicles that come up behind it, with a lane to change to. Which vehicles have s
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from ...forecast import lanes
+from ...kernels import njit
 from ...schema import AdvisoryKind, vehicle_target
 from ...world import World
 from ..candidate import INFORMATION, SLOW_DOWN, Candidate

@@ -8,11 +8,11 @@ one the wrong way. A tidal lane that runs the other way now is no lane for this.
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ...codes.compiled.addresses import inner_kernel
 from ...codes.compiled.arrays import cells_at
+from ...kernels import njit
 from ...matching import Matched, match
 from ...road_users import IS_MOTOR_VEHICLE
 from ...schema import AdvisoryKind, vehicle_target
