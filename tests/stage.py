@@ -23,6 +23,7 @@ class Stage:
         self.reports: dict[int, world.Report] = {}
         self.ingress = [k for k in range(code.n_lanes) if code.lane_role[k] == 0 and code.lane_use[k] == 0]
         self.state, self.left = RED, 12.0
+        self.spread, self.confidence = 0.0, 1.0  # s from the earliest to the latest end, and how sure the ends are
         self.shown: dict[int, int] = {}  # by group index, where it is not `state`
         self.hazards: tuple[Hazard, ...] = ()
         self.stopped: tuple[int, ...] = ()
@@ -87,12 +88,12 @@ class Stage:
                 tracks[k][name] = value
             tracks[k]["id"] = k + 1
         n, end = len(self.code.group_ids), t + int(self.left * SECOND)
-        ends = np.full(n, end)
+        ends, latest = np.full(n, end), np.full(n, end + int(self.spread * SECOND))
         shown = np.full(n, self.state, np.uint8)
         for group, state in self.shown.items():
             shown[group] = state
         signals = Signals(
-            t, 1, self.code.code.revision, shown, ends, ends, ends, np.ones(n),
+            t, 1, self.code.code.revision, shown, ends, latest, ends, np.full(n, self.confidence),
             np.where(shown == RED, ends, end + 30 * SECOND), np.full(n, 20 * SECOND), self.open,
         )  # fmt: skip
         return snapshots.build(

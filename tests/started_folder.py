@@ -1,6 +1,7 @@
 """A node in a folder of `cloudctl init`, as its operator runs it: real ZeroMQ with CURVE, real mosquitto with TLS."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,11 @@ from deadlines import PATIENCE, until
 from cloudctl import maps
 from cloudctl.io.ports import free_port
 from cloudctl.node.init_folder import Ports, init_folder
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does to commands in the background: they and all they start ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class StartedFolder:
@@ -64,6 +70,7 @@ class StartedFolder:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=heed_interrupts,
         )
 
     def count(self, name: str) -> int:

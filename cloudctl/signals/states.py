@@ -99,7 +99,8 @@ class Signals(Struct, frozen=True, dict=True):
 
     @cached_property
     def packed(self) -> Packed:
-        """The groups as compiled code reads them, but for when each was seen."""
+        """The groups as compiled code reads them, but for when each was seen. What is written into the arrays later is
+        not in it."""
         return pack(
             min_end=self.min_end,
             max_end=self.max_end,

@@ -178,7 +178,7 @@ def test_an_rsu_stands_at_one_intersection(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     file.write_text(
         '[broker]\nopen = true\n[node]\ncurve = false\n[[gateway]]\nname = "a"\nrsus = { r = "one" }\n[[gateway]]\nname'
-        ' = "b"\nrsus = { r = "two" }\n'
+        ' = "a"\nrsus = { r = "two" }\n'
     )
-    with pytest.raises(ConfigError, match="RSU 'r' is at 'one'"):
+    with pytest.raises(ConfigError, match="RSU 'r' of 'a' is at 'one' and at 'two'"):
         load(file)

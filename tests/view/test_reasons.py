@@ -45,13 +45,10 @@ def test_whoever_gets_no_speed_advice_has_a_reason_and_whoever_does_has_none(
     confidence: float,
 ) -> None:
     stage = Stage(code)
-    stage.state, stage.left = state, left
+    stage.state, stage.left, stage.spread, stage.confidence = state, left, spread, confidence
     for lane, before, speed, kind in vehicles:
         stage.put(stage.ingress[lane % len(stage.ingress)], before, speed, kind)
     world = stage.world()
-    world.signals.max_end[:] += int(spread * SECOND)
-    world.signals.confidence[:] = confidence
-    world = dataclasses.replace(world)  # with the arrays that were changed
     advised = {c.target for c in planner.plan(world) if c.kind is AdvisoryKind.GLOSA}
     for row in range(len(world.tracks)):
         reasons = why_no_advice(world, row)
