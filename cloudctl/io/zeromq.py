@@ -4,6 +4,7 @@ A message is two frames, `[kind: 1 byte][msgpack body]`. The node drains its soc
 handshake proved comes with every frame, so a gateway is identified by its key and by nothing in its messages.
 """
 
+import contextlib
 import errno
 import itertools
 import socket as sockets
@@ -40,7 +41,9 @@ MIN_REBINDS = 20  # attempts at it, where the machine stood still for the time-o
 USER_TIMEOUT = 4000  # ms that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482)
 
 
-# s between two looks at why a node breaks handshakes off; attempts come several times a second
+RETRY_INTERVAL = SECOND // 2  # ns from a handshake after which ZeroMQ does not try again to the next attempt
+
+# ns between two looks at why a node breaks handshakes off; attempts come several times a second
 DIAGNOSIS_INTERVAL = 5 * SECOND
 CLOSED_BY_PEER = (errno.EPIPE, errno.ECONNRESET)  # of a handshake that was broken off, not one that took too long
 HANDSHAKE_FAILURES = (
@@ -345,6 +348,7 @@ class Dealer:
         self._address, self._has_keys = connect, keys is not None
         self._diagnosis: Refusal | None = None
         self._next_diagnosis = 0
+        self._next_attempt: int | None = None  # ns by the stopwatch; None: ZeroMQ tries again by itself
         self.close = weakref.finalize(self, _end, self._socket, self._monitor, self._context)
         try:
             self._socket.connect(connect)
@@ -376,11 +380,25 @@ class Dealer:
         while self._monitor.poll(0):
             message = recv_monitor_message(self._monitor)
             event = int(message["event"])
+            if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                self._next_attempt = stopwatch() + RETRY_INTERVAL
+
             if event & HANDSHAKE_FAILURES:
                 self.refusal = self._refusal(event, int(message["value"]))
                 on_event("refused" if self.refusal else "disconnected")
             else:
                 on_event(names[event])
+
+        if self._next_attempt is not None and stopwatch() >= self._next_attempt:
+            self._connect_anew()
+
+    def _connect_anew(self) -> None:
+        """Try again where ZeroMQ does not: it gives a peer up that speaks another mechanism, until its operator has
+        mended that and for ever after."""
+        self._next_attempt = None
+        with contextlib.suppress(zmq.ZMQError):  # it may be given up already
+            self._socket.disconnect(self._address)
+        self._socket.connect(self._address)
 
     def _refusal(self, event: int, detail: int) -> Refusal | None:
         """Return why a handshake has failed; None where the keys are not the reason: the node went away in it."""

@@ -115,7 +115,21 @@ def test_no_key_is_blamed_where_no_node_is(strange_port: int) -> None:
     assert rejects == []
 
 
-@pytest.mark.parametrize("keys", [NODE, None])
+@pytest.mark.parametrize("keys", [GATEWAY, None], ids=["gateway with keys", "gateway in clear"])
+def test_a_gateway_is_connected_once_the_node_speaks_as_it_does(keys: KeyPair | None) -> None:
+    # Which end is first to give an attempt up is chance, and only one of the two tries again by itself.
+    before, after = (None, NODE) if keys else (NODE, None)
+    for _ in range(4):
+        address = f"tcp://127.0.0.1:{free_port()}"
+        rejects: list[Reject] = []
+        with Gateway(address, ["r"], key=keys, node_key=keys and NODE.public, on_reject=rejects.append) as gateway:
+            with contextlib.closing(Server(address, before, {GATEWAY.public: "gateway"})):
+                until(lambda: gateway.poll(20) or rejects, what="a refusal")  # noqa: B023
+            with contextlib.closing(Server(address, after, {GATEWAY.public: "gateway"})):
+                until(lambda: gateway.poll(20) or gateway.state == "connected", what="the connection")
+
+
+@pytest.mark.parametrize("keys", [NODE, None], ids=["with CURVE", "in clear"])
 def test_a_node_is_asked_what_it_speaks(keys: KeyPair | None) -> None:
     server = Server("tcp://127.0.0.1:*", keys, {})
     assert mechanism_of(server.address, 5.0) is (Mechanism.CURVE if keys else Mechanism.NULL)
