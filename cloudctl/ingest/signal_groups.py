@@ -4,6 +4,7 @@
 * A time that no clock can show, and end times out of order, are left out of their group: its state is used, and
   promises nothing.
 * A confidence that is no share is left out likewise.
+* Of more groups than have numbers, the first are read.
 * The greatest signed and unsigned numbers stand for "not known": no fault, counted.
 """
 
@@ -15,6 +16,7 @@ import msgspec
 from ..schema import Group
 from .rejections import RejectedMessage, decode_each
 
+MAX_GROUPS = 255  # of one message: SignalGroupID of SAE J2735 is 1 to 255. Reading the groups takes time for each
 UNKNOWN_TIMES = (2**63 - 1, 2**64 - 1)  # the greatest signed and unsigned numbers, which senders write for "not known"
 MIN_END = 946_684_800 * 10**9  # ns, the year 2000: an earlier time is a duration, or in seconds or milliseconds
 MAX_END = 2**62  # ns, the year 2116
@@ -77,10 +79,22 @@ def read_groups(data: bytes, offset: int = 0) -> Groups:
     """Return the groups of a message, whose sender's clock is `offset` ns ahead of the node's. Raises
     msgspec.DecodeError where `data` is no array."""
     refused: list[RejectedMessage] = []
+    parts = _decode_raw(data)
+    if len(parts) > MAX_GROUPS:
+        refused.append(
+            RejectedMessage(
+                field="g",
+                value=f"{len(parts)} groups",
+                rule=f"groups have the numbers 1 to {MAX_GROUPS}: of more, the first {MAX_GROUPS} are read",
+                remedy="send each group of the intersection once",
+            )
+        )
+        return usable_groups(decode_each(_decode_one, "g", parts[:MAX_GROUPS], refused), refused, offset)
+
     try:
         groups = list(_decode_all(data))
     except msgspec.DecodeError:
-        groups = decode_each(_decode_one, "g", _decode_raw(data), refused)
+        groups = decode_each(_decode_one, "g", parts, refused)
 
     return usable_groups(groups, refused, offset)
 
