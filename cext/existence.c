@@ -11,7 +11,7 @@
 #define MAX_DEPARTURES 200.0 /* ended tracks after which earlier ones count half */
 #define MIN_STAY 5.0         /* s */
 #define MAX_STAY 300.0
-#define MAX_STAY_INSIDE 3000.0 /* s: of who is well inside of what the sources cover */
+#define MAX_STAY_INSIDE 3000.0 /* s: mean stay of a road user well inside the coverage */
 #define MAX_MISS_RUNS 300.0 /* misses after which earlier ones count half */
 #define MAX_REPEAT_MISS 0.99
 #define OCCLUDED_MISS 0.98 /* probability that a road user behind it is missed */

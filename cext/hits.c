@@ -42,6 +42,18 @@ static int note_position(scan_t *scan, int32_t i, int32_t j, track_t *track, sou
     return stale;
 }
 
+/* Update a track's models by a position of the time they are of. */
+static void update_models(const scan_t *scan, const source_t *source, int32_t i, track_t *track, double x, double y,
+                          const double r[3])
+{
+    if (source->filtered && track->sources == 1u << scan->source_id)
+        imm_update_filtered(&track->models, x, y, r);
+    else if (source->filtered)
+        imm_update_intersection(&track->models, &scan->mean[i], x, y, r);
+    else
+        imm_update(&track->models, x, y, r);
+}
+
 /* `updated`: its models and their mean are, by the position. */
 static void update_state(const fusion_t *fusion, const scan_t *scan, int32_t i, int32_t j, track_t *track,
                          const double r[3], int updated)
@@ -57,14 +69,8 @@ static void update_state(const fusion_t *fusion, const scan_t *scan, int32_t i, 
         return;
     }
 
-    if (updated)
-        ;
-    else if (source->filtered && track->sources == 1u << scan->source_id)
-        imm_update_filtered(&track->models, x, y, r);
-    else if (source->filtered)
-        imm_update_intersection(&track->models, &scan->mean[i], x, y, r);
-    else
-        imm_update(&track->models, x, y, r);
+    if (!updated)
+        update_models(scan, source, i, track, x, y, r);
     if (!scan->positions_only && velocity_usable(source, z)) {
         imm_update_velocity(&track->models, z->vx, z->vy, source->columns.velocity_variance);
         updated = 0;

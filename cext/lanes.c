@@ -80,15 +80,9 @@ INLINE lanes_t exponential(lanes_t x)
 {
     lane_mask_t counts = x > -700.0;
     x = choose(counts & (x < 0.0), x, (lanes_t){0.0, 0.0, 0.0, 0.0});
-    lane_words_t whole = __builtin_convertvector(x * 1.4426950408889634 - 0.5, lane_words_t);
-    lanes_t k = __builtin_convertvector(whole, lanes_t), r = x - k * 0.6931471805599453;
-    lanes_t e =
-        1.0 +
-        r * (1.0 + r * (1.0 / 2 +
-                        r * (1.0 / 6 +
-                             r * (1.0 / 24 +
-                                  r * (1.0 / 120 +
-                                       r * (1.0 / 720 + r * (1.0 / 5040 + r * (1.0 / 40320 + r * (1.0 / 362880)))))))));
+    lane_words_t whole = __builtin_convertvector(x * PER_LN_2 - 0.5, lane_words_t);
+    lanes_t k = __builtin_convertvector(whole, lanes_t), r = x - k * LN_2;
+    lanes_t e = EXP_SERIES(r);
     lane_mask_t bits = (__builtin_convertvector(whole, lane_mask_t) + 1023) << 52;
     return choose(counts, e * (lanes_t)bits, (lanes_t){0.0, 0.0, 0.0, 0.0});
 }
@@ -99,13 +93,11 @@ INLINE lanes_t logarithm(lanes_t x)
     lane_mask_t bits = (lane_mask_t)x, mantissa = (bits & 0xfffffffffffffLL) | 0x3ff0000000000000LL;
     lane_words_t exponent = __builtin_convertvector(bits >> 52, lane_words_t) - 1023; /* of a positive number */
     lanes_t m = (lanes_t)mantissa, k = __builtin_convertvector(exponent, lanes_t);
-    lane_mask_t large = m > 1.4142135623730951;
+    lane_mask_t large = m > SQRT_2;
     m = choose(large, m * 0.5, m);
     k = choose(large, k + 1.0, k);
     lanes_t s = (m - 1.0) / (m + 1.0), z = s * s;
-    return k * 0.6931471805599453 +
-           2.0 * s *
-               (1.0 + z * (1.0 / 3 + z * (1.0 / 5 + z * (1.0 / 7 + z * (1.0 / 9 + z * (1.0 / 11 + z * (1.0 / 13)))))));
+    return k * LN_2 + 2.0 * s * LN_SERIES(z);
 }
 
 #define REAL lanes_t

@@ -6,20 +6,32 @@
 #include <stdint.h>
 #include <string.h>
 
+#define LN_2 0.6931471805599453
+#define PER_LN_2 1.4426950408889634
+#define SQRT_2 1.4142135623730951
+
+/* The series of e^r for |r| <= ln 2 / 2, and of the logarithm ln((1 + s) / (1 - s)) / 2 s of z = s^2: of one number, or
+ * of one in each lane of a vector (lanes.c). */
+#define EXP_SERIES(r)                                                                                                  \
+    (1.0 +                                                                                                             \
+     (r) * (1.0 +                                                                                                      \
+            (r) * (1.0 / 2 +                                                                                           \
+                   (r) * (1.0 / 6 +                                                                                    \
+                          (r) * (1.0 / 24 +                                                                            \
+                                 (r) * (1.0 / 120 +                                                                    \
+                                        (r) * (1.0 / 720 +                                                             \
+                                               (r) * (1.0 / 5040 + (r) * (1.0 / 40320 + (r) * (1.0 / 362880))))))))))
+#define LN_SERIES(z)                                                                                                   \
+    (1.0 + (z) * (1.0 / 3 + (z) * (1.0 / 5 + (z) * (1.0 / 7 + (z) * (1.0 / 9 + (z) * (1.0 / 11 + (z) * (1.0 / 13)))))))
+
 /* e^x for x <= 0 to 1e-12 relative; 0 below -700, 1 above 0. */
 static inline double exp_negative(double x)
 {
     if (!(x > -700.0))
         return 0.0;
     x = x < 0.0 ? x : 0.0;
-    double k = (double)(int64_t)(x * 1.4426950408889634 - 0.5), r = x - k * 0.6931471805599453, scale;
-    double e =
-        1.0 +
-        r * (1.0 + r * (1.0 / 2 +
-                        r * (1.0 / 6 +
-                             r * (1.0 / 24 +
-                                  r * (1.0 / 120 +
-                                       r * (1.0 / 720 + r * (1.0 / 5040 + r * (1.0 / 40320 + r * (1.0 / 362880)))))))));
+    double k = (double)(int64_t)(x * PER_LN_2 - 0.5), r = x - k * LN_2, scale;
+    double e = EXP_SERIES(r);
     uint64_t bits = (uint64_t)((int64_t)k + 1023) << 52;
     memcpy(&scale, &bits, sizeof scale);
     return e * scale;
@@ -34,14 +46,12 @@ static inline double ln(double x)
     bits = (bits & 0xfffffffffffffULL) | 0x3ff0000000000000ULL;
     double m;
     memcpy(&m, &bits, sizeof m);
-    if (m > 1.4142135623730951) {
+    if (m > SQRT_2) {
         m *= 0.5;
         k++;
     }
     double s = (m - 1.0) / (m + 1.0), z = s * s;
-    return (double)k * 0.6931471805599453 +
-           2.0 * s *
-               (1.0 + z * (1.0 / 3 + z * (1.0 / 5 + z * (1.0 / 7 + z * (1.0 / 9 + z * (1.0 / 11 + z * (1.0 / 13)))))));
+    return (double)k * LN_2 + 2.0 * s * LN_SERIES(z);
 }
 
 /* atan2(y, x) to 1e-15: about the nearest of five tangents, by its series. */

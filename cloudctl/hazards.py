@@ -84,30 +84,14 @@ class Hazards:
         if self._is_withdrawal(t, gateway, hazard, offset):
             return hazard, []
 
-        refused = []
+        refused: list[RejectedMessage] = []
         if not hazard.text.isprintable():
             refused.append(
                 RejectedMessage(f"{hazard.id}.text", repr(hazard.text), NOT_PRINTABLE, "send one line of plain words")
             )
             hazard = msgspec.structs.replace(hazard, text="")
 
-        path = -1 if hazard.lane is None else path_of(code, hazard.lane)
-        if hazard.s is not None and path >= 0:
-            low, high = hazard.s
-            length = float(code.path_length[path])
-            if high > length + LENGTH_ALLOWANCE:
-                refused.append(
-                    RejectedMessage(
-                        field=f"{hazard.id}.s[1]",
-                        value=high,
-                        rule=f"is beyond the lane's end at {length:.1f} m: vehicles are warned of it up to there only",
-                        remedy="name each further lane in a hazard of its own, or send a polygon; compare the map with "
-                        "the digital code",
-                    )
-                )
-            hazard = msgspec.structs.replace(hazard, s=(min(low, length), min(high, length)))
-
-        return hazard, refused
+        return _within_lane(code, hazard, refused), refused
 
     def put(self, t: int, gateway: str, hazard: Hazard, offset: int) -> list[Hazard]:
         """Accept a hazard that was checked, received at `t` ns; return those that were dropped for it. One that is over
@@ -173,6 +157,28 @@ def _check_times(t: int, hazard: Hazard, offset: int) -> None:
             rule=f"was over {(t - end) / SECOND:.1f} s ago",
             remedy="send when it will be over; set the clock, and answer sync",
         )
+
+
+def _within_lane(code: CompiledCode, hazard: Hazard, refused: list[RejectedMessage]) -> Hazard:
+    """Return a hazard with its stretch up to its lane's end at most; why more of it is not used is added to
+    `refused`."""
+    path = -1 if hazard.lane is None else path_of(code, hazard.lane)
+    if hazard.s is None or path < 0:
+        return hazard
+
+    low, high = hazard.s
+    length = float(code.path_length[path])
+    if high > length + LENGTH_ALLOWANCE:
+        beyond = RejectedMessage(
+            field=f"{hazard.id}.s[1]",
+            value=high,
+            rule=f"is beyond the lane's end at {length:.1f} m: vehicles are warned of it up to there only",
+            remedy="name each further lane in a hazard of its own, or send a polygon; compare the map with the "
+            "digital code",
+        )
+        refused.append(beyond)
+
+    return msgspec.structs.replace(hazard, s=(min(low, length), min(high, length)))
 
 
 def _check_lane(code: CompiledCode, hazard: Hazard, lane: str) -> None:

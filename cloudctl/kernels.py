@@ -38,6 +38,8 @@ from numba import njit as numba_njit  # noqa: TID251
 from numba.core import config as numba_config
 from numba.extending import is_jitted
 
+from .python_sources import content_of, python_sources
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 KEPT_VERSIONS = 2  # folders of one kernel: the present version, and the one to roll back to
@@ -192,24 +194,7 @@ def _remove_old(folder: str, others: list[str]) -> None:
 
 @functools.cache
 def _file_digest(file: str) -> bytes:
-    return hashlib.blake2b(_content(file), digest_size=DIGEST_SIZE).digest()
-
-
-def _content(file: str) -> bytes:
-    with open(file, "rb", buffering=0) as opened:
-        return opened.read()
-
-
-def _sources(folder: str, inside: str = "") -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of each Python file of a folder."""
-    with os.scandir(folder) as entries:
-        inner = sorted(entries, key=lambda entry: entry.name)
-    for entry in inner:
-        path = f"{inside}/{entry.name}"
-        if entry.name.endswith(".py"):
-            yield path, _content(entry.path)
-        elif entry.name.isidentifier() and entry.name != "__pycache__" and entry.is_dir():
-            yield from _sources(entry.path, path)
+    return hashlib.blake2b(content_of(file), digest_size=DIGEST_SIZE).digest()
 
 
 @functools.cache
@@ -220,7 +205,7 @@ def _layouts(package: str) -> bytes:
     and the types of its fields, not by their order. They are read from the files because most are imported later.
     """
     digest = hashlib.blake2b(VERSIONS.encode(), digest_size=DIGEST_SIZE)
-    for path, content in _sources(package):
+    for path, content in python_sources(package):
         if b"namedtuple(" in content:
             digest.update(path.encode() + content)
         elif b"NamedTuple" in content:
@@ -246,7 +231,7 @@ def _layout_lines(content: bytes) -> Iterator[bytes]:
 def _everything(package: str) -> bytes:
     """Return a digest of all files of a package, for what may depend on any of them."""
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
-    for path, content in _sources(package):
+    for path, content in python_sources(package):
         digest.update(path.encode() + b"\0" + content + b"\0")
     return digest.digest()
 

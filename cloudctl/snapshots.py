@@ -5,7 +5,6 @@ Each intersection is worked out by itself, on its slice of arrays that hold all 
 which others share the call.
 """
 
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -255,7 +254,7 @@ def _gather(moments: Sequence[Moment], user_bounds: NDArray[np.int64]) -> Inputs
         )  # fmt: skip
 
     return Inputs(
-        places=np.frombuffer(array("q", places), np.int64).reshape(-1, PLACE_COLUMNS),
+        places=np.array(places, np.int64).reshape(-1, PLACE_COLUMNS),
         user_bounds=user_bounds,
         declared=np.frombuffer(bytearray(b"".join(reports)), np.int64).reshape(-1, 2 + MAX_PATHS),
         closed=joined(closed_lanes) if closed_lanes else NOWHERE,

@@ -106,6 +106,14 @@ class MqttTopics:
         return f"{cls.ROOT}/intersections/{intersection}/advisories"
 
     @classmethod
+    def of_advisory(cls, advisory: Advisory) -> str:
+        """Return the topic an advisory is published on."""
+        addressee, _, name = advisory.target.partition(":")
+        if addressee == "vehicle":
+            return cls.vehicle(name, "advisories")
+        return cls.intersection(advisory.intersection)
+
+    @classmethod
     def copies(cls, intersection: str) -> str:
         """Return the topic on which nodes that share intersections copy to one another what they advise."""
         return f"{cls.ROOT}/copies/{intersection}"

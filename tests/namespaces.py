@@ -1,4 +1,4 @@
-"""A network namespace of a test's own: its addresses, and links that are slow or lossy, touch nothing else."""
+"""A network namespace of a test's own: its addresses touch nothing else."""
 
 import os
 import shutil
@@ -6,9 +6,8 @@ import subprocess
 from collections.abc import Sequence
 
 import pytest
-from deadlines import PATIENCE
 
-TOOLS = ("unshare", "nsenter", "ip", "tc")
+TOOLS = ("unshare", "nsenter", "ip")
 needs_namespaces = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, TOOLS)), reason=f"needs root, {', '.join(TOOLS)}"
 )
@@ -24,11 +23,6 @@ class Namespace:
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == "ready\n"
         self.inside: Sequence[str] = ("nsenter", "-t", str(self._holder.pid), "-n")
-
-    def run(self, *command: str) -> str:
-        """Run a command inside; return what it printed."""
-        done = subprocess.run([*self.inside, *command], capture_output=True, text=True, timeout=PATIENCE, check=True)
-        return done.stdout
 
     def __enter__(self) -> "Namespace":
         return self

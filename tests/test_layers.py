@@ -22,16 +22,16 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "driving",
             "errors",
             "geo",
-            "kernels",
             "logs",
             "maps",
             "metrics",
             "node_status",
+            "python_sources",
             "rates",
             "rule_fields",
             "validation",
         ),  # depend on nothing
-        ("one_tree",),
+        ("kernels", "one_tree"),
         ("__init__", "schema", "events", "faults"),
         ("ownership_messages",),
         ("codes",),  # what a place is; knows nothing of traffic
@@ -114,8 +114,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages",),
     ),
     "cloudctl.io": (
+        ("addresses",),
         (
-            "addresses",
             "bridge",
             "echo",
             "handshakes",

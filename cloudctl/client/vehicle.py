@@ -16,6 +16,7 @@ import aiomqtt  # noqa: TID251
 import msgspec
 
 from ..clock import WallClock, stopwatch
+from ..io.addresses import bare
 from ..schema import Ack, Advisory, Reject, Signals, VehicleRequest, VehicleState
 from ..tiles import tile_of
 from ..topics import MqttTopics, wrong_vehicle_id
@@ -90,7 +91,7 @@ class Vehicle:
         self.announced: dict[str, bytes] = {}  # compact codes that are to follow
         # Holidays and make-up days that rules ask for: `codes.days` reads them
         self.calendars: dict[str, bytes] = {}
-        self._host, self._port, self._version, self._tls = host.strip("[]"), port, version, tls
+        self._host, self._port, self._version, self._tls = bare(host), port, version, tls
         self._username, self._password = username, password
         self._intersections, self._has_tiles = intersections, tiles
         self._now = now or WallClock().now

@@ -79,24 +79,24 @@ def read_groups(data: bytes, offset: int = 0) -> Groups:
     """Return the groups of a message, whose sender's clock is `offset` ns ahead of the node's. Raises
     msgspec.DecodeError where `data` is no array."""
     refused: list[RejectedMessage] = []
-    parts = _decode_raw(data)
-    if len(parts) > MAX_GROUPS:
-        refused.append(
-            RejectedMessage(
-                field="g",
-                value=f"{len(parts)} groups",
-                rule=f"groups have the numbers 1 to {MAX_GROUPS}: of more, the first {MAX_GROUPS} are read",
-                remedy="send each group of the intersection once",
-            )
-        )
-        return usable_groups(decode_each(_decode_one, "g", parts[:MAX_GROUPS], refused), refused, offset)
-
     try:
         groups = list(_decode_all(data))
+        count = len(groups)
     except msgspec.DecodeError:
-        groups = decode_each(_decode_one, "g", parts, refused)
+        parts = _decode_raw(data)
+        count = len(parts)
+        groups = decode_each(_decode_one, "g", parts[:MAX_GROUPS], refused)
 
-    return usable_groups(groups, refused, offset)
+    if count > MAX_GROUPS:
+        beyond = RejectedMessage(
+            field="g",
+            value=f"{count} groups",
+            rule=f"groups have the numbers 1 to {MAX_GROUPS}: of more, the first {MAX_GROUPS} are read",
+            remedy="send each group of the intersection once",
+        )
+        refused.insert(0, beyond)
+
+    return usable_groups(groups[:MAX_GROUPS], refused, offset)
 
 
 def usable_groups(decoded: Iterable[Group], refused: Iterable[RejectedMessage] = (), offset: int = 0) -> Groups:

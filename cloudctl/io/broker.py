@@ -24,7 +24,7 @@ from typing import Any
 
 from ..clock import SECOND, WallClock, sleep_until, stopwatch
 from ..errors import CloudctlError
-from .addresses import reachable
+from .addresses import bare, reachable
 from .bridge import UPWARD, Bridge, bridge_lines
 from .ports import free_port
 from .private_files import write_private
@@ -150,10 +150,21 @@ class Broker:
 
     def last_words(self) -> str:
         """Return the end of its log."""
-        with contextlib.suppress(OSError):
-            if self.folder is not None:
-                return (self.folder / "broker.log").read_text(errors="replace")[-500:].strip() or "it logged nothing"
-        return "it left no log"
+        log = self.log_tail(500)
+        if log is None:
+            return "it left no log"
+        return log.strip() or "it logged nothing"
+
+    def log_tail(self, size: int) -> str | None:
+        """Return the last `size` bytes of its log, None where it has none."""
+        if self.folder is None:
+            return None
+        try:
+            with (self.folder / "broker.log").open("rb") as log:
+                log.seek(max(log.seek(0, 2) - size, 0))
+                return log.read().decode(errors="replace")
+        except OSError:
+            return None
 
     def _guard(self) -> None:
         self._finalizer = weakref.finalize(self, _end, self.process, self.folder if self.temporary else None)
@@ -224,7 +235,7 @@ def start(
 
     Raises BrokerError when none can be started.
     """
-    host = host.strip("[]")
+    host = bare(host)
     _address(host, 0)
     port = port or free_port(host)
     _refuse_taken(host, port)

@@ -158,7 +158,7 @@ class Egress:
         if self._clock.now() >= advisory.valid_until:
             self._metrics.count("egress.expired", advisory.kind)
             return False
-        topic = topic_of(advisory)
+        topic = MqttTopics.of_advisory(advisory)
         key = (topic, advisory.kind)
         if key not in self._held and len(self._held) >= MAX_HELD and not self._expire():
             self._metrics.count("drop.egress", advisory.kind)
@@ -391,13 +391,3 @@ class Egress:
             valid_until, payload = self._held.get((topic, kind), (0, b""))
             if now < valid_until and self._put(topic, payload):
                 self._metrics.count("egress.resent", kind)
-
-
-def topic_of(advisory: Advisory) -> str:
-    """Return the topic an advisory is published on."""
-    addressee, _, name = advisory.target.partition(":")
-    return (
-        MqttTopics.vehicle(name, "advisories")
-        if addressee == "vehicle"
-        else MqttTopics.intersection(advisory.intersection)
-    )

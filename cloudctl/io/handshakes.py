@@ -11,6 +11,8 @@ import socket
 from enum import StrEnum
 from typing import NamedTuple
 
+from .addresses import bare
+
 GREETING_LENGTH = 64  # bytes: signature 10, version 2, mechanism 20, as-server 1, filler 31
 MECHANISM = slice(12, 32)
 SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
@@ -83,7 +85,7 @@ def mechanism_of(address: str, timeout: float = MAX_WAIT) -> Mechanism | None:
     what answers is no node."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout) as peer:
+        with socket.create_connection((bare(host), int(port)), timeout) as peer:
             peer.sendall(OPENING)
             greeting = b""
             while len(greeting) < GREETING_LENGTH and (part := peer.recv(GREETING_LENGTH - len(greeting))):

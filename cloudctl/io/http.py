@@ -21,6 +21,7 @@ from ..codes.days import NO_DAYS, DayCalendar, dump_days
 from ..codes.formats.geojson import write_geojson
 from ..codes.versions import Versions, json_schema
 from ..errors import CloudctlError
+from .addresses import bare
 from .http_answers import is_unchanged, problem
 from .http_guard import HttpGuard
 
@@ -68,7 +69,7 @@ class Web:
 
         self._web, self._versions, self._clock = web, versions, clock
         host, _, port = bind.rpartition(":")
-        self._host, self._port = host.strip("[]") or "127.0.0.1", int(port)
+        self._host, self._port = bare(host) or "127.0.0.1", int(port)
         self._kept: dict[tuple[str, int, str], Body] = {}
         self._failed, self._days = failed, days
         self._guard, self._tls = guard or HttpGuard(), tls

@@ -20,6 +20,7 @@ import gmqtt  # noqa: TID251
 
 from ..errors import CloudctlError
 from ..settings import BrokerSection
+from .addresses import bare
 
 CONNECT_TIMEOUT = 2.0  # s for TCP, TLS and CONNACK: a second SYN goes out after 1 s
 PING_INTERVAL = 1.0  # s
@@ -98,7 +99,7 @@ class Connection:
         """
         section = self._section
         attempt = self._client.connect(
-            section.host.strip("[]"),
+            bare(section.host),
             section.port,
             ssl=_tls(section) or False,
             keepalive=KEEPALIVE,

@@ -1,7 +1,6 @@
 """Whether the broker of an edge reaches its region's: mosquitto publishes that of its bridge, and logs why not."""
 
 import re
-from pathlib import Path
 
 from ..clock import SECOND, stopwatch
 from ..io.broker import Broker
@@ -54,19 +53,10 @@ class BridgeState:
 
     def _reason(self) -> str:
         """Return the last reason in the broker's log, in brackets."""
-        folder = self._broker.folder if self._broker is not None else None
-        if folder is None:
+        log = self._broker.log_tail(LOG_TAIL) if self._broker is not None else None
+        if log is None:
             return ""
 
-        lines = [STAMP.sub("", line) for line in _tail(folder / "broker.log").splitlines()]
+        lines = [STAMP.sub("", line) for line in log.splitlines()]
         reasons = [line for line in lines if REFUSED.search(line)]
         return f" ({reasons[-1].rstrip('.')})" if reasons else ""
-
-
-def _tail(file: Path) -> str:
-    try:
-        with file.open("rb") as log:
-            log.seek(max(log.seek(0, 2) - LOG_TAIL, 0))
-            return log.read().decode(errors="replace")
-    except OSError:
-        return ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..io.addresses import reachable
+from ..io.addresses import bare, reachable
 from ..io.bridge import Bridge
 from ..io.broker import OPERATOR_NAME, Tls, write_mosquitto_files
 from ..settings import BrokerSection
@@ -81,7 +81,7 @@ def write_external_broker(config: NodeConfig, config_folder: Path, out: Path) ->
             "and name its files in the configuration of your broker"
         )
 
-    return write_mosquitto_files(out, config.broker.host.strip("[]"), config.broker.port, tls)
+    return write_mosquitto_files(out, bare(config.broker.host), config.broker.port, tls)
 
 
 def _folder_tls(folder: Path) -> Tls | None:
@@ -126,5 +126,5 @@ def write_broker_files(config: NodeConfig, folder: Path | None = None, port: int
         return None
 
     return write_mosquitto_files(
-        target, section.host.strip("[]"), port or section.port, broker_tls(config), bridge_of(section)
+        target, bare(section.host), port or section.port, broker_tls(config), bridge_of(section)
     )

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ..errors import CloudctlError
+from ..io.addresses import bare
 from ..io.broker import OPERATOR_NAME
 from ..io.private_files import check_private, write_private
 from ..topics import wrong_vehicle_id
@@ -236,7 +237,7 @@ def _common_name(name: str) -> x509.Name:
 
 def _subject_name(host: str) -> x509.GeneralName:
     try:
-        return x509.IPAddress(ipaddress.ip_address(host.strip("[]")))
+        return x509.IPAddress(ipaddress.ip_address(bare(host)))
     except ValueError:
         return x509.DNSName(host)
 

@@ -1,6 +1,5 @@
 """Puts the snapshots of many intersections into the arrays that one compiled call reads."""
 
-from array import array
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -49,7 +48,7 @@ def gather(
             ahead.marked_address, holding.address, len(holding.rules), *world.signals.entry,
         )  # fmt: skip
 
-    rows = np.frombuffer(array("q", places), np.int64).reshape(-1, PLACE_COLUMNS)
+    rows = np.array(places, np.int64).reshape(-1, PLACE_COLUMNS)
     return rows, _columns(worlds, block, settled), kept
 
 

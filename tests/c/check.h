@@ -18,7 +18,7 @@
 
 static uint64_t seed_ = 1;
 
-static double uniform(double low, double high)
+static inline double uniform(double low, double high)
 {
     seed_ ^= seed_ << 13;
     seed_ ^= seed_ >> 7;
@@ -26,7 +26,7 @@ static double uniform(double low, double high)
     return low + (high - low) * (double)(seed_ >> 11) / 9007199254740992.0;
 }
 
-static double normal(double sigma)
+static inline double normal(double sigma)
 {
     double sum = 0.0;
     for (int i = 0; i < 12; i++)

@@ -4,8 +4,8 @@ and said with the remedy, and over when its cause is."""
 import asyncio
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -46,6 +46,19 @@ class ConfiguredBroker:
         (self._folder / "acl").chmod(0o600)
 
 
+@asynccontextmanager
+async def connected_to(port: int) -> AsyncIterator[tuple[Egress, Metrics]]:
+    """Connect a node's egress to a broker; it is stopped at the end."""
+    metrics = Metrics()
+    egress = Egress(BrokerSection(port=port), WallClock(), metrics, lambda *_: None)
+    egress.start()
+    await when(egress.connected.is_set)
+    try:
+        yield egress, metrics
+    finally:
+        await egress.stop()
+
+
 @contextmanager
 def running(made: ConfiguredBroker) -> Iterator[ConfiguredBroker]:
     try:
@@ -58,24 +71,20 @@ def running(made: ConfiguredBroker) -> Iterator[ConfiguredBroker]:
 @pytest.mark.parametrize("acl", ["topic read #\n", "topic write #\n", "topic readwrite cloudctl/v1/codes/#\n"])
 def test_a_broker_that_gives_the_node_no_rights_is_no_broker_until_it_does(tmp_path: Path, acl: str) -> None:
     async def scene(mqtt: ConfiguredBroker) -> None:
-        metrics = Metrics()
-        egress = Egress(BrokerSection(port=mqtt.port), WallClock(), metrics, lambda *_: None)
-        egress.start()
-        await when(egress.connected.is_set)
-        await when(lambda: egress.trouble, what="the trouble")
-        reported = egress.trouble
-        assert reported
-        assert "no right to publish or to read" in reported
-        assert "cloudctl broker OUT" in reported
-        assert egress.connected.is_set(), "the connection itself lasts"
-        assert not egress.is_connected, "for /ready and the metric, there is no broker"
-        assert metrics.total("egress.no_echo") == 1
+        async with connected_to(mqtt.port) as (egress, metrics):
+            await when(lambda: egress.trouble, what="the trouble")
+            reported = egress.trouble
+            assert reported
+            assert "no right to publish or to read" in reported
+            assert "cloudctl broker OUT" in reported
+            assert egress.connected.is_set(), "the connection itself lasts"
+            assert not egress.is_connected, "for /ready and the metric, there is no broker"
+            assert metrics.total("egress.no_echo") == 1
 
-        mqtt.grant("topic readwrite cloudctl/#\n")
-        mqtt.process.send_signal(signal.SIGHUP)
-        await when(lambda: egress.trouble is None and egress.is_connected, what="the rights")
-        assert (metrics.total("egress.no_echo"), metrics.total("egress.lost")) == (1, 0)
-        await egress.stop()
+            mqtt.grant("topic readwrite cloudctl/#\n")
+            mqtt.process.send_signal(signal.SIGHUP)
+            await when(lambda: egress.trouble is None and egress.is_connected, what="the rights")
+            assert (metrics.total("egress.no_echo"), metrics.total("egress.lost")) == (1, 0)
 
     with running(ConfiguredBroker(tmp_path, "", acl)) as mqtt:
         asyncio.run(scene(mqtt))
@@ -83,24 +92,20 @@ def test_a_broker_that_gives_the_node_no_rights_is_no_broker_until_it_does(tmp_p
 
 def test_what_is_too_large_for_a_broker_is_left_out_and_everything_else_goes_on(tmp_path: Path) -> None:
     async def scene(port: int) -> None:
-        metrics = Metrics()
-        egress = Egress(BrokerSection(port=port), WallClock(), metrics, lambda *_: None)
-        egress.start()
-        await when(egress.connected.is_set)
-        async with Vehicle("car", port=port) as vehicle:
-            await when(vehicle.connected.is_set)
-            egress.retain(MqttTopics.codes("X"), b"x" * 5000)
-            item = advisory("small", valid_s=30.0)
-            egress.advise(item, msgspec.json.encode(item))
-            async with asyncio.timeout(PATIENCE):
-                assert (await anext(aiter(vehicle.advisories()))).id == "small"
+        async with connected_to(port) as (egress, metrics):
+            async with Vehicle("car", port=port) as vehicle:
+                await when(vehicle.connected.is_set)
+                egress.retain(MqttTopics.codes("X"), b"x" * 5000)
+                item = advisory("small", valid_s=30.0)
+                egress.advise(item, msgspec.json.encode(item))
+                async with asyncio.timeout(PATIENCE):
+                    assert (await anext(aiter(vehicle.advisories()))).id == "small"
 
-        assert (metrics.total("drop.too_large"), metrics.total("egress.lost")) == (1, 0)
-        reported = egress.trouble
-        assert reported
-        assert "up to 2,000 bytes, and one of 5,000 on cloudctl/v1/codes/X" in reported
-        assert "max_packet_size" in reported
-        await egress.stop()
+            assert (metrics.total("drop.too_large"), metrics.total("egress.lost")) == (1, 0)
+            reported = egress.trouble
+            assert reported
+            assert "up to 2,000 bytes, and one of 5,000 on cloudctl/v1/codes/X" in reported
+            assert "max_packet_size" in reported
 
     with running(ConfiguredBroker(tmp_path, "max_packet_size 2000")) as mqtt:
         asyncio.run(scene(mqtt.port))
@@ -111,22 +116,18 @@ def test_every_size_up_to_the_brokers_limit_is_sent(tmp_path: Path) -> None:
     limit = 2000
 
     async def scene(port: int) -> None:
-        metrics = Metrics()
-        egress = Egress(BrokerSection(port=port), WallClock(), metrics, lambda *_: None)
-        egress.start()
-        await when(egress.connected.is_set)
-        with MqttClient(port) as witness:
-            witness.subscribe(MqttTopics.traffic("X"))
-            egress.retain(MqttTopics.traffic("X"), b"first", 30)
-            await when(lambda: witness.messages, what="the subscription")
-            for size in range(limit - 120, limit + 1):
-                egress.retain(MqttTopics.traffic("X"), b"%04d" % size + b"x" * (size - 4), 30)
-            await when(lambda: witness.messages and metrics.total("drop.too_large"))
-            sent = 122 - metrics.total("drop.too_large")
-            await when(lambda: len(witness.messages) >= sent, what="all that was sent")
-        assert sent > 20
-        assert metrics.total("egress.lost") == 0
-        await egress.stop()
+        async with connected_to(port) as (egress, metrics):
+            with MqttClient(port) as witness:
+                witness.subscribe(MqttTopics.traffic("X"))
+                egress.retain(MqttTopics.traffic("X"), b"first", 30)
+                await when(lambda: witness.messages, what="the subscription")
+                for size in range(limit - 120, limit + 1):
+                    egress.retain(MqttTopics.traffic("X"), b"%04d" % size + b"x" * (size - 4), 30)
+                await when(lambda: witness.messages and metrics.total("drop.too_large"))
+                sent = 122 - metrics.total("drop.too_large")
+                await when(lambda: len(witness.messages) >= sent, what="all that was sent")
+            assert sent > 20
+            assert metrics.total("egress.lost") == 0
 
     with running(ConfiguredBroker(tmp_path, f"max_packet_size {limit}")) as mqtt:
         asyncio.run(scene(mqtt.port))
@@ -134,15 +135,11 @@ def test_every_size_up_to_the_brokers_limit_is_sent(tmp_path: Path) -> None:
 
 def test_a_broker_whose_answers_take_over_a_second_is_slow_and_said_to_be_once(mosquitto: broker.Broker) -> None:
     async def scene(far: Link) -> None:
-        metrics = Metrics()
-        egress = Egress(BrokerSection(port=far.port), WallClock(), metrics, lambda *_: None)
-        egress.start()
-        await when(egress.connected.is_set)
-        await when(lambda: egress.trouble, what="the trouble")
-        assert "takes over 1 s to come back" in str(egress.trouble)
-        assert egress.is_connected, "late is not never"
-        assert metrics.total("egress.slow") == 1
-        await egress.stop()
+        async with connected_to(far.port) as (egress, metrics):
+            await when(lambda: egress.trouble, what="the trouble")
+            assert "takes over 1 s to come back" in str(egress.trouble)
+            assert egress.is_connected, "late is not never"
+            assert metrics.total("egress.slow") == 1
 
     far = Link(mosquitto.port, 0.7)
     asyncio.run(scene(far))
@@ -151,20 +148,17 @@ def test_a_broker_whose_answers_take_over_a_second_is_slow_and_said_to_be_once(m
 
 def test_nobody_else_can_pretend_that_messages_come_back(tmp_path: Path) -> None:
     async def scene(mqtt: ConfiguredBroker) -> None:
-        egress = Egress(BrokerSection(port=mqtt.port), WallClock(), Metrics(), lambda *_: None)
-        egress.start()
-        await when(egress.connected.is_set)
-        with MqttClient(mqtt.port) as witness:
-            witness.subscribe("cloudctl/v1/echo/+")
-            await when(lambda: witness.messages, what="the node's message to itself")
-            topic, _ = witness.messages[0]
-            for payload in (b"", b"x" * 1000, b"999999", b"-1"):
-                witness.publish(topic, payload)
-            # the last of them has gone to the node as well by the time its own next one comes back to the witness
-            seen = len(witness.messages)
-            await when(lambda: len(witness.messages) > seen + 6)
-        assert egress.trouble is None
-        await egress.stop()
+        async with connected_to(mqtt.port) as (egress, _):
+            with MqttClient(mqtt.port) as witness:
+                witness.subscribe("cloudctl/v1/echo/+")
+                await when(lambda: witness.messages, what="the node's message to itself")
+                topic, _ = witness.messages[0]
+                for payload in (b"", b"x" * 1000, b"999999", b"-1"):
+                    witness.publish(topic, payload)
+                # the last of them has gone to the node as well by the time its own next one comes back to the witness
+                seen = len(witness.messages)
+                await when(lambda: len(witness.messages) > seen + 6)
+            assert egress.trouble is None
 
     with running(ConfiguredBroker(tmp_path, "")) as mqtt:
         until(lambda: mqtt.process.poll() is None)

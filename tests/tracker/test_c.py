@@ -9,9 +9,10 @@ import pytest
 from c_build import BASE, CORE, build, run
 
 
-def test_the_core_under_address_and_undefined_behaviour_sanitizers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tests", ["test_track.c", "test_lanes.c"])
+def test_the_core_under_address_and_undefined_behaviour_sanitizers(tests: str, tmp_path: Path) -> None:
     flags = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    assert "passed" in run(build("gcc", tmp_path / "sane", "test_track.c", flags))
+    assert "passed" in run(build("gcc", tmp_path / "sane", tests, flags))
 
 
 def test_nothing_is_allocated_per_scan(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from ... import __version__
+from ...python_sources import python_sources
 
 PACKAGE = Path(__file__).resolve().parents[2]
 DIGITS = 12  # of the digest that are shown
@@ -14,9 +15,8 @@ DIGITS = 12  # of the digest that are shown
 def software() -> str:
     """Return the version of this software, with a digest of its Python sources: "0.1.0+1f2e3d4c5b6a"."""
     digest = hashlib.sha256()
-    for file in sorted(PACKAGE.rglob("*.py")):
-        digest.update(str(file.relative_to(PACKAGE)).encode() + b"\0")
-        digest.update(file.read_bytes())
+    for path, content in python_sources(str(PACKAGE)):
+        digest.update(path.encode() + b"\0" + content)
     return f"{__version__}+{digest.hexdigest()[:DIGITS]}"
 
 
